@@ -1,0 +1,62 @@
+# Each target sets up what it needs in .venv; nothing has to be installed by hand but Python.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PEERS := .venv-peers
+ARGS ?=
+
+.PHONY: help train test check format docs notebook bench seeds clean
+
+help: ## Show this list
+	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+train: $(VENV)/train.installed ## Fetch MNIST, train the reference CNN, evaluate, write the report
+	$(BIN)/digitnet train $(ARGS)
+
+test: $(VENV)/dev.installed ## Run the tests
+	$(BIN)/python -m pytest -n auto --cov --cov-report=term-missing:skip-covered --cov-fail-under=90 $(ARGS)
+
+check: $(VENV)/dev.installed ## Lint, check types, check that generated documents are up to date
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python tools/render_docs.py --check
+	$(BIN)/python tools/build_notebook.py --check
+
+format: $(VENV)/dev.installed ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/dev.installed ## Write the generated documents from the command line and the results
+	$(BIN)/python tools/render_docs.py
+
+notebook: $(VENV)/dev.installed ## Execute the notebook at full length, on MNIST
+	$(BIN)/python tools/build_notebook.py
+
+bench: $(VENV)/dev.installed $(PEERS)/peers.installed ## Time training against Keras on TensorFlow
+	$(BIN)/python benchmarks/training_speed.py --peers $(PEERS)/bin/python $(ARGS)
+
+seeds: $(VENV)/dev.installed ## Train each recipe with five seeds (half an hour or more)
+	$(BIN)/python benchmarks/seeds.py $(ARGS)
+
+clean: ## Remove the environments and caches; runs stay
+	rm -rf $(VENV) $(PEERS) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	  { echo "digitnet needs Python 3.11 to 3.13; name one: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/train.installed: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet -e '.[train]'
+	@touch $@
+
+$(VENV)/dev.installed: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet -e '.[dev]'
+	@touch $@ $(VENV)/train.installed
+
+$(PEERS)/peers.installed: benchmarks/peers.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet -r benchmarks/peers.txt
+	@touch $@

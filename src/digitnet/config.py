@@ -1,0 +1,317 @@
+"""The settings of a training run: what they are, what they may be, how they are written down.
+
+Guarantees:
+
+- Every setting has one flat name, the same in Python, as a flag (``--learning-rate``) and in files.
+- A config that exists is valid: wrong names, types and values end in a ``UsageError`` sentence.
+- ``from_dict(as_dict(c)) == c``; ``config.json`` in a run folder is ``as_dict``.
+- Nothing here imports torch, so ``--help`` and config errors are instant.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar, get_args, get_origin, get_type_hints
+
+from digitnet.errors import InputError, UsageError, unknown_name
+
+Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"]
+Optimizer = Literal["adam", "adamw", "sgd"]
+Schedule = Literal["constant", "cosine", "one-cycle", "exponential"]
+
+SCHEMA_VERSION = 1
+
+
+def _setting(default: Any, meaning: str) -> Any:
+    """Return a dataclass field that carries its meaning, for ``--help`` and for reports."""
+    return field(default=default, metadata={"meaning": meaning})
+
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """A convolutional network: blocks of convolutions and max pooling, then dense layers.
+
+    The defaults are the reference network with its 121,930 parameters.
+    """
+
+    channels: tuple[int, ...] = _setting(
+        (32, 64),
+        "Output channels of each block; more entries make the network deeper, larger ones wider.",
+    )
+    convs_per_block: int = _setting(1, "Convolutions before each max pooling.")
+    kernel_size: int = _setting(3, "Height and width of every convolution kernel, in pixels.")
+    padding: bool = _setting(
+        False, "Pad with zeros so that a convolution keeps the size; without, it shrinks the image."
+    )
+    batch_norm: bool = _setting(
+        False, "Batch normalisation between each convolution and its activation."
+    )
+    dense: tuple[int, ...] = _setting(
+        (64,), "Units of the hidden dense layers between the last block and the logits."
+    )
+    activation: Activation = _setting("relu", "Non-linearity after every hidden layer.")
+    dropout: float = _setting(
+        0.0, "Share of units dropped before each dense layer, in training only."
+    )
+    conv_dropout: float = _setting(
+        0.0, "Share of whole channels dropped after each block, in training only."
+    )
+    num_classes: int = _setting(10, "Number of logits.")
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        _require(self, "channels", bool(self.channels), "at least one block")
+        for name in ("channels", "dense"):
+            _require(self, name, all(n >= 1 for n in getattr(self, name)), "numbers from 1")
+        _require_range(self, "convs_per_block", 1, 8)
+        _require_range(self, "kernel_size", 1, 11)
+        odd = self.kernel_size % 2 == 1 or not self.padding
+        _require(self, "kernel_size", odd, "an odd number when --padding is on")
+        _require_range(self, "dropout", 0, 0.95)
+        _require_range(self, "conv_dropout", 0, 0.95)
+        _require_range(self, "num_classes", 2, 1000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentationConfig:
+    """How far training images may be distorted; every amount is drawn anew for each image.
+
+    All zero means no augmentation.
+    """
+
+    shift: float = _setting(0.0, "Largest shift along each axis, in pixels.")
+    rotate: float = _setting(0.0, "Largest rotation either way, in degrees.")
+    scale: float = _setting(
+        0.0,
+        "Largest change of size along each axis, as a share: 0.1 gives sizes from 1/1.1 to 1.1.",
+    )
+    shear: float = _setting(0.0, "Largest slant either way, in degrees.")
+    elastic: float = _setting(
+        0.0, "Typical size of a smooth random displacement of the pixels, in pixels."
+    )
+    stroke: float = _setting(
+        0.0, "Largest thickening or thinning of strokes: 1 is a full 3 by 3 dilation or erosion."
+    )
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        _require_range(self, "shift", 0, 14)
+        _require_range(self, "rotate", 0, 180)
+        _require_range(self, "scale", 0, 1)
+        _require_range(self, "shear", 0, 60)
+        _require_range(self, "elastic", 0, 14)
+        _require_range(self, "stroke", 0, 1)
+
+    @property
+    def is_off(self) -> bool:
+        """True when no image is changed."""
+        return self == AugmentationConfig()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Everything that decides the outcome of a training run."""
+
+    recipe: str = _setting("custom", "Name of the recipe these settings started from.")
+    data: str = _setting("mnist", "Data set to train, validate and test on.")
+    seed: int = _setting(
+        0, "Seed of the initial weights, the order of images, augmentation and dropout."
+    )
+    epochs: int = _setting(10, "Passes over the training images.")
+    batch_size: int = _setting(64, "Images to one update of the weights.")
+    optimizer: Optimizer = _setting("adam", "Rule that updates the weights.")
+    learning_rate: float = _setting(
+        1e-3, "Step size; the largest one where the schedule changes it."
+    )
+    schedule: Schedule = _setting(
+        "constant", "How the learning rate moves from the first step to the last."
+    )
+    weight_decay: float = _setting(
+        0.0, "Decay of the weights (decoupled for adamw, an L2 penalty otherwise)."
+    )
+    momentum: float = _setting(0.9, "Momentum of sgd; the other optimizers ignore it.")
+    label_smoothing: float = _setting(0.0, "Share of each label spread evenly over all classes.")
+    val_fraction: float = _setting(
+        0.1, "Share of the training images set aside for validation, the same share of each class."
+    )
+    split_seed: int = _setting(
+        0, "Seed of that split, apart from ``seed`` so that runs of many seeds share one split."
+    )
+    early_stopping: int = _setting(
+        0,
+        "Stop after this many epochs without a lower validation loss and keep the best; 0 is off.",
+    )
+    threads: int = _setting(
+        0,
+        "CPU threads; 0 takes one per core. The last digits of the outcome depend on it.",
+    )
+    model: ModelConfig = field(default_factory=ModelConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        for name, low, high in (
+            ("seed", 0, 2**32 - 1),
+            ("split_seed", 0, 2**32 - 1),
+            ("epochs", 1, 100_000),
+            ("batch_size", 1, 1_000_000),
+            ("learning_rate", 1e-8, 100),
+            ("weight_decay", 0, 10),
+            ("momentum", 0, 0.9999),
+            ("label_smoothing", 0, 0.9),
+            ("early_stopping", 0, 100_000),
+            ("threads", 0, 1024),
+        ):
+            _require_range(self, name, low, high)
+        _require(self, "val_fraction", 0 < self.val_fraction < 1, "between 0 and 1, both excluded")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the settings as plain JSON values, nested as in ``config.json``."""
+        return _plain(dataclasses.asdict(self))  # type: ignore[no-any-return]
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], *, base: Self | None = None) -> Self:
+        """Build a config from nested plain values, those not given taken from ``base``.
+
+        Raises:
+            UsageError: a key is unknown (the nearest is named) or a value is not allowed.
+        """
+        return _build(cls, values, base or cls())
+
+    def override(self, **settings: Any) -> Self:
+        """Return a copy with flat settings replaced: ``override(epochs=3, dropout=0.5)``.
+
+        Raises:
+            UsageError: a name is unknown (the nearest is named) or a value is not allowed.
+        """
+        nested: dict[str, Any] = {}
+        for name, value in settings.items():
+            part = setting_part(name)
+            (nested.setdefault(part, {}) if part else nested)[name] = value
+        return self.from_dict(nested, base=self)
+
+    def flat(self) -> dict[str, Any]:
+        """Return every setting under its flat name: ``epochs``, ``dropout``, ``rotate``."""
+        values = {name: getattr(self, name) for name in _names(TrainConfig)}
+        parts = [values.pop(part) for part in _PARTS]
+        return values | {name: getattr(part, name) for part in parts for name in _names(type(part))}
+
+
+_HINTS = {cls: get_type_hints(cls) for cls in (ModelConfig, AugmentationConfig, TrainConfig)}
+_PARTS: dict[str, type] = {"model": ModelConfig, "augmentation": AugmentationConfig}
+
+
+def setting_part(name: str) -> str | None:
+    """Return the part a flat setting belongs to ("model", "augmentation"), None for the top.
+
+    Raises:
+        UsageError: there is no such setting; the nearest is named.
+    """
+    for part, cls in _PARTS.items():
+        if name in _names(cls):
+            return part
+    if name in _names(TrainConfig):
+        return None
+    raise unknown_name("setting", name, setting_names())
+
+
+def setting_names() -> list[str]:
+    """Return the flat names of all settings, in the order of the config classes."""
+    return list(TrainConfig().flat())
+
+
+def setting_meanings() -> dict[str, str]:
+    """Return what each setting means, by its flat name."""
+    classes = (TrainConfig, *_PARTS.values())
+    metadata = {f.name: f.metadata for cls in classes for f in fields(cls)}
+    return {name: metadata[name]["meaning"] for name in setting_names()}
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file of settings, nested as in ``config.json``; checking them is ``from_dict``'s.
+
+    Raises:
+        InputError: the file cannot be read or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"Cannot read the config file {path}: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"The config file {path} is not valid TOML: {error}.") from error
+
+
+def _build(cls: type[_T], values: Mapping[str, Any], base: _T) -> _T:
+    if not isinstance(values, Mapping):
+        raise UsageError(f"Expected a table of settings for {cls.__name__}, got {values!r}.")
+    for name in values:
+        if name not in _names(cls):
+            raise unknown_name("setting", name, _names(cls))
+    changes = {name: _value(name, value, base) for name, value in values.items()}
+    return dataclasses.replace(base, **changes)  # type: ignore[type-var]
+
+
+def _value(name: str, value: Any, base: Any) -> Any:
+    """Return one plain value as its field wants it: tables to configs, lists to tuples."""
+    if name in _PARTS:
+        part = getattr(base, name)
+        return value if isinstance(value, _PARTS[name]) else _build(_PARTS[name], value, part)
+    if isinstance(value, list):
+        return tuple(value)
+    # JSON and TOML write 1 for 1.0 where a number is meant.
+    if isinstance(value, int) and not isinstance(value, bool) and _HINTS[type(base)][name] is float:
+        return float(value)
+    return value
+
+
+def _names(cls: type) -> list[str]:
+    return [f.name for f in fields(cls)]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _check_types(config: Any) -> None:
+    for name, hint in _HINTS[type(config)].items():
+        value = getattr(config, name)
+        if get_origin(hint) is Literal:
+            if value not in get_args(hint):
+                raise unknown_name(name.replace("_", " "), str(value), get_args(hint))
+        elif get_origin(hint) is tuple:
+            whole = isinstance(value, tuple) and all(type(n) is int for n in value)
+            _require(config, name, whole, "whole numbers")
+        elif hint is float:
+            # A whole number is a fine float; True is not, though Python calls it an int.
+            _require(config, name, type(value) in (int, float), "a number")
+        else:
+            _require(config, name, isinstance(value, hint) and _no_bool(hint, value), _said(hint))
+
+
+def _no_bool(hint: type, value: Any) -> bool:
+    return hint is bool or not isinstance(value, bool)
+
+
+def _said(hint: type) -> str:
+    return {int: "a whole number", bool: "true or false", str: "text"}.get(hint, hint.__name__)
+
+
+def _require_range(config: Any, name: str, low: float, high: float) -> None:
+    # Written so that NaN fails too.
+    inside = low <= getattr(config, name) <= high
+    _require(config, name, inside, f"from {low:g} to {high:g}")
+
+
+def _require(config: Any, name: str, condition: bool, allowed: str) -> None:
+    if not condition:
+        flag = "--" + name.replace("_", "-")
+        raise UsageError(f"{flag} cannot be {getattr(config, name)!r}; allowed: {allowed}.")

@@ -1,0 +1,112 @@
+"""Writing files so that a crash at any instant leaves the old file or the new one, never half.
+
+Guarantees:
+
+- ``write_atomic`` writes beside the target, flushes, fsyncs, renames, and fsyncs the folder.
+- A full disk, a read-only folder and a missing permission become one ``StorageError`` sentence.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from digitnet.errors import StorageError, UsageError
+
+_REMEDIES = {
+    errno.ENOSPC: "The disk is full; free some space or choose another folder.",
+    errno.EDQUOT: "Your disk quota is used up; free some space or choose another folder.",
+    errno.EROFS: "That file system is read-only; choose another folder.",
+    errno.EACCES: "You have no permission there; choose a folder of your own.",
+    errno.EPERM: "You have no permission there; choose a folder of your own.",
+    errno.ENOTDIR: "A part of that path is a file, not a folder; choose another path.",
+    errno.EEXIST: "A file of that name is in the way; choose another path.",
+}
+
+
+@contextlib.contextmanager
+def storage_errors(path: Path, action: str = "write") -> Iterator[None]:
+    """Turn an ``OSError`` of the block into a ``StorageError`` that names ``path``."""
+    try:
+        yield
+    except OSError as error:
+        remedy = _REMEDIES.get(error.errno or 0, "")
+        reason = error.strerror or str(error)
+        raise StorageError(f"Cannot {action} {path}: {reason}. {remedy}".rstrip()) from error
+
+
+def write_atomic(path: Path, content: bytes | str) -> None:
+    """Replace ``path`` by ``content`` in one step, durable when this returns.
+
+    Args:
+        path: where the file goes; its folder is made when missing.
+        content: the whole content; text is written as UTF-8.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written; ``path`` is untouched.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The dot and the suffix keep a leftover of a killed process from being taken for a result.
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+        try:
+            with temporary.open("xb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as indented JSON, atomically; NaN and infinity are refused."""
+    write_atomic(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def make_folder(path: Path) -> Path:
+    """Make ``path`` and its parents, and return it."""
+    with storage_errors(path, "make the folder"):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+@contextlib.contextmanager
+def hold_lock(folder: Path) -> Iterator[None]:
+    """Keep other processes from working in ``folder`` during the block.
+
+    Raises:
+        UsageError: another process holds it.
+    """
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise UsageError(f"Another process is working in {folder}; wait until it ends.") from error
+    except OSError as error:
+        with storage_errors(folder, "lock"):
+            raise error from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename inside ``folder`` durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
