@@ -1,0 +1,83 @@
+"""digitnet: handwritten digits, a small CNN, trained, measured and explained.
+
+    import digitnet
+
+    run = digitnet.train("reference", epochs=3)   # a run folder: weights, history
+    metrics = digitnet.evaluate(run)              # accuracy, misses, interval …
+    digitnet.write_report(run)                    # report.html and its figures
+
+Importing this package loads neither torch nor any other heavy library; the names below load theirs
+when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from digitnet import extras as _extras
+
+if TYPE_CHECKING:
+    from digitnet.checkpoint import load_model
+    from digitnet.config import AugmentationConfig, ModelConfig, TrainConfig
+    from digitnet.datasets import Dataset, load_dataset
+    from digitnet.errors import DigitnetError
+    from digitnet.evaluation import Metrics
+    from digitnet.models import CNN
+    from digitnet.recipes import recipe
+    from digitnet.report import write_report
+    from digitnet.runs import Run, open_run
+    from digitnet.workflow import evaluate, resume, train
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CNN",
+    "AugmentationConfig",
+    "Dataset",
+    "DigitnetError",
+    "Metrics",
+    "ModelConfig",
+    "Run",
+    "TrainConfig",
+    "evaluate",
+    "load_dataset",
+    "load_model",
+    "open_run",
+    "recipe",
+    "resume",
+    "train",
+    "write_report",
+]
+
+_HOMES = {
+    "CNN": "models",
+    "AugmentationConfig": "config",
+    "Dataset": "datasets",
+    "DigitnetError": "errors",
+    "Metrics": "evaluation",
+    "ModelConfig": "config",
+    "Run": "runs",
+    "TrainConfig": "config",
+    "evaluate": "workflow",
+    "load_dataset": "datasets",
+    "load_model": "checkpoint",
+    "open_run": "runs",
+    "recipe": "recipes",
+    "resume": "workflow",
+    "train": "workflow",
+    "write_report": "report",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'digitnet' has no attribute '{name}'")
+    with _extras.needed():
+        value = getattr(importlib.import_module(f"digitnet.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,225 @@
+"""The verbs of the Python API: train a recipe, evaluate a run.
+
+    run = train("reference", epochs=3)
+    metrics = evaluate(run)
+
+Guarantees: ``train`` never looks at the test images; ``evaluate`` changes nothing that training
+made. Both leave what they found in the run folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from digitnet.checkpoint import load_model
+from digitnet.config import SCHEMA_VERSION, TrainConfig
+from digitnet.datasets import Dataset, load_dataset, split_train_val
+from digitnet.environment import environment
+from digitnet.errors import InputError, TrainingInterruptedError, UsageError
+from digitnet.evaluation import DISPUTED_MNIST_TEST, Metrics, measure, predictions
+from digitnet.files import hold_lock
+from digitnet.models import CNN, predict_logits
+from digitnet.recipes import recipe as named_recipe
+from digitnet.runs import Run, create_run, open_run
+from digitnet.training import Progress, fit, resolve_threads
+
+
+def train(
+    recipe: str | TrainConfig = "reference",
+    *,
+    out: Path | str | None = None,
+    data_dir: Path | str | None = None,
+    offline: bool | None = None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+    on_message: Callable[[str], None] = lambda _: None,
+    **settings: Any,
+) -> Run:
+    """Train a network in a run folder of its own.
+
+    Args:
+        recipe: a recipe's name, or complete settings.
+        out: the run folder, new or empty; by default a fresh one under ``runs/``.
+        data_dir: folder that holds the data; by default the cache, filled when needed.
+        offline: use no network.
+        on_progress: called after every step.
+        on_message: called with a line of text when data have to be fetched.
+        **settings: single settings by their flat names: ``epochs=3, dropout=0.5, rotate=15``.
+
+    Returns:
+        The run, with its history and its model.
+
+    Raises:
+        UsageError: a setting does not exist or cannot have that value.
+        DataUnavailableError: the data cannot be had.
+        TrainingInterruptedError: Ctrl-C or SIGTERM came; the run is whole and can be resumed.
+    """
+    config = named_recipe(recipe) if isinstance(recipe, str) else recipe
+    config = resolve_threads(config.override(**settings))
+    dataset = load_dataset(config.data, data_dir=data_dir, offline=offline, progress=on_message)
+    config = config.override(num_classes=len(dataset.class_names))
+    CNN(config.model)  # An impossible network is an error before a folder is made for it.
+    run = create_run(out, f"{config.recipe}-seed{config.seed}")
+    with hold_lock(run.path):
+        # First, because a folder with this file is a run that can be resumed.
+        run.write_config(config, dataset.sha256, dataset.class_names)
+        _fit(run, config, dataset, on_progress)
+    return run
+
+
+def resume(
+    path: Path | str | Run,
+    *,
+    data_dir: Path | str | None = None,
+    offline: bool | None = None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+    on_message: Callable[[str], None] = lambda _: None,
+    **settings: Any,
+) -> Run:
+    """Go on with a run where it stopped; a finished one is left as it is.
+
+    Args:
+        path: the run folder.
+        data_dir: as for ``train``.
+        offline: as for ``train``.
+        on_progress: as for ``train``.
+        on_message: as for ``train``.
+        **settings: what the caller believes the settings to be.
+
+    Raises:
+        InputError: the folder is not a run.
+        UsageError: a setting, or the data, is not that of the run; the message says which.
+        TrainingInterruptedError: as for ``train``.
+    """
+    run = open_run(path)
+    config = run.config
+    _refuse_changes(run, config.flat(), config.override(**settings).flat())
+    dataset = load_dataset(config.data, data_dir=data_dir, offline=offline, progress=on_message)
+    _refuse_changes(run, run.data_sha256, dataset.sha256)
+    with hold_lock(run.path):
+        _fit(run, config, dataset, on_progress)
+    return run
+
+
+def evaluate(
+    path: Path | str | Run,
+    *,
+    data_dir: Path | str | None = None,
+    offline: bool | None = None,
+    on_message: Callable[[str], None] = lambda _: None,
+) -> Metrics:
+    """Measure the network of a run on the test images, and write what comes out.
+
+    Args:
+        path: the run folder.
+        data_dir: as for ``train``.
+        offline: as for ``train``.
+        on_message: as for ``train``.
+
+    Returns:
+        The metrics on the test images; ``metrics.json`` and ``predictions.csv`` hold them.
+
+    Raises:
+        InputError: the folder is not a run, or has no model yet.
+        IntegrityError: the model file is damaged.
+    """
+    run = open_run(path)
+    config = run.config
+    if not run.model_file.is_file():
+        raise InputError(f"{run.path} has no model yet; `digitnet train --resume {run.path}`.")
+    model = load_model(run.model_file)
+    dataset = load_dataset(config.data, data_dir=data_dir, offline=offline, progress=on_message)
+    started = time.perf_counter()
+    logits = predict_logits(model, torch.from_numpy(dataset.test_images)).numpy()
+    seconds = time.perf_counter() - started
+    disputed = DISPUTED_MNIST_TEST if config.data == "mnist" else ()
+    metrics = measure(logits, dataset.test_labels, dataset.class_names, disputed)
+    val_loss, val_accuracy = _validation(model, config, dataset)
+    history = run.history
+    run.write_predictions(predictions(logits, dataset.test_labels))
+    run.write_metrics(
+        {
+            "schema_version": SCHEMA_VERSION,
+            "run": str(run.path),
+            "recipe": config.recipe,
+            "data": config.data,
+            "seed": config.seed,
+            "parameters": model.num_parameters,
+            "epochs": len(history),
+            "seconds": sum(row.seconds for row in history),
+            "val_accuracy": val_accuracy,
+            "val_loss": val_loss,
+            "test_accuracy": metrics.accuracy,
+            "test_loss": metrics.loss,
+            "misses": metrics.misses,
+            "microseconds_per_image": 1e6 * seconds / len(logits),
+            "test": metrics.as_dict(),
+        }
+    )
+    return metrics
+
+
+def _validation(model: CNN, config: TrainConfig, dataset: Dataset) -> tuple[float, float]:
+    """Return loss and accuracy on the validation images of the run."""
+    _, val = split_train_val(
+        dataset.train_labels, val_fraction=config.val_fraction, seed=config.split_seed
+    )
+    logits = predict_logits(model, torch.from_numpy(dataset.train_images[val])).numpy()
+    metrics = measure(logits, dataset.train_labels[val], dataset.class_names)
+    return metrics.loss, metrics.accuracy
+
+
+def _fit(
+    run: Run, config: TrainConfig, dataset: Dataset, on_progress: Callable[[Progress], None]
+) -> None:
+    # Where training runs now: also after a resume with other versions or on another machine.
+    run.write_environment(environment())
+    with _stop_signals() as received:
+        finished = fit(
+            run, config, dataset, on_progress=on_progress, should_stop=lambda: bool(received)
+        )
+    if not finished:
+        raise TrainingInterruptedError(
+            f"Training stopped after {len(run.history)} of {config.epochs} epochs. The run is "
+            f"whole; go on with: digitnet train --resume {run.path}",
+            received[0],
+        )
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM instead of dying of them; a second one acts at once."""
+    received: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    # Only the main thread may set handlers; elsewhere signals keep doing what they did.
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    mine = numbers if threading.current_thread() is threading.main_thread() else ()
+    before = {number: signal.signal(number, note) for number in mine}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _refuse_changes(run: Run, saved: dict[str, Any], wanted: dict[str, Any]) -> None:
+    changed = [name for name in saved | wanted if saved.get(name) != wanted.get(name)]
+    if changed:
+        told = "; ".join(f"{n} is {saved.get(n)!r}, not {wanted.get(n)!r}" for n in changed)
+        raise UsageError(
+            f"The run {run.path} has other settings: {told}. "
+            f"Resume it without changing them, or train a new run."
+        )

@@ -1,0 +1,222 @@
+"""The loop: it learns, repeats itself bit for bit, and goes on after any interruption."""
+
+import dataclasses
+import hashlib
+import math
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from digitnet.config import TrainConfig
+from digitnet.datasets import Dataset
+from digitnet.errors import IntegrityError
+from digitnet.runs import Epoch, Run
+from digitnet.training import Progress, Trainer, fit, learning_rate, reproducible, resolve_threads
+
+TINY = TrainConfig().override(
+    epochs=2,
+    batch_size=100,
+    threads=1,
+    channels=(4, 6),
+    dense=(8,),
+    dropout=0.2,
+    rotate=10.0,
+    elastic=0.5,
+    schedule="cosine",
+    learning_rate=5e-3,
+)
+
+
+@pytest.fixture(scope="module")
+def digits(sample: Dataset) -> Dataset:
+    """A tenth of the sample, enough for a few steps."""
+    return dataclasses.replace(
+        sample, train_images=sample.train_images[:500], train_labels=sample.train_labels[:500]
+    )
+
+
+def run_in(folder: Path, config: TrainConfig, digits: Dataset) -> Run:
+    folder.mkdir()
+    run = Run(folder)
+    run.write_config(config, digits.sha256, digits.class_names)
+    return run
+
+
+def rows(run: Run) -> list[Epoch]:
+    """The history without the seconds, which no two runs share."""
+    return [dataclasses.replace(row, seconds=0.0) for row in run.history]
+
+
+def fingerprint(run: Run) -> str:
+    return hashlib.sha256(run.model_file.read_bytes()).hexdigest()
+
+
+def test_learns(tmp_path: Path, sample: Dataset) -> None:
+    config = TINY.override(epochs=3, channels=(8, 16), dense=(32,), dropout=0.0, elastic=0.0)
+    run = run_in(tmp_path / "run", config, sample)
+    assert fit(run, config, sample)
+    first, *_, last = run.history
+    assert last.train_loss < first.train_loss
+    assert last.val_accuracy > 0.85
+
+
+def test_history_has_one_row_an_epoch_with_plausible_figures(
+    tmp_path: Path, digits: Dataset
+) -> None:
+    run = run_in(tmp_path / "run", TINY, digits)
+    fit(run, TINY, digits)
+    assert [row.epoch for row in run.history] == [1, 2]
+    for row in run.history:
+        assert 0 <= row.train_accuracy <= 1
+        assert 0 <= row.val_accuracy <= 1
+        assert math.isfinite(row.train_loss)
+        assert row.seconds > 0
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+def test_same_config_same_bits(tmp_path: Path, digits: Dataset, optimizer: str) -> None:
+    config = TINY.override(optimizer=optimizer)
+    first = run_in(tmp_path / "first", config, digits)
+    second = run_in(tmp_path / "second", config, digits)
+    fit(first, config, digits)
+    torch.rand(7)  # The caller's random state must not matter.
+    fit(second, config, digits)
+    assert fingerprint(first) == fingerprint(second)
+    assert rows(first) == rows(second)
+
+
+def test_another_seed_gives_other_weights(tmp_path: Path, digits: Dataset) -> None:
+    first = run_in(tmp_path / "first", TINY, digits)
+    second = run_in(tmp_path / "second", TINY, digits)
+    fit(first, TINY, digits)
+    fit(second, TINY.override(seed=1), digits)
+    assert fingerprint(first) != fingerprint(second)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("stops", [[1], [5], [7], [2, 4, 9]])
+def test_stopped_and_resumed_is_never_stopped(
+    tmp_path: Path, digits: Dataset, stops: list[int], optimizer: str
+) -> None:
+    """In the first step, at the end of an epoch, in the middle of one, and several times."""
+    config = TINY.override(optimizer=optimizer, batch_norm=True, early_stopping=3)
+    whole = run_in(tmp_path / "whole", config, digits)
+    assert fit(whole, config, digits)
+    broken = run_in(tmp_path / "broken", config, digits)
+    done = 0
+    for stop in stops:
+        count = iter(range(done + 1, 100))
+        assert not fit(broken, config, digits, should_stop=lambda c=count, s=stop: next(c) >= s)
+        done = stop
+    assert fit(broken, config, digits)
+    assert fingerprint(broken) == fingerprint(whole)
+    assert rows(broken) == rows(whole)
+
+
+CHILD = """
+import sys
+from pathlib import Path
+import digitnet.training as training
+from digitnet.datasets import load_dataset
+from digitnet.runs import Run
+training.CHECKPOINT_STEPS = 2
+run = Run(Path(sys.argv[1]))
+print("started", flush=True)
+training.fit(run, run.config, load_dataset("sample"))
+"""
+
+
+def test_killed_at_any_instant_ends_with_the_same_bits(tmp_path: Path, sample: Dataset) -> None:
+    config = TINY.override(batch_size=50, epochs=2)
+    whole = run_in(tmp_path / "whole", config, sample)
+    fit(whole, config, sample)
+    killed = run_in(tmp_path / "killed", config, sample)
+    command = [sys.executable, "-c", CHILD, str(killed.path)]
+    for delay in (0.05, 0.3, 0.55):
+        child = subprocess.Popen(command, stdout=subprocess.PIPE)
+        assert child.stdout
+        child.stdout.readline()
+        time.sleep(delay)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        child.stdout.close()
+    subprocess.run(command, check=True, capture_output=True)
+    assert fingerprint(killed) == fingerprint(whole)
+    assert rows(killed) == rows(whole)
+
+
+def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path, digits: Dataset) -> None:
+    run = run_in(tmp_path / "run", TINY, digits)
+    fit(run, TINY, digits, should_stop=lambda: True)
+    with pytest.raises(IntegrityError, match="another config"):
+        fit(run, TINY.override(seed=5), digits)
+    other = dataclasses.replace(digits, sha256={"file": "0" * 64})
+    with pytest.raises(IntegrityError, match="another data_sha256"):
+        fit(run, TINY, other)
+
+
+def test_leaves_random_state_and_threads_alone(tmp_path: Path, digits: Dataset) -> None:
+    state, threads = torch.get_rng_state(), torch.get_num_threads()
+    fit(run_in(tmp_path / "run", TINY, digits), TINY.override(threads=1), digits)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.get_num_threads() == threads
+
+
+def test_early_stopping_keeps_the_best_epoch(tmp_path: Path, digits: Dataset) -> None:
+    # So large a step size makes validation worse sooner or later.
+    config = TINY.override(epochs=40, early_stopping=2, schedule="constant", learning_rate=0.05)
+    run = run_in(tmp_path / "run", config, digits)
+    assert fit(run, config, digits)
+    losses = [row.val_loss for row in run.history]
+    best = int(np.argmin(losses))
+    assert len(losses) < 40
+    assert len(losses) == best + 1 + 2
+    # The saved network is that of the best epoch: training anew up to there gives the same.
+    with reproducible(config):
+        trainer = Trainer(config, digits)
+        for _ in range(best + 1):
+            list(trainer.run_epoch())
+        assert trainer.history[-1].val_loss == min(losses)
+        trainer_weights = trainer.model.state_dict()
+    from digitnet.checkpoint import load_model
+
+    for name, value in load_model(run.model_file).state_dict().items():
+        assert torch.equal(value, trainer_weights[name]), name
+
+
+def test_every_image_is_seen_once_an_epoch(digits: Dataset) -> None:
+    with reproducible(TINY):
+        trainer = Trainer(TINY, digits)
+        order = trainer._order()
+    assert sorted(order.tolist()) == list(range(len(trainer.train_images)))
+    assert len(trainer.train_images) + len(trainer.val_images) == len(digits.train_images)
+
+
+def test_progress_counts_every_step(tmp_path: Path, digits: Dataset) -> None:
+    seen: list[Progress] = []
+    fit(run_in(tmp_path / "run", TINY, digits), TINY, digits, on_progress=seen.append)
+    steps = math.ceil(450 / 100)
+    assert [(p.epoch, p.step) for p in seen] == [(e, s + 1) for e in (1, 2) for s in range(steps)]
+    last = [p.step == steps for p in seen]
+    assert [p.finished is not None for p in seen] == last
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "one-cycle", "exponential"])
+def test_learning_rate_stays_between_nothing_and_its_setting(schedule: str) -> None:
+    config = TrainConfig().override(schedule=schedule, learning_rate=0.1)
+    rates = [learning_rate(config, done / 300) for done in range(300)]
+    assert all(0 < rate <= 0.1 for rate in rates)
+    assert max(rates) == pytest.approx(0.1, rel=0.02)
+    if schedule != "constant":
+        assert rates[-1] < 0.02
+
+
+def test_zero_threads_becomes_a_real_number() -> None:
+    assert resolve_threads(TrainConfig()).threads >= 1
+    assert resolve_threads(TrainConfig(threads=3)).threads == 3

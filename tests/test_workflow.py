@@ -1,0 +1,208 @@
+"""The verbs of the Python API, on small networks and the sample."""
+
+import dataclasses
+import json
+import os
+import signal
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import digitnet
+from digitnet.datasets import Dataset
+from digitnet.errors import InputError, IntegrityError, TrainingInterruptedError, UsageError
+from digitnet.training import Progress
+
+TINY = {
+    "data": "sample",
+    "epochs": 1,
+    "batch_size": 250,
+    "threads": 1,
+    "channels": (4, 6),
+    "dense": (8,),
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> digitnet.Run:
+    """A trained and evaluated run; tests leave it as it is."""
+    run = digitnet.train("plain", out=tmp_path_factory.mktemp("runs") / "run", **TINY)
+    digitnet.evaluate(run)
+    return run
+
+
+def test_a_run_holds_what_was_asked_for(run: digitnet.Run, sample: Dataset) -> None:
+    config = run.config
+    assert config.recipe == "plain"
+    assert config.model.channels == (4, 6)
+    assert config.data == "sample"
+    assert run.data_sha256 == sample.sha256
+    assert len(run.history) == 1
+    assert run.environment["packages"]["torch"]
+
+
+def test_metrics_hold_the_promised_keys(run: digitnet.Run) -> None:
+    promised = {
+        *("run", "recipe", "seed", "parameters", "epochs", "seconds"),
+        *("val_accuracy", "test_accuracy", "test_loss", "misses", "schema_version"),
+    }
+    assert promised <= run.metrics.keys()
+    assert run.metrics["epochs"] == 1
+    assert run.metrics["parameters"] == digitnet.load_model(run.model_file).num_parameters
+
+
+def test_evaluation_agrees_with_itself(run: digitnet.Run, sample: Dataset) -> None:
+    """metrics.json, predictions.csv and the history tell one story."""
+    predictions = run.predictions
+    metrics = run.metrics
+    assert np.array_equal(predictions.label, sample.test_labels)
+    assert metrics["misses"] == int((predictions.predicted != predictions.label).sum())
+    assert metrics["test_accuracy"] == pytest.approx(1 - metrics["misses"] / 1000)
+    loss = -np.log(predictions.probability_label).mean()
+    assert metrics["test_loss"] == pytest.approx(loss, rel=1e-6)
+    assert metrics["val_accuracy"] == run.history[-1].val_accuracy
+
+
+def test_evaluating_again_changes_nothing(run: digitnet.Run) -> None:
+    before = run.metrics, (run.path / "predictions.csv").read_bytes()
+    digitnet.evaluate(run.path)
+    again = run.metrics
+    timing = ("microseconds_per_image",)
+    assert {k: v for k, v in again.items() if k not in timing} == {
+        k: v for k, v in before[0].items() if k not in timing
+    }
+    assert (run.path / "predictions.csv").read_bytes() == before[1]
+
+
+def test_training_never_reads_the_test_images(
+    tmp_path: Path, sample: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = []
+    for number in range(2):
+        spoiled = dataclasses.replace(
+            sample,
+            test_images=np.full_like(sample.test_images, 255 * number),
+            test_labels=np.zeros_like(sample.test_labels),
+        )
+        monkeypatch.setattr("digitnet.workflow.load_dataset", lambda *_, d=spoiled, **__: d)
+        run = digitnet.train("plain", out=tmp_path / str(number), **TINY)
+        weights.append(run.model_file.read_bytes())
+    assert weights[0] == weights[1]
+
+
+def test_default_folder_lies_under_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = digitnet.train("plain", **TINY)
+    assert run.path.parent == Path("runs")
+    assert run.path.name.startswith("plain-seed0-")
+
+
+def test_a_network_that_cannot_be_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--channels"):
+        digitnet.train("plain", out=tmp_path / "run", **{**TINY, "channels": (4,) * 6})
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_full_folder_is_not_overwritten(run: digitnet.Run) -> None:
+    with pytest.raises(UsageError, match="--resume"):
+        digitnet.train("plain", out=run.path, **TINY)
+
+
+def stop_after(steps: int, number: int) -> object:
+    count = iter(range(1, 10_000))
+
+    def on_progress(_: Progress) -> None:
+        if next(count) == steps:
+            os.kill(os.getpid(), number)
+
+    return on_progress
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_a_usable_run(tmp_path: Path, number: int, code: int) -> None:
+    handler = signal.getsignal(number)
+    settings = {**TINY, "epochs": 2}
+    with pytest.raises(TrainingInterruptedError, match="--resume") as caught:
+        digitnet.train("plain", out=tmp_path / "a", on_progress=stop_after(20, number), **settings)
+    assert caught.value.exit_code == code
+    assert signal.getsignal(number) is handler
+    stopped = digitnet.open_run(tmp_path / "a")
+    assert digitnet.evaluate(stopped).images == 1000
+    assert stopped.metrics["epochs"] == 1
+    whole = digitnet.train("plain", out=tmp_path / "b", **settings)
+    resumed = digitnet.resume(tmp_path / "a")
+    assert resumed.model_file.read_bytes() == whole.model_file.read_bytes()
+
+
+def test_resuming_a_finished_run_changes_nothing(run: digitnet.Run) -> None:
+    before = run.model_file.read_bytes(), (run.path / "history.csv").read_bytes()
+    digitnet.resume(run)
+    assert (run.model_file.read_bytes(), (run.path / "history.csv").read_bytes()) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("seed", 9), ("epochs", 7), ("dropout", 0.3), ("rotate", 5.0), ("channels", (3,))],
+)
+def test_resuming_with_another_setting_names_it(
+    run: digitnet.Run, name: str, value: object
+) -> None:
+    with pytest.raises(UsageError, match=f"{name} is .* not "):
+        digitnet.resume(run, **{name: value})
+
+
+def test_resuming_with_other_data_names_the_file(
+    run: digitnet.Run, sample: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = dataclasses.replace(sample, sha256={"mnist_sample.npz": "0" * 64})
+    monkeypatch.setattr("digitnet.workflow.load_dataset", lambda *_, **__: other)
+    with pytest.raises(UsageError, match=r"mnist_sample\.npz"):
+        digitnet.resume(run)
+
+
+def test_two_trainings_in_one_folder_exclude_each_other(tmp_path: Path) -> None:
+    refused = []
+
+    def intrude(progress: Progress) -> None:
+        if progress.step == 1:
+            try:
+                digitnet.resume(tmp_path / "run")
+            except UsageError as error:
+                refused.append(str(error))
+
+    digitnet.train("plain", out=tmp_path / "run", on_progress=intrude, **TINY)
+    assert len(refused) == 1
+    assert "Another process" in refused[0]
+
+
+def test_trains_outside_the_main_thread(tmp_path: Path) -> None:
+    thread = threading.Thread(
+        target=lambda: digitnet.train("plain", out=tmp_path / "run", **TINY), daemon=True
+    )
+    thread.start()
+    thread.join(60)
+    assert digitnet.open_run(tmp_path / "run").model_file.is_file()
+
+
+def test_evaluating_without_a_model_says_what_to_do(tmp_path: Path, run: digitnet.Run) -> None:
+    (tmp_path / "config.json").write_bytes((run.path / "config.json").read_bytes())
+    with pytest.raises(InputError, match="--resume"):
+        digitnet.evaluate(tmp_path)
+
+
+def test_evaluating_a_damaged_model_is_an_integrity_error(
+    tmp_path: Path, run: digitnet.Run
+) -> None:
+    for name in ("config.json", "history.csv"):
+        (tmp_path / name).write_bytes((run.path / name).read_bytes())
+    (tmp_path / "model.safetensors").write_bytes(run.model_file.read_bytes()[:-100])
+    with pytest.raises(IntegrityError, match=r"model\.safetensors"):
+        digitnet.evaluate(tmp_path)
+
+
+def test_metrics_file_is_plain_json(run: digitnet.Run) -> None:
+    text = (run.path / "metrics.json").read_text()
+    assert "NaN" not in text
+    assert json.loads(text)["test"]["images"] == 1000
