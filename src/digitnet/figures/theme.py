@@ -1,0 +1,214 @@
+"""Colours and type for light and dark pages, and PNG files that repeat byte for byte.
+
+Guarantees:
+
+- A figure is coloured by its own background, fixed when it is made; it may be saved anywhere later.
+- Series colours come from the Okabe–Ito set, shifted in lightness so that text in them has a
+  contrast of at least 4.5 : 1 against the page.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, LinearSegmentedColormap, to_hex, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.typing import ColorType
+from PIL import Image
+
+from digitnet.files import write_atomic
+
+WIDTH = 6.4  # inches, of every figure
+SMALL = 9.0  # points: the smallest type on any figure
+BODY = 10.0
+TITLE = 11.5
+DEFAULT_DPI = 150
+
+
+@dataclass(frozen=True)
+class Palette:
+    """The colours of one theme, as hexadecimal strings that CSS understands too."""
+
+    page: str  # behind everything
+    panel: str  # the paper of a picture, or a neutral cell
+    text: str
+    muted: str  # secondary text
+    line: str  # axes and grid
+    blue: str  # validation, what is right, positive weights
+    orange: str  # training, what is wrong, negative weights
+
+
+LIGHT = Palette(
+    page="#ffffff",
+    panel="#eef0f3",
+    text="#14181f",
+    muted="#596273",
+    line="#c3c9d3",
+    blue="#0069a6",
+    orange="#b84a00",
+)
+DARK = Palette(
+    page="#12161c",
+    panel="#232a34",
+    text="#f2f4f7",
+    muted="#a3adbb",
+    line="#465060",
+    blue="#56b4e9",
+    orange="#f2954a",
+)
+
+
+@contextmanager
+def theme(*, dark: bool = False) -> Iterator[Palette]:
+    """Make the figures drawn inside the block fit a light or a dark page.
+
+    Yields:
+        The palette in use: ``LIGHT`` or ``DARK``, for a page that wants to match.
+    """
+    palette = DARK if dark else LIGHT
+    settings: dict[Any, object] = {
+        "figure.facecolor": palette.page,
+        "axes.facecolor": "none",
+        "text.color": palette.text,
+        "axes.labelcolor": palette.text,
+        "axes.edgecolor": palette.line,
+        "xtick.color": palette.muted,
+        "ytick.color": palette.muted,
+        "font.family": ["DejaVu Sans"],  # comes with matplotlib, so every machine draws the same
+        "font.size": BODY,
+    }
+    with mpl.rc_context(settings):
+        yield palette
+
+
+def png_bytes(figure: Figure, dpi: float = DEFAULT_DPI) -> bytes:
+    """Return ``figure`` as a PNG; the same figure gives the same bytes.
+
+    The first call settles where the axes stand: add titles before it.
+    """
+    layout = figure.get_layout_engine()
+    if layout is not None:
+        # Left in place it would run at every drawing, each time from where the last one ended.
+        layout.execute(figure)
+        figure.set_layout_engine("none")
+    page = figure.get_facecolor()
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="rgba", dpi=dpi, facecolor=page)
+    width = int(figure.get_figwidth() * dpi)
+    height = len(drawn.getvalue()) // (4 * width)
+    picture = Image.frombuffer("RGBA", (width, height), drawn.getvalue())
+    # The last row and column may be half covered; without a ground they would come out black.
+    opaque = Image.new("RGB", picture.size, to_hex(page))
+    opaque.paste(picture, mask=picture.getchannel("A"))
+    few = _with_few_colours(opaque, page)
+    written = io.BytesIO()
+    # Nothing but the picture is written: no date, and no version that an upgrade would change.
+    few.save(written, format="png", dpi=(dpi, dpi))
+    return written.getvalue()
+
+
+def save_png(figure: Figure, path: Path, dpi: float = DEFAULT_DPI) -> None:
+    """Write ``figure`` to ``path`` as a PNG, whole or not at all.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    write_atomic(path, png_bytes(figure, dpi))
+
+
+def _with_few_colours(picture: Image.Image, page: ColorType) -> Image.Image:
+    """Return ``picture`` in 256 colours: it looks the same and takes a third of the bytes."""
+    few = picture.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    colours = np.reshape(few.getpalette() or [], (-1, 3))
+    exact = np.rint(255 * np.array(to_rgb(page))).astype(int)
+    # The background may be off by a shade; on a page of that very colour it would show as a frame.
+    colours[np.abs(colours - exact).sum(axis=1).argmin()] = exact
+    few.putpalette(colours.astype(np.uint8).tobytes())
+    return few
+
+
+def palette_of(figure: Figure) -> Palette:
+    """Return the palette that reads well on the background of ``figure``."""
+    return DARK if is_dark(figure.get_facecolor()) else LIGHT
+
+
+def is_dark(colour: ColorType) -> bool:
+    """Return whether white is easier to read on ``colour`` than black; transparency is ignored."""
+    return _luminance(colour) < 0.179
+
+
+def _luminance(colour: ColorType) -> float:
+    """Return the relative luminance of sRGB, from 0 (black) to 1 (white)."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def figure_of(ax: Axes) -> Figure:
+    """Return the figure that ``ax`` belongs to, looking through subfigures."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None, "an Axes without a figure cannot be drawn on"
+    return figure
+
+
+def sized_figure(height: float, figure: Figure | None = None) -> Figure:
+    """Return ``figure``, or a new one, ``height`` inches tall, that keeps its words inside."""
+    figure = Figure() if figure is None else figure
+    figure.set_size_inches(WIDTH, height)
+    figure.set_layout_engine(ConstrainedLayoutEngine(w_pad=0.09, h_pad=0.09))
+    return figure
+
+
+def style_axes(ax: Axes) -> Palette:
+    """Give ``ax`` thin lines, quiet ticks and no box; return the palette to draw with."""
+    palette = palette_of(figure_of(ax))
+    ax.set_facecolor("none")
+    ax.grid(visible=False)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color(palette.line)
+    ax.tick_params(colors=palette.muted, labelsize=BODY, length=3, color=palette.line)
+    ax.xaxis.label.set(color=palette.text, size=BODY)
+    ax.yaxis.label.set(color=palette.text, size=BODY)
+    return palette
+
+
+@functools.cache
+def ink_colours(palette: Palette) -> Colormap:
+    """Return the colours of ink from 0 (paper) to 1 (stroke); what is missing is transparent."""
+    return _colours("ink", palette.panel, palette.text)
+
+
+@functools.cache
+def mistake_colours(palette: Palette) -> Colormap:
+    """Return the colours of a count of mistakes, from none (the page) to most."""
+    middle = "#f6b26b" if palette is LIGHT else "#7a3d0c"
+    return _colours("mistakes", palette.page, middle, palette.orange)
+
+
+@functools.cache
+def activity_colours(palette: Palette) -> Colormap:
+    """Return the colours of an activation, from 0 (silent) to the strongest."""
+    if palette is LIGHT:
+        return _colours("activity", palette.panel, "#5aa7d6", "#0069a6", "#062c4a")
+    return _colours("activity", palette.panel, "#1f6ea0", "#56b4e9", "#eaf6ff")
+
+
+@functools.cache
+def signed_colours(palette: Palette) -> Colormap:
+    """Return diverging colours: orange below zero, quiet at zero, blue above."""
+    if palette is LIGHT:
+        return _colours("signed", "#8f3400", "#e2945a", palette.panel, "#67abd9", "#00487a")
+    return _colours("signed", "#ffb47a", "#a8602a", palette.panel, "#2f78a8", "#8fd0fb")
+
+
+def _colours(name: str, *stops: str) -> Colormap:
+    return LinearSegmentedColormap.from_list(name, stops).with_extremes(bad=(0, 0, 0, 0))
