@@ -1,0 +1,229 @@
+"""The application and its verbs.
+
+What only one verb needs is imported inside it, so that --help is instant.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from digitnet import __version__, extras
+from digitnet.cli import data
+from digitnet.cli.console import say, show, show_json, show_rows
+from digitnet.cli.progress import training_progress
+from digitnet.cli.settings import with_settings
+from digitnet.config import TrainConfig, read_toml
+from digitnet.errors import UsageError
+from digitnet.recipes import DESCRIPTIONS, recipe
+
+if TYPE_CHECKING:
+    from digitnet.runs import Run
+
+app = typer.Typer(
+    name="digitnet",
+    help="Handwritten digits: train a small CNN, measure it, see what it learned.",
+    epilog="Start with: digitnet train",
+    no_args_is_help=True,
+    # Plain help loads in a third of the time of decorated help.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+app.add_typer(data.app, name="data")
+
+_RECIPES = "; ".join(f"{name}: {text}" for name, text in DESCRIPTIONS.items())
+
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
+DataDir = Annotated[
+    Path | None, typer.Option(help="Folder that holds the data files; default: the cache.")
+]
+Offline = Annotated[
+    bool | None, typer.Option("--offline", help="Use no network.", show_default=False)
+]
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        show(f"digitnet {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Options of the whole command line."""
+
+
+@app.command(epilog=f"Recipes: {_RECIPES}.")
+@with_settings
+def train(
+    settings: dict[str, Any],
+    recipe_name: Annotated[
+        str | None,
+        typer.Option("--recipe", metavar="NAME", help="Settings to start from; see below."),
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Data set: mnist, or sample (no network).")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="TOML file of settings; flags win over it.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of the run; default: runs/….")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Go on with this run where it stopped.")
+    ] = None,
+    no_augment: Annotated[
+        bool, typer.Option("--no-augment", help="Switch every distortion off.")
+    ] = False,
+    no_report: Annotated[
+        bool, typer.Option("--no-report", help="Draw no figures and write no page.")
+    ] = False,
+    data_dir: DataDir = None,
+    offline: Offline = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a network, evaluate it, and write the report."""
+    if resume and (out or config or recipe_name):
+        raise UsageError(
+            "--resume takes its settings from the run; leave out --out, --config and --recipe."
+        )
+    if data:
+        settings = {"data": data, **settings}
+    if no_augment:
+        settings = dict.fromkeys(_distortions(), 0.0) | settings
+    # Before torch is loaded, which takes seconds that a wrong flag need not cost.
+    start = _open(resume) if resume else _start(recipe_name, config).override(**settings)
+    places: Any = {"data_dir": data_dir, "offline": offline}
+    with extras.needed():
+        from digitnet import workflow
+    with training_progress(quiet) as on_progress:
+        listeners: Any = {"on_progress": on_progress, "on_message": _notes(quiet)}
+        if isinstance(start, TrainConfig):
+            run = workflow.train(start, out=out, **places, **listeners)
+        else:
+            run = workflow.resume(start, **places, **listeners, **settings)
+    workflow.evaluate(run, **places)
+    if not no_report:
+        _write_report(run, data_dir, offline)
+    _show_result(run, as_json)
+
+
+@app.command()
+def evaluate(
+    run: RunFolder,
+    data_dir: DataDir = None,
+    offline: Offline = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure the network of a run on the test images again."""
+    opened = _open(run)
+    with extras.needed():
+        from digitnet import workflow
+    workflow.evaluate(opened, data_dir=data_dir, offline=offline, on_message=_notes(quiet))
+    _show_result(opened, as_json)
+
+
+@app.command()
+def report(
+    run: RunFolder,
+    open_page: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+    data_dir: DataDir = None,
+    offline: Offline = None,
+    as_json: Json = False,
+) -> None:
+    """Draw the figures of a run and write its report page."""
+    page = _write_report(_open(run), data_dir, offline)
+    if as_json:
+        show_json({"run": str(run), "report": str(page)})
+    else:
+        show(str(page))
+    import webbrowser
+
+    if open_page and not webbrowser.open(page.resolve().as_uri()):
+        say(f"No browser could be started; open {page} yourself.")
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Show versions, processor, threads, and the state of cache and data."""
+    from digitnet.environment import environment
+
+    state = environment() | {"digitnet": __version__} | data.cache_state()
+    if as_json:
+        show_json(state)
+        return
+    packages = state.pop("packages")
+    rows = {**state, **{f"package {name}": v or "not installed" for name, v in packages.items()}}
+    show_rows([(name.replace("_", " "), _plain(value)) for name, value in rows.items()])
+
+
+def _start(recipe_name: str | None, file: Path | None) -> TrainConfig:
+    """Return the settings before flags: a recipe, named by flag or file, changed by the file."""
+    values = read_toml(file) if file else {}
+    base = recipe(recipe_name or str(values.pop("recipe", "reference")))
+    values.pop("recipe", None)
+    return TrainConfig.from_dict(values, base=base)
+
+
+def _distortions() -> list[str]:
+    return list(TrainConfig().as_dict()["augmentation"])
+
+
+def _open(path: Path) -> Run:
+    with extras.needed():
+        from digitnet.runs import open_run
+    return open_run(path)
+
+
+def _write_report(run: Run, data_dir: Path | None, offline: bool | None) -> Path:
+    with extras.needed():
+        from digitnet.report import write_report
+    return write_report(run, data_dir=data_dir, offline=offline)
+
+
+def _notes(quiet: bool) -> Any:
+    return (lambda _: None) if quiet else say
+
+
+def _show_result(run: Run, as_json: bool) -> None:
+    metrics = run.metrics
+    if as_json:
+        show_json(metrics)
+        return
+    test = metrics["test"]
+    low, high = test["interval"]
+    rows = [
+        ("run", str(run.path)),
+        (
+            "test accuracy",
+            f"{test['accuracy']:.2%}  ({low:.2%} to {high:.2%} with 95 % confidence)",
+        ),
+        ("misses", f"{test['misses']} of {test['images']:,}"),
+        ("test loss", f"{test['loss']:.4f}"),
+        ("val accuracy", f"{metrics['val_accuracy']:.2%}"),
+        ("calibration error", f"{test['expected_calibration_error']:.4f}"),
+        ("parameters", f"{metrics['parameters']:,}"),
+        ("training", f"{metrics['epochs']} epochs in {metrics['seconds']:.0f} s"),
+    ]
+    if run.report_file.is_file():
+        rows.append(("report", str(run.report_file)))
+    show_rows(rows)
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,113 @@
+"""``digitnet data``: what there is, where it is, whether it is good."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from digitnet.cli.console import say, show, show_json, show_rows
+from digitnet.errors import IntegrityError
+
+app = typer.Typer(
+    help="Fetch, check and import data sets.", no_args_is_help=True, rich_markup_mode=None
+)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A data set.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
+DataDir = Annotated[
+    Path | None, typer.Option(help="Folder that holds the files; default: the cache.")
+]
+
+
+@app.command("list")
+def list_all(as_json: Json = False) -> None:
+    """List the data sets."""
+    from digitnet.datasets import list_datasets
+
+    rows = [asdict(info) for info in list_datasets()]
+    if as_json:
+        show_json({"data": rows})
+        return
+    show_rows(
+        [
+            ("name", "train", "test", "classes", "here", "source", "licence"),
+            *(
+                (
+                    row["name"],
+                    f"{row['train_images']:,}",
+                    f"{row['test_images']:,}",
+                    str(row["classes"]),
+                    "yes" if row["available"] else "no",
+                    row["source"],
+                    row["licence"],
+                )
+                for row in rows
+            ),
+        ]
+    )
+
+
+@app.command()
+def fetch(
+    name: Name = "mnist",
+    data_dir: DataDir = None,
+    offline: Annotated[
+        bool | None, typer.Option("--offline", help="Use no network.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print results only.")] = False,
+) -> None:
+    """Bring a data set to this machine, verified."""
+    from digitnet import fetch as fetching
+
+    tell = (lambda _: None) if quiet else say
+    paths = fetching.fetch(name, data_dir=data_dir, offline=offline, progress=tell)
+    _show_paths(paths, as_json)
+
+
+@app.command()
+def verify(name: Name = "mnist", data_dir: DataDir = None, as_json: Json = False) -> None:
+    """Compare the files of a data set with their checksums."""
+    from digitnet import fetch as fetching
+
+    statuses = fetching.verify(name, data_dir=data_dir)
+    if as_json:
+        files = [{**asdict(s), "path": str(s.path)} for s in statuses]
+        show_json({"data": name, "good": all(s.state == "good" for s in statuses), "files": files})
+    else:
+        show_rows([(s.name, s.state, str(s.path)) for s in statuses])
+    if bad := [s.name for s in statuses if s.state != "good"]:
+        raise IntegrityError(
+            f"Not good: {', '.join(bad)}. `digitnet data fetch {name}` brings good ones."
+        )
+
+
+@app.command("import")
+def import_copy(
+    path: Annotated[Path, typer.Argument(help="A folder, IDX, .gz, mnist.npz or .tgz file.")],
+    as_json: Json = False,
+    name: Annotated[str, typer.Option(help="The data set it holds.")] = "mnist",
+) -> None:
+    """Take a data set that you already have into the cache."""
+    from digitnet import fetch as fetching
+
+    _show_paths(fetching.import_files(path, name), as_json)
+
+
+def cache_state() -> dict[str, Any]:
+    """Return where the cache is and what it holds, for ``digitnet doctor``."""
+    from digitnet import fetch as fetching
+
+    states = {status.name: status.state for status in fetching.verify("mnist")}
+    return {"cache": str(fetching.cache_dir()), "data": {"mnist": states}}
+
+
+def _show_paths(paths: dict[str, Path], as_json: bool) -> None:
+    if as_json:
+        show_json({"files": {name: str(path) for name, path in paths.items()}})
+        return
+    for path in paths.values():
+        show(str(path))

@@ -1,0 +1,323 @@
+"""The command line as a user meets it: in a process of its own, by what it prints and returns."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+import digitnet
+
+TINY = (
+    *("--recipe", "plain", "--data", "sample", "--batch-size", "250", "--threads", "1"),
+    *("--channels", "4,6", "--dense", "8", "--no-report", "--epochs", "1"),
+)
+VERBS = ("train", "evaluate", "report", "doctor", "data")
+
+
+def run_cli(*args: object, **settings: object) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **settings.pop("env", {})}  # type: ignore[dict-item]
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "digitnet", *map(str, args)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        **settings,  # type: ignore[call-overload]
+    )
+
+
+def fails(code: int, *words: str, args: Sequence[object], **settings: object) -> str:
+    """Run a command that must fail: with this code, these words, and no traceback."""
+    done = run_cli(*args, **settings)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    for word in words:
+        assert word in done.stderr
+    return done.stderr
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, object]]:
+    """A run made by the command line, and the JSON that it ended with."""
+    out = tmp_path_factory.mktemp("cli") / "run"
+    with_report = [arg for arg in TINY if arg != "--no-report"]
+    done = run_cli("train", *with_report, "--out", out, "--json")
+    assert done.returncode == 0, done.stderr
+    return out, json.loads(done.stdout)
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys\nsys.argv = ['digitnet', '--help']\n"
+        "from digitnet.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "heavy = ('torch', 'numpy', 'onnxruntime', 'cv2', 'matplotlib', 'sklearn', 'scipy')\n"
+        "print('LOADED', [m for m in heavy if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "LOADED []" in done.stdout
+    assert all(verb in done.stdout for verb in VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help(verb: str) -> None:
+    done = run_cli(verb, "-h")
+    assert done.returncode == 0
+    assert "Usage:" in done.stdout
+
+
+def test_version() -> None:
+    done = run_cli("--version")
+    assert done.stdout == f"digitnet {digitnet.__version__}\n"
+
+
+def test_train_ends_with_one_object_of_the_promised_keys(
+    trained: tuple[Path, dict[str, object]],
+) -> None:
+    out, result = trained
+    promised = {
+        *("schema_version", "run", "recipe", "seed", "parameters", "epochs", "seconds"),
+        *("val_accuracy", "test_accuracy", "test_loss", "misses"),
+    }
+    assert promised <= result.keys()
+    assert result["run"] == str(out)
+    assert result["recipe"] == "plain"
+    assert (out / "report.html").is_file()
+    assert (out / "predictions.csv").is_file()
+
+
+def test_evaluate_gives_the_same_metrics(trained: tuple[Path, dict[str, object]]) -> None:
+    out, result = trained
+    done = run_cli("evaluate", out, "--json")
+    again = json.loads(done.stdout)
+    again.pop("microseconds_per_image")
+    assert again == {k: v for k, v in result.items() if k != "microseconds_per_image"}
+
+
+def test_progress_is_lines_on_stderr_and_quiet_is_quiet(tmp_path: Path) -> None:
+    loud = run_cli("train", *TINY, "--out", tmp_path / "loud")
+    assert "epoch 1/1" in loud.stderr
+    assert "epoch 1/1" not in loud.stdout
+    assert "test accuracy" in loud.stdout
+    quiet = run_cli("train", *TINY, "--out", tmp_path / "quiet", "--quiet")
+    assert quiet.stderr == ""
+    assert "test accuracy" in quiet.stdout
+
+
+def test_a_terminal_gets_a_bar(tmp_path: Path) -> None:
+    master, slave = pty.openpty()
+    command = [sys.executable, "-m", "digitnet", "train", *TINY, "--out", str(tmp_path / "run")]
+    env = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    with subprocess.Popen(command, stderr=slave, stdout=subprocess.DEVNULL, env=env) as child:
+        os.close(slave)
+        seen = b""
+        while True:
+            try:
+                chunk = os.read(master, 65536)
+            except OSError:  # How Linux says that the other side has closed.
+                break
+            if not chunk:
+                break
+            seen += chunk
+    os.close(master)
+    assert child.returncode == 0
+    assert b"accuracy" in seen
+    assert b"left" in seen
+
+
+def test_settings_come_from_recipe_then_file_then_flags(tmp_path: Path) -> None:
+    file = tmp_path / "my.toml"
+    file.write_text(
+        'recipe = "plain"\ndata = "sample"\nepochs = 1\nbatch_size = 250\nthreads = 1\n'
+        "seed = 5\nlearning_rate = 0.002\n[model]\nchannels = [4, 6]\ndense = [8]\n"
+    )
+    args = ("--config", file, "--seed", 6, "--out", tmp_path / "run", "--no-report")
+    done = run_cli("train", *args, "--quiet")
+    assert done.returncode == 0, done.stderr
+    config = digitnet.open_run(tmp_path / "run").config
+    assert (config.recipe, config.seed, config.learning_rate) == ("plain", 6, 0.002)
+    assert config.model.channels == (4, 6)
+
+
+def test_no_augment_switches_the_recipe_off_but_not_other_flags(tmp_path: Path) -> None:
+    args = ("train", *TINY[2:], "--no-augment", "--rotate", 3, "--out", tmp_path / "run")
+    assert run_cli(*args, "--quiet").returncode == 0
+    augmentation = digitnet.open_run(tmp_path / "run").config.augmentation
+    assert augmentation == digitnet.AugmentationConfig(rotate=3.0)
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("--recipe", "referense"), ("referense", "Did you mean 'reference'?")),
+        (("--data", "mnits"), ("mnits", "Did you mean 'mnist'?")),
+        (("--activation", "rellu"), ("rellu", "Did you mean 'relu'?")),
+        (("--epochs", "0"), ("--epochs", "0", "from 1")),
+        (("--dropout", "1.5"), ("--dropout", "1.5", "from 0")),
+        (("--dropout", "nan"), ("--dropout", "nan")),
+        (("--channels", "32,x"), ("--channels", "32,x", "32,64")),
+        (("--epochs", "ten"), ("--epochs", "'ten'", "a whole number")),
+        (("--rotate", "far"), ("--rotate", "'far'", "a number")),
+        (("--epoch", "3"), ("--epochs",)),
+        (("--resume", "somewhere", "--out", "elsewhere"), ("--resume", "--out")),
+    ],
+)
+def test_wrong_flags_are_usage_errors(args: tuple[str, ...], words: tuple[str, ...]) -> None:
+    fails(2, *words, args=("train", *args))
+
+
+def test_wrong_files_are_input_errors(tmp_path: Path) -> None:
+    fails(3, "nowhere", args=("evaluate", tmp_path / "nowhere"))
+    fails(3, "not a run folder", args=("report", tmp_path))
+    fails(3, "no run folder", args=("train", "--resume", tmp_path / "nowhere"))
+    fails(3, "nowhere.toml", args=("train", "--config", tmp_path / "nowhere.toml"))
+    (tmp_path / "bad.toml").write_text("epochs = = 3")
+    fails(3, "bad.toml", args=("train", "--config", tmp_path / "bad.toml"))
+    (tmp_path / "odd.toml").write_text("epoch = 3")
+    fails(2, "epoch", "Did you mean 'epochs'?", args=("train", "--config", tmp_path / "odd.toml"))
+
+
+def test_missing_data_offline_say_what_to_do(tmp_path: Path) -> None:
+    fails(1, "--data sample", args=("train", "--offline", "--out", tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "half").mkdir()
+    message = fails(3, args=("train", "--data-dir", tmp_path / "half", "--out", tmp_path / "run"))
+    assert "train-images-idx3-ubyte" in message
+
+
+def test_a_damaged_model_has_its_own_code(
+    tmp_path: Path, trained: tuple[Path, dict[str, object]]
+) -> None:
+    for name in ("config.json", "history.csv"):
+        (tmp_path / name).write_bytes((trained[0] / name).read_bytes())
+    (tmp_path / "model.safetensors").write_bytes(b"\x80\x04\x95 a pickle in disguise")
+    fails(5, "pickle", args=("evaluate", tmp_path))
+
+
+def test_resuming_with_another_seed_names_the_key(trained: tuple[Path, dict[str, object]]) -> None:
+    fails(2, "seed is 0, not 3", args=("train", "--resume", trained[0], "--seed", 3))
+
+
+def test_a_full_disk_is_a_sentence(tmp_path: Path) -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("needs /dev/full")
+    code = (
+        "import errno, os, sys\n"
+        "def full(_): raise OSError(errno.ENOSPC, 'No space left on device')\n"
+        "os.fsync = full\n"
+        "from digitnet.cli import main\n"
+        f"sys.argv = ['digitnet', 'train', *{TINY!r}, '--out', {str(tmp_path / 'run')!r}]\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "The disk is full" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_ends_cleanly_and_resume_goes_on(tmp_path: Path, number: int, code: int) -> None:
+    out = tmp_path / "run"
+    args = (*TINY[:-1], "40")
+    command = [sys.executable, "-m", "digitnet", "train", *args, "--out", str(out)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stderr
+        child.stderr.readline()  # The line of the first epoch.
+        child.send_signal(number)
+        errors = child.stderr.read()
+    assert child.returncode == code
+    assert "Traceback" not in errors
+    assert f"digitnet train --resume {out}" in errors
+    done = run_cli("evaluate", out, "--json")
+    assert 1 <= json.loads(done.stdout)["epochs"] < 40
+
+
+def test_two_commands_at_once_do_not_share_a_folder(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    args = (*TINY[:-1], "200")
+    command = [sys.executable, "-m", "digitnet", "train", *args, "--out", str(out)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stderr
+        child.stderr.readline()
+        fails(2, "Another process", args=("train", "--resume", out))
+        child.send_signal(signal.SIGINT)
+        child.stderr.read()
+
+
+def test_report_rebuilds_what_is_deleted(trained: tuple[Path, dict[str, object]]) -> None:
+    out, _ = trained
+    (out / "report.html").unlink()
+    done = run_cli("report", out)
+    assert done.returncode == 0
+    assert done.stdout.strip() == str(out / "report.html")
+    assert (out / "report.html").is_file()
+
+
+def test_doctor_tells_versions_and_state() -> None:
+    state = json.loads(run_cli("doctor", "--json").stdout)
+    assert state["digitnet"] == digitnet.__version__
+    assert state["packages"]["torch"]
+    assert state["cores"] >= 1
+    assert state["cache"] == os.environ["DIGITNET_CACHE_DIR"]
+    assert set(state["data"]["mnist"].values()) == {"missing"}
+    assert "cache" in run_cli("doctor").stdout
+
+
+def test_data_verbs() -> None:
+    names = [row["name"] for row in json.loads(run_cli("data", "list", "--json").stdout)["data"]]
+    assert names == ["mnist", "sample"]
+    assert "CC BY-SA" in run_cli("data", "list").stdout
+    done = run_cli("data", "verify")
+    assert done.returncode == 5
+    assert "missing" in done.stdout
+    fails(1, "mnist", args=("data", "fetch", "--offline"))
+    fails(3, "nowhere", args=("data", "import", "/nowhere"))
+
+
+def test_a_missing_extra_names_the_command(tmp_path: Path) -> None:
+    """As in a base install: torch is not there."""
+    code = (
+        "import sys\nsys.modules['torch'] = None\n"
+        "from digitnet.cli import main\n"
+        f"sys.argv = ['digitnet', 'train', *{TINY!r}, '--out', {str(tmp_path / 'run')!r}]\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "pip install 'digitnet[train]'" in done.stderr
+
+
+def test_a_closed_pipe_is_no_error() -> None:
+    command = f"{sys.executable} -m digitnet data list | true"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unexpected_error_is_a_sentence_too() -> None:
+    code = (
+        "import sys\nimport digitnet.cli as cli\n"
+        "def broken(): raise RuntimeError('surprise')\n"
+        "cli.app = broken\ncli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "surprise" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_run_is_the_same_from_shell_and_python(
+    tmp_path: Path, trained: tuple[Path, dict[str, object]]
+) -> None:
+    settings = digitnet.open_run(trained[0]).config
+    run = digitnet.train(settings, out=tmp_path / "run")
+    assert run.model_file.read_bytes() == (trained[0] / "model.safetensors").read_bytes()
