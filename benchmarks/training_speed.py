@@ -1,0 +1,147 @@
+"""How long an epoch of the reference network takes, beside Keras on TensorFlow in the same run.
+
+Each round times one epoch of each, one after the other, in a process of its own, after a warm-up
+of fifty batches: 54,000 images, batch 64, Adam, no augmentation, no validation. The figure to
+quote is the median over the rounds of the ratio within a round, which a change of the machine's
+speed between rounds does not touch. Run it on an idle machine:
+
+    make bench
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from digitnet import load_dataset, recipe
+from digitnet.datasets import split_train_val
+from digitnet.environment import environment
+from digitnet.files import write_json
+from digitnet.training import Trainer, reproducible
+
+HERE = Path(__file__).parent
+RESULT = HERE.parent / "docs" / "results" / "training_speed.json"
+WARM_UP = 50
+# Multiply-adds of one forward pass over one image, in the plain definition of the network:
+# two convolutions and two dense layers. A backward pass costs twice as many, but for the first
+# layer, whose input needs no gradient.
+MULTIPLY_ADDS = (26 * 26 * 32 * 9, 11 * 11 * 64 * 32 * 9, 1600 * 64, 64 * 10)
+
+
+def main() -> None:
+    """Run the rounds and write the result."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--peers", help="Python that has Keras and TensorFlow")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--own", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.own:
+        print(json.dumps({"seconds": own_epoch(args.threads)}))
+        return
+    result = compare(args.peers, args.rounds, args.threads)
+    write_json(RESULT, result)
+    print(json.dumps({name: result[name] for name in ("digitnet", "keras", "ratio", "peak")}))
+
+
+def compare(peers: str, rounds: int, threads: int) -> dict[str, Any]:
+    """Time both sides ``rounds`` times, in turn."""
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "train.npz"
+        save_training_images(data)
+        own, other, peaks, versions = [], [], [], {}
+        for number in range(1, rounds + 1):
+            peaks.append(matrix_product_peak(threads))
+            own.append(run([sys.executable, __file__, "--own", "--threads", str(threads)]))
+            other.append(run([peers, str(HERE / "peer_keras.py"), str(data), str(threads)]))
+            versions = other[-1]["versions"]
+            print(
+                f"round {number}/{rounds}: digitnet {own[-1]['seconds']:.1f} s, "
+                f"Keras {other[-1]['seconds']:.1f} s",
+                file=sys.stderr,
+            )
+    seconds = [side["seconds"] for side in own]
+    keras = [side["seconds"] for side in other]
+    operations = 2 * 54_000 * (3 * sum(MULTIPLY_ADDS) - MULTIPLY_ADDS[0])
+    peak = statistics.median(peaks)
+    return {
+        "schema_version": 1,
+        "rounds": rounds,
+        "threads": threads,
+        "digitnet": summary(seconds),
+        "keras": summary(keras) | {"versions": versions},
+        "ratio": summary([a / b for a, b in zip(seconds, keras, strict=True)]),
+        "peak": {
+            "matrix_product_gflops": peak,
+            "network_gflop_per_epoch": operations / 1e9,
+            "share": operations / statistics.median(seconds) / 1e9 / peak,
+            "keras_share": operations / statistics.median(keras) / 1e9 / peak,
+        },
+        "environment": environment() | {"command": ["make", "bench"]},
+    }
+
+
+def own_epoch(threads: int) -> float:
+    """Return the seconds of one epoch of digitnet's plain recipe."""
+    config = recipe("plain").override(threads=threads)
+    with reproducible(config):
+        trainer = Trainer(config, load_dataset("mnist"))
+        epoch = trainer.run_epoch()
+        for _ in range(WARM_UP):
+            next(epoch)
+        started = time.perf_counter()
+        # All but the last step, which would validate too.
+        counted = trainer.steps - 1 - WARM_UP
+        for _ in range(counted):
+            next(epoch)
+        return (time.perf_counter() - started) * trainer.steps / counted
+
+
+def save_training_images(path: Path) -> None:
+    """Write the 54,000 images that are left after the validation split."""
+    mnist = load_dataset("mnist")
+    train, _ = split_train_val(mnist.train_labels)
+    np.savez(path, images=mnist.train_images[train], labels=mnist.train_labels[train])
+
+
+def matrix_product_peak(threads: int, size: int = 2048, repeats: int = 5) -> float:
+    """Return the speed of a float32 matrix product, in GFLOP/s: the best of a few."""
+    torch.set_num_threads(threads)
+    a, b = torch.randn(size, size), torch.randn(size, size)
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        torch.mm(a, b)
+        times.append(time.perf_counter() - started)
+    return 2 * size**3 / min(times) / 1e9
+
+
+def run(command: list[str]) -> dict[str, Any]:
+    """Run a process and return the JSON on the last line it prints."""
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout.strip().splitlines()[-1])  # type: ignore[no-any-return]
+
+
+def summary(values: list[float]) -> dict[str, Any]:
+    """Return median, smallest, largest and all."""
+    return {
+        "median": statistics.median(values),
+        "min": min(values),
+        "max": max(values),
+        "values": values,
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,246 @@
+"""Write those parts of the documents that come from the code or from result files.
+
+A generated block stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``; NAME is a
+function of this file. With ``--check`` nothing is written, and a stale block is an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import difflib
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from digitnet.config import setting_meanings
+from digitnet.errors import DigitnetError
+from digitnet.files import write_atomic
+from digitnet.recipes import RECIPES
+from digitnet.statistics import summarise
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "docs" / "results"
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/cli.md", "docs/results.md", "docs/settings.md")
+COMMANDS = (
+    *("", "train", "evaluate", "report", "doctor"),
+    *("data", "data list", "data fetch", "data verify", "data import"),
+)
+
+
+def headline() -> str:
+    """Return the README's table: what each recipe reaches."""
+    rows = []
+    for name in RECIPES:
+        runs = _runs(name)
+        accuracy = summarise([100 * run["test_accuracy"] for run in runs])
+        misses = summarise([run["misses"] for run in runs])
+        seconds = summarise([run["seconds"] for run in runs])
+        rows.append(
+            (
+                f"`{name}`",
+                f"{runs[0]['parameters']:,}",
+                f"{accuracy.mean:.2f} ± {accuracy.sd:.2f} %",
+                f"{misses.mean:.0f} of 10,000",
+                str(accuracy.count),
+                f"{seconds.mean:.0f} s",
+            )
+        )
+    header = ("recipe", "parameters", "test accuracy", "misses", "seeds", "training")
+    return _table(header, rows)
+
+
+def conditions() -> str:
+    """Return the sentence that says on what machine the seeds were trained."""
+    stored = _json("seeds.json")
+    machine, packages = stored["environment"], stored["environment"]["packages"]
+    return (
+        f"Mean ± standard deviation over the seeds; trained on {stored['runs'][0]['threads']} "
+        f"threads of an {machine['cpu']}, torch {packages['torch']}, Python {machine['python']}."
+    )
+
+
+def seeds() -> str:
+    """Return the table of every run."""
+    header = (
+        *("recipe", "seed", "val accuracy", "test accuracy", "misses", "test loss"),
+        *("calibration error", "without disputed labels", "seconds"),
+    )
+    rows = [
+        (
+            f"`{run['recipe']}`",
+            str(run["seed"]),
+            f"{100 * run['val_accuracy']:.2f} %",
+            f"{100 * run['test_accuracy']:.2f} %",
+            str(run["misses"]),
+            f"{run['test_loss']:.4f}",
+            f"{run['expected_calibration_error']:.4f}",
+            f"{100 * run['undisputed_accuracy']:.2f} %",
+            f"{run['seconds']:.0f}",
+        )
+        for name in RECIPES
+        for run in _runs(name)
+    ]
+    return _table(header, rows)
+
+
+def seeds_summary() -> str:
+    """Return the summary of the runs, recipe by recipe, and their comparison."""
+    lines = []
+    for name in RECIPES:
+        accuracy = summarise([100 * run["test_accuracy"] for run in _runs(name)])
+        lines.append(
+            f"- `{name}`: {accuracy.mean:.3f} ± {accuracy.sd:.3f} % over {accuracy.count} seeds, "
+            f"from {accuracy.low:.2f} to {accuracy.high:.2f} %."
+        )
+    pairs = zip(_runs("reference"), _runs("plain"), strict=True)
+    gains = summarise([100 * (a["test_accuracy"] - b["test_accuracy"]) for a, b in pairs])
+    lines.append(
+        f"- `reference` less `plain`, seed by seed: {gains.mean:+.3f} points on average, "
+        f"from {gains.low:+.2f} to {gains.high:+.2f}."
+    )
+    return "\n".join(lines)
+
+
+def speed() -> str:
+    """Return the table of training speed."""
+    result = _json("training_speed.json")
+    peak, versions = result["peak"], result["keras"]["versions"]
+    rows = [
+        ("digitnet", *_seconds(result["digitnet"]), f"{100 * peak['share']:.0f} %"),
+        (
+            f"Keras {versions['keras']} on TensorFlow {versions['tensorflow']}",
+            *_seconds(result["keras"]),
+            f"{100 * peak['keras_share']:.0f} %",
+        ),
+    ]
+    ratio = result["ratio"]
+    header = ("", "seconds an epoch, median", "fastest", "slowest", "share of the peak")
+    return (
+        f"{_table(header, rows)}\n\n"
+        f"Ratio, round by round: **{ratio['median']:.2f}** in the median of {result['rounds']} "
+        f"rounds, from {ratio['min']:.2f} to {ratio['max']:.2f}; {result['threads']} threads of an "
+        f"{result['environment']['cpu']}. The peak is that of a 2048 × 2048 matrix product in "
+        f"float32, {peak['matrix_product_gflops']:.0f} GFLOP/s; an epoch of the network as it is "
+        f"defined takes {peak['network_gflop_per_epoch']:.0f} GFLOP."
+    )
+
+
+def settings() -> str:
+    """Return the table of all settings and what the recipes make of them."""
+    defaults = {name: config.flat() for name, config in RECIPES.items()}
+    rows = [
+        (f"`{name}`", *(f"`{_toml(values[name])}`" for values in defaults.values()), meaning)
+        for name, meaning in setting_meanings().items()
+        if name != "recipe"
+    ]
+    return _table(("setting", *(f"`{name}`" for name in RECIPES), "meaning"), rows)
+
+
+def modules() -> str:
+    """Return the tree of the package with the first sentence of each module."""
+    package = ROOT / "src" / "digitnet"
+    paths = [*package.glob("*.py"), *package.glob("*/__init__.py")]
+    rows = []
+    for path in sorted(paths, key=lambda p: p.relative_to(package).as_posix()):
+        name = path.parent.name + "/" if path.name == "__init__.py" else path.name
+        doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        if path.parent == package and path.name == "__init__.py":
+            name = "__init__.py"
+        rows.append(f"{name:<16} {doc.split(chr(10))[0]}")
+    return "\n".join(["```text", *rows, "```"])
+
+
+def command_line() -> str:
+    """Return the help of every command."""
+    texts = []
+    for command in COMMANDS:
+        title = f"digitnet {command}".strip()
+        texts.append(f"## `{title}`\n\n```text\n{_help(command.split())}\n```")
+    return "\n\n".join(texts)
+
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    "headline": headline,
+    "conditions": conditions,
+    "seeds": seeds,
+    "seeds-summary": seeds_summary,
+    "speed": speed,
+    "settings": settings,
+    "modules": modules,
+    "command-line": command_line,
+}
+
+
+def main() -> None:
+    """Write or check the documents."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing, fail when stale")
+    check = parser.parse_args().check
+    stale = [name for name in DOCUMENTS if _update(ROOT / name, check)]
+    if check and stale:
+        sys.exit(f"Out of date: {', '.join(stale)}. Run `make docs` and commit what it writes.")
+
+
+def _update(path: Path, check: bool) -> bool:
+    """Fill the blocks of a document; return whether they changed."""
+    before = path.read_text(encoding="utf-8")
+    after = re.sub(
+        r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)",
+        lambda match: f"{match[1]}\n{BLOCKS[match[2]]()}\n\n{match[3]}",
+        before,
+        flags=re.DOTALL,
+    )
+    if before != after and check:
+        lines = difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=0)
+        print("\n".join(lines), file=sys.stderr)
+    elif before != after:
+        write_atomic(path, after)
+        print(f"wrote {path.relative_to(ROOT)}", file=sys.stderr)
+    return before != after
+
+
+def _runs(recipe: str) -> list[dict[str, Any]]:
+    return [run for run in _json("seeds.json")["runs"] if run["recipe"] == recipe]
+
+
+def _json(name: str) -> Any:
+    try:
+        return json.loads((RESULTS / name).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DigitnetError(f"There is no result file docs/results/{name}.") from error
+
+
+def _seconds(summary: dict[str, float]) -> tuple[str, str, str]:
+    return f"{summary['median']:.1f}", f"{summary['min']:.1f}", f"{summary['max']:.1f}"
+
+
+def _toml(value: Any) -> str:
+    return json.dumps(list(value) if isinstance(value, tuple) else value)
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def _help(command: list[str]) -> str:
+    environment = {**os.environ, "COLUMNS": "90", "NO_COLOR": "1", "TERM": "dumb"}
+    done = subprocess.run(
+        [sys.executable, "-m", "digitnet", *command, "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    )
+    lines = (line.rstrip() for line in done.stdout.strip().splitlines())
+    return "\n".join(lines).replace("python -m digitnet", "digitnet")
+
+
+if __name__ == "__main__":
+    main()
