@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ _PACKAGES = (
 def environment() -> dict[str, Any]:
     """Return the environment as plain JSON values; what cannot be found out is None."""
     return {
+        "time": datetime.now().astimezone().isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "packages": {name: _version(name) for name in _PACKAGES},

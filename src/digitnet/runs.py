@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import hashlib
 import io
 import json
 from collections.abc import Iterable
@@ -103,6 +104,11 @@ class Run:
     def data_sha256(self) -> dict[str, str]:
         """The data files that the run was trained on: name to SHA-256."""
         return dict(self._json("config.json", "train").get("data_sha256", {}))
+
+    @property
+    def model_sha256(self) -> str:
+        """SHA-256 of the model file, by which metrics name the network they were measured on."""
+        return hashlib.sha256(self._existing("model.safetensors", "train").read_bytes()).hexdigest()
 
     @property
     def environment(self) -> dict[str, Any]:

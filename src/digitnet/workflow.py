@@ -149,6 +149,7 @@ def evaluate(
         {
             "schema_version": SCHEMA_VERSION,
             "run": str(run.path),
+            "model_sha256": run.model_sha256,
             "recipe": config.recipe,
             "data": config.data,
             "seed": config.seed,

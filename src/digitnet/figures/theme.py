@@ -86,6 +86,7 @@ def theme(*, dark: bool = False) -> Iterator[Palette]:
         "ytick.color": palette.muted,
         "font.family": ["DejaVu Sans"],  # comes with matplotlib, so every machine draws the same
         "font.size": BODY,
+        "text.parse_math": False,  # a class may be called $x$
     }
     with mpl.rc_context(settings):
         yield palette

@@ -1,0 +1,551 @@
+"""The report page: whole, safe, readable, and true to the run."""
+
+import dataclasses
+import itertools
+import json
+import re
+import shlex
+import shutil
+import signal
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from digitnet import workflow
+from digitnet.checkpoint import load_model
+from digitnet.cli.app import app
+from digitnet.config import ModelConfig, TrainConfig
+from digitnet.datasets import load_dataset
+from digitnet.errors import InputError, StorageError, TrainingInterruptedError
+from digitnet.evaluation import measure, predictions
+from digitnet.figures import DARK, LIGHT
+from digitnet.models import CNN, layer_table, predict_logits
+from digitnet.recipes import recipe
+from digitnet.report import prose, write_report
+from digitnet.report.drawings import layer_outputs
+from digitnet.report.markup import Html, duration, el, join, listing, percent
+from digitnet.report.material import Material, gather
+from digitnet.report.sections_record import train_command
+from digitnet.runs import Epoch, Run
+
+TINY: dict[str, Any] = {"data": "sample", "channels": (4, 8), "dense": (8,), "threads": 1}
+FIGURES = {
+    *("examples", "network", "learning_curves", "augmentation", "confusion_matrix", "misses"),
+    *("correct", "filters", "feature_maps", "reliability"),
+}
+EVIL = "<img src=x onerror=alert(1)>"
+VOID = {"meta", "link", "img"}
+BLOCKS = {"p", "div", "table", "figure", "section", "ol", "dl", "pre", "h1", "h2", "h3"}
+
+
+class Page(HTMLParser):
+    """Reads a page strictly: what is opened is closed, in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.parents: list[tuple[str, ...]] = []
+        self.words: dict[str, list[str]] = {}
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert len(attrs) == len(dict(attrs)), f"<{tag}> repeats an attribute"
+        self.elements.append((tag, dict(attrs)))
+        self.parents.append(tuple(self.open))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open:
+            self.words.setdefault(self.open[-1], []).append(data)
+
+    def all(self, *tags: str) -> list[dict[str, str | None]]:
+        return [attributes for tag, attributes in self.elements if tag in tags]
+
+    def text(self, *tags: str) -> str:
+        chosen = tags or [tag for tag in self.words if tag != "style"]
+        return " ".join(word for tag in chosen for word in self.words[tag]).replace("\u00a0", " ")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("run") / "tiny"
+    trained = workflow.train("reference", out=folder, epochs=1, **TINY)
+    workflow.evaluate(trained)
+    write_report(trained)
+    return trained
+
+
+@pytest.fixture(scope="module")
+def page(run: Run) -> Page:
+    return Page(run.report_file.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def material(run: Run) -> Material:
+    return gather(run, data_dir=None, offline=True)
+
+
+@pytest.fixture(scope="module")
+def odd_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Return a run that was interrupted in its first epoch and is full of hostile names."""
+    folder = tmp_path_factory.mktemp("run") / f'"><script>alert(1){EVIL}'
+
+    def stop(_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(TrainingInterruptedError):
+        workflow.train("plain", out=folder, on_progress=stop, epochs=3, **TINY)
+    workflow.evaluate(folder)
+    run = Run(folder)
+    edit(folder / "config.json", recipe=f'"{EVIL}')
+    edit(folder / "environment.json", cpu=f"</td>{EVIL}", command=[EVIL, "'"])
+    test = run.metrics["test"]
+    test["per_class"][3]["name"] = f"<b>{EVIL}"
+    edit(folder / "metrics.json", test=test)
+    write_report(run)
+    return run
+
+
+@pytest.fixture(scope="module")
+def odd(odd_run: Run) -> Page:
+    return Page(odd_run.report_file.read_text(encoding="utf-8"))
+
+
+def copy(run: Run, folder: Path) -> Run:
+    shutil.copytree(run.path, folder)
+    return Run(folder)
+
+
+def edit(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def row(epoch: int, val_loss: float = 0.1, accuracy: float = 0.9, val: float = 0.95) -> Epoch:
+    return Epoch(epoch, 1e-3, 0.2, accuracy, val_loss, val, 60.0)
+
+
+# The page
+
+
+def test_every_figure_is_saved_under_its_name(run: Run) -> None:
+    assert {file.name for file in run.figures.iterdir()} == {f"{name}.png" for name in FIGURES}
+    for file in run.figures.iterdir():
+        assert file.read_bytes().startswith(b"\x89PNG")
+
+
+def test_nothing_is_loaded_and_nothing_runs(run: Run, page: Page) -> None:
+    text = run.report_file.read_text(encoding="utf-8")
+    assert not page.all("script", "iframe", "object", "embed", "form", "base")
+    for _, attributes in page.elements:
+        assert not [name for name in attributes if name.startswith("on") or name == "style"]
+        assert (attributes.get("src") or "data:").startswith("data:")
+        assert "srcset" not in attributes
+        assert (attributes.get("href") or "#").startswith(("#", "data:,"))
+    assert not re.search(r"https?://|@import|url\(|javascript:", text)
+    policies = [m["content"] for m in page.all("meta") if "http-equiv" in m]
+    assert policies
+    assert "default-src 'none'" in str(policies[0])
+
+
+def test_the_page_is_well_formed(page: Page) -> None:
+    for (tag, _), parents in zip(page.elements, page.parents, strict=True):
+        assert not (tag in BLOCKS and "p" in parents), f"<{tag}> inside <p>"
+        assert not (tag == "a" and "a" in parents)
+        assert tag != "li" or parents[-1] in {"ol", "ul"}
+        assert tag not in {"td", "th"} or parents[-1] == "tr"
+        assert tag not in {"dt", "dd"} or parents[-1] in {"dl", "div"}
+    ids = Counter(a["id"] for _, a in page.elements if "id" in a)
+    assert max(ids.values()) == 1
+    links = {str(a["href"])[1:] for a in page.all("a")}
+    assert links <= set(ids)
+    assert {str(a["aria-labelledby"]) for a in page.all("section")} <= set(ids)
+
+
+def test_the_page_can_be_read_without_seeing_it(page: Page) -> None:
+    assert page.all("html")[0]["lang"] == "en"
+    levels = [int(tag[1]) for tag, _ in page.elements if tag in {"h1", "h2", "h3"}]
+    assert levels.count(1) == 1
+    assert levels[0] == 1
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+    assert len(page.all("figcaption")) == len(page.all("figure")) == 8
+    assert len(page.all("caption")) == len(page.all("table"))
+    assert all(a.get("scope") in {"row", "col"} for a in page.all("th"))
+    for image in page.all("img"):
+        assert len(str(image["alt"])) > 20
+        assert image["width"]
+        assert image["height"]
+    for box in (a for a in page.all("div") if a.get("class") == "scroll"):
+        assert box["tabindex"] == "0"
+        assert box["role"] == "region"
+        assert box["aria-label"]
+    sections = [a["id"] for a in page.all("section")]
+    assert [f"#{anchor}" for anchor in sections] == [
+        a["href"] for a in page.all("a") if a.get("class") is None
+    ]
+
+
+def test_every_figure_comes_in_light_and_dark(page: Page) -> None:
+    schemes = Counter(a.get("class") for a in page.all("img"))
+    assert schemes["light"] == schemes["dark"] == 8
+    assert not {a["src"] for a in page.all("img") if a["class"] == "light"} & {
+        a["src"] for a in page.all("img") if a["class"] == "dark"
+    }
+
+
+def test_numbers_are_those_of_the_metrics(run: Run, page: Page) -> None:
+    metrics = run.metrics
+    test = metrics["test"]
+    text = page.text()
+    assert f"{100 * test['accuracy']:.2f} % of 1,000 test images" in page.text("h1")
+    low, high = test["interval"]
+    facts = page.text("dd")
+    for fact in (
+        f"{100 * low:.2f}–{100 * high:.2f} %",
+        f"{test['misses']} of 1,000",
+        f"{100 * metrics['val_accuracy']:.2f} %",
+        f"{test['loss']:.4f}",
+        f"{metrics['parameters']:,}",
+        "1 of 1",
+    ):
+        assert fact in facts
+    for each in test["per_class"]:
+        for name in ("precision", "recall", "f1"):
+            assert f"{100 * each[name]:.2f} %" in page.text("td")
+        assert f"{each['support']}" in page.text("td")
+    for count in np.array(test["confusion_matrix"]).diagonal():
+        assert str(count) in page.words["td"]
+    assert f"{100 * test['expected_calibration_error']:.2f} %" in text
+    assert next(iter(run.data_sha256.values())) in page.text("code")
+
+
+def test_misses_are_shown_worst_first(run: Run, page: Page) -> None:
+    told = run.predictions
+    missed = np.flatnonzero(told.label != told.predicted)
+    shown = [re.search(r"Test image (\d+): labelled (.),", str(a["alt"])) for a in page.all("img")]
+    found = [(int(m[1]), int(m[2])) for m in shown if m]
+    assert len(found) == min(40, len(missed))
+    indices = [index for index, _ in found]
+    assert set(indices) <= set(missed.tolist())
+    confidence = told.probability_predicted[indices]
+    assert (np.diff(confidence) <= 0).all()
+    assert confidence[0] == told.probability_predicted[missed].max()
+    assert all(told.label[index] == label for index, label in found)
+
+
+def test_the_same_run_gives_the_same_bytes(run: Run) -> None:
+    files = [run.report_file, *sorted(run.figures.iterdir())]
+    before = [file.read_bytes() for file in files]
+    assert write_report(str(run.path)) == run.report_file
+    assert [run.report_file, *sorted(run.figures.iterdir())] == files
+    assert [file.read_bytes() for file in files] == before
+
+
+def test_the_page_is_small(run: Run) -> None:
+    assert run.report_file.stat().st_size < 3_000_000
+
+
+def test_names_from_files_stay_text(odd: Page) -> None:
+    assert not odd.all("script", "b")
+    assert all(str(a["src"]).startswith("data:") for a in odd.all("img"))
+    assert f"<script>alert(1){EVIL}" in odd.text("p")
+    assert f'"{EVIL}' in odd.text("dd")
+    assert f"</td>{EVIL}" in odd.text("td")
+    assert f"<b>{EVIL}" in odd.text("th")
+
+
+# Runs that are not as they should be
+
+
+def test_a_run_without_metrics_says_how_to_get_them(run: Run, tmp_path: Path) -> None:
+    bare = copy(run, tmp_path / "bare")
+    (bare.path / "metrics.json").unlink()
+    with pytest.raises(InputError, match="digitnet evaluate"):
+        write_report(bare)
+
+
+def test_no_run_no_report(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no run folder"):
+        write_report(tmp_path / "nowhere")
+
+
+def test_metrics_of_an_earlier_network_are_refused(run: Run, tmp_path: Path) -> None:
+    trained_on = copy(run, tmp_path / "on")
+    trained_on.write_metrics({**run.metrics, "model_sha256": "0" * 64})
+    with pytest.raises(InputError, match="measured on another network"):
+        write_report(trained_on)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("predictions.csv", "\n0,", "\n7,"),
+        ("config.json", "mnist_sample.npz", "other.npz"),
+        ("metrics.json", '"val_accuracy"', '"old"'),
+    ],
+)
+def test_parts_that_do_not_belong_together_are_refused(
+    run: Run, tmp_path: Path, name: str, old: str, new: str
+) -> None:
+    mixed = copy(run, tmp_path / "mixed")
+    text = (mixed.path / name).read_text()
+    assert old in text
+    (mixed.path / name).write_text(text.replace(old, new, 1))
+    with pytest.raises(InputError, match=re.escape(str(mixed.path))):
+        write_report(mixed)
+
+
+def test_a_full_disk_is_a_storage_error(run: Run, tmp_path: Path) -> None:
+    blocked = copy(run, tmp_path / "blocked")
+    shutil.rmtree(blocked.figures)
+    blocked.figures.write_text("a file where the folder should be")
+    with pytest.raises(StorageError, match="figures"):
+        write_report(blocked)
+
+
+def test_a_run_interrupted_in_its_first_epoch_gets_its_report(odd_run: Run, odd: Page) -> None:
+    assert "interrupted inside its first epoch of 3" in odd.text("p")
+    assert "0 of 3" in odd.text("dd")
+    assert f"digitnet train --resume {shlex.quote(str(odd_run.path))}" in odd.text("code")
+    figures = {file.stem for file in odd_run.figures.iterdir()}
+    assert figures == FIGURES - {"learning_curves", "augmentation"}
+    assert len(odd.all("figure")) == 6
+    assert "There was no" in odd.text("p")
+
+
+# Sentences
+
+
+def changed(material: Material, history: list[Epoch], **settings: Any) -> Material:
+    config = material.config.override(**settings)
+    return dataclasses.replace(material, history=history, config=config)
+
+
+def measured(material: Material, logits: np.ndarray) -> Material:
+    labels, names = material.dataset.test_labels, material.dataset.class_names
+    return dataclasses.replace(
+        material,
+        metrics=measure(logits, labels, names, (0, 1)),
+        predictions=predictions(logits, labels),
+    )
+
+
+def right_logits(material: Material) -> np.ndarray:
+    return 20 * np.eye(10, dtype=np.float32)[material.dataset.test_labels]
+
+
+def test_how_training_ended(material: Material) -> None:
+    history = [row(1, 0.3), row(2, 0.2), row(3, 0.25), row(4, 0.22)]
+    whole = changed(material, history, epochs=4)
+    assert whole.ending == "complete"
+    assert prose.ending(whole) is None
+    stopped = changed(material, history, epochs=9, early_stopping=2)
+    assert stopped.ending == "stopped early"
+    assert "after 4 of at most 9 epochs" in str(prose.ending(stopped))
+    assert "The network of epoch 2 was kept" in str(prose.ending(stopped))
+    interrupted = changed(material, history, epochs=9, early_stopping=3)
+    assert interrupted.ending == "interrupted"
+    assert "interrupted after 4 of 9 epochs" in str(prose.ending(interrupted))
+
+
+def test_what_the_curves_say(material: Material) -> None:
+    leads = changed(material, [row(1, 0.2), row(2, 0.1)], epochs=2)
+    text = " ".join(prose.learning(leads))
+    assert "lowest in the last epoch" in text
+    assert "5.00 points above training" in text
+    assert "dropout" in text
+    assert "distorted images" in text
+    plain = changed(
+        leads,
+        leads.history,
+        dropout=0.0,
+        **dict.fromkeys(("shift", "rotate", "scale", "shear"), 0.0),
+    )
+    text = " ".join(prose.learning(plain))
+    assert "dropout" not in text
+    assert "distorted" not in text
+    lags = changed(material, [row(1, 0.1), row(2, 0.2, accuracy=0.99, val=0.96)], epochs=2)
+    text = " ".join(prose.learning(lags))
+    assert "3.00 points above validation" in text
+    assert "lowest in epoch 1" in text
+    assert prose.learning(changed(material, [])) == []
+
+
+def test_a_perfect_network_has_nothing_to_show_for_misses(material: Material) -> None:
+    perfect = measured(material, right_logits(material))
+    assert prose.headline(perfect).startswith("100.00")
+    assert "misread none" in prose.summary(perfect)
+    assert prose.confusions(perfect) == "No digit was taken for another."
+    assert "nothing to show" in prose.failures(perfect)
+    assert "equally well" in prose.best_and_worst(perfect)
+    assert prose.guessing(perfect) is None
+
+
+def test_one_kind_of_mistake_is_named(material: Material) -> None:
+    logits = right_logits(material)
+    fours = np.flatnonzero(material.dataset.test_labels == 4)[:3]
+    logits[fours, 9] = 40
+    told = measured(material, logits)
+    assert "4 read as 9 (3)." in prose.confusions(told)
+    assert "4 and 9 are exchanged most, 3" in prose.confusions(told)
+    assert "in 0 % of the misses" in prose.failures(told).replace("\u00a0", " ")
+    assert "does not tell them apart" in prose.failures(told)
+    assert "too sure of itself" in prose.trust(told)
+
+
+def test_a_network_that_guesses_is_called_one(material: Material) -> None:
+    logits = np.zeros((1000, 10), dtype=np.float32)
+    logits[:, 1] = 1
+    told = measured(material, logits)
+    assert "cannot be told from guessing" in str(prose.guessing(told))
+    assert "no image was ever read as it" in prose.best_and_worst(told)
+
+
+def test_a_network_that_is_always_wrong_still_gets_its_sentences(material: Material) -> None:
+    wrong = measured(material, np.roll(right_logits(material), 1, axis=1))
+    assert "Every single" in prose.failures(wrong)
+    assert prose.least_sure(wrong) == "Not one was read correctly."
+    assert "one in" not in prose.summary(wrong)
+
+
+def test_modest_confidence_is_called_modest(material: Material) -> None:
+    modest = measured(material, right_logits(material) / 10)
+    assert "more often right than it claims" in prose.trust(modest)
+
+
+def test_hesitation_that_tells_misses_apart_is_called_a_warning(material: Material) -> None:
+    logits = right_logits(material)
+    logits[:50] = np.roll(logits[:50], 1, axis=1) / 8
+    told = measured(material, logits)
+    assert told.metrics.misses == 50
+    assert "a useful warning" in prose.failures(told)
+
+
+def test_disputed_labels_are_explained(material: Material) -> None:
+    logits = right_logits(material)
+    logits[0] = np.roll(logits[0], 1)
+    text = str(prose.undisputed(measured(material, logits)))
+    assert "for 1 of them" in text
+    assert "100.00" in text
+    assert "998" in text
+    plain = dataclasses.replace(material.metrics, undisputed=None)
+    assert prose.undisputed(dataclasses.replace(material, metrics=plain)) is None
+
+
+# Parts
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        recipe("reference").override(epochs=3, seed=7, threads=2),
+        recipe("plain").override(channels=(4, 8, 16), dense=(), padding=True, rotate=12.5),
+        recipe("reference").override(schedule="one-cycle", weight_decay=1e-5, shift=0.0),
+        TrainConfig(
+            recipe="my own; name", data="sample", model=ModelConfig(batch_norm=True, dense=(9, 7))
+        ),
+    ],
+    ids=["reference", "plain", "floats", "own"],
+)
+def test_the_command_trains_the_same_network(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[TrainConfig] = []
+
+    def record(start: TrainConfig, **settings: Any) -> None:
+        known = start.flat()
+        seen.append(start.override(**{k: v for k, v in settings.items() if k in known}))
+        raise InputError("enough")
+
+    monkeypatch.setattr(workflow, "train", record)
+    CliRunner().invoke(app, shlex.split(train_command(config))[1:])
+    assert seen, "the command line was refused"
+    assert dataclasses.replace(seen[0], recipe="") == dataclasses.replace(config, recipe="")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        ModelConfig(channels=(3, 5), dense=(6,), dropout=0.5, conv_dropout=0.1),
+        ModelConfig(channels=(3,), dense=(), activation="gelu"),
+        ModelConfig(channels=(2, 3, 4), dense=(6, 5), padding=True, batch_norm=True),
+        ModelConfig(channels=(2, 3), convs_per_block=2, kernel_size=2),
+    ],
+)
+def test_layer_outputs_end_in_the_answer_and_fit_the_table(config: ModelConfig) -> None:
+    torch.manual_seed(0)
+    model = CNN(config).eval()
+    image = load_dataset("sample").test_images[0]
+    outputs = layer_outputs(model, image)
+    logits = predict_logits(model, torch.from_numpy(image[None])).numpy()
+    np.testing.assert_allclose(outputs[-2][1].ravel(), logits[0], rtol=1e-4, atol=1e-5)
+    assert outputs[-1][1].sum() == pytest.approx(1, abs=1e-5)
+    pooled = [row.output_shape for row in layer_table(config) if row.name.startswith("max pool")]
+    dense = [(units, 1, 1) for units in (*config.dense, 10, 10)]
+    assert [values.shape for _, values in outputs] == [*pooled, *dense]
+
+
+def test_the_model_of_the_run_is_followed_through(run: Run, material: Material) -> None:
+    first = int((material.predictions.predicted == material.predictions.label).argmax())
+    outputs = layer_outputs(load_model(run.model_file), material.dataset.test_images[first])
+    assert outputs[-1][1].argmax() == material.predictions.predicted[first]
+
+
+def test_text_is_escaped_and_markup_is_not() -> None:
+    assert el("p", "<b>", el("b", "&")) == "<p>&lt;b&gt;<b>&amp;</b></p>"
+    assert el("a", None, href='"><x', class_=None, aria_label="é") == (
+        '<a href="&quot;&gt;&lt;x" aria-label="é"></a>'
+    )
+    assert el("img", src="data:,") == '<img src="data:,">'
+    assert isinstance(join(["<", Html("<i>")]), Html)
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0, "0.00"), (1, "100.00"), (0.99999, ">99.99"), (0.00001, "<0.01"), (0.12345, "12.35")],
+)
+def test_percent_claims_all_and_none_only_when_true(share: float, text: str) -> None:
+    assert percent(share) == f"{text}\u00a0%"
+
+
+def test_times_and_lists_read_naturally() -> None:
+    said = [duration(s).replace("\u00a0", " ") for s in (2.345, 9.97, 48.2, 59.6, 252, 3780)]
+    assert said == ["2.3 s", "10 s", "48 s", "1 min 0 s", "4 min 12 s", "1 h 3 min"]
+    assert [listing(list("abc"[:n])) for n in range(4)] == ["", "a", "a and b", "a, b and c"]
+
+
+def test_text_stands_out_from_its_ground(run: Run) -> None:
+    style = re.findall(r"<style>(.*?)</style>", run.report_file.read_text("utf-8"), re.DOTALL)[0]
+    blocks = re.findall(r":root\s*\{(.*?)\}", style, re.DOTALL)
+    values = [dict(re.findall(r"--(\w+):\s*(#\w{6})", block)) for block in blocks]
+    light, dark = values[0] | values[2], values[1] | values[3]
+    assert light["page"] == LIGHT.page
+    assert dark["page"] == DARK.page
+    for colours in (light, dark):
+        for ground in ("page", "panel", "note", "few", "most"):
+            assert contrast(colours["text"], colours[ground]) >= 4.5
+        for text in ("muted", "blue"):
+            assert contrast(colours[text], colours["page"]) >= 4.5
+
+
+def contrast(first: str, second: str) -> float:
+    bright, dim = sorted((luminance(first), luminance(second)), reverse=True)
+    return (bright + 0.05) / (dim + 0.05)
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
