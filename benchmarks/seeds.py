@@ -9,7 +9,10 @@ ordinary run folders under runs/seeds; a finished one is not repeated, a broken 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import os
 import sys
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -26,34 +29,44 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--recipes", nargs="+", default=["reference", "plain"])
     parser.add_argument("--seeds", type=int, default=5)
+    cores = len(os.sched_getaffinity(0))
+    parser.add_argument("--jobs", type=int, default=cores, help="runs at a time")
     args = parser.parse_args()
-    rows = []
-    for seed in range(args.seeds):
-        for name in args.recipes:
-            rows.append(trained(name, seed))
-            print(
-                f"{name} seed {seed}: test {rows[-1]['test_accuracy']:.2%}, "
-                f"val {rows[-1]['val_accuracy']:.2%}, {rows[-1]['seconds']:.0f} s",
-                file=sys.stderr,
-            )
-            # After each run, so that an interrupted series has its figures too.
-            write_json(
-                RESULT,
-                {
-                    "schema_version": 1,
-                    "runs": sorted(rows, key=lambda row: (row["recipe"], row["seed"])),
-                    "environment": environment() | {"command": ["make", "seeds"]},
-                },
-            )
+    # One thread each is the most work a core can do; more threads wait for one another.
+    threads = max(1, cores // args.jobs)
+    wanted = [(name, seed) for seed in range(args.seeds) for name in args.recipes]
+    with ProcessPoolExecutor(args.jobs, multiprocessing.get_context("spawn")) as pool:
+        futures = [pool.submit(trained, name, seed, threads) for name, seed in wanted]
+        rows = []
+        for future in as_completed(futures):
+            rows.append(future.result())
+            report(rows, args.jobs)
 
 
-def trained(name: str, seed: int) -> dict[str, Any]:
+def report(rows: list[dict[str, Any]], jobs: int) -> None:
+    """Write what is there so far, so that an interrupted series has its figures too."""
+    last = rows[-1]
+    print(
+        f"{last['recipe']} seed {last['seed']}: test {last['test_accuracy']:.2%}, "
+        f"val {last['val_accuracy']:.2%}, {last['seconds']:.0f} s",
+        file=sys.stderr,
+    )
+    result = {
+        "schema_version": 1,
+        "jobs": jobs,
+        "runs": sorted(rows, key=lambda row: (row["recipe"], row["seed"])),
+        "environment": environment() | {"command": ["make", "seeds"]},
+    }
+    write_json(RESULT, result)
+
+
+def trained(name: str, seed: int, threads: int) -> dict[str, Any]:
     """Return the figures of one run, training it if need be."""
     folder = RUNS / f"{name}-seed{seed}"
     if (folder / "config.json").is_file():
         run = digitnet.resume(folder)
     else:
-        run = digitnet.train(name, seed=seed, out=folder)
+        run = digitnet.train(name, seed=seed, threads=threads, out=folder)
     metrics = digitnet.evaluate(run)
     figures = run.metrics
     keys = (

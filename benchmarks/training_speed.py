@@ -129,7 +129,10 @@ def matrix_product_peak(threads: int, size: int = 2048, repeats: int = 5) -> flo
 
 def run(command: list[str]) -> dict[str, Any]:
     """Run a process and return the JSON on the last line it prints."""
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        # TensorFlow writes a page of notes to stderr at every start; it is shown when it matters.
+        sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
     return json.loads(done.stdout.strip().splitlines()[-1])  # type: ignore[no-any-return]
 
 

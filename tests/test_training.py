@@ -15,7 +15,7 @@ import torch
 
 from digitnet.config import TrainConfig
 from digitnet.datasets import Dataset
-from digitnet.errors import IntegrityError
+from digitnet.errors import IntegrityError, TrainingDivergedError
 from digitnet.runs import Epoch, Run
 from digitnet.training import Progress, Trainer, fit, learning_rate, reproducible, resolve_threads
 
@@ -196,6 +196,16 @@ def test_every_image_is_seen_once_an_epoch(digits: Dataset) -> None:
         order = trainer._order()
     assert sorted(order.tolist()) == list(range(len(trainer.train_images)))
     assert len(trainer.train_images) + len(trainer.val_images) == len(digits.train_images)
+
+
+def test_divergence_is_told_and_spares_the_checkpoint(tmp_path: Path, digits: Dataset) -> None:
+    config = TINY.override(optimizer="sgd", learning_rate=100.0, epochs=30)
+    run = run_in(tmp_path / "run", config, digits)
+    fit(run, config, digits, should_stop=lambda: True)
+    before = run.checkpoint_file.read_bytes()
+    with pytest.raises(TrainingDivergedError, match="--learning-rate"):
+        fit(run, config, digits)
+    assert run.checkpoint_file.read_bytes() == before
 
 
 def test_progress_counts_every_step(tmp_path: Path, digits: Dataset) -> None:

@@ -60,8 +60,9 @@ def conditions() -> str:
     stored = _json("seeds.json")
     machine, packages = stored["environment"], stored["environment"]["packages"]
     return (
-        f"Mean ± standard deviation over the seeds; trained on {stored['runs'][0]['threads']} "
-        f"threads of an {machine['cpu']}, torch {packages['torch']}, Python {machine['python']}."
+        f"Mean ± standard deviation over the seeds, {stored['jobs']} runs at a time on "
+        f"{stored['runs'][0]['threads']} thread each of an {machine['cpu']}; torch "
+        f"{packages['torch']}, Python {machine['python']}."
     )
 
 

@@ -2,7 +2,7 @@
 
 Guarantees:
 
-- Output has the shape, dtype and range of the input: float32 (N, 1, H, W) in [0, 1].
+- Output has the shape, dtype and range of the input: float32 (N, 1, S, S) in [0, 1].
 - Every image gets its own distortion, drawn from the given generator and from nothing else.
 - A config of zeros returns the images themselves.
 - Pixels are resampled once, however many distortions are on.
@@ -32,7 +32,7 @@ def augment(images: Tensor, config: AugmentationConfig, generator: torch.Generat
     """Return distorted copies of ``images``.
 
     Args:
-        images: float32 (N, 1, H, W) in [0, 1].
+        images: float32 (N, 1, S, S) in [0, 1], square.
         config: how far each distortion may go.
         generator: the only source of randomness.
     """

@@ -21,12 +21,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from digitnet.config import SCHEMA_VERSION, TrainConfig
+from digitnet.config import SCHEMA_VERSION, ModelConfig, TrainConfig
 from digitnet.errors import InputError, IntegrityError, UsageError
 from digitnet.files import storage_errors, write_atomic
-from digitnet.models import CNN
+from digitnet.models import CNN, layer_table
 
 _KEY = "digitnet"
+_TYPES = (torch.float32, torch.int64, torch.uint8)
 # A thousand times the reference network; nothing that digitnet writes comes near it.
 MAX_FILE_BYTES = 512 * 2**20
 
@@ -66,12 +67,15 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
     try:
         with safe_open(path, framework="pt") as file:
             about = _description(path, file.metadata(), kind)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            # Cloned, because a tensor is a window on the file, which somebody may overwrite.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise IntegrityError(
             f"{path} is damaged or no safetensors file ({error}). Copy it again from its source."
         ) from error
     for name, tensor in tensors.items():
+        if tensor.dtype not in _TYPES:
+            raise IntegrityError(f"{path} holds {tensor.dtype} in '{name}'; digitnet writes none.")
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise IntegrityError(f"{path} holds NaN or infinity in '{name}'; it cannot be used.")
     return tensors, about
@@ -100,15 +104,28 @@ def load_model(path: Path | str) -> CNN:
     path = Path(path)
     tensors, about = read_tensors(path, "model")
     try:
-        config = TrainConfig.from_dict({"model": about.get("model", {})}).model
+        config = TrainConfig.from_dict({"model": about["model"]}).model
+        _check_size(path, config, tensors)
         # Without memory, so that a description of a giant costs nothing before it is refused.
         with torch.device("meta"):
             model = CNN(config)
+    except KeyError as error:
+        raise IntegrityError(f"{path} does not describe its network.") from error
     except UsageError as error:
         raise IntegrityError(f"{path} describes a network that cannot be built: {error}") from error
     check_tensors(model, tensors, path)
     model.load_state_dict(dict(tensors), assign=True)
     return model.use_fast_memory_order().eval()
+
+
+def _check_size(path: Path, config: ModelConfig, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse a description of more parameters than the file holds, before anything is built."""
+    described = sum(layer.parameters for layer in layer_table(config))
+    held = sum(tensor.numel() for tensor in tensors.values())
+    if described > held:
+        raise IntegrityError(
+            f"{path} describes a network of {described:,} parameters, but holds {held:,} numbers."
+        )
 
 
 def check_tensors(model: CNN, tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -120,7 +137,8 @@ def check_tensors(model: CNN, tensors: Mapping[str, Tensor], path: Path) -> None
     wanted = model.state_dict()
     if unfit := sorted(wanted.keys() ^ tensors.keys()):
         raise IntegrityError(
-            f"{path} does not hold this network: missing or unexpected tensors {', '.join(unfit)}."
+            f"{path} does not hold this network: missing or unexpected tensors "
+            f"{', '.join(unfit[:8])}{' …' * (len(unfit) > 8)}."
         )
     for name, tensor in wanted.items():
         found = tensors[name]
@@ -133,10 +151,11 @@ def check_tensors(model: CNN, tensors: Mapping[str, Tensor], path: Path) -> None
 
 def _check_outside(path: Path) -> None:
     """Refuse, before any parser sees it, a file that cannot be one of ours."""
-    if not path.is_file():
-        raise InputError(f"There is no model file {path}.")
-    with storage_errors(path, "read"), path.open("rb") as stream:
-        size, start = path.stat().st_size, stream.read(16)
+    with storage_errors(path, "read"):
+        if not path.is_file():
+            raise InputError(f"There is no model file {path}.")
+        with path.open("rb") as stream:
+            size, start = path.stat().st_size, stream.read(16)
     if size > MAX_FILE_BYTES:
         raise IntegrityError(f"{path} has {size:,} bytes; the limit is {MAX_FILE_BYTES:,}.")
     for magic, what in _FOREIGN.items():
@@ -152,7 +171,7 @@ def _description(path: Path, metadata: dict[str, str] | None, kind: str) -> dict
     try:
         about = json.loads((metadata or {})[_KEY])
         found, version = about["kind"], about["schema_version"]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise IntegrityError(
             f"{path} is a safetensors file, but not one that digitnet wrote."
         ) from error

@@ -10,6 +10,7 @@ Guarantees:
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import tomllib
 from collections.abc import Mapping
@@ -86,7 +87,9 @@ class AugmentationConfig:
     All zero means no augmentation.
     """
 
-    shift: float = _setting(0.0, "Largest shift along each axis, in pixels.")
+    shift: float = _setting(
+        0.0, "Largest shift along each axis, in pixels, before rotation and scale."
+    )
     rotate: float = _setting(0.0, "Largest rotation either way, in degrees.")
     scale: float = _setting(
         0.0,
@@ -191,11 +194,13 @@ class TrainConfig:
         Raises:
             UsageError: a name is unknown (the nearest is named) or a value is not allowed.
         """
-        nested: dict[str, Any] = {}
+        own: dict[str, Any] = {}
+        parts: dict[str, dict[str, Any]] = {}
         for name, value in settings.items():
             part = setting_part(name)
-            (nested.setdefault(part, {}) if part else nested)[name] = value
-        return self.from_dict(nested, base=self)
+            (parts.setdefault(part, {}) if part else own)[name] = value
+        # First what is set as a whole, such as ``model``, then single settings inside it.
+        return self.from_dict(parts, base=self.from_dict(own, base=self))
 
     def flat(self) -> dict[str, Any]:
         """Return every setting under its flat name: ``epochs``, ``dropout``, ``rotate``."""
@@ -244,7 +249,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"Cannot read the config file {path}: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"The config file {path} is not valid TOML: {error}.") from error
 
 
@@ -253,9 +258,16 @@ def _build(cls: type[_T], values: Mapping[str, Any], base: _T) -> _T:
         raise UsageError(f"Expected a table of settings for {cls.__name__}, got {values!r}.")
     for name in values:
         if name not in _names(cls):
-            raise unknown_name("setting", name, _names(cls))
+            raise _unknown_setting(name, cls)
     changes = {name: _value(name, value, base) for name, value in values.items()}
     return dataclasses.replace(base, **changes)  # type: ignore[type-var]
+
+
+def _unknown_setting(name: str, cls: type) -> UsageError:
+    part = next((p for p, inner in _PARTS.items() if name in _names(inner)), None)
+    if part and _PARTS[part] is not cls:
+        return UsageError(f"The setting '{name}' belongs in the table [{part}].")
+    return unknown_name("setting", name, _names(cls))
 
 
 def _value(name: str, value: Any, base: Any) -> Any:
@@ -263,12 +275,20 @@ def _value(name: str, value: Any, base: Any) -> Any:
     if name in _PARTS:
         part = getattr(base, name)
         return value if isinstance(value, _PARTS[name]) else _build(_PARTS[name], value, part)
-    if isinstance(value, list):
-        return tuple(value)
+    if isinstance(value, list | tuple):
+        return tuple(map(_scalar, value))
+    value = _scalar(value)
     # JSON and TOML write 1 for 1.0 where a number is meant.
-    if isinstance(value, int) and not isinstance(value, bool) and _HINTS[type(base)][name] is float:
-        return float(value)
+    if type(value) is int and _HINTS[type(base)][name] is float:
+        # An integer too large for a float stays one, for the range check to refuse.
+        with contextlib.suppress(OverflowError):
+            return float(value)
     return value
+
+
+def _scalar(value: Any) -> Any:
+    """Return a number of NumPy or torch, such as sweeps yield, as Python's own."""
+    return value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value
 
 
 def _names(cls: type) -> list[str]:
@@ -308,7 +328,7 @@ def _said(hint: type) -> str:
 def _require_range(config: Any, name: str, low: float, high: float) -> None:
     # Written so that NaN fails too.
     inside = low <= getattr(config, name) <= high
-    _require(config, name, inside, f"from {low:g} to {high:g}")
+    _require(config, name, inside, f"from {low:,} to {high:,}")
 
 
 def _require(config: Any, name: str, condition: bool, allowed: str) -> None:

@@ -6,6 +6,7 @@
     ├── StorageError           1  a disk is full, a folder cannot be written
     ├── DataUnavailableError   1  no source could provide a data set
     ├── MissingExtraError      1  a part of digitnet that is not installed
+    ├── TrainingDivergedError  1  the loss is no longer a number
     ├── TrainingInterruptedError  130  stopped by Ctrl-C (143 by SIGTERM); the run is whole
     └── IntegrityError         5  a file whose content cannot be trusted
 
@@ -48,10 +49,15 @@ class MissingExtraError(DigitnetError):
     """A dependency of an optional part is not installed; the message gives the command."""
 
 
+class TrainingDivergedError(DigitnetError):
+    """The loss became infinite or no number: the learning rate is too large for this network."""
+
+
 class TrainingInterruptedError(DigitnetError):
     """A signal ended the training before its time; its run is whole and can be resumed."""
 
-    def __init__(self, message: str, signal_number: int) -> None:
+    # The default is for pickle, which rebuilds an error from its message and sets the rest.
+    def __init__(self, message: str, signal_number: int = 2) -> None:
         super().__init__(message)
         # The exit code that a shell gives a process which a signal ended.
         self.exit_code = 128 + signal_number

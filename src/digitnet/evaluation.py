@@ -139,6 +139,7 @@ def measure(
         class_names: one a class.
         disputed: indices of images whose labels are in doubt; ``undisputed`` leaves them out.
     """
+    _check(logits, labels, len(class_names))
     probabilities = softmax(logits)
     predicted = logits.argmax(axis=1)
     right = predicted == labels
@@ -160,6 +161,18 @@ def measure(
         reliability=bins,
         undisputed=_undisputed(right, disputed) if len(disputed) else None,
     )
+
+
+def _check(logits: NDArray[np.float32], labels: NDArray[np.int64], classes: int) -> None:
+    if not len(labels) or logits.shape != (len(labels), classes):
+        raise InputError(
+            f"Expected logits (N, {classes}) for {len(labels)} labels, N from 1; "
+            f"got {logits.shape}."
+        )
+    if not np.isfinite(logits).all():
+        raise InputError("The logits hold NaN or infinity; the network cannot be measured.")
+    if labels.min() < 0 or labels.max() >= classes:
+        raise InputError(f"Labels must be from 0 to {classes - 1}.")
 
 
 def predictions(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Predictions:

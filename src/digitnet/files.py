@@ -51,7 +51,8 @@ def write_atomic(path: Path, content: bytes | str) -> None:
         content: the whole content; text is written as UTF-8.
 
     Raises:
-        StorageError: the disk is full or the folder cannot be written; ``path`` is untouched.
+        StorageError: the disk is full or the folder cannot be written; ``path`` then holds the
+            whole old content (or, if only the last fsync failed, the whole new one).
     """
     data = content.encode() if isinstance(content, str) else content
     with storage_errors(path):
@@ -72,7 +73,9 @@ def write_atomic(path: Path, content: bytes | str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as indented JSON, atomically; NaN and infinity are refused."""
-    write_atomic(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+    text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    # Paths and arguments may hold bytes that are no UTF-8; this writes them as JSON escapes.
+    write_atomic(path, text.encode(errors="backslashreplace"))
 
 
 def make_folder(path: Path) -> Path:

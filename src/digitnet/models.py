@@ -27,11 +27,14 @@ from torch import Tensor, nn
 
 from digitnet.config import Activation, ModelConfig
 from digitnet.datasets import IMAGE_SIZE
-from digitnet.errors import UsageError
+from digitnet.errors import InputError, UsageError
 
 # Mean and standard deviation of the grey values of MNIST's training images, on a scale of 0 to 1.
 PIXEL_MEAN = 0.1307
 PIXEL_STD = 0.3081
+
+# Two hundred times the reference network.
+MAX_PARAMETERS = 25_000_000
 
 _ACTIVATIONS: dict[Activation, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -63,7 +66,7 @@ class CNN(nn.Module):
         config: the architecture.
 
     Raises:
-        UsageError: the blocks shrink a 28-pixel image to nothing.
+        UsageError: the blocks shrink a 28-pixel image to nothing, or there are too many parameters.
     """
 
     mean: Tensor
@@ -73,6 +76,7 @@ class CNN(nn.Module):
         super().__init__()
         self.config = config or ModelConfig()
         sizes = block_sizes(self.config)
+        _refuse_giants(self.config)
         self.used_size = _used_size(self.config, sizes[-1])
         self.register_buffer("mean", torch.tensor(PIXEL_MEAN))
         self.register_buffer("std", torch.tensor(PIXEL_STD))
@@ -83,6 +87,9 @@ class CNN(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits, float32 (N, classes), of images, float32 (N, 1, 28, 28) in [0, 1]."""
+        if images.shape[1:] != (1, IMAGE_SIZE, IMAGE_SIZE):
+            # Without this, cutting would turn a larger image into its corner.
+            raise InputError(f"Images must be (N, 1, 28, 28), not {tuple(images.shape)}.")
         used = images[:, :, : self.used_size, : self.used_size]
         # Pixels with one channel are stored alike in every memory order, and torch goes by what
         # the tensor says of itself: unless it says channels last, convolutions take a slow path.
@@ -104,6 +111,10 @@ class CNN(nn.Module):
 
 def to_float(images: Tensor) -> Tensor:
     """Return stored images, uint8 (N, 28, 28), as the network takes them: float32 in [0, 1]."""
+    if images.dtype != torch.uint8 or images.ndim != 3:
+        raise InputError(
+            f"Stored images must be uint8 (N, 28, 28), not {images.dtype} {tuple(images.shape)}."
+        )
     return images.unsqueeze(1).to(torch.float32).div_(255)
 
 
@@ -115,9 +126,10 @@ def predict_logits(model: CNN, images: Tensor, batch_size: int = 1000) -> Tensor
     """
     was_training = model.training
     model.eval()
-    logits = torch.cat([model(to_float(batch)) for batch in torch.split(images, batch_size)])
-    model.train(was_training)
-    return logits
+    try:
+        return torch.cat([model(to_float(batch)) for batch in torch.split(images, batch_size)])
+    finally:
+        model.train(was_training)
 
 
 def block_sizes(config: ModelConfig) -> list[int]:
@@ -156,6 +168,16 @@ def layer_table(config: ModelConfig) -> list[Layer]:
     return [*rows[:-1], Layer("dense (logits)", rows[-1].output_shape, rows[-1].parameters)]
 
 
+def _refuse_giants(config: ModelConfig) -> None:
+    """Refuse, before memory is asked for, a network whose checkpoint would be too large to read."""
+    parameters = sum(layer.parameters for layer in layer_table(config))
+    if parameters > MAX_PARAMETERS:
+        raise UsageError(
+            f"--channels and --dense make a network of {parameters:,} parameters; the limit is "
+            f"{MAX_PARAMETERS:,}."
+        )
+
+
 def _conv_layer(config: ModelConfig, inputs: int, outputs: int, size: int) -> Layer:
     side = config.kernel_size
     # The bias gives way to the shift of batch normalisation, which also has a scale.
@@ -170,8 +192,9 @@ def _shrinkage(config: ModelConfig) -> int:
 
 def _used_size(config: ModelConfig, size: int) -> int:
     """Return the side of the part of the image that reaches the last block's ``size`` pixels."""
-    if config.padding:
-        # Cutting would move the edge at which zeros are added.
+    if config.padding or config.batch_norm:
+        # Cutting would move the edge at which zeros are added, and batch statistics are those of
+        # all pixels.
         return IMAGE_SIZE
     for _ in config.channels:
         size = 2 * size + _shrinkage(config)

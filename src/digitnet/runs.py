@@ -95,6 +95,11 @@ class Run:
         """The settings."""
         values = self._json("config.json", "train")
         known = {f.name for f in fields(TrainConfig)}
+        if values.get("schema_version") != SCHEMA_VERSION:
+            raise InputError(
+                f"{self.path / 'config.json'} has format {values.get('schema_version')}; "
+                f"this digitnet reads format {SCHEMA_VERSION}."
+            )
         try:
             return TrainConfig.from_dict({k: v for k, v in values.items() if k in known})
         except UsageError as error:
@@ -103,7 +108,10 @@ class Run:
     @property
     def data_sha256(self) -> dict[str, str]:
         """The data files that the run was trained on: name to SHA-256."""
-        return dict(self._json("config.json", "train").get("data_sha256", {}))
+        hashes = self._json("config.json", "train").get("data_sha256", {})
+        if not isinstance(hashes, dict) or not all(isinstance(h, str) for h in hashes.values()):
+            raise InputError(f"{self.path}/config.json: data_sha256 should map names to hashes.")
+        return hashes
 
     @property
     def model_sha256(self) -> str:
@@ -170,7 +178,7 @@ class Run:
         file = self._existing(name, verb)
         try:
             values = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"{file} is not readable JSON: {error}.") from error
         if not isinstance(values, dict):
             raise InputError(f"{file} should hold a JSON object, not {type(values).__name__}.")
@@ -186,8 +194,9 @@ def open_run(path: Path | str | Run) -> Run:
     if isinstance(path, Run):
         return path
     path = Path(path)
-    if not path.is_dir():
-        raise InputError(f"There is no run folder {path}.")
+    with storage_errors(path, "read"):
+        if not path.is_dir():
+            raise InputError(f"There is no run folder {path}.")
     if not (path / "config.json").is_file():
         raise InputError(
             f"{path} is not a run folder: it has no config.json. `digitnet train` makes one."
@@ -206,11 +215,11 @@ def create_run(out: Path | str | None, name: str) -> Run:
         path = Path(out)
         # Hidden files are no results: the lock, and what a killed process was writing.
         if path.is_dir() and any(not entry.name.startswith(".") for entry in path.iterdir()):
-            raise UsageError(
-                f"--out {path} is not empty. Name a new folder, or continue the run that is in it "
-                f"with --resume {path}."
-            )
+            is_run = (path / "config.json").is_file()
+            remedy = f", or continue the run that is in it with --resume {path}" if is_run else ""
+            raise UsageError(f"--out {path} is not empty. Name a new folder{remedy}.")
         return Run(make_folder(path))
+    name = name.replace("/", "-")  # A recipe of the user's may be called anything.
     make_folder(Path("runs"))
     stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
     for attempt in range(1, 100):
@@ -239,11 +248,11 @@ def write_csv(path: Path, header: list[str], rows: Iterable[Iterable[Any]]) -> N
 def read_predictions(path: Path) -> Predictions:
     """Read ``predictions.csv``."""
     rows = _read_csv(path, [f.name for f in fields(Predictions)])
-    columns = list(zip(*rows, strict=True)) or [()] * len(fields(Predictions))
+    columns: list[Any] = list(zip(*rows, strict=True)) or [()] * len(fields(Predictions))
     try:
         index, label, predicted = (np.array(c, dtype=np.int64) for c in columns[:3])
         own, chosen = (np.array(c, dtype=np.float64) for c in columns[3:])
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise InputError(f"{path} holds something that is no number: {error}.") from error
     return Predictions(index, label, predicted, own, chosen)
 
@@ -262,7 +271,10 @@ def _read_rows(path: Path, cls: type[Epoch]) -> list[Epoch]:
 
 def _read_csv(path: Path, header: list[str]) -> list[list[str]]:
     with storage_errors(path, "read"), path.open(newline="", encoding="utf-8") as stream:
-        lines = list(csv.reader(stream))
+        try:
+            lines = list(csv.reader(stream))
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise InputError(f"{path} is no CSV file: {error}.") from error
     if not lines or lines[0] != header:
         raise InputError(f"{path} should have the columns {', '.join(header)}.")
     if any(len(line) != len(header) for line in lines):

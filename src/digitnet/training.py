@@ -31,7 +31,7 @@ from digitnet.augment import augment
 from digitnet.checkpoint import check_tensors, read_tensors, save_model, write_tensors
 from digitnet.config import TrainConfig
 from digitnet.datasets import Dataset, split_train_val
-from digitnet.errors import IntegrityError
+from digitnet.errors import IntegrityError, TrainingDivergedError
 from digitnet.models import CNN, predict_logits, to_float
 from digitnet.runs import Epoch, Run
 
@@ -141,6 +141,13 @@ class Trainer:
         self.optimizer.zero_grad()
         logits = self.model(images)
         loss = F.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
+        if not bool(torch.isfinite(loss)):
+            raise TrainingDivergedError(
+                f"Training diverged in epoch {self.position.epoch + 1}, step "
+                f"{self.position.step + 1}: the loss is {loss.item()}. The last checkpoint is "
+                f"untouched. Train anew with a smaller --learning-rate than "
+                f"{self.config.learning_rate:g}."
+            )
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.position.step += 1

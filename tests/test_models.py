@@ -1,0 +1,370 @@
+import itertools
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from digitnet.config import ModelConfig
+from digitnet.errors import DigitnetError, UsageError
+from digitnet.models import CNN, block_sizes, layer_table, predict_logits, to_float
+from digitnet.recipes import recipe
+
+ACTIVATIONS = {
+    "relu": F.relu,
+    "leaky_relu": F.leaky_relu,
+    "elu": F.elu,
+    "gelu": F.gelu,
+    "silu": F.silu,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+}
+SMALL = {"channels": (3, 4), "dense": (6,)}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    # Work this small is slower on several threads, and much slower on busy cores.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def digits(sample):
+    return torch.from_numpy(sample.train_images[:32])
+
+
+@pytest.fixture(scope="module")
+def noisy(digits):
+    """Six digits in double precision on noise, so that no two pixels tie for the maximum."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.rand(6, 1, 28, 28, generator=generator, dtype=torch.float64)
+    return 0.7 * to_float(digits[:6]).double() + 0.3 * noise
+
+
+def plain(model, images):
+    """Return the logits by the textbook, with the layers' shapes; no dropout.
+
+    Normalise, then for each block convolve, normalise the batch, activate, and pool the whole
+    28 × 28; then the dense layers.
+    """
+    config = model.config
+    activate = ACTIVATIONS[config.activation]
+    convs = (m for m in model.modules() if isinstance(m, nn.Conv2d))
+    norms = (m for m in model.modules() if isinstance(m, nn.BatchNorm2d))
+    linears = (m for m in model.modules() if isinstance(m, nn.Linear))
+    shapes = []
+
+    def keep(values):
+        shapes.append(tuple(values.shape[1:]))
+        return values
+
+    features = (images - model.mean) / model.std
+    for _ in config.channels:
+        for _ in range(config.convs_per_block):
+            conv = next(convs)
+            padding = "same" if config.padding else 0
+            features = keep(F.conv2d(features, conv.weight, conv.bias, padding=padding))
+            if config.batch_norm:
+                norm = next(norms)
+                mean, variance = norm.running_mean.clone(), norm.running_var.clone()
+                features = F.batch_norm(
+                    features, mean, variance, norm.weight, norm.bias, training=model.training
+                )
+            features = activate(features)
+        features = keep(F.max_pool2d(features, 2))
+    features = keep(features.flatten(1))
+    for index in range(len(config.dense) + 1):
+        linear = next(linears)
+        features = keep(
+            F.linear(activate(features) if index else features, linear.weight, linear.bias)
+        )
+    return features, shapes
+
+
+def randomised(config, seed=0):
+    """Return a network in double precision whose every weight and statistic is random."""
+    torch.manual_seed(seed)
+    model = CNN(config).double()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight)
+            nn.init.normal_(module.bias)
+            nn.init.normal_(module.running_mean)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+    return model
+
+
+def assert_is_plain(model, images):
+    """Assert equal logits and equal gradients, of weights and of images."""
+    labels = torch.arange(len(images)) % model.config.num_classes
+    results = []
+    for network in (model, lambda given: plain(model, given)[0]):
+        given = images.clone().requires_grad_()
+        logits = network(given)
+        loss = F.cross_entropy(logits, labels)
+        results.append((logits, *torch.autograd.grad(loss, [given, *model.parameters()])))
+    for fast, slow in zip(*results, strict=True):
+        torch.testing.assert_close(fast, slow, rtol=1e-8, atol=1e-10)
+    assert results[0][0].std() > 1e-3
+
+
+@pytest.fixture(autouse=True)
+def _own_randomness():
+    with torch.random.fork_rng(devices=[]):
+        yield
+
+
+# The network that was asked for, layer by layer.
+REFERENCE = [
+    ("convolution 3×3", (32, 26, 26), 320),
+    ("max pool 2×2", (32, 13, 13), 0),
+    ("convolution 3×3", (64, 11, 11), 18_496),
+    ("max pool 2×2", (64, 5, 5), 0),
+    ("flatten", (1600,), 0),
+    ("dense", (64,), 102_464),
+    ("dense (logits)", (10,), 650),
+]
+
+
+def test_the_reference_network_layer_by_layer():
+    assert [(r.name, r.output_shape, r.parameters) for r in layer_table(ModelConfig())] == REFERENCE
+
+
+def test_the_reference_network_has_121_930_parameters():
+    assert sum(row.parameters for row in layer_table(ModelConfig())) == 121_930
+    model = CNN()
+    assert model.num_parameters == 121_930
+    assert sum(p.numel() for p in model.parameters() if p.requires_grad) == 121_930
+    layers = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    counted = [sum(p.numel() for p in layer.parameters()) for layer in layers]
+    assert counted == [parameters for _, _, parameters in REFERENCE if parameters]
+
+
+def test_the_reference_network_is_its_plain_definition_in_single_precision(digits):
+    model = CNN(recipe("reference").model).eval()
+    images = to_float(digits)
+    with torch.no_grad():
+        expected, shapes = plain(model, images)
+        torch.testing.assert_close(model(images), expected, rtol=1e-5, atol=1e-5)
+    assert shapes == [shape for _, shape, _ in REFERENCE]
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("padding", [False, True], ids=["valid", "same"])
+@pytest.mark.parametrize("convs_per_block", [1, 2])
+def test_the_network_is_its_plain_definition(activation, padding, convs_per_block, noisy):
+    config = ModelConfig(
+        **SMALL, activation=activation, padding=padding, convs_per_block=convs_per_block
+    )
+    assert_is_plain(randomised(config), noisy)
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+@pytest.mark.parametrize(
+    ("kernel_size", "padding"),
+    [(1, False), (2, False), (3, False), (4, False), (5, True), (7, True)],
+)
+@pytest.mark.parametrize("batch_norm", [False, True], ids=["", "batch_norm"])
+def test_other_kernels_and_batch_norm_are_their_plain_definition(
+    kernel_size, padding, batch_norm, activation, noisy
+):
+    config = ModelConfig(
+        **SMALL,
+        kernel_size=kernel_size,
+        padding=padding,
+        batch_norm=batch_norm,
+        activation=activation,
+    )
+    assert_is_plain(randomised(config).eval(), noisy)
+
+
+@pytest.mark.parametrize("padding", [False, True], ids=["valid", "same"])
+def test_batch_norm_in_training_is_its_plain_definition(padding, noisy):
+    # Its statistics are those of all pixels, also of those that pooling drops later.
+    config = ModelConfig(**SMALL, batch_norm=True, padding=padding)
+    assert_is_plain(randomised(config).train(), noisy)
+
+
+@pytest.mark.parametrize(
+    ("channels", "dense"),
+    [((4,), ()), ((2, 3, 4), (5, 6)), ((2, 3, 4, 5), ())],
+)
+def test_other_depths_are_their_plain_definition(channels, dense, noisy):
+    config = ModelConfig(channels=channels, dense=dense, padding=len(channels) > 3, num_classes=4)
+    assert_is_plain(randomised(config), noisy)
+
+
+@st.composite
+def configs(draw):
+    kernel_size = draw(st.integers(1, 6))
+    return ModelConfig(
+        channels=tuple(draw(st.lists(st.integers(1, 5), min_size=1, max_size=5))),
+        convs_per_block=draw(st.integers(1, 3)),
+        kernel_size=kernel_size,
+        padding=draw(st.booleans()) and kernel_size % 2 == 1,
+        batch_norm=draw(st.booleans()),
+        dense=tuple(draw(st.lists(st.integers(1, 5), max_size=2))),
+        activation=draw(st.sampled_from(list(ACTIVATIONS))),
+        dropout=draw(st.sampled_from([0, 0.5])),
+        conv_dropout=draw(st.sampled_from([0, 0.5])),
+        num_classes=draw(st.integers(2, 12)),
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(configs())
+def test_the_table_tells_the_truth_about_any_network(config):
+    try:
+        rows = layer_table(config)
+    except UsageError:
+        for build in (CNN, block_sizes):
+            with pytest.raises(UsageError, match="--channels"):
+                build(config)
+        return
+    model = CNN(config).eval()
+    assert sum(row.parameters for row in rows) == model.num_parameters
+    images = torch.rand(2, 1, 28, 28)
+    with torch.no_grad():
+        expected, shapes = plain(model, images)
+        torch.testing.assert_close(model(images), expected, rtol=1e-4, atol=1e-5)
+    assert [row.output_shape for row in rows] == shapes
+    pooled = [row.output_shape[1] for row in rows if row.name.startswith("max pool")]
+    assert pooled == block_sizes(config)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        ModelConfig(channels=(8,) * 4),
+        ModelConfig(channels=(8,) * 5, padding=True),
+        ModelConfig(channels=(8,), kernel_size=11, convs_per_block=3),
+        ModelConfig(channels=(8,) * 100_000, padding=True),
+    ],
+    ids=["valid", "same", "wide", "absurd"],
+)
+def test_a_network_deeper_than_the_image_is_refused(config):
+    for build in (CNN, layer_table, block_sizes):
+        with pytest.raises(UsageError, match=r"--channels .* 28-pixel .*fewer blocks.*--padding"):
+            build(config)
+
+
+def test_the_network_normalises_by_itself_and_saves_with_what():
+    model = CNN()
+    state = model.state_dict()
+    assert state["mean"].item() == pytest.approx(0.1307)
+    assert state["std"].item() == pytest.approx(0.3081)
+    # Saved, moved and cast with the weights, but not trained.
+    assert not {"mean", "std"} & {name for name, _ in model.named_parameters()}
+    images = torch.rand(3, 1, 28, 28)
+    with torch.no_grad():
+        before = model(images)
+        model.mean += 0.5
+        assert not torch.allclose(model(images), before)
+
+
+def test_the_constants_are_those_of_the_training_images(sample):
+    # The sample has a twelfth of them, so its figures are close.
+    grey = sample.train_images / 255
+    assert grey.mean() == pytest.approx(0.1307, abs=0.002)
+    assert grey.std() == pytest.approx(0.3081, abs=0.002)
+
+
+def test_dropout_acts_in_training_only(digits):
+    images = to_float(digits)
+    for name in ("dropout", "conv_dropout"):
+        model = CNN(ModelConfig(**SMALL, **{name: 0.5}))
+        with torch.no_grad():
+            assert not torch.equal(model(images), model(images))
+            model.eval()
+            assert torch.equal(model(images), model(images))
+
+
+def test_dropout_changes_no_parameter():
+    torch.manual_seed(1)
+    without = CNN(ModelConfig(**SMALL))
+    torch.manual_seed(1)
+    with_dropout = CNN(ModelConfig(**SMALL, dropout=0.5, conv_dropout=0.5))
+    for left, right in itertools.zip_longest(without.parameters(), with_dropout.parameters()):
+        assert torch.equal(left, right)
+
+
+def test_stored_images_become_shares(digits):
+    images = to_float(digits)
+    assert images.shape == (32, 1, 28, 28)
+    assert images.dtype == torch.float32
+    assert torch.equal(images[:, 0], digits / 255)
+    levels = to_float(torch.arange(256, dtype=torch.uint8).repeat(4)[: 28 * 28].view(1, 28, 28))
+    assert (levels.min(), levels.max()) == (0, 1)
+    assert digits.dtype == torch.uint8
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_prediction_keeps_the_mode(training, digits):
+    model = CNN(ModelConfig(**SMALL, dropout=0.5, batch_norm=True)).train(training)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    first = predict_logits(model, digits)
+    assert torch.equal(predict_logits(model, digits), first)
+    assert all(module.training is training for module in model.modules())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_prediction_that_fails_keeps_the_mode():
+    model = CNN(ModelConfig(**SMALL)).train()
+    with pytest.raises((DigitnetError, RuntimeError, ValueError)):
+        predict_logits(model, torch.zeros(2, 5, 5, dtype=torch.uint8))
+    assert model.training
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 31, 32, 1000])
+def test_prediction_does_not_depend_on_the_batch(batch_size, digits):
+    model = CNN(ModelConfig(**SMALL, batch_norm=True))
+    whole = predict_logits(model, digits)
+    assert whole.shape == (32, 10)
+    assert whole.dtype == torch.float32
+    assert not whole.requires_grad
+    parts = predict_logits(model, digits, batch_size)
+    torch.testing.assert_close(parts, whole, rtol=1e-5, atol=1e-6)
+
+
+def test_no_images_have_no_logits():
+    assert predict_logits(CNN(), torch.zeros(0, 28, 28, dtype=torch.uint8)).shape == (0, 10)
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 32, 32), (2, 1, 28, 56), (2, 3, 28, 28), (2, 1, 26, 26)])
+def test_images_of_another_size_are_refused(shape):
+    # Cutting to the used pixels must not turn a 32-pixel image into its upper left corner.
+    with pytest.raises(DigitnetError, match="28"):
+        CNN()(torch.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    "images",
+    [torch.zeros(2, 28, 28), torch.zeros(2, 1, 28, 28, dtype=torch.uint8), torch.zeros(28, 28)],
+    ids=["shares", "channels", "one"],
+)
+def test_images_that_are_not_stored_images_are_refused(images):
+    # Shares divided by 255 once more would give confident nonsense.
+    with pytest.raises(DigitnetError, match="uint8"):
+        predict_logits(CNN(), images)
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"channels": (8, 16), "batch_norm": True, "activation": "gelu"}]
+)
+def test_one_batch_is_learned_by_heart(changes, sample):
+    images = to_float(torch.from_numpy(sample.train_images[:32]))
+    labels = torch.from_numpy(sample.train_labels[:32])
+    torch.manual_seed(0)
+    model = CNN(ModelConfig(**changes))
+    optimizer = torch.optim.Adam(model.parameters(), 2e-3)
+    for _ in range(40):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(images), labels)
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.05

@@ -1,0 +1,164 @@
+"""The notebook: in step with its source, complete, executable offline, and made of calls."""
+
+import ast
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TOOL = ROOT / "tools" / "build_notebook.py"
+SOURCE = ROOT / "notebooks" / "digit_recognition.py"
+NOTEBOOK = ROOT / "notebooks" / "digit_recognition.ipynb"
+
+# torch, because the package takes images to predict as tensors.
+ALLOWED = {"digitnet", "numpy", "matplotlib", "IPython", "torch"}
+
+
+@pytest.fixture(autouse=True)
+def _needs_jupyter(request: pytest.FixtureRequest) -> None:
+    names = ("ipykernel", "jupytext", "nbclient", "nbformat", "matplotlib", "torch")
+    missing = [name for name in names if importlib.util.find_spec(name) is None]
+    if missing and not os.environ.get("CI"):
+        pytest.skip(f"not installed: {', '.join(missing)}")
+
+
+def run_tool(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the tool as a user does. Its kernel is a process of its own, reached through files."""
+    return subprocess.run(
+        [sys.executable, str(TOOL), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env=os.environ | {"DIGITNET_OFFLINE": "1"},
+        check=False,
+    )
+
+
+def syntax() -> ast.Module:
+    return ast.parse(SOURCE.read_text(encoding="utf-8"))
+
+
+def test_the_notebook_is_the_full_execution_of_its_source() -> None:
+    done = run_tool("--check")
+    assert done.returncode == 0, done.stderr
+
+
+def first_code(notebook: dict[str, Any]) -> dict[str, Any]:
+    return next(cell for cell in notebook["cells"] if cell["cell_type"] == "code")
+
+
+def set_length(notebook: dict[str, Any]) -> None:
+    notebook["metadata"]["digitnet"]["length"] = "short"
+
+
+def change_prose(notebook: dict[str, Any]) -> None:
+    notebook["cells"][0]["source"] = "# Something else"
+
+
+def drop_cell(notebook: dict[str, Any]) -> None:
+    del notebook["cells"][-1]
+
+
+def drop_outputs(notebook: dict[str, Any]) -> None:
+    first_code(notebook)["outputs"] = []
+
+
+def execute_out_of_order(notebook: dict[str, Any]) -> None:
+    first_code(notebook)["execution_count"] = 7
+
+
+def warn(notebook: dict[str, Any]) -> None:
+    output = {"output_type": "stream", "name": "stderr", "text": "UserWarning: look out"}
+    first_code(notebook)["outputs"].append(output)
+
+
+def fail(notebook: dict[str, Any]) -> None:
+    output = {"output_type": "error", "ename": "E", "evalue": "no", "traceback": []}
+    first_code(notebook)["outputs"].append(output)
+
+
+def name_a_folder(notebook: dict[str, Any]) -> None:
+    output = {"output_type": "stream", "name": "stdout", "text": "/home/ada/runs/1"}
+    first_code(notebook)["outputs"].append(output)
+
+
+def be_no_notebook(notebook: dict[str, Any]) -> None:
+    del notebook["cells"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (set_length, "not executed at full length"),
+        (change_prose, "Cell 1 is not that of the source"),
+        (drop_cell, "cells, and its source has"),
+        (drop_outputs, "has no output"),
+        (execute_out_of_order, "from top to bottom"),
+        (warn, "wrote to stderr: UserWarning: look out"),
+        (fail, "failed: E: no"),
+        (name_a_folder, "shows the path /home/"),
+        (be_no_notebook, "no valid notebook"),
+    ],
+)
+def test_a_notebook_that_is_not_is_refused(
+    spoil: Callable[[dict[str, Any]], None], told: str, tmp_path: Path
+) -> None:
+    notebook = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
+    spoil(notebook)
+    spoilt = tmp_path / "spoilt.ipynb"
+    spoilt.write_text(json.dumps(notebook), encoding="utf-8")
+    done = run_tool("--check", "--out", str(spoilt))
+    assert done.returncode == 1, done.stderr
+    assert told in done.stderr
+    assert "make notebook" in done.stderr
+
+
+def test_a_short_run_never_replaces_the_notebook() -> None:
+    before = NOTEBOOK.stat()
+    done = run_tool("--short")
+    assert done.returncode == 2
+    assert "--out" in done.stderr
+    assert NOTEBOOK.stat() == before
+
+
+@pytest.mark.notebook
+@pytest.mark.timeout(280)
+def test_every_cell_runs_offline_and_answers(tmp_path: Path) -> None:
+    """The tool itself refuses errors, warnings, cells without an answer, and machine paths."""
+    out = tmp_path / "short.ipynb"
+    done = run_tool("--short", "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    notebook = json.loads(out.read_text(encoding="utf-8"))
+    assert notebook["metadata"]["digitnet"] == {"length": "short"}
+    assert out.stat().st_size < 1_500_000
+    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", ())]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) >= 10
+
+
+def test_it_defines_nothing() -> None:
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    assert [node.name for node in ast.walk(syntax()) if isinstance(node, kinds)] == []
+
+
+def test_it_imports_only_the_package_and_its_arrays() -> None:
+    modules = set()
+    for node in ast.walk(syntax()):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            modules.add((node.module or "").partition(".")[0])
+    assert "digitnet" in modules
+    assert modules - ALLOWED - sys.stdlib_module_names == set()
+
+
+def test_the_stored_notebook_is_small_and_names_no_kernel_of_its_own() -> None:
+    assert NOTEBOOK.stat().st_size < 1_500_000
+    metadata = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["metadata"]
+    assert metadata["kernelspec"]["name"] == "python3"
