@@ -28,15 +28,15 @@ def main() -> None:
     """Train what is missing and write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--recipes", nargs="+", default=["reference", "plain"])
-    parser.add_argument("--seeds", type=int, default=5)
-    cores = len(os.sched_getaffinity(0))
-    parser.add_argument("--jobs", type=int, default=cores, help="runs at a time")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[5, 3], help="one for each recipe")
+    parser.add_argument(
+        "--jobs", type=int, default=len(os.sched_getaffinity(0)), help="runs at a time"
+    )
     args = parser.parse_args()
-    # One thread each is the most work a core can do; more threads wait for one another.
-    threads = max(1, cores // args.jobs)
-    wanted = [(name, seed) for seed in range(args.seeds) for name in args.recipes]
+    counts = zip(args.recipes, args.seeds, strict=True)
+    wanted = sorted(((name, seed) for name, n in counts for seed in range(n)), key=lambda w: w[1])
     with ProcessPoolExecutor(args.jobs, multiprocessing.get_context("spawn")) as pool:
-        futures = [pool.submit(trained, name, seed, threads) for name, seed in wanted]
+        futures = [pool.submit(trained, name, seed) for name, seed in wanted]
         rows = []
         for future in as_completed(futures):
             rows.append(future.result())
@@ -60,13 +60,14 @@ def report(rows: list[dict[str, Any]], jobs: int) -> None:
     write_json(RESULT, result)
 
 
-def trained(name: str, seed: int, threads: int) -> dict[str, Any]:
+def trained(name: str, seed: int) -> dict[str, Any]:
     """Return the figures of one run, training it if need be."""
+    # One thread each, because threads of one run wait for one another and runs do not.
     folder = RUNS / f"{name}-seed{seed}"
     if (folder / "config.json").is_file():
         run = digitnet.resume(folder)
     else:
-        run = digitnet.train(name, seed=seed, threads=threads, out=folder)
+        run = digitnet.train(name, seed=seed, threads=1, out=folder)
     metrics = digitnet.evaluate(run)
     figures = run.metrics
     keys = (

@@ -99,11 +99,12 @@ def seeds_summary() -> str:
             f"- `{name}`: {accuracy.mean:.3f} ± {accuracy.sd:.3f} % over {accuracy.count} seeds, "
             f"from {accuracy.low:.2f} to {accuracy.high:.2f} %."
         )
-    pairs = zip(_runs("reference"), _runs("plain"), strict=True)
-    gains = summarise([100 * (a["test_accuracy"] - b["test_accuracy"]) for a, b in pairs])
+    plain = {run["seed"]: run["test_accuracy"] for run in _runs("plain")}
+    both = [run for run in _runs("reference") if run["seed"] in plain]
+    gains = summarise([100 * (run["test_accuracy"] - plain[run["seed"]]) for run in both])
     lines.append(
-        f"- `reference` less `plain`, seed by seed: {gains.mean:+.3f} points on average, "
-        f"from {gains.low:+.2f} to {gains.high:+.2f}."
+        f"- `reference` less `plain`, over the {gains.count} seeds that both have: "
+        f"{gains.mean:+.3f} points on average, from {gains.low:+.2f} to {gains.high:+.2f}."
     )
     return "\n".join(lines)
 
