@@ -666,7 +666,7 @@ def test_network_diagram_tells_shapes_and_parameters() -> None:
     assert written[0] == "63,050 parameters in 2 layers"
     for expected in (
         "input",
-        "1 picture of 28×28",
+        "1 image of 28×28",
         "32 maps of 14×14",
         "6,272 numbers",
         "320 parameters",

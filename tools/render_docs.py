@@ -40,7 +40,6 @@ def headline() -> str:
         runs = _runs(name)
         accuracy = summarise([100 * run["test_accuracy"] for run in runs])
         misses = summarise([run["misses"] for run in runs])
-        seconds = summarise([run["seconds"] for run in runs])
         rows.append(
             (
                 f"`{name}`",
@@ -48,10 +47,9 @@ def headline() -> str:
                 f"{accuracy.mean:.2f} ± {accuracy.sd:.2f} %",
                 f"{misses.mean:.0f} of 10,000",
                 str(accuracy.count),
-                f"{seconds.mean:.0f} s",
             )
         )
-    header = ("recipe", "parameters", "test accuracy", "misses", "seeds", "training")
+    header = ("recipe", "parameters", "test accuracy", "misses", "seeds")
     return _table(header, rows)
 
 
@@ -70,7 +68,7 @@ def seeds() -> str:
     """Return the table of every run."""
     header = (
         *("recipe", "seed", "val accuracy", "test accuracy", "misses", "test loss"),
-        *("calibration error", "without disputed labels", "seconds"),
+        *("calibration error", "without disputed labels"),
     )
     rows = [
         (
@@ -82,7 +80,6 @@ def seeds() -> str:
             f"{run['test_loss']:.4f}",
             f"{run['expected_calibration_error']:.4f}",
             f"{100 * run['undisputed_accuracy']:.2f} %",
-            f"{run['seconds']:.0f}",
         )
         for name in RECIPES
         for run in _runs(name)

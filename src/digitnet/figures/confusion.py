@@ -61,8 +61,8 @@ def _cell_colours(counts: NDArray[np.int64], palette: Palette) -> NDArray[np.flo
 
 def _draw_grid(ax: Axes, size: int, palette: Palette) -> None:
     edges = np.arange(size + 1) - 0.5
-    ax.hlines(edges, -0.5, size - 0.5, color=palette.line, linewidth=0.6)
-    ax.vlines(edges, -0.5, size - 0.5, color=palette.line, linewidth=0.6)
+    ax.hlines(edges, -0.5, size - 0.5, color=palette.line, linewidth=0.6, clip_on=False)
+    ax.vlines(edges, -0.5, size - 0.5, color=palette.line, linewidth=0.6, clip_on=False)
     ax.spines[:].set_visible(False)
 
 

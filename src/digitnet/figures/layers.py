@@ -109,7 +109,7 @@ def feature_maps(
     palette = palette_of(figure)
     write_header(
         ax,
-        "What each layer makes of this picture",
+        "What each layer makes of this image",
         "the stronger the colour, the stronger the response",
         left=MARGIN + _INSIDE / _ACROSS + 0.08,
     )

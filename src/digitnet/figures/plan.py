@@ -120,7 +120,7 @@ def _write_layer(ax: Axes, name: str, shape: Sequence[int], parameters: int, mid
 def _describe(shape: Sequence[int]) -> str:
     if len(shape) == 1:
         return f"{shape[0]:,} numbers"
-    maps = "1 picture" if shape[0] == 1 else f"{shape[0]} maps"
+    maps = "1 image" if shape[0] == 1 else f"{shape[0]} maps"
     return f"{maps} of {shape[1]}×{shape[2]}"
 
 
