@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import os
 import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 import digitnet
-from digitnet.environment import environment
+from digitnet.environment import environment, usable_cores
 from digitnet.files import write_json
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "seeds.json"
@@ -29,9 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--recipes", nargs="+", default=["reference", "plain"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[5, 3], help="one for each recipe")
-    parser.add_argument(
-        "--jobs", type=int, default=len(os.sched_getaffinity(0)), help="runs at a time"
-    )
+    parser.add_argument("--jobs", type=int, default=usable_cores(), help="runs at a time")
     args = parser.parse_args()
     counts = zip(args.recipes, args.seeds, strict=True)
     wanted = sorted(((name, seed) for name, n in counts for seed in range(n)), key=lambda w: w[1])
@@ -63,11 +60,12 @@ def report(rows: list[dict[str, Any]], jobs: int) -> None:
 def trained(name: str, seed: int) -> dict[str, Any]:
     """Return the figures of one run, training it if need be."""
     # One thread each, because threads of one run wait for one another and runs do not.
+    settings = digitnet.recipe(name).override(seed=seed, threads=1)
     folder = RUNS / f"{name}-seed{seed}"
     if (folder / "config.json").is_file():
-        run = digitnet.resume(folder)
+        run = digitnet.resume(folder, **settings.flat())
     else:
-        run = digitnet.train(name, seed=seed, threads=1, out=folder)
+        run = digitnet.train(settings, out=folder)
     metrics = digitnet.evaluate(run)
     figures = run.metrics
     keys = (

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -26,7 +25,7 @@ import torch
 
 from digitnet import load_dataset, recipe
 from digitnet.datasets import split_train_val
-from digitnet.environment import environment
+from digitnet.environment import environment, usable_cores
 from digitnet.files import write_json
 from digitnet.training import Trainer, reproducible
 
@@ -44,12 +43,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peers", help="Python that has Keras and TensorFlow")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--own", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.own:
         print(json.dumps({"seconds": own_epoch(args.threads)}))
         return
+    if not args.peers:
+        parser.error("name the peers' Python with --peers, or run `make bench`")
     result = compare(args.peers, args.rounds, args.threads)
     write_json(RESULT, result)
     print(json.dumps({name: result[name] for name in ("digitnet", "keras", "ratio", "peak")}))

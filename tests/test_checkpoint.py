@@ -25,6 +25,10 @@ in_one_folder = settings(
 )
 
 
+def about(names: tuple[str, ...]) -> dict[str, object]:
+    return {"class_names": list(names), "epochs": 1}
+
+
 def random_model(config, seed=0):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -36,7 +40,7 @@ def random_model(config, seed=0):
 
 
 def saved(path, config=CONFIG):
-    save_model(path, random_model(config.model), config, NAMES)
+    save_model(path, random_model(config.model), config, about(NAMES))
     return path.read_bytes()
 
 
@@ -91,7 +95,7 @@ def refused(file, content, says="."):
 def test_what_is_saved_is_loaded_bit_for_bit(model, file, sample):
     config = dataclasses.replace(CONFIG, model=model)
     original = random_model(model)
-    save_model(file, original, config, NAMES[: model.num_classes])
+    save_model(file, original, config, about(NAMES[: model.num_classes]))
     loaded = load_model(file)
     assert loaded.config == model
     assert not loaded.training
@@ -176,7 +180,7 @@ def test_a_network_in_memory_is_not_tied_to_its_file(good, file):
 def test_a_folder_that_cannot_be_written_is_a_storage_error(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageError, match="in the way"):
-        save_model(tmp_path / "file" / "model.safetensors", CNN(SMALL), CONFIG, NAMES)
+        save_model(tmp_path / "file" / "model.safetensors", CNN(SMALL), CONFIG, about(NAMES))
 
 
 def test_no_file_is_an_input_error(tmp_path, monkeypatch):
@@ -355,7 +359,7 @@ def test_a_file_of_another_format_is_refused(version, good, file):
 def test_weights_that_are_no_numbers_are_refused(value, name, file):
     model = random_model(SMALL)
     model.state_dict()[name].view(-1)[-1] = value
-    save_model(file, model, CONFIG, NAMES)
+    save_model(file, model, CONFIG, about(NAMES))
     refused(file, file.read_bytes(), f"NaN or infinity in '{name}'")
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from digitnet.checkpoint import read_tensors, write_tensors
 from digitnet.config import TrainConfig
 from digitnet.datasets import Dataset
 from digitnet.errors import IntegrityError, TrainingDivergedError
@@ -154,11 +155,33 @@ def test_killed_at_any_instant_ends_with_the_same_bits(tmp_path: Path, sample: D
 def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path, digits: Dataset) -> None:
     run = run_in(tmp_path / "run", TINY, digits)
     fit(run, TINY, digits, should_stop=lambda: True)
-    with pytest.raises(IntegrityError, match="another config"):
+    with pytest.raises(IntegrityError, match="seed is 0, not 5"):
         fit(run, TINY.override(seed=5), digits)
     other = dataclasses.replace(digits, sha256={"file": "0" * 64})
-    with pytest.raises(IntegrityError, match="another data_sha256"):
+    with pytest.raises(IntegrityError, match="data_sha256 is"):
         fit(run, TINY, other)
+
+
+def test_a_kill_between_checkpoint_and_history_loses_no_row(
+    tmp_path: Path, digits: Dataset
+) -> None:
+    run = run_in(tmp_path / "run", TINY, digits)
+    fit(run, TINY, digits)
+    before = (run.path / "history.csv").read_bytes()
+    (run.path / "history.csv").unlink()
+    assert fit(run, TINY, digits)
+    assert (run.path / "history.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["generator", "model.mean", "optimizer.0.exp_avg"])
+def test_a_checkpoint_without_a_part_is_refused(tmp_path: Path, digits: Dataset, name: str) -> None:
+    run = run_in(tmp_path / "run", TINY, digits)
+    fit(run, TINY, digits, should_stop=lambda: True)
+    tensors, about = read_tensors(run.checkpoint_file, "checkpoint")
+    tensors[name] = torch.zeros(3)
+    write_tensors(run.checkpoint_file, "checkpoint", tensors, about)
+    with pytest.raises(IntegrityError, match=r"checkpoint\.safetensors"):
+        fit(run, TINY, digits)
 
 
 def test_leaves_random_state_and_threads_alone(tmp_path: Path, digits: Dataset) -> None:

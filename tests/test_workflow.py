@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import threading
 from pathlib import Path
@@ -140,6 +141,28 @@ def test_resuming_a_finished_run_changes_nothing(run: digitnet.Run) -> None:
     before = run.model_file.read_bytes(), (run.path / "history.csv").read_bytes()
     digitnet.resume(run)
     assert (run.model_file.read_bytes(), (run.path / "history.csv").read_bytes()) == before
+
+
+def test_resuming_a_finished_run_keeps_its_environment(run: digitnet.Run) -> None:
+    before = (run.path / "environment.json").read_bytes()
+    digitnet.resume(run)
+    assert (run.path / "environment.json").read_bytes() == before
+
+
+def test_a_network_of_an_earlier_interruption_is_not_evaluated(
+    tmp_path: Path, run: digitnet.Run
+) -> None:
+    shutil.copytree(run.path, tmp_path / "run")
+    killed = digitnet.open_run(tmp_path / "run")
+    killed.write_history([*run.history, dataclasses.replace(run.history[0], epoch=2)])
+    with pytest.raises(InputError, match="--resume"):
+        digitnet.evaluate(killed)
+
+
+def test_a_split_that_cannot_be_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--val-fraction"):
+        digitnet.train("plain", out=tmp_path / "run", val_fraction=1e-5, **TINY)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from digitnet.config import setting_meanings
 from digitnet.errors import DigitnetError
 from digitnet.files import write_atomic
 from digitnet.recipes import RECIPES
-from digitnet.statistics import summarise
+from digitnet.statistics import summarise, wilson_interval
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "results"
@@ -67,8 +67,8 @@ def conditions() -> str:
 def seeds() -> str:
     """Return the table of every run."""
     header = (
-        *("recipe", "seed", "val accuracy", "test accuracy", "misses", "test loss"),
-        *("calibration error", "without disputed labels"),
+        *("recipe", "seed", "val accuracy", "test accuracy", "95 % interval", "misses"),
+        *("test loss", "calibration error", "without disputed labels"),
     )
     rows = [
         (
@@ -76,6 +76,7 @@ def seeds() -> str:
             str(run["seed"]),
             f"{100 * run['val_accuracy']:.2f} %",
             f"{100 * run['test_accuracy']:.2f} %",
+            _interval(run["misses"]),
             str(run["misses"]),
             f"{run['test_loss']:.4f}",
             f"{run['expected_calibration_error']:.4f}",
@@ -206,6 +207,11 @@ def _update(path: Path, check: bool) -> bool:
 
 def _runs(recipe: str) -> list[dict[str, Any]]:
     return [run for run in _json("seeds.json")["runs"] if run["recipe"] == recipe]
+
+
+def _interval(misses: int, images: int = 10_000) -> str:
+    low, high = wilson_interval(images - misses, images)
+    return f"{100 * low:.2f}–{100 * high:.2f} %"
 
 
 def _json(name: str) -> Any:

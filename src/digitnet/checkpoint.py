@@ -81,11 +81,20 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
     return tensors, about
 
 
-def save_model(path: Path, model: CNN, config: TrainConfig, class_names: tuple[str, ...]) -> None:
-    """Write the weights of ``model`` with all that is needed to use them."""
+def save_model(
+    path: Path, model: CNN, config: TrainConfig, about_training: Mapping[str, Any]
+) -> None:
+    """Write the weights of ``model`` with all that is needed to use them.
+
+    Args:
+        path: the file.
+        model: the network.
+        config: its settings.
+        about_training: JSON values to keep with it: ``class_names``, ``epochs``.
+    """
     about = {
+        **about_training,
         "model": config.as_dict()["model"],
-        "class_names": list(class_names),
         "input": "float32 (N, 1, 28, 28) in [0, 1], ink bright on dark",
         "recipe": config.recipe,
         "data": config.data,

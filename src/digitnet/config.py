@@ -239,6 +239,12 @@ def setting_meanings() -> dict[str, str]:
     return {name: metadata[name]["meaning"] for name in setting_names()}
 
 
+def differences(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """Return in words which values differ, "seed is 0, not 3; …", or nothing when none does."""
+    names = [name for name in {**saved, **wanted} if saved.get(name) != wanted.get(name)]
+    return "; ".join(f"{name} is {saved.get(name)!r}, not {wanted.get(name)!r}" for name in names)
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file of settings, nested as in ``config.json``; checking them is ``from_dict``'s.
 

@@ -26,10 +26,18 @@ def environment() -> dict[str, Any]:
         "packages": {name: _version(name) for name in _PACKAGES},
         "cpu": cpu_name(),
         "cpu_features": _cpu_features(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": usable_cores(),
         "git_revision": _git_revision(),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
     }
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    # Linux tells of limits set on the process; elsewhere the machine's cores must do.
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def cpu_name() -> str | None:

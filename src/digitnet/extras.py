@@ -25,5 +25,5 @@ def needed() -> Iterator[None]:
             raise
         raise MissingExtraError(
             f"This needs the package '{package}', which is not installed. "
-            f"Install what training needs with: pip install 'digitnet[train]'"
+            f"Install what training needs: pip install '.[train]' in digitnet's source folder."
         ) from error

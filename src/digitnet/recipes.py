@@ -23,7 +23,7 @@ RECIPES: dict[str, TrainConfig] = {
 
 DESCRIPTIONS: dict[str, str] = {
     "reference": "two convolutions, dropout and augmentation; the default",
-    "plain": "the same network without dropout, augmentation and schedule",
+    "plain": "without dropout, augmentation and schedule, at Adam's usual rate",
 }
 
 

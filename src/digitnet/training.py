@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -29,9 +28,10 @@ from torch import Tensor
 
 from digitnet.augment import augment
 from digitnet.checkpoint import check_tensors, read_tensors, save_model, write_tensors
-from digitnet.config import TrainConfig
+from digitnet.config import TrainConfig, differences
 from digitnet.datasets import Dataset, split_train_val
-from digitnet.errors import IntegrityError, TrainingDivergedError
+from digitnet.environment import environment, usable_cores
+from digitnet.errors import IntegrityError, TrainingDivergedError, UsageError
 from digitnet.models import CNN, predict_logits, to_float
 from digitnet.runs import Epoch, Run
 
@@ -230,7 +230,21 @@ class Trainer:
         if not run.checkpoint_file.exists():
             return
         tensors, about = read_tensors(run.checkpoint_file, "checkpoint")
-        _check_same(run, about, {"config": self.config.as_dict(), "data_sha256": data_sha256})
+        try:
+            self._restore(run, tensors, about, data_sha256)
+        except (KeyError, TypeError, ValueError, IndexError, RuntimeError, UsageError) as error:
+            raise IntegrityError(
+                f"{run.checkpoint_file} is not a whole checkpoint: {type(error).__name__}, {error}."
+            ) from error
+
+    def _restore(
+        self,
+        run: Run,
+        tensors: dict[str, Tensor],
+        about: dict[str, Any],
+        data_sha256: dict[str, str],
+    ) -> None:
+        _refuse_other(run, about, self.config, data_sha256)
         weights = _under(tensors, "model.")
         check_tensors(self.model, weights, run.checkpoint_file)
         self.model.load_state_dict(weights)
@@ -248,7 +262,9 @@ class Trainer:
             like = parameters[int(index)]
             # Files hold plain memory order; the fused optimizer walks weights and their moments
             # side by side in memory, so the moments need the order of their weights.
-            laid_out = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
+            if value.ndim and value.shape != like.shape:
+                raise ValueError(f"optimizer.{name} does not fit its weights")
+            laid_out = torch.empty_like(like).copy_(value) if value.ndim else value
             state.setdefault(int(index), {})[slot] = laid_out
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
@@ -278,6 +294,11 @@ def fit(
     with reproducible(config):
         trainer = Trainer(config, dataset)
         trainer.restore(run, dataset.sha256)
+        # A kill may have come between a checkpoint and the history that belongs to it.
+        run.write_history(trainer.history)
+        if not trainer.finished:
+            # Where training goes on: other versions or another machine, perhaps.
+            run.write_environment(environment())
         stopped = False
         while not trainer.finished and not stopped:
             for _ in trainer.run_epoch(on_progress):
@@ -289,7 +310,8 @@ def fit(
             run.write_history(trainer.history)
         if trainer.finished:
             trainer.use_best()
-        save_model(run.model_file, trainer.model, config, dataset.class_names)
+        about = {"class_names": list(dataset.class_names), "epochs": len(trainer.history)}
+        save_model(run.model_file, trainer.model, config, about)
         return trainer.finished
 
 
@@ -308,7 +330,7 @@ def learning_rate(config: TrainConfig, done: float) -> float:
 
 def resolve_threads(config: TrainConfig) -> TrainConfig:
     """Return the config with ``threads`` a real number, which decides the last digits."""
-    return config.override(threads=config.threads or len(os.sched_getaffinity(0)))
+    return config.override(threads=config.threads or usable_cores())
 
 
 @contextlib.contextmanager
@@ -346,10 +368,8 @@ def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
 
-def _check_same(run: Run, about: dict[str, Any], wanted: dict[str, Any]) -> None:
-    for name, value in wanted.items():
-        if about.get(name) != value:
-            raise IntegrityError(
-                f"{run.checkpoint_file} was written with another {name}: "
-                f"{about.get(name)} instead of {value}."
-            )
+def _refuse_other(run: Run, about: dict[str, Any], config: TrainConfig, sha: Any) -> None:
+    """Refuse a checkpoint of other settings or data, saying which."""
+    saved = TrainConfig.from_dict(about["config"]).flat() | {"data_sha256": about["data_sha256"]}
+    if told := differences(saved, config.flat() | {"data_sha256": sha}):
+        raise IntegrityError(f"{run.checkpoint_file} was written with other settings: {told}.")

@@ -20,10 +20,9 @@ from typing import Any
 
 import torch
 
-from digitnet.checkpoint import load_model
-from digitnet.config import SCHEMA_VERSION, TrainConfig
+from digitnet.checkpoint import load_model, read_tensors
+from digitnet.config import SCHEMA_VERSION, TrainConfig, differences
 from digitnet.datasets import Dataset, load_dataset, split_train_val
-from digitnet.environment import environment
 from digitnet.errors import InputError, TrainingInterruptedError, UsageError
 from digitnet.evaluation import DISPUTED_MNIST_TEST, Metrics, measure, predictions
 from digitnet.files import hold_lock
@@ -66,7 +65,9 @@ def train(
     config = resolve_threads(config.override(**settings))
     dataset = load_dataset(config.data, data_dir=data_dir, offline=offline, progress=on_message)
     config = config.override(num_classes=len(dataset.class_names))
-    CNN(config.model)  # An impossible network is an error before a folder is made for it.
+    # An impossible network or split is an error before a folder is made for it.
+    CNN(config.model)
+    split_train_val(dataset.train_labels, val_fraction=config.val_fraction, seed=config.split_seed)
     run = create_run(out, f"{config.recipe}-seed{config.seed}")
     with hold_lock(run.path):
         # First, because a folder with this file is a run that can be resumed.
@@ -101,6 +102,9 @@ def resume(
     """
     run = open_run(path)
     config = run.config
+    if settings.get("threads") == 0:
+        # As many as there are cores: no claim about how many the run took.
+        del settings["threads"]
     _refuse_changes(run, config.flat(), config.override(**settings).flat())
     dataset = load_dataset(config.data, data_dir=data_dir, offline=offline, progress=on_message)
     _refuse_changes(run, run.data_sha256, dataset.sha256)
@@ -135,7 +139,19 @@ def evaluate(
     config = run.config
     if not run.model_file.is_file():
         raise InputError(f"{run.path} has no model yet; `digitnet train --resume {run.path}`.")
-    model = load_model(run.model_file)
+    with hold_lock(run.path):
+        return _evaluate(run, config, data_dir, offline, on_message)
+
+
+def _evaluate(
+    run: Run,
+    config: TrainConfig,
+    data_dir: Path | str | None,
+    offline: bool | None,
+    on_message: Callable[[str], None],
+) -> Metrics:
+    model, history = load_model(run.model_file), run.history
+    _refuse_stale_model(run, len(history))
     dataset = load_dataset(config.data, data_dir=data_dir, offline=offline, progress=on_message)
     started = time.perf_counter()
     logits = predict_logits(model, torch.from_numpy(dataset.test_images)).numpy()
@@ -143,7 +159,6 @@ def evaluate(
     disputed = DISPUTED_MNIST_TEST if config.data == "mnist" else ()
     metrics = measure(logits, dataset.test_labels, dataset.class_names, disputed)
     val_loss, val_accuracy = _validation(model, config, dataset)
-    history = run.history
     run.write_predictions(predictions(logits, dataset.test_labels))
     run.write_metrics(
         {
@@ -168,6 +183,17 @@ def evaluate(
     return metrics
 
 
+def _refuse_stale_model(run: Run, epochs: int) -> None:
+    """Refuse a network saved by an earlier interruption, after which training went on."""
+    _, about = read_tensors(run.model_file, "model")
+    if about.get("epochs") != epochs:
+        raise InputError(
+            f"The network in {run.path} is that of epoch {about.get('epochs')}, and training was "
+            f"killed in a later one, after epoch {epochs}. Finish it with: "
+            f"digitnet train --resume {run.path}"
+        )
+
+
 def _validation(model: CNN, config: TrainConfig, dataset: Dataset) -> tuple[float, float]:
     """Return loss and accuracy on the validation images of the run."""
     _, val = split_train_val(
@@ -181,8 +207,6 @@ def _validation(model: CNN, config: TrainConfig, dataset: Dataset) -> tuple[floa
 def _fit(
     run: Run, config: TrainConfig, dataset: Dataset, on_progress: Callable[[Progress], None]
 ) -> None:
-    # Where training runs now: also after a resume with other versions or on another machine.
-    run.write_environment(environment())
     with _stop_signals() as received:
         finished = fit(
             run, config, dataset, on_progress=on_progress, should_stop=lambda: bool(received)
@@ -217,9 +241,7 @@ def _stop_signals() -> Iterator[list[int]]:
 
 
 def _refuse_changes(run: Run, saved: dict[str, Any], wanted: dict[str, Any]) -> None:
-    changed = [name for name in saved | wanted if saved.get(name) != wanted.get(name)]
-    if changed:
-        told = "; ".join(f"{n} is {saved.get(n)!r}, not {wanted.get(n)!r}" for n in changed)
+    if told := differences(saved, wanted):
         raise UsageError(
             f"The run {run.path} has other settings: {told}. "
             f"Resume it without changing them, or train a new run."

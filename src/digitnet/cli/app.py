@@ -161,9 +161,11 @@ def report(
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Show versions, processor, threads, and the state of cache and data."""
-    from digitnet.environment import environment
+    from digitnet.environment import environment, usable_cores
 
-    state = environment() | {"digitnet": __version__} | data.cache_state()
+    # ``threads`` is what a run takes unless told otherwise.
+    state = environment() | {"threads": usable_cores(), "digitnet": __version__}
+    state |= data.cache_state()
     if as_json:
         show_json(state)
         return
@@ -226,4 +228,6 @@ def _show_result(run: Run, as_json: bool) -> None:
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{name}: {_plain(inner)}" for name, inner in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from digitnet.cli.console import say, show, show_json, show_rows
-from digitnet.errors import IntegrityError
+from digitnet.errors import DigitnetError, InputError, IntegrityError
 
 app = typer.Typer(
     help="Fetch, check and import data sets.", no_args_is_help=True, rich_markup_mode=None
@@ -79,10 +80,13 @@ def verify(name: Name = "mnist", data_dir: DataDir = None, as_json: Json = False
         show_json({"data": name, "good": all(s.state == "good" for s in statuses), "files": files})
     else:
         show_rows([(s.name, s.state, str(s.path)) for s in statuses])
-    if bad := [s.name for s in statuses if s.state != "good"]:
-        raise IntegrityError(
-            f"Not good: {', '.join(bad)}. `digitnet data fetch {name}` brings good ones."
-        )
+    if not (bad := [s for s in statuses if s.state != "good"]):
+        return
+    told = ", ".join(f"{s.name} ({s.state})" for s in bad)
+    named = data_dir or os.environ.get("DIGITNET_DATA_DIR")
+    remedy = "Put good ones there." if named else f"`digitnet data fetch {name}` brings good ones."
+    kind = IntegrityError if any(s.state == "damaged" for s in bad) else InputError
+    raise kind(f"Not good: {told}. {remedy}")
 
 
 @app.command("import")
@@ -101,8 +105,14 @@ def cache_state() -> dict[str, Any]:
     """Return where the cache is and what it holds, for ``digitnet doctor``."""
     from digitnet import fetch as fetching
 
-    states = {status.name: status.state for status in fetching.verify("mnist")}
-    return {"cache": str(fetching.cache_dir()), "data": {"mnist": states}}
+    states: dict[str, str]
+    try:
+        states = {status.name: status.state for status in fetching.verify("mnist")}
+    except DigitnetError as error:
+        # What is wrong with the cache is what a bug report should tell.
+        states = {"error": str(error)}
+    named = os.environ.get("DIGITNET_DATA_DIR")
+    return {"cache": str(fetching.cache_dir()), "data_dir": named, "data": {"mnist": states}}
 
 
 def _show_paths(paths: dict[str, Path], as_json: bool) -> None:

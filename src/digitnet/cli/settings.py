@@ -17,8 +17,8 @@ from digitnet.config import (
 )
 from digitnet.errors import UsageError
 
-# Set by the data, by another flag, or by what they are made of.
 _ALLOWED = {int: "a whole number", float: "a number"}
+# Set by the data, or by a flag of another name.
 _NOT_FLAGS = ("recipe", "data", "num_classes")
 
 
