@@ -1,5 +1,6 @@
 """Every test: no network beyond this machine, an empty cache, and none of the user's settings."""
 
+import os
 from pathlib import Path
 
 import hypothesis
@@ -7,6 +8,10 @@ import pytest
 import pytest_socket
 
 from digitnet.datasets import Dataset, load_dataset
+
+# Before torch is loaded, here and in every process that a test starts: tests run side by side, and
+# threads that want one core wait for one another.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 # A busy machine is no failure of a property.
 hypothesis.settings.register_profile("digitnet", deadline=None)
