@@ -274,6 +274,30 @@ def test_doctor_tells_versions_and_state() -> None:
     assert "cache" in run_cli("doctor").stdout
 
 
+def test_doctor_tells_of_a_cache_that_cannot_be_read() -> None:
+    code = (
+        "import sys, digitnet.fetch as fetch\n"
+        "from digitnet.errors import StorageError\n"
+        "def broken(name): raise StorageError('the cache is on fire')\n"
+        "fetch.verify = broken\n"
+        "from digitnet.cli import main\n"
+        "sys.argv = ['digitnet', 'doctor', '--json']\nmain()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["data"]["mnist"] == {"error": "the cache is on fire"}
+
+
+def test_a_damaged_file_has_its_own_code(tmp_path: Path) -> None:
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(b"not these")
+    done = run_cli("data", "verify", "--data-dir", tmp_path, "--json")
+    assert done.returncode == 5
+    states = {file["name"]: file["state"] for file in json.loads(done.stdout)["files"]}
+    assert states["train-images-idx3-ubyte"] == "damaged"
+    assert states["t10k-labels-idx1-ubyte"] == "missing"
+    assert "Put good ones there" in done.stderr
+
+
 def test_data_verbs() -> None:
     names = [row["name"] for row in json.loads(run_cli("data", "list", "--json").stdout)["data"]]
     assert names == ["mnist", "sample"]

@@ -106,6 +106,12 @@ def test_a_network_that_cannot_be_leaves_no_folder(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_a_giant_is_refused_before_memory_is_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="25,000,000"):
+        digitnet.train("plain", out=tmp_path / "run", **{**TINY, "dense": (10**9,)})
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_full_folder_is_not_overwritten(run: digitnet.Run) -> None:
     with pytest.raises(UsageError, match="--resume"):
         digitnet.train("plain", out=run.path, **TINY)
@@ -141,6 +147,10 @@ def test_resuming_a_finished_run_changes_nothing(run: digitnet.Run) -> None:
     before = run.model_file.read_bytes(), (run.path / "history.csv").read_bytes()
     digitnet.resume(run)
     assert (run.model_file.read_bytes(), (run.path / "history.csv").read_bytes()) == before
+
+
+def test_resuming_with_as_many_threads_as_cores_is_no_change(run: digitnet.Run) -> None:
+    digitnet.resume(run, threads=0)
 
 
 def test_resuming_a_finished_run_keeps_its_environment(run: digitnet.Run) -> None:
