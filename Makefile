@@ -14,7 +14,7 @@ train: $(VENV)/train.installed ## Fetch MNIST, train the reference CNN, evaluate
 	$(BIN)/digitnet train $(ARGS)
 
 test: $(VENV)/dev.installed ## Run the tests
-	$(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term-missing:skip-covered --cov-fail-under=90 $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term-missing:skip-covered --cov-fail-under=90 $(ARGS)
 
 check: $(VENV)/dev.installed ## Lint, check types, check that generated documents are up to date
 	$(BIN)/ruff check .
