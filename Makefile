@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PEERS := .venv-peers
 ARGS ?=
 
-.PHONY: help train test check format docs notebook bench seeds clean
+.PHONY: help train test check format docs notebook bench seeds model clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,10 @@ bench: $(VENV)/dev.installed $(PEERS)/peers.installed ## Time training against K
 
 seeds: $(VENV)/dev.installed ## Train each recipe with five seeds (half an hour or more)
 	$(BIN)/python benchmarks/seeds.py $(ARGS)
+
+model: $(VENV)/dev.installed ## Train the shipped recogniser again and measure it (hours)
+	$(BIN)/digitnet train --recipe robust --threads 1 --out runs/robust $(ARGS)
+	$(BIN)/python tools/ship_model.py runs/robust
 
 clean: ## Remove the environments and caches; runs stay
 	rm -rf $(VENV) $(PEERS) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

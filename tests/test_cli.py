@@ -17,7 +17,7 @@ TINY = (
     *("--recipe", "plain", "--data", "sample", "--batch-size", "250", "--threads", "1"),
     *("--channels", "4,6", "--dense", "8", "--no-report", "--epochs", "1"),
 )
-VERBS = ("train", "evaluate", "report", "doctor", "data")
+VERBS = ("train", "evaluate", "predict", "export", "report", "doctor", "data", "bench")
 
 
 def run_cli(*args: object, **settings: object) -> subprocess.CompletedProcess[str]:

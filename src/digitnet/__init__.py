@@ -1,6 +1,8 @@
-"""digitnet: handwritten digits, a small CNN, trained, measured and explained.
+"""digitnet: handwritten digits, read from any picture; a small CNN, trained and explained.
 
     import digitnet
+
+    answer = digitnet.Recognizer().predict("photo.jpg")   # .digit, .confidence, .is_digit …
 
     run = digitnet.train("reference", epochs=3)   # a run folder: weights, history
     metrics = digitnet.evaluate(run)              # accuracy, misses, interval …
@@ -23,8 +25,10 @@ if TYPE_CHECKING:
     from digitnet.datasets import Dataset, load_dataset
     from digitnet.errors import DigitnetError
     from digitnet.evaluation import Metrics
+    from digitnet.export import export
     from digitnet.models import CNN
     from digitnet.recipes import recipe
+    from digitnet.recognizer import Prediction, Recognizer
     from digitnet.report import write_report
     from digitnet.runs import Run, open_run
     from digitnet.workflow import evaluate, resume, train
@@ -38,9 +42,12 @@ __all__ = [
     "DigitnetError",
     "Metrics",
     "ModelConfig",
+    "Prediction",
+    "Recognizer",
     "Run",
     "TrainConfig",
     "evaluate",
+    "export",
     "load_dataset",
     "load_model",
     "open_run",
@@ -57,9 +64,12 @@ _HOMES = {
     "DigitnetError": "errors",
     "Metrics": "evaluation",
     "ModelConfig": "config",
+    "Prediction": "recognizer",
+    "Recognizer": "recognizer",
     "Run": "runs",
     "TrainConfig": "config",
     "evaluate": "workflow",
+    "export": "export",
     "load_dataset": "datasets",
     "load_model": "checkpoint",
     "open_run": "runs",

@@ -6,6 +6,7 @@ Guarantees:
 - Every image gets its own distortion, drawn from the given generator and from nothing else.
 - A config of zeros returns the images themselves.
 - Pixels are resampled once, however many distortions are on.
+- Redrawing with a pen (``config.pen``) needs more than pixels and happens before; see ``pens``.
 
 The elastic distortion follows Simard, Steinkraus and Platt, "Best practices for convolutional
 neural networks applied to visual document analysis" (ICDAR 2003), with the Gaussian smoothing
@@ -21,6 +22,7 @@ import torch.nn.functional as F  # noqa: N812 (the name that every PyTorch reade
 from torch import Tensor
 
 from digitnet.config import AugmentationConfig
+from digitnet.faults import add_faults
 
 # Width of the Gaussian that smooths elastic displacements, in pixels of a 28-pixel image
 # (Simard et al. use 4), and the distance between its centres.
@@ -40,10 +42,14 @@ def augment(images: Tensor, config: AugmentationConfig, generator: torch.Generat
         return images
     if config.stroke:
         images = _change_strokes(images, config.stroke, generator)
-    if config == AugmentationConfig(stroke=config.stroke):
-        return images
-    grid = _sampling_grid(images, config, generator)
-    return F.grid_sample(images, grid, mode="bilinear", align_corners=False)
+    if _moves_pixels(config):
+        grid = _sampling_grid(images, config, generator)
+        images = F.grid_sample(images, grid, mode="bilinear", align_corners=False)
+    return add_faults(images, config.faults, generator)
+
+
+def _moves_pixels(config: AugmentationConfig) -> bool:
+    return any((config.shift, config.rotate, config.scale, config.shear, config.elastic))
 
 
 def _sampling_grid(

@@ -64,6 +64,12 @@ class ModelConfig:
     conv_dropout: float = _setting(
         0.0, "Share of whole channels dropped after each block, in training only."
     )
+    canonical: bool = _setting(
+        False,
+        "Bring ink of any size to a canonical 28 by 28 image first: longer side 20 pixels, centre "
+        "of mass in the middle.",
+    )
+    reject: bool = _setting(False, "One output more, that says 'not one of the classes'.")
     num_classes: int = _setting(10, "Number of logits.")
 
     def __post_init__(self) -> None:
@@ -102,6 +108,16 @@ class AugmentationConfig:
     stroke: float = _setting(
         0.0, "Largest thickening or thinning of strokes: 1 is a full 3 by 3 dilation or erosion."
     )
+    style: float = _setting(
+        0.0, "Share of flagged ones and crossed sevens; half of it, of open zeros and curled nines."
+    )
+    pen: float = _setting(
+        0.0, "Share of images whose strokes are redrawn with a pen of one width, fine or broad."
+    )
+    faults: float = _setting(
+        0.0,
+        "Share of images with each fault of real pictures: gaps, rests of lines, specks, blur …",
+    )
 
     def __post_init__(self) -> None:
         _check_types(self)
@@ -111,6 +127,9 @@ class AugmentationConfig:
         _require_range(self, "shear", 0, 60)
         _require_range(self, "elastic", 0, 14)
         _require_range(self, "stroke", 0, 1)
+        _require_range(self, "style", 0, 1)
+        _require_range(self, "pen", 0, 1)
+        _require_range(self, "faults", 0, 1)
 
     @property
     def is_off(self) -> bool:
@@ -141,6 +160,11 @@ class TrainConfig:
     )
     momentum: float = _setting(0.9, "Momentum of sgd; the other optimizers ignore it.")
     label_smoothing: float = _setting(0.0, "Share of each label spread evenly over all classes.")
+    non_digits: float = _setting(
+        0.0,
+        "Drawings of no digit added to each batch, as a share of it; the network learns to refuse "
+        "them, with --reject.",
+    )
     val_fraction: float = _setting(
         0.1, "Share of the training images set aside for validation, the same share of each class."
     )
@@ -169,11 +193,16 @@ class TrainConfig:
             ("weight_decay", 0, 10),
             ("momentum", 0, 0.9999),
             ("label_smoothing", 0, 0.9),
+            ("non_digits", 0, 4),
             ("early_stopping", 0, 100_000),
             ("threads", 0, 1024),
         ):
             _require_range(self, name, low, high)
         _require(self, "val_fraction", 0 < self.val_fraction < 1, "between 0 and 1, both excluded")
+        refuses = self.model.reject or not self.non_digits
+        _require(self, "non_digits", refuses, "0 without --reject")
+        canonical = self.model.canonical or not self.non_digits
+        _require(self, "non_digits", canonical, "0 without --canonical")
 
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as plain JSON values, nested as in ``config.json``."""

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 _PACKAGES = (
-    *("digitnet", "numpy", "torch", "safetensors", "scikit-learn", "scipy", "matplotlib"),
-    *("pooch", "typer", "rich"),
+    *("digitnet", "numpy", "onnxruntime", "onnx", "opencv-python-headless", "pillow", "torch"),
+    *("safetensors", "scikit-learn", "scikit-image", "scipy", "matplotlib", "pooch", "typer"),
+    "rich",
 )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from digitnet.errors import MissingExtraError
 
-_EXTRA_PACKAGES = ("torch", "safetensors", "sklearn", "scipy", "matplotlib")
+_EXTRA_PACKAGES = ("torch", "safetensors", "sklearn", "skimage", "scipy", "matplotlib")
 
 
 @contextlib.contextmanager

@@ -25,6 +25,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from digitnet.canonical import Canonical
 from digitnet.config import Activation, ModelConfig
 from digitnet.datasets import IMAGE_SIZE
 from digitnet.errors import InputError, UsageError
@@ -83,10 +84,24 @@ class CNN(nn.Module):
         widths = (1, *self.config.channels)
         self.blocks = nn.Sequential(*(_block(self.config, *pair) for pair in pairwise(widths)))
         self.head = _head(self.config, self.config.channels[-1] * sizes[-1] ** 2)
+        self.canonical = Canonical() if self.config.canonical else nn.Identity()
         self.use_fast_memory_order()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits, float32 (N, classes), of images, float32 (N, 1, 28, 28) in [0, 1]."""
+        """Return logits, float32 (N, outputs), of images, float32 (N, 1, 28, 28) in [0, 1].
+
+        A canonical network takes ink of any height and width. One that refuses has a last output
+        more than there are classes: the logit of none of them.
+        """
+        return self.logits_of(self.canonical(images))
+
+    def logits_of(self, images: Tensor) -> Tensor:
+        """Return the same of images as the network's first layer takes them."""
+        logits: Tensor = self.head[-1](self.features_of(images))
+        return logits
+
+    def features_of(self, images: Tensor) -> Tensor:
+        """Return what the last layer sees, float32 (N, units), of such images."""
         if images.shape[1:] != (1, IMAGE_SIZE, IMAGE_SIZE):
             # Without this, cutting would turn a larger image into its corner.
             raise InputError(f"Images must be (N, 1, 28, 28), not {tuple(images.shape)}.")
@@ -94,9 +109,8 @@ class CNN(nn.Module):
         # Pixels with one channel are stored alike in every memory order, and torch goes by what
         # the tensor says of itself: unless it says channels last, convolutions take a slow path.
         normal = ((used - self.mean) / self.std).to(memory_format=torch.channels_last)
-        features = self.blocks(normal)
-        logits: Tensor = self.head(features.flatten(1))
-        return logits
+        features: Tensor = self.head[:-1](self.blocks(normal).flatten(1))
+        return features
 
     def use_fast_memory_order(self) -> Self:
         """Lay the weights out as convolutions are fastest on a CPU: channels last."""
@@ -127,7 +141,8 @@ def predict_logits(model: CNN, images: Tensor, batch_size: int = 1000) -> Tensor
     was_training = model.training
     model.eval()
     try:
-        return torch.cat([model(to_float(batch)) for batch in torch.split(images, batch_size)])
+        logits = torch.cat([model(to_float(batch)) for batch in torch.split(images, batch_size)])
+        return logits[:, : model.config.num_classes]
     finally:
         model.train(was_training)
 
@@ -150,6 +165,11 @@ def block_sizes(config: ModelConfig) -> list[int]:
     return sizes
 
 
+def output_count(config: ModelConfig) -> int:
+    """Return the number of logits: one a class, and one more to refuse with."""
+    return config.num_classes + config.reject
+
+
 def layer_table(config: ModelConfig) -> list[Layer]:
     """Return the layers of the network with the shapes and parameters of its plain definition."""
     rows = []
@@ -161,7 +181,7 @@ def layer_table(config: ModelConfig) -> list[Layer]:
             width = channels
         rows.append(Layer("max pool 2×2", (channels, pooled, pooled), 0))
         size = pooled
-    units = (width * size**2, *config.dense, config.num_classes)
+    units = (width * size**2, *config.dense, output_count(config))
     rows.append(Layer("flatten", (units[0],), 0))
     for inputs, outputs in pairwise(units):
         rows.append(Layer("dense", (outputs,), inputs * outputs + outputs))
@@ -227,7 +247,7 @@ def _block(config: ModelConfig, inputs: int, outputs: int) -> nn.Sequential:
 
 def _head(config: ModelConfig, inputs: int) -> nn.Sequential:
     layers: list[nn.Module] = []
-    units = (inputs, *config.dense, config.num_classes)
+    units = (inputs, *config.dense, output_count(config))
     for index, (before, after) in enumerate(pairwise(units)):
         if index:
             layers.append(_ACTIVATIONS[config.activation]())

@@ -26,13 +26,13 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (the name that every PyTorch reader knows)
 from torch import Tensor
 
-from digitnet.augment import augment
+from digitnet.batches import Batches
 from digitnet.checkpoint import check_tensors, read_tensors, save_model, write_tensors
 from digitnet.config import TrainConfig, differences
 from digitnet.datasets import Dataset, split_train_val
 from digitnet.environment import environment, usable_cores
 from digitnet.errors import IntegrityError, TrainingDivergedError, UsageError
-from digitnet.models import CNN, predict_logits, to_float
+from digitnet.models import CNN, predict_logits
 from digitnet.runs import Epoch, Run
 
 # Steps between checkpoints: a few seconds of work, and a fraction of a per cent of the time.
@@ -86,9 +86,9 @@ class Trainer:
         train, val = split_train_val(
             dataset.train_labels, val_fraction=config.val_fraction, seed=config.split_seed
         )
-        self.train_images, self.train_labels = _tensors(dataset, train)
+        self.batches = Batches(*_tensors(dataset, train), config)
         self.val_images, self.val_labels = _tensors(dataset, val)
-        self.steps = math.ceil(len(self.train_images) / config.batch_size)
+        self.steps = math.ceil(len(self.batches) / config.batch_size)
         self.model = CNN(config.model)
         self.optimizer = _optimizer(self.model, config)
         self.position = Position()
@@ -127,16 +127,11 @@ class Trainer:
         # entered in its middle.
         generator = torch.Generator()
         generator.manual_seed(self.config.seed * 1_000_003 + self.position.epoch)
-        return torch.randperm(len(self.train_images), generator=generator)
+        return torch.randperm(len(self.batches), generator=generator)
 
     def _step(self, indices: Tensor) -> None:
         """Update the weights once, on the images at ``indices``."""
-        labels = self.train_labels[indices]
-        images = augment(
-            to_float(self.train_images[indices]),
-            self.config.augmentation,
-            torch.default_generator,
-        )
+        images, labels = self.batches.batch(indices)
         self._set_learning_rate()
         self.optimizer.zero_grad()
         logits = self.model(images)
@@ -153,7 +148,9 @@ class Trainer:
         self.position.step += 1
         self.position.images += len(indices)
         self.position.loss_sum += loss.item() * len(indices)
-        self.position.correct += int((logits.argmax(1) == labels).sum())
+        # Of the images themselves; drawings of no digit come behind them.
+        right = logits[: len(indices)].argmax(1) == labels[: len(indices)]
+        self.position.correct += int(right.sum())
 
     def _set_learning_rate(self) -> None:
         done = self.position.epoch * self.steps + self.position.step

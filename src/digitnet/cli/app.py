@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from digitnet import __version__, extras
-from digitnet.cli import data
+from digitnet.cli import bench, data
 from digitnet.cli.console import say, show, show_json, show_rows
+from digitnet.cli.predict import EPILOG as PREDICT_EPILOG
+from digitnet.cli.predict import predict
 from digitnet.cli.progress import training_progress
 from digitnet.cli.settings import with_settings
 from digitnet.config import TrainConfig, read_toml
@@ -20,6 +22,7 @@ from digitnet.errors import UsageError
 from digitnet.recipes import DESCRIPTIONS, recipe
 
 if TYPE_CHECKING:
+    from digitnet.export import Exported
     from digitnet.runs import Run
 
 app = typer.Typer(
@@ -33,6 +36,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 app.add_typer(data.app, name="data")
+app.add_typer(bench.app, name="bench")
 
 _RECIPES = "; ".join(f"{name}: {text}" for name, text in DESCRIPTIONS.items())
 
@@ -117,6 +121,7 @@ def train(
         else:
             run = workflow.resume(start, **places, **listeners, **settings)
     workflow.evaluate(run, **places)
+    _export(run, None, places)
     if not no_report:
         _write_report(run, data_dir, offline)
     _show_result(run, as_json)
@@ -138,6 +143,9 @@ def evaluate(
     _show_result(opened, as_json)
 
 
+app.command(epilog=PREDICT_EPILOG)(predict)
+
+
 @app.command()
 def report(
     run: RunFolder,
@@ -156,6 +164,35 @@ def report(
 
     if open_page and not webbrowser.open(page.resolve().as_uri()):
         say(f"No browser could be started; open {page} yourself.")
+
+
+@app.command("export")
+def export_run(
+    run: RunFolder,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The file; default: model.onnx in RUN.")
+    ] = None,
+    data_dir: DataDir = None,
+    offline: Offline = None,
+    as_json: Json = False,
+) -> None:
+    """Write the network of a run as one ONNX file, calibrated, for any runtime.
+
+    The file takes ink of any size and holds the whole way to the answer. It is written only if
+    ONNX Runtime gives PyTorch's answers on it, to 1e-5.
+    """
+    exported = _export(_open(run), out, {"data_dir": data_dir, "offline": offline})
+    result = {
+        "file": str(exported.path),
+        "bytes": exported.bytes,
+        "largest_difference": exported.largest_difference,
+        "temperature": exported.calibration.temperature,
+        "ood_threshold": exported.calibration.ood_threshold,
+    }
+    if as_json:
+        show_json({"schema_version": 1, **result})
+    else:
+        show_rows([(name.replace("_", " "), str(value)) for name, value in result.items()])
 
 
 @app.command()
@@ -190,6 +227,12 @@ def _open(path: Path) -> Run:
     with extras.needed():
         from digitnet.runs import open_run
     return open_run(path)
+
+
+def _export(run: Run, out: Path | None, places: dict[str, Any]) -> Exported:
+    with extras.needed():
+        from digitnet.export import export
+    return export(run, out, **places)
 
 
 def _write_report(run: Run, data_dir: Path | None, offline: bool | None) -> Path:

@@ -1,0 +1,295 @@
+"""How long the recogniser takes, from the bytes of a picture to its digit, beside what bounds it.
+
+Each round measures everything once, as the median of some repetitions; the figure to quote is the
+median over the rounds. Beside each figure stands its floor, the part that no recogniser of this
+network can leave out: decoding the picture with Pillow, the network's arithmetic on a batch that
+lies ready, starting Python and importing the libraries. Run it on an idle machine:
+
+    python benchmarks/recognition_speed.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from digitnet import ink, pictures
+from digitnet.datasets import load_dataset
+from digitnet.environment import environment, usable_cores
+from digitnet.files import write_json
+from digitnet.model_files import load_model_file
+from digitnet.model_files.cost import tensor_shapes
+from digitnet.recognizer import OUTPUTS, Recognizer, open_session
+from digitnet.simulator import simulate
+
+RESULT = Path(__file__).parent.parent / "docs" / "results" / "recognition_speed.json"
+INKS = 10_000
+BATCH = 8
+# What the command and a program load at the least.
+LIBRARIES = "import numpy, cv2, onnxruntime, PIL.Image"
+
+# A program that reads pictures of growing size and then many inks, and says what it takes.
+MEMORY = """
+import json, sys
+from pathlib import Path
+
+def note(step):
+    fields = (line.split() for line in Path("/proc/self/status").read_text().splitlines())
+    sizes = {field[0]: int(field[1]) / 1000 for field in fields if field[0] in ("VmRSS:", "VmHWM:")}
+    steps[step], steps["peak"] = sizes["VmRSS:"], sizes["VmHWM:"]
+
+steps = {}
+from digitnet.recognizer import Recognizer
+note("imported")
+recognizer = Recognizer(*sys.argv[3:], threads=int(sys.argv[2]))
+note("ready")
+for name in ("drawing", "photo_640", "photo_12mp"):
+    recognizer.predict(Path(sys.argv[1]) / name)
+    note(name)
+import numpy
+recognizer.predict_inks(numpy.ones((10_000, 28, 28), numpy.uint8))
+note("inks")
+print(json.dumps(steps))
+"""
+
+Seconds = dict[str, float]
+
+
+def main() -> None:
+    """Run the rounds and write the result."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", help="model file or run folder; default: the shipped one")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=30, help="of each picture in a round")
+    parser.add_argument("--threads", type=int, default=usable_cores())
+    parser.add_argument("--out", type=Path, default=RESULT)
+    parser.add_argument("--peak", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.peak:
+        print(json.dumps({"gflops": matrix_product_peak()}))
+    else:
+        result = measure(args.model, args.rounds, args.repeats, args.threads)
+        write_json(args.out, result)
+        for name, figures in result["seconds"].items():
+            print(f"{name:<24}{figures['median'] * 1000:10.2f} ms")
+        print(
+            json.dumps(
+                {name: result[name] for name in ("memory_megabytes", "arithmetic")}, indent=2
+            )
+        )
+
+
+def measure(model: str | None, rounds: int, repeats: int, threads: int) -> dict[str, Any]:
+    """Measure everything ``rounds`` times, in turn."""
+    recognizer = Recognizer(model, threads=threads)
+    given = sample_pictures()
+    found: list[Seconds] = []
+    peaks: list[float] = []
+    for number in range(1, rounds + 1):
+        peaks.append(own(threads, "--peak")["gflops"])
+        seconds: Seconds = {}
+        for name, content in given.items():
+            seconds |= time_picture(recognizer, name, content, repeats)
+        seconds |= time_inks(recognizer, model, threads)
+        seconds |= time_command(model, given["drawing"], max(3, repeats // 10))
+        found.append(seconds)
+        print(f"round {number}/{rounds}: {seconds['drawing'] * 1000:.1f} ms", file=sys.stderr)
+    results = {name: summary([one[name] for one in found]) for name in found[0]}
+    return {
+        "schema_version": 1,
+        "rounds": rounds,
+        "repeats": repeats,
+        "threads": threads,
+        "model_sha256": recognizer.sha256,
+        "seconds": results,
+        "inks_per_second": INKS / results["inks"]["median"],
+        "pictures": {name: describe(content) for name, content in given.items()},
+        "memory_megabytes": memory(model, threads, given),
+        "arithmetic": arithmetic(model, results["inks_network"]["median"], peaks),
+        "environment": environment() | {"command": ["python", "benchmarks/recognition_speed.py"]},
+    }
+
+
+def sample_pictures() -> dict[str, bytes]:
+    """Return a drawing of 280 pixels, and a photo of 640 pixels and of 12 megapixels."""
+    page = Image.new("L", (280, 280), 255)
+    ImageDraw.Draw(page).line([(90, 70), (190, 70), (130, 220)], 0, 18, joint="curve")
+    stream = io.BytesIO()
+    page.save(stream, "PNG")
+    digit = load_dataset("sample").test_images[0]
+    photo = Image.open(io.BytesIO(simulate(digit, "photo", seed=0))).convert("RGB")
+    small, large = (as_photo(photo, size) for size in ((640, 480), (4032, 3024)))
+    return {"drawing": stream.getvalue(), "photo_640": small, "photo_12mp": large}
+
+
+def as_photo(photo: Image.Image, size: tuple[int, int]) -> bytes:
+    """Return a JPEG of this size, with the noise of a sensor, which decoding has to read."""
+    pixels = np.asarray(photo.resize(size, Image.Resampling.BICUBIC), np.float32)
+    noisy = pixels + np.random.default_rng(0).normal(0, 3, pixels.shape).astype(np.float32)
+    stream = io.BytesIO()
+    Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(stream, "JPEG", quality=90)
+    return stream.getvalue()
+
+
+def time_picture(recognizer: Recognizer, name: str, content: bytes, repeats: int) -> Seconds:
+    """Return the seconds of one picture, whole and in parts, and of Pillow's decoder alone."""
+    loaded = pictures.load(content)
+    found = ink.find(loaded.pixels)
+    parts: dict[str, Callable[[], object]] = {
+        "": lambda: recognizer.predict(content),
+        "_decoder": lambda: decode_plainly(content, round(loaded.scale)),
+        "_load": lambda: pictures.load(content),
+        "_find": lambda: ink.find(loaded.pixels),
+        "_answer": lambda: recognizer.predict_ink(found.pixels),
+    }
+    return {name + part: median_seconds(call, repeats) for part, call in parts.items()}
+
+
+def decode_plainly(content: bytes, factor: int) -> None:
+    """Decode a picture with Pillow to grey, reduced as far as the recogniser would at the least."""
+    image = Image.open(io.BytesIO(content))
+    image.draft("L", (image.width // factor, image.height // factor))
+    image.convert("L").load()
+
+
+def time_inks(recognizer: Recognizer, model: str | None, threads: int) -> Seconds:
+    """Return the seconds of many inks, and of the network alone on batches that lie ready."""
+    images = load_dataset("sample").test_images
+    images = np.resize(images, (INKS, *images.shape[1:]))
+    batches = np.split((images[:, None] / 255).astype(np.float32), INKS // BATCH)
+    session = open_session(load_model_file(model), threads)
+
+    def network() -> None:
+        for batch in batches:
+            session.run(OUTPUTS, {"ink": batch})
+
+    return {
+        "inks": median_seconds(lambda: recognizer.predict_inks(images), 1),
+        "inks_network": median_seconds(network, 1),
+    }
+
+
+def time_command(model: str | None, content: bytes, repeats: int) -> Seconds:
+    """Return the seconds of the command on one picture, and of starting Python and libraries."""
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder) / "one.png"
+        picture.write_bytes(content)
+        predict = ["-m", "digitnet", "predict", str(picture)]
+        predict += ["--model", model] if model else []
+        commands = {
+            "command": predict,
+            "command_python": ["-c", "pass"],
+            "command_libraries": ["-c", LIBRARIES],
+        }
+        return {
+            name: median_seconds(lambda c=command: run([sys.executable, *c]), repeats)  # type: ignore[misc]
+            for name, command in commands.items()
+        }
+
+
+def median_seconds(call: Callable[[], object], repeats: int) -> float:
+    """Return the median time of a call, after one that does not count."""
+    times = []
+    for _ in range(repeats + 1):
+        started = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times[1:])
+
+
+def arithmetic(model: str | None, seconds: float, peaks: list[float]) -> dict[str, float]:
+    """Return how much of a core's peak the network uses on a batch that lies ready."""
+    needed = multiply_adds(load_model_file(model).content)
+    reached = 2 * needed * INKS / seconds / 1e9
+    peak = statistics.median(peaks)
+    return {
+        "network_multiply_adds": needed,
+        "network_gflops": reached,
+        "matrix_product_gflops": peak,
+        "share": reached / peak,
+    }
+
+
+def multiply_adds(content: bytes) -> int:
+    """Return those of the network's convolutions and dense layers, for one image."""
+    model = onnx.load_model_from_string(content)
+    shapes = tensor_shapes(model, "the model")
+    total = 0
+    for node in model.graph.node:
+        if node.op_type == "Conv":
+            total += math.prod(shapes[node.output[0]]) * math.prod(shapes[node.input[1]][1:])
+        if node.op_type == "Gemm":
+            total += math.prod(shapes[node.input[1]])
+    return total
+
+
+def memory(model: str | None, threads: int, given: dict[str, bytes]) -> dict[str, float]:
+    """Return megabytes of a process after each step of using a recogniser, and its peak."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in given.items():
+            (Path(folder) / name).write_bytes(content)
+        command = [sys.executable, "-c", MEMORY, folder, str(threads), *([model] if model else [])]
+        return json.loads(run(command))  # type: ignore[no-any-return]
+
+
+def matrix_product_peak(size: int = 1536, repeats: int = 5) -> float:
+    """Return the speed of a float32 matrix product, in GFLOP/s: the best of a few."""
+    a: NDArray[np.float32] = np.ones((size, size), np.float32)
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        a @ a
+        times.append(time.perf_counter() - started)
+    return 2 * size**3 / min(times) / 1e9
+
+
+def own(threads: int, *arguments: str) -> dict[str, float]:
+    """Run this file in a process of its own and return the JSON that it prints."""
+    command = [sys.executable, __file__, "--threads", str(threads), *arguments]
+    return json.loads(run(command, OPENBLAS_NUM_THREADS=str(threads)))  # type: ignore[no-any-return]
+
+
+def run(command: list[str], **variables: str) -> str:
+    """Run a process and return what it prints."""
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=os.environ | variables
+    )
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
+    return done.stdout
+
+
+def describe(content: bytes) -> dict[str, Any]:
+    """Return what a picture is."""
+    image = Image.open(io.BytesIO(content))
+    return {"format": image.format, "size": list(image.size), "bytes": len(content)}
+
+
+def summary(values: list[float]) -> dict[str, Any]:
+    """Return median, smallest, largest and all."""
+    return {
+        "median": statistics.median(values),
+        "min": min(values),
+        "max": max(values),
+        "values": values,
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""``digitnet bench``: measuring what digitnet promises."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from digitnet import extras
+from digitnet.cli.console import say, show, show_json
+from digitnet.errors import UsageError
+
+if TYPE_CHECKING:
+    from digitnet.robustness.results import Results
+
+_WIDTH = 120  # columns of a table that no terminal limits
+
+app = typer.Typer(help="Measure the recogniser.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def _bench() -> None:
+    """Measure the recogniser."""
+
+
+@app.command()
+def robustness(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="PATH", help="Your own sets: .npz files, or folders of folders 0 to 9."
+        ),
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Model file; default: the shipped one.")
+    ] = None,
+    plain: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Run of a plain CNN to compare with (recipe plain)."),
+    ] = None,
+    data: Annotated[
+        str, typer.Option(metavar="NAME", help="Data set: mnist, or sample (no network).")
+    ] = "mnist",
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", help="Use the first N test images only.")
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Measure this set or group only; can be repeated."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of everything drawn.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write robustness.json and .png there.")
+    ] = None,
+    misses: Annotated[
+        bool, typer.Option("--misses", help="Draw what was misread, to DIR/misses.")
+    ] = False,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Folder that holds the data files; default: the cache.")
+    ] = None,
+    offline: Annotated[
+        bool | None, typer.Option("--offline", help="Use no network.", show_default=False)
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object to stdout.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print results and errors only.")
+    ] = False,
+) -> None:
+    """Measure how well pictures of all kinds are read, beside a plain CNN."""
+    if misses and not out:
+        raise UsageError("--misses needs --out, the folder to draw what was misread in.")
+    with extras.needed():
+        from digitnet.recognizer import Recognizer
+        from digitnet.robustness import workflow
+    recognizer = Recognizer(model)
+    results = workflow.bench(
+        recognizer,
+        paths or [],
+        plain=plain,
+        data=data,
+        limit=limit,
+        only=only or [],
+        seed=seed,
+        misses=out / "misses" if out and misses else None,
+        about={
+            "model": str(model) if model else "shipped",
+            "model_sha256": recognizer.sha256,
+        },
+        on_message=(lambda _: None) if quiet else say,
+        data_dir=data_dir,
+        offline=offline,
+    )
+    for file in workflow.write(results, out) if out else []:
+        if not quiet:
+            say(f"wrote {file}")
+    if as_json:
+        show_json(workflow.as_json(results))
+    else:
+        _show(results)
+
+
+def _show(results: Results) -> None:
+    from rich.console import Console
+
+    from digitnet.robustness.table import remarks, tables
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        # Rich takes what is not a terminal for 80 columns wide, and would cut figures off.
+        console.width = _WIDTH
+    for table in tables(results):
+        console.print(table)
+        console.print()
+    for line in remarks(results):
+        show(line)

@@ -1,0 +1,125 @@
+"""From what was typed after a verb to the list of pictures: files, folders, patterns, ``-``.
+
+Guarantees:
+
+- The order is that of the arguments; inside a folder or a pattern names are sorted as people do,
+  2.png before 10.png.
+- An argument that leads to no picture becomes an ``Input`` with an error: nothing typed is lost,
+  and nothing here raises.
+- Nothing is opened.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from digitnet.errors import InputError
+
+STDIN = "-"
+# What the names of pictures in folders end in; a file that is named itself may end as it likes.
+# HEIC and AVIF are not read, but somebody who has them should be told so.
+_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".heic", ".heif", ".avif"),
+)
+_SHOWN_SUFFIXES = "PNG, JPEG, WebP, BMP, TIFF, GIF or PPM"
+
+
+@dataclass(frozen=True)
+class Input:
+    """A picture to read, or why there is none."""
+
+    name: str
+    """As typed, or below what was typed; ``-`` is the standard input."""
+    error: InputError | None = None
+
+
+def collect(
+    arguments: Sequence[str], *, recursive: bool = False, tell: Callable[[str], None]
+) -> list[Input]:
+    """Return the pictures that the arguments name.
+
+    Args:
+        arguments: files, folders (the pictures in them), patterns, or ``-``.
+        recursive: take the pictures in folders inside folders too.
+        tell: is called with a line for each folder in which files were left out.
+    """
+    return [each for argument in arguments for each in _expand(argument, recursive, tell)]
+
+
+def _expand(argument: str, recursive: bool, tell: Callable[[str], None]) -> list[Input]:
+    if argument == STDIN or not argument:
+        return [Input(argument)]
+    if Path(argument).is_dir():
+        return _in_folder(argument, recursive, tell)
+    # A file may be called a[1].png; it is a pattern only when there is no such file.
+    if not os.path.lexists(argument) and glob.has_magic(argument):
+        return _matching(argument)
+    return [Input(argument)]
+
+
+def _matching(pattern: str) -> list[Input]:
+    # Not Path.glob, which would not take an absolute pattern nor keep names as they were typed.
+    names = glob.glob(pattern, recursive=True)  # noqa: PTH207
+    found = [name for name in names if not Path(name).is_dir()]
+    if not found:
+        error = InputError(
+            f"No file matches '{pattern}'. Check the folder and the spelling; "
+            "* stands for any part of a name, ** for any folders."
+        )
+        return [Input(pattern, error)]
+    return [Input(name) for name in sorted(found, key=_as_people_count)]
+
+
+def _in_folder(folder: str, recursive: bool, tell: Callable[[str], None]) -> list[Input]:
+    inputs: list[Input] = []
+    left_out = 0
+    for name in _walk(folder, recursive):
+        if isinstance(name, Input):
+            inputs.append(name)
+        elif name.lower().endswith(_SUFFIXES):
+            inputs.append(Input(name))
+        else:
+            left_out += 1
+    if left_out and inputs:
+        files = "1 file" if left_out == 1 else f"{left_out:,} files"
+        tell(f"note: {files} in {folder} left out: no name of a picture (.png, .jpg and so on).")
+    return inputs or [Input(folder, _nothing_in(folder, left_out, recursive))]
+
+
+def _nothing_in(folder: str, left_out: int, recursive: bool) -> InputError:
+    holds = f"{left_out:,} other files" if left_out > 1 else "1 other file" if left_out else "none"
+    deeper = "" if recursive else " --recursive looks in the folders inside it too."
+    return InputError(
+        f"The folder '{folder}' holds no picture ({holds}). "
+        f"Allowed are {_SHOWN_SUFFIXES}, with the usual endings.{deeper}"
+    )
+
+
+def _walk(folder: str, recursive: bool) -> Iterator[str | Input]:
+    """Yield the files of a folder in order, hidden ones left out, or why it cannot be listed."""
+    failed: list[OSError] = []
+    for place, folders, files in os.walk(folder, onerror=failed.append):
+        yield from (
+            f"{place.rstrip('/')}/{name}"
+            for name in sorted(files, key=_as_people_count)
+            if not name.startswith(".")
+        )
+        folders[:] = sorted((f for f in folders if f[0] != "."), key=_as_people_count)
+        if not recursive:
+            break
+    for error in failed:
+        reason = error.strerror or str(error)
+        place = os.fsdecode(error.filename or folder)
+        yield Input(place, InputError(f"Cannot list the folder '{place}': {reason}."))
+
+
+def _as_people_count(name: str) -> tuple[list[str | int], str]:
+    # Text and numbers take turns, so that like is compared with like.
+    parts = re.split(r"(\d+)", name.casefold())
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], name

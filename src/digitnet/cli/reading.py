@@ -1,0 +1,108 @@
+"""From inputs to answers: a batch at a time, a bad picture stopping none of the others."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from digitnet.cli.answers import Answer
+from digitnet.cli.inputs import STDIN, Input
+from digitnet.errors import InputError
+from digitnet.files import make_folder
+from digitnet.ink import Ink
+from digitnet.pictures import MAX_BYTES
+from digitnet.recognizer import Recognizer, find_ink
+
+if TYPE_CHECKING:
+    from digitnet.explain import Explanation
+    from digitnet.pictures import PictureSource
+
+# Bytes of a page's name; file systems allow 255.
+_LONGEST_STEM = 150
+
+
+class Reader:
+    """Reads pictures, and writes a page on each if told where.
+
+    Args:
+        inputs: all that will be read, which pages must not overwrite.
+        model: an exported network or a run folder; None is digitnet's own.
+        threads: of the network; None leaves that to the recogniser.
+        folder: where the pages go; None writes none.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[Input],
+        *,
+        model: Path | None = None,
+        threads: int | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        self._recognizer = Recognizer(model, threads=threads)
+        self._pages = page_names(inputs, make_folder(folder)) if folder else None
+
+    def read(self, batch: Sequence[Input]) -> list[Answer]:
+        """Return what came of each input, in order."""
+        sources = [each.name if each.error else _source(each.name) for each in batch]
+        found = [each.error or _find(source) for each, source in zip(batch, sources, strict=True)]
+        inks = [one for one in found if isinstance(one, Ink)]
+        predictions = iter(self._recognizer.predict_inks(one.pixels for one in inks))
+        answers = []
+        for each, source, one in zip(batch, sources, found, strict=True):
+            page = next(self._pages) if self._pages else None
+            if isinstance(one, InputError):
+                answers.append(Answer(each.name, error=one))
+                continue
+            prediction = replace(next(predictions), box=one.box)
+            explanation = self._explain(each.name, source, page) if page else None
+            answers.append(Answer(each.name, prediction, explanation))
+        return answers
+
+    def _explain(self, name: str, source: PictureSource, page: Path) -> Explanation:
+        from digitnet.explain import explain
+
+        return explain(self._recognizer, source, page, name=None if name == STDIN else name)
+
+
+def _find(source: PictureSource) -> Ink | InputError:
+    """Return the ink of a picture, or why there is none."""
+    try:
+        return find_ink(source)
+    except InputError as error:
+        return error
+
+
+def page_names(inputs: Sequence[Input], folder: Path) -> Iterator[Path]:
+    """Yield a file in ``folder`` for each input: no two the same, and none that is an input."""
+    taken = {_key(Path(each.name).parent, Path(each.name).name) for each in inputs}
+    place = folder.resolve()
+    counts: Counter[str] = Counter()
+    for each in inputs:
+        stem = "stdin" if each.name == STDIN else Path(each.name).stem
+        stem = os.fsdecode(os.fsencode(stem)[:_LONGEST_STEM])
+        name = ""
+        while not name or _key(place, name) in taken:
+            counts[stem] += 1
+            name = f"{stem}_explained{f'_{counts[stem]}' if counts[stem] > 1 else ''}.png"
+        taken.add(_key(place, name))
+        yield folder / name
+
+
+def _key(folder: Path, name: str) -> str:
+    # Some file systems take A.png and a.png for one.
+    return str(folder.resolve() / name).casefold()
+
+
+def _source(name: str) -> PictureSource:
+    """Return what to read: a path, or the bytes of the standard input, which come only once."""
+    if name != STDIN:
+        return name
+    stream = getattr(sys.stdin, "buffer", None)
+    # One byte more than allowed, for the recogniser to refuse.
+    return b"" if stream is None else stream.read(MAX_BYTES + 1)

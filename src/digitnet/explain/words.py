@@ -1,0 +1,59 @@
+"""A prediction in words, for tables, pages and terminals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from digitnet.recognizer import Prediction
+
+
+def percent(probability: float) -> str:
+    """Return a probability in percent, never rounded up to certainty or down to nothing."""
+    if probability > 0.9994:
+        return ">99.9 %"
+    if probability < 0.0005:
+        return "<0.1 %"
+    return f"{100 * probability:.1f} %"
+
+
+def ranked(prediction: Prediction) -> list[int]:
+    """Return the ten digits, the most probable first; among equals the lower."""
+    return sorted(range(len(prediction.probabilities)), key=lambda d: -prediction.probabilities[d])
+
+
+def note(prediction: Prediction) -> str:
+    """Return in a few words what must be known besides digit and confidence; often nothing."""
+    first, second = ranked(prediction)[:2]
+    if prediction.reason is None:
+        return ""
+    if prediction.reason == "blank":
+        return "no ink found"
+    if prediction.reason == "ambiguous":
+        return f"unsure; or {second} ({_chance(prediction, second)})"
+    return f"not a digit; nearest {first} ({_chance(prediction, first)})"
+
+
+def sentence(prediction: Prediction, ood_threshold: float | None = None) -> str:
+    """Return one line on what was read, what came second, and why it was refused if it was.
+
+    Args:
+        prediction: of the recogniser.
+        ood_threshold: above this ood_score the recogniser refuses; named when it did.
+    """
+    first, second = ranked(prediction)[:2]
+    if prediction.reason == "blank":
+        return "refused: no ink was found, so there is nothing to read"
+    runner_up = f"runner-up {second} ({_chance(prediction, second)})"
+    if prediction.is_digit:
+        how = "read, but not surely," if prediction.reason == "ambiguous" else "read"
+        return f"{how} as {first} ({_chance(prediction, first)}); {runner_up}"
+    limit = "" if ood_threshold is None else f", above the limit {ood_threshold:.2f}"
+    return (
+        f"refused: unlike a digit (ood_score {prediction.ood_score:.2f}{limit}); "
+        f"nearest {first} ({_chance(prediction, first)}), {runner_up}"
+    )
+
+
+def _chance(prediction: Prediction, digit: int) -> str:
+    return percent(float(prediction.probabilities[digit]))

@@ -1,0 +1,224 @@
+"""A trained network as one ONNX file: ink in, probabilities out, the same answer everywhere.
+
+Guarantees:
+
+- The file holds the whole path from ink to answer: canonical image, network, calibration. Whoever
+  runs it prepares nothing and cannot prepare it wrongly.
+- It is whole in itself (no external data) and describes itself: classes, thresholds, origin.
+- It is written only after ONNX Runtime gave torch's answers on the golden inks, to 1e-5.
+- Operator set 18, which onnxruntime and onnxruntime-web read.
+
+Input ``ink``: float32 (N, 1, H, W), any H and W, bright strokes on 0. Outputs: ``probabilities``
+float32 (N, classes); ``ood_score`` float32 (N,), larger is stranger; ``image`` float32
+(N, 1, 28, 28), what the network saw; ``features`` float32 (N, units), its last hidden layer.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+import digitnet
+from digitnet.calibration import Calibration, fit_temperature, fit_threshold
+from digitnet.canonical import Canonical
+from digitnet.checkpoint import load_model
+from digitnet.datasets import load_dataset, split_train_val
+from digitnet.errors import InputError, IntegrityError
+from digitnet.files import write_atomic
+from digitnet.models import CNN, to_float
+from digitnet.runs import Run, open_run
+
+OPSET = 18
+OUTPUTS = ("probabilities", "ood_score", "image", "features")
+# The largest difference between torch and ONNX Runtime that is put down to rounding.
+TOLERANCE = 1e-5
+FORMAT = "digitnet"
+FORMAT_VERSION = 1
+
+
+class Recognition(nn.Module):
+    """The exported graph: canonical image, network, calibration.
+
+    A network that refuses scores ink by its log odds of being none of the classes. Any other is
+    scored by the free energy of its logits (Liu, Wang, Owens and Li, "Energy-based
+    out-of-distribution detection", NeurIPS 2020).
+    """
+
+    def __init__(self, model: CNN, temperature: float = 1.0) -> None:
+        super().__init__()
+        self.canonical, self.model, self.temperature = Canonical(), model, temperature
+
+    def forward(self, ink: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return probabilities, ood_score, image and features of ink, float32 (N, 1, H, W)."""
+        image = self.canonical(ink)
+        features = self.model.features_of(image)
+        logits = self.model.head[-1](features)
+        digits = logits[:, : self.model.config.num_classes]
+        energy = -torch.logsumexp(digits, dim=1)
+        score = energy + logits[:, -1] if self.model.config.reject else energy
+        return torch.softmax(digits / self.temperature, dim=1), score, image, features
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What ``export`` made."""
+
+    path: Path
+    bytes: int
+    largest_difference: float
+    """Between torch and ONNX Runtime on the golden inks, relative where numbers exceed 1."""
+    calibration: Calibration
+
+
+def export(run: Path | str | Run, out: Path | str | None = None, **where: Any) -> Exported:
+    """Calibrate the network of a run on its validation images and write it as ONNX.
+
+    Args:
+        run: the run folder.
+        out: the file; by default ``model.onnx`` in the run folder.
+        **where: ``data_dir``, ``offline``, ``progress``: as for ``load_dataset``.
+
+    Raises:
+        InputError: the folder is not a run, or has no model yet.
+        IntegrityError: the model file is damaged, or ONNX Runtime gives other answers than torch.
+    """
+    run = open_run(run)
+    if not run.model_file.is_file():
+        raise InputError(f"{run.path} has no model yet; `digitnet train --resume {run.path}`.")
+    config, model = run.config, load_model(run.model_file)
+    dataset = load_dataset(config.data, **where)
+    _, val = split_train_val(
+        dataset.train_labels, val_fraction=config.val_fraction, seed=config.split_seed
+    )
+    calibration = calibrate(model, dataset.train_images[val], dataset.train_labels[val])
+    about = {
+        "class_names": json.dumps(list(dataset.class_names)),
+        "recipe": config.recipe,
+        "data": config.data,
+        "seed": str(config.seed),
+        "epochs": str(len(run.history)),
+        "model_sha256": run.model_sha256,
+    }
+    path = Path(out) if out else run.path / "model.onnx"
+    content, difference = build(model, calibration, about)
+    write_atomic(path, content)
+    return Exported(path, len(content), difference, calibration)
+
+
+def calibrate(model: CNN, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Calibration:
+    """Return temperature and threshold, found on validation images, uint8 (N, 28, 28)."""
+    logits, scores = answers(model, images)
+    return Calibration(fit_temperature(logits, labels), fit_threshold(scores))
+
+
+@torch.inference_mode()
+def answers(
+    model: CNN, images: NDArray[np.uint8]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return log probabilities (N, classes) and ood_scores (N,) before calibration."""
+    graph = Recognition(model).eval()
+    batches = torch.split(torch.from_numpy(images), 500)
+    found = [graph(to_float(batch))[:2] for batch in batches]
+    logits = torch.cat([probabilities.log() for probabilities, _ in found])
+    return logits.numpy(), torch.cat([scores for _, scores in found]).numpy()
+
+
+def build(model: CNN, calibration: Calibration, about: dict[str, str]) -> tuple[bytes, float]:
+    """Return the content of the ONNX file, and how far ONNX Runtime is from torch on it.
+
+    Raises:
+        IntegrityError: it is further than 1e-5.
+    """
+    graph = Recognition(model, calibration.temperature).eval()
+    content = _with_metadata(_to_onnx(graph), _metadata(calibration, about))
+    difference = parity(graph, content)
+    if not difference <= TOLERANCE:
+        raise IntegrityError(
+            f"ONNX Runtime and torch differ by {difference:.1e} on the golden inks; more than "
+            f"{TOLERANCE:.0e} is refused. Nothing was written."
+        )
+    return content, difference
+
+
+def golden_inks() -> list[NDArray[np.float32]]:
+    """Return the inks that both runtimes must agree on: digits of many sizes, and odd ones."""
+    digits = load_dataset("sample").test_images[:24].astype(np.float32) / 255
+    inks = [np.kron(d, np.ones((1 + i % 4, 1 + i % 4), np.float32)) for i, d in enumerate(digits)]
+    random = np.random.default_rng(0)
+    inks += [random.random(shape, np.float32) for shape in ((1, 1), (5, 160), (90, 3), (64, 64))]
+    return [*inks, np.zeros((20, 20), np.float32), np.ones((33, 12), np.float32)]
+
+
+@torch.inference_mode()
+def parity(graph: Recognition, content: bytes) -> float:
+    """Return the largest difference between torch and ONNX Runtime on the golden inks.
+
+    Absolute for numbers up to 1, relative to the number beyond.
+    """
+    import onnxruntime as ort
+
+    session = ort.InferenceSession(content, providers=["CPUExecutionProvider"])
+    largest = 0.0
+    for ink in golden_inks():
+        batch = ink[None, None]
+        for ours, theirs in zip(
+            graph(torch.from_numpy(batch)), session.run(OUTPUTS, {"ink": batch}), strict=True
+        ):
+            expected = ours.numpy()
+            difference = np.abs(expected - theirs) / np.maximum(1, np.abs(expected))
+            # NaN must not slip through a comparison.
+            largest = float(np.maximum(largest, difference.max()))
+    return largest
+
+
+def _to_onnx(graph: Recognition) -> bytes:
+    stream = io.BytesIO()
+    batch = {name: {0: "N"} for name in OUTPUTS}
+    with warnings.catch_warnings():
+        # The exporter by tracing, which torch is about to replace by one that needs another
+        # package; and shape checks, which it evaluates while it traces.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            graph,
+            (torch.rand(2, 1, 40, 50),),
+            stream,  # type: ignore[arg-type]
+            input_names=["ink"],
+            output_names=list(OUTPUTS),
+            dynamic_axes={"ink": {0: "N", 2: "H", 3: "W"}, **batch},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    return stream.getvalue()
+
+
+def _metadata(calibration: Calibration, about: dict[str, str]) -> dict[str, str]:
+    return {
+        "format": FORMAT,
+        "schema_version": str(FORMAT_VERSION),
+        "digitnet_version": digitnet.__version__,
+        "temperature": repr(calibration.temperature),
+        "ood_threshold": repr(calibration.ood_threshold),
+        **about,
+    }
+
+
+def _with_metadata(content: bytes, metadata: dict[str, str]) -> bytes:
+    import onnx
+
+    model = onnx.load_model_from_string(content)
+    onnx.helper.set_model_props(model, dict(sorted(metadata.items())))
+    # Paths and line numbers of the machine that traced it.
+    for node in model.graph.node:
+        node.doc_string = ""
+    onnx.checker.check_model(model)
+    serialized: bytes = model.SerializeToString(deterministic=True)
+    return serialized

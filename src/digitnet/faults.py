@@ -1,0 +1,145 @@
+"""What goes wrong between the paper and the network, imitated on a batch of inks.
+
+Guarantees:
+
+- Output has the shape, dtype and range of the input: float32 (N, 1, S, S) in [0, 1].
+- Each image gets each fault with the given probability, apart from the others, and all randomness
+  comes from the given generator.
+- Probability 0 returns the images themselves.
+
+The faults: strokes broken by gaps, rests of ruled lines and wiped-out lines, bits of a neighbour at
+the edge, specks, a side cut off, blur, ink that is faint or saturated, hard thresholds, noise.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F  # noqa: N812 (the name that every PyTorch reader knows)
+from torch import Tensor
+
+
+def add_faults(images: Tensor, probability: float, generator: torch.Generator) -> Tensor:
+    """Return copies of ``images``, float32 (N, 1, S, S) in [0, 1], with faults at random."""
+    if not probability:
+        return images
+    draw = _Draw(images, probability, generator)
+    # In the order in which they come about: pen, page, cutting out, camera, tone.
+    for fault in (_gaps, _rests_of_lines, _wiped_lines, _neighbour, _specks, _cut, _blur, _tone,
+                  _threshold, _noise):  # fmt: skip
+        chosen = draw.chosen()
+        if len(chosen):
+            images = images.index_copy(0, chosen, fault(images[chosen], draw))
+    return images.clamp(0.0, 1.0)
+
+
+class _Draw:
+    """Random numbers for a batch."""
+
+    def __init__(self, images: Tensor, probability: float, generator: torch.Generator) -> None:
+        self.count, self.size = len(images), images.shape[-1]
+        self.probability, self.generator, self.batch = probability, generator, images
+
+    def chosen(self) -> Tensor:
+        """Return the indices of the images that get the next fault."""
+        return torch.nonzero(self.uniform(self.count) < self.probability).flatten()
+
+    def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
+        return torch.rand(*shape, generator=self.generator) * (high - low) + low
+
+    def each(self, count: int, low: float, high: float) -> Tensor:
+        """Return one number an image, ready to be multiplied with images: (N, 1, 1, 1)."""
+        return self.uniform(count, 1, 1, 1, low=low, high=high)
+
+    def stripes(self, count: int) -> Tensor:
+        """Return lines one to two pixels broad at one random distance, across or down."""
+        position = torch.arange(self.size).view(1, -1)
+        distance = self.uniform(count, 1, low=6, high=24)
+        phase = self.uniform(count, 1) * distance
+        width = self.uniform(count, 1, low=0.6, high=2.0)
+        from_line = (position + phase) % distance
+        line = (width - from_line).clamp(0, 1)
+        down = line.view(count, 1, self.size, 1).expand(-1, -1, -1, self.size)
+        turned = self.uniform(count, 1, 1, 1) < 0.5
+        return torch.where(turned, down, down.transpose(2, 3))
+
+
+def _gaps(images: Tensor, draw: _Draw) -> Tensor:
+    """Break strokes where a coarse random field is low."""
+    coarse = torch.randn(len(images), 1, 10, 10, generator=draw.generator)
+    field = F.interpolate(coarse, size=draw.size, mode="bicubic", align_corners=False)
+    return images * ((field + draw.each(len(images), 0.9, 2.0)) * 2).clamp(0, 1)
+
+
+def _rests_of_lines(images: Tensor, draw: _Draw) -> Tensor:
+    faint = draw.stripes(len(images)) * draw.each(len(images), 0.05, 0.45)
+    # Lines are found in bits: what a threshold left of them.
+    coarse = torch.randn(len(images), 1, 8, 8, generator=draw.generator)
+    bits = (F.interpolate(coarse, size=draw.size) > 0.5).float()
+    return torch.maximum(images, faint * bits)
+
+
+def _wiped_lines(images: Tensor, draw: _Draw) -> Tensor:
+    return images * (1 - draw.stripes(len(images)) * draw.each(len(images), 0.2, 0.9))
+
+
+def _neighbour(images: Tensor, draw: _Draw) -> Tensor:
+    """Put a bit of another digit of the batch at one side."""
+    others = draw.batch[torch.randint(draw.count, (len(images),), generator=draw.generator)]
+    offset = int(torch.randint(17, 23, (), generator=draw.generator))
+    # No further in than a few pixels from the edge of the digit's own field.
+    reach = torch.zeros_like(others)
+    edge = (draw.size - 28) // 2 + int(torch.randint(0, 4, (), generator=draw.generator))
+    side = int(torch.randint(4, (), generator=draw.generator))
+    shift, cut = ((offset, 3), (-offset, 3), (offset, 2), (-offset, 2))[side]
+    near = slice(0, edge) if shift < 0 else slice(draw.size - edge, draw.size)
+    reach[(..., near) if cut == 3 else (..., near, slice(None))] = 1
+    return torch.maximum(images, torch.roll(others, shift, dims=cut) * reach)
+
+
+def _specks(images: Tensor, draw: _Draw) -> Tensor:
+    """Drop a few dots of a pixel or two anywhere."""
+    share = draw.each(len(images), 0.001, 0.006)
+    dots = (draw.uniform(*images.shape) < share).float()
+    wide = F.max_pool2d(dots, 2, stride=1, padding=1)[..., : draw.size, : draw.size]
+    large = draw.uniform(len(images), 1, 1, 1) < 0.5
+    return torch.maximum(images, torch.where(large, wide, dots) * draw.each(len(images), 0.2, 1))
+
+
+def _cut(images: Tensor, draw: _Draw) -> Tensor:
+    """Cut up to a tenth of the digit off at one side."""
+    turns = int(torch.randint(4, (), generator=draw.generator))
+    images = torch.rot90(images, turns, (2, 3))
+    present = images.amax((1, 2)) > 0.3
+    position = torch.arange(draw.size)
+    first = torch.where(present, position, draw.size).amin(1, keepdim=True)
+    last = torch.where(present, position, -1).amax(1, keepdim=True)
+    depth = draw.uniform(len(images), 1) * 0.1 * (last - first + 1)
+    kept = (position >= first + depth).float().view(len(images), 1, 1, -1)
+    return torch.rot90(images * kept, -turns, (2, 3))
+
+
+def _blur(images: Tensor, draw: _Draw) -> Tensor:
+    sigma = float(draw.uniform(1, low=0.4, high=1.4))
+    radius = math.ceil(2.5 * sigma)
+    offsets = torch.arange(-radius, radius + 1).float()
+    kernel = torch.exp(-(offsets**2) / (2 * sigma**2))
+    kernel = kernel / kernel.sum()
+    across = F.conv2d(images, kernel.view(1, 1, 1, -1), padding=(0, radius))
+    return F.conv2d(across, kernel.view(1, 1, -1, 1), padding=(radius, 0))
+
+
+def _tone(images: Tensor, draw: _Draw) -> Tensor:
+    return images.clamp(min=1e-4) ** torch.exp(draw.each(len(images), -0.9, 0.9)) * (images > 0)
+
+
+def _threshold(images: Tensor, draw: _Draw) -> Tensor:
+    """Sharpen edges about a random level, as thresholding a scan does."""
+    level, slope = draw.each(len(images), 0.2, 0.6), draw.each(len(images), 2, 12)
+    return ((images - level) * slope + 0.5).clamp(0, 1)
+
+
+def _noise(images: Tensor, draw: _Draw) -> Tensor:
+    noise = torch.randn(images.shape, generator=draw.generator) * draw.each(len(images), 0.01, 0.06)
+    return images + noise

@@ -1,0 +1,132 @@
+"""Cutting a digit out of its picture, at the picture's own resolution or the ink's, if coarser.
+
+Guarantees:
+
+- The ink holds the digit's parts and their soft edges; paper is exactly 0, full ink exactly 1.
+- The box holds the ink to the pixel, or to the pixels that were averaged into one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from digitnet.ink.components import Mask
+from digitnet.ink.drawn import Ground
+from digitnet.ink.light import Grey, darkness, histogram, odd, quantiles, shrink
+from digitnet.ink.result import MAX_SIDE, Box, Find, Ink, blank
+
+# Zeros around the digit, in pixels.
+_MARGIN = 2
+# Paper's window in units of the widest stroke, of which a crossing is the widest place.
+_WINDOW = 1.5
+# What lacks less than this part of full ink, or this many times the noise, is paper.
+_PAPER, _NOISE = 0.2, 2.0
+# The lack of full ink is the value that this part of the ink stays below.
+_CORE = 0.7
+# From this part of full ink a pixel is inside the box.
+_INSIDE = 0.3
+
+
+@dataclass(frozen=True, eq=False)
+class Crop:
+    """A part of a picture, perhaps reduced, and where the digit is in it.
+
+    Args:
+        pixels: uint8 (h, w).
+        near: uint8 (h, w), 1 on the digit and its edges, 0 elsewhere.
+        member: uint8 (h, w), not 0 on the digit.
+        left, top: where it begins in the picture.
+        step: how many pixels of the picture one of its pixels spans.
+    """
+
+    pixels: Grey
+    near: Mask
+    member: Mask
+    left: int
+    top: int
+    step: int
+
+
+def cut_drawing(picture: Grey, find: Find, ground: Ground) -> Ink:
+    """Return the ink of a digit found in a drawn ``picture``, its grey values as they are."""
+    crop = _crop(picture, find, 0)
+    ink = ground.ink(crop.pixels).astype(np.float32)
+    return _finished(ink * crop.near, crop)
+
+
+def cut_photograph(picture: Grey, find: Find, *, dark: bool) -> Ink:
+    """Return the ink of a digit found in a photograph, with ``dark`` or bright strokes."""
+    scale = _scale(picture, find)
+    breadth = 2 * float(cv2.distanceTransform(find.member, cv2.DIST_L2, 3).max()) * scale
+    margin = round(_WINDOW * breadth + 4 * scale)
+    crop = _crop(picture, find, margin)
+    pixels = crop.pixels if dark else cv2.bitwise_not(crop.pixels)
+    lack, noise = darkness(np.asarray(pixels, np.uint8), odd(margin / crop.step))
+    (core,) = quantiles(histogram(lack, crop.member), (_CORE,))
+    paper = max(_PAPER * core, _NOISE * noise)
+    ink = (lack.astype(np.float32) - paper) / max(core - paper, 1.0)
+    return _finished(np.clip(ink, 0, 1) * crop.near, crop)
+
+
+def _scale(picture: Grey, find: Find) -> int:
+    """Return how many pixels of ``picture`` one of the reduced picture spans."""
+    return max(1, round(max(picture.shape) / max(find.member.shape)))
+
+
+def _crop(picture: Grey, find: Find, margin: int) -> Crop:
+    """Cut out the digit with ``margin`` pixels around, reduced to what an ink may measure."""
+    scale = _scale(picture, find)
+    reach = margin + _MARGIN * scale
+    box = [side * scale for side in find.group.box]
+    step = -(-max(box[2] - box[0], box[3] - box[1]) // (MAX_SIDE - 4 * _MARGIN))
+    left, top = max(0, box[0] - reach), max(0, box[1] - reach)
+    pixels = shrink(picture[top : box[3] + reach, left : box[2] + reach], step)
+    member = _enlarged(find.member, (left, top), pixels.shape, step / scale, scale)
+    soft = 2 * (1 + -(-scale // step)) + 1
+    near = cv2.dilate(member, np.ones((soft, soft), np.uint8))
+    return Crop(pixels, np.asarray(near > 0, np.uint8), member, left, top, step)
+
+
+def _enlarged(
+    member: Mask, start: tuple[int, int], shape: tuple[int, ...], stride: float, scale: int
+) -> Mask:
+    """Return what a crop's pixels are in the reduced picture's map of the digit."""
+    places = [
+        np.minimum(((np.arange(length) + 0.5) * stride + begin / scale).astype(int), limit - 1)
+        for length, begin, limit in zip(shape, start[::-1], member.shape, strict=True)
+    ]
+    return np.asarray(member[np.ix_(*places)], np.uint8)
+
+
+def _finished(ink: NDArray[np.float32], crop: Crop) -> Ink:
+    """Trim ``ink`` to the digit, scale it to full range, and tell where in the picture it is."""
+    peak = float(ink.max())
+    if peak <= 0:
+        return blank()
+    ink /= peak
+    rows = np.flatnonzero(ink.max(axis=1) > _INSIDE)
+    columns = np.flatnonzero(ink.max(axis=0) > _INSIDE)
+    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    step = crop.step
+    box = Box(
+        int(crop.left + left * step),
+        int(crop.top + top * step),
+        int((right - left) * step),
+        int((bottom - top) * step),
+    )
+    # The soft edge outside the box is part of the ink.
+    ink = ink[max(0, top - 2) : bottom + 2, max(0, left - 2) : right + 2]
+    return Ink(np.pad(_small_enough(ink), _MARGIN), box)
+
+
+def _small_enough(ink: NDArray[np.float32]) -> NDArray[np.float32]:
+    limit = MAX_SIDE - 2 * _MARGIN
+    if max(ink.shape) <= limit:
+        return ink
+    ratio = limit / max(ink.shape)
+    size = [max(1, round(side * ratio)) for side in ink.shape[::-1]]
+    return np.asarray(cv2.resize(ink, size, interpolation=cv2.INTER_AREA), np.float32)

@@ -1,0 +1,100 @@
+"""Pictures that are ink already: drawn on a screen, scanned to a flat ground, an image of a data set.
+
+Guarantees:
+
+- The grey values of a picture whose ground is one value are its ink: nothing is thresholded away,
+  and strokes may be as bold as they like and touch the frame.
+- A photograph is told from such a picture by its ground, and a scan with a shadow on it by the grey
+  that lies far from every stroke.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from digitnet.ink.components import connected, groups, marked
+from digitnet.ink.light import Grey, histogram, shrink
+from digitnet.ink.result import Find
+
+# A picture up to this many pixels a side may be all digit; a larger one is mostly ground, and must
+# show that its grey is at the edges of strokes only.
+_SMALL = 64
+# The ground of a drawn picture is this part of its pixels, at least, and exactly one value.
+_GROUND_SMALL, _GROUND = 0.15, 0.5
+# Less contrast than this, of 255, is a blank picture's own noise.
+_LEAST_CONTRAST = 5
+# What may lie on the other side of the ground, as a part of the contrast: ringing of a JPEG.
+_OTHER_SIDE = 0.25
+# From this part of the contrast a pixel is ink when parts are told from one another.
+_INK = 0.2
+# Grey between these parts of the contrast, away from strokes, is a shadow when there is more of it
+# than this part of the strokes; so is what holds a square of this part of the frame.
+_GREY, _SHADOW, _SOLID = (0.15, 0.5), 0.1, 0.25
+# The size at which shadows are looked for, in pixels.
+_GLANCE = 160
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What the strokes of a drawn picture stand out from.
+
+    Args:
+        value: its grey value.
+        dark: whether the strokes are darker.
+        contrast: how far the strongest of them is from it.
+    """
+
+    value: int
+    dark: bool
+    contrast: int
+
+    def ink(self, picture: Grey) -> Grey:
+        """Return how far each pixel is from the ground, uint8 (H, W)."""
+        value = float(self.value)
+        away = cv2.subtract(value, picture) if self.dark else cv2.subtract(picture, value)
+        return np.asarray(away, np.uint8)
+
+
+def find_ground(picture: Grey) -> Ground | None:
+    """Return the ground of a drawn picture, uint8 (H, W), or None for a photograph."""
+    counts = histogram(picture)
+    value = int(counts.argmax())
+    small = max(picture.shape) <= _SMALL
+    if counts[value] < (_GROUND_SMALL if small else _GROUND) * picture.size:
+        return None
+    values = np.flatnonzero(counts)
+    below, above = value - int(values[0]), int(values[-1]) - value
+    contrast = max(below, above)
+    if contrast >= _LEAST_CONTRAST and min(below, above) > _OTHER_SIDE * contrast:
+        return None
+    ground = Ground(value, below > above, contrast)
+    return ground if small or _has_strokes_only(ground.ink(picture), contrast) else None
+
+
+def _has_strokes_only(ink: Grey, contrast: int) -> bool:
+    """Tell whether what is not ground is strokes with soft edges, rather than shade."""
+    ink = shrink(ink, -(-max(ink.shape) // _GLANCE))
+    strong = cv2.compare(ink, _GREY[1] * contrast, cv2.CMP_GT)
+    near = cv2.dilate(strong, np.ones((7, 7), np.uint8))
+    grey = cv2.compare(ink, _GREY[0] * contrast, cv2.CMP_GT)
+    shade = cv2.countNonZero(cv2.subtract(grey, near))
+    if shade > _SHADOW * cv2.countNonZero(strong):
+        return False
+    side = round(_SOLID * max(ink.shape))
+    return not cv2.erode(strong, np.ones((side, side), np.uint8)).any()
+
+
+def search(picture: Grey, ground: Ground) -> Find | None:
+    """Return the digit in a drawn picture, uint8 (h, w), or None when there is only ground."""
+    if ground.contrast < _LEAST_CONTRAST:
+        return None
+    ink = ground.ink(picture)
+    labels, parts = connected(cv2.compare(ink, max(1.0, _INK * ground.contrast), cv2.CMP_GT))
+    if not parts:
+        return None
+    # Nobody draws a neighbour's edge into a picture: what touches the frame is the digit.
+    best = groups(parts, picture.shape, frame=False)[0]
+    return Find(ink, marked(labels, best), best, ground.contrast)

@@ -1,0 +1,103 @@
+"""Light and paper: from a photograph to how much of its paper's light each pixel lacks.
+
+Guarantees:
+
+- Light that falls unevenly, and a shadow's edge, leave no ink: the paper under a stroke is taken
+  from the paper around it, on the same side of the edge.
+- Bright strokes on a dark ground give the same as their negative.
+
+The paper is a morphological closing, which removes what is dark and narrower than its window and
+keeps straight edges where they are (Serra, "Image Analysis and Mathematical Morphology", 1982).
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Grey = NDArray[np.uint8]
+
+# A paper darker than this part of the picture's typical paper is taken as that: dividing by nearly
+# black paper would turn its noise into ink.
+_DARKEST_PAPER = 0.3
+# Whether ink is dark is seen in a picture reduced to this many pixels a side, and by what differs
+# from paper by more than this part of the largest difference.
+_GLANCE, _FAINT = 64, 0.25
+# Windows, as parts of the longer side, and from which ratio of dark to bright each calls ink dark.
+# Dark ink is the usual one, so the first needs clear evidence against it.
+_VOTES = ((0.3, 0.5), (0.12, 0.5))
+
+
+def odd(size: float) -> int:
+    """Return the odd whole number nearest to ``size``, at least 3."""
+    return max(3, 2 * round((size - 1) / 2) + 1)
+
+
+def quantiles(counts: NDArray[np.float32], parts: tuple[float, ...]) -> list[int]:
+    """Return the grey values below which the given parts of a histogram lie."""
+    total = np.cumsum(counts)
+    return [int(np.searchsorted(total, part * total[-1])) for part in parts]
+
+
+def histogram(picture: Grey, mask: Grey | None = None) -> NDArray[np.float32]:
+    """Return how often each grey value occurs (where ``mask`` is not 0), float32 (256,)."""
+    counts = cv2.calcHist([picture], [0], mask, [256], [0, 256])
+    return np.asarray(counts, np.float32).ravel()
+
+
+def ink_is_dark(picture: Grey) -> bool:
+    """Tell whether the strokes are darker than what they are on.
+
+    Most pixels are paper, so a median over a window is paper too, and keeps shadows' edges; what
+    remains when it is taken away is mostly strokes, on one side of zero. A large window sees bold
+    strokes rightly, a small one is not misled by a page on a dark table; ink is bright when both
+    say so.
+    """
+    small = shrink(picture, -(-max(picture.shape) // _GLANCE))
+    return any(
+        _dark_to_bright(small, odd(max(small.shape) * part)) >= least for part, least in _VOTES
+    )
+
+
+def _dark_to_bright(small: Grey, window: int) -> float:
+    """Return how many times as much is darker than the local median as is brighter."""
+    paper = cv2.medianBlur(small, window)
+    darker, brighter = cv2.subtract(paper, small), cv2.subtract(small, paper)
+    faint = _FAINT * max(int(darker.max()), int(brighter.max()))
+    return _sum_above(darker, faint) / max(_sum_above(brighter, faint), 1e-6)
+
+
+def shrink(picture: Grey, factor: int) -> Grey:
+    """Return the means of squares of ``factor`` × ``factor`` pixels; the last few are left out.
+
+    A whole factor is some thirty times as fast as any other.
+    """
+    if factor == 1:
+        return picture
+    height, width = (max(1, side // factor) for side in picture.shape)
+    whole = picture[: height * factor, : width * factor]
+    return np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def darkness(picture: Grey, window: int) -> tuple[Grey, float]:
+    """Return how much of its paper's light each pixel lacks, and the noise of that.
+
+    Args:
+        picture: uint8 (H, W), dark strokes narrower than ``window`` pixels.
+        window: in pixels, odd.
+
+    Returns:
+        uint8 (H, W), 0 is paper and 255 black; and the standard deviation on bare paper.
+    """
+    paper = cv2.morphologyEx(picture, cv2.MORPH_CLOSE, np.ones((window, window), np.uint8))
+    (typical,) = quantiles(histogram(paper), (0.5,))
+    lack = cv2.subtract(paper, picture)
+    lack = cv2.divide(lack, cv2.max(paper, max(1.0, _DARKEST_PAPER * typical)), scale=255)
+    # The closing is the brightest of the paper's noise; most pixels are bare paper, and below it.
+    low, middle = quantiles(histogram(lack), (0.16, 0.5))
+    return np.asarray(cv2.subtract(lack, float(middle)), np.uint8), float(middle - low)
+
+
+def _sum_above(values: Grey, floor: float) -> float:
+    return float(cv2.sumElems(cv2.subtract(values, floor))[0])

@@ -1,0 +1,377 @@
+"""Pictures to digits: finds the ink, runs the model file, and says how sure it is.
+
+Guarantees:
+
+- The answer to a picture is the same alone, in a batch and in any order: the same digit,
+  probabilities within 1e-5.
+- A ``Recognizer`` may be used by any number of threads at once.
+- A blank picture and one of something else than a digit are answers with ``is_digit`` False and a
+  ``reason``; a picture that cannot be read is an ``InputError``.
+- Memory does not grow with the number of pictures, but for their predictions.
+- No torch: the model file holds the whole way from ink to probabilities, and ONNX Runtime runs it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as runtime
+
+from digitnet import ink as finder
+from digitnet import pictures as decoder
+from digitnet.environment import usable_cores
+from digitnet.errors import InputError, IntegrityError, UsageError
+from digitnet.ink import Box, Ink
+from digitnet.model_files import ModelFile, load_model_file
+from digitnet.pictures import Picture, PictureSource
+
+Reason = Literal["blank", "not_a_digit", "ambiguous"]
+
+# Below it, other digits together are likelier than the one that is named.
+AMBIGUOUS = 0.5
+# Finding the ink makes them smaller than that; what is larger costs memory by the square.
+MAX_INK_SIDE = 1024
+MAX_THREADS = 256
+
+# Inks that are sorted by size at a time.
+_WINDOW = 256
+# What is computed together: of more inks, what one layer makes for the next no longer fits in a
+# core's cache, which takes twice as long. Of large inks fewer, for memory's sake.
+_BATCH = 8
+_BATCH_PIXELS = 2**18
+# Half a step of an 8-bit picture: what is fainter is no ink.
+_FAINTEST = 0.5 / 255
+OUTPUTS = ("probabilities", "ood_score", "image")
+# What ONNX Runtime raises; the classes have no common base but Exception.
+_FAILURES = (
+    runtime.Fail,
+    runtime.InvalidArgument,
+    runtime.InvalidGraph,
+    runtime.InvalidProtobuf,
+    runtime.NotImplemented,
+    runtime.RuntimeException,
+    RuntimeError,
+    ValueError,
+)
+
+_Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """The answer to one picture.
+
+    Attributes:
+        digit: the likeliest, 0 to 9; whether there is a digit at all, ``is_digit`` says.
+        confidence: its probability.
+        probabilities: float32 (classes,), read-only; they sum to 1.
+        ood_score: how unlike a digit the ink is; larger is stranger.
+        is_digit: whether ``ood_score`` is within the model's threshold and there is any ink.
+        reason: what to beware of: ``blank``, there is no ink; ``not_a_digit``, it is stranger than
+            digits are; ``ambiguous``, a digit, but none has a probability of 0.5; None, nothing.
+        image: uint8 (28, 28), read-only, bright ink on 0: what the network saw.
+        box: where in the picture the ink was found, in pixels of the original; None for a blank
+            and for ink that comes from no picture.
+    """
+
+    digit: int
+    confidence: float
+    probabilities: NDArray[np.float32]
+    ood_score: float
+    is_digit: bool
+    reason: Reason | None
+    image: NDArray[np.uint8]
+    box: Box | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all but the image as plain values for JSON."""
+        return {
+            "digit": self.digit,
+            "confidence": self.confidence,
+            "probabilities": [float(p) for p in self.probabilities],
+            "ood_score": self.ood_score,
+            "is_digit": self.is_digit,
+            "reason": self.reason,
+            "box": dataclasses.asdict(self.box) if self.box else None,
+        }
+
+    def __repr__(self) -> str:
+        reason = f" {self.reason}" if self.reason else ""
+        box = f" {self.box}" if self.box else ""
+        return (
+            f"<Prediction {self.digit} confidence={self.confidence:.4f} "
+            f"ood_score={self.ood_score:.2f} is_digit={self.is_digit}{reason}{box}>"
+        )
+
+
+class Recognizer:
+    """A model file, loaded and ready.
+
+    Args:
+        model: a model file (``*.onnx``) or a run folder that has one; the model that comes with
+            digitnet when None.
+        threads: how many threads ONNX Runtime computes with; as many as this process may use
+            cores when None.
+
+    Raises:
+        UsageError: ``threads`` is none of 1 to 256.
+        InputError: there is no such model file.
+        IntegrityError: it is damaged, or not what digitnet writes.
+    """
+
+    def __init__(self, model: Path | str | None = None, *, threads: int | None = None) -> None:
+        if threads is not None and not (type(threads) is int and 1 <= threads <= MAX_THREADS):
+            raise UsageError(f"threads={threads!r}; it must be a whole number, 1 to {MAX_THREADS}.")
+        self._file = load_model_file(model)
+        self._session = open_session(self._file, threads or min(usable_cores(), MAX_THREADS))
+        if model is not None:
+            # A file of unknown origin is found out now, and not by the first picture.
+            self.predict_inks([np.zeros((1, 1)), np.ones((9, 5))])
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """One name for each probability."""
+        return self._file.class_names
+
+    @property
+    def ood_threshold(self) -> float:
+        """Ink with a larger ``ood_score`` is taken for no digit."""
+        return self._file.ood_threshold
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the model file, in hexadecimal."""
+        return self._file.sha256
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the model file says of itself: recipe, data, seed, version …."""
+        return dict(self._file.metadata)
+
+    def __repr__(self) -> str:
+        return f"<Recognizer {self._file.name} sha256={self.sha256[:12]}>"
+
+    def predict(self, picture: PictureSource) -> Prediction:
+        """Return the digit of a picture.
+
+        Args:
+            picture: a path, ``"-"`` for the standard input, the bytes of a file, an open file, a
+                Pillow image or an array; see ``digitnet.pictures.load``.
+
+        Raises:
+            InputError: it is no picture, or damaged, or too large.
+        """
+        return self.predict_many([picture])[0]
+
+    def predict_many(self, pictures: Iterable[PictureSource]) -> list[Prediction]:
+        """Return the digits of pictures, in the order given.
+
+        They are taken from ``pictures`` one after the other, and none is kept.
+
+        Raises:
+            InputError: one of them is no picture; the message names it.
+            UsageError: ``pictures`` is itself one path or the bytes of one file.
+        """
+        if isinstance(pictures, (str, bytes, os.PathLike)):
+            raise UsageError("predict_many takes several pictures; predict takes one.")
+        return list(self._answers(map(find_ink, pictures)))
+
+    def predict_ink(self, ink: NDArray[Any]) -> Prediction:
+        """Return the digit of an ink.
+
+        Args:
+            ink: (H, W), bright strokes on 0: floats in [0, 1], uint8 or booleans. Zeros around the
+                strokes change nothing.
+
+        Raises:
+            InputError: it has another shape, type or range.
+        """
+        return self.predict_inks([ink])[0]
+
+    def predict_inks(self, inks: Iterable[NDArray[Any]]) -> list[Prediction]:
+        """Return the digits of inks, each as in ``predict_ink``, or of an array (N, H, W)."""
+        return list(self._answers(Ink(_as_ink(array), None) for array in inks))
+
+    def predict_strokes(self, strokes: Sequence[Sequence[tuple[float, float]]]) -> Prediction:
+        """Return the digit that a pen drew.
+
+        Args:
+            strokes: for each touch of the pen its points (x, y), y down, in any unit.
+
+        Raises:
+            InputError: they are something else, or not finite.
+        """
+        drawn = finder.from_strokes(strokes)
+        return next(self._answers([Ink(drawn.pixels, None)]))
+
+    def features(self, inks: Iterable[NDArray[Any]]) -> NDArray[np.float32]:
+        """Return what the network's last hidden layer makes of inks, float32 (N, units).
+
+        Inks that it finds alike are near each other.
+
+        Raises:
+            InputError: as ``predict_ink``, or there is no ink at all.
+        """
+        arrays = [_as_ink(array) for array in inks]
+        if not arrays:
+            raise InputError("There are no inks; pass at least one.")
+        found: dict[int, _Array] = {}
+        for places in _batches(arrays):
+            (rows,) = self._compute(("features",), [arrays[place] for place in places])
+            found.update(zip(places, rows, strict=True))
+        return np.stack([found[place] for place in range(len(arrays))])
+
+    def _answers(self, inks: Iterable[Ink]) -> Iterator[Prediction]:
+        """Yield the prediction of each ink."""
+        rest = iter(inks)
+        while window := list(itertools.islice(rest, _WINDOW)):
+            found: dict[int, Prediction] = {}
+            for places in _batches([one.pixels for one in window]):
+                batch = [window[place] for place in places]
+                found.update(zip(places, self._run(batch), strict=True))
+            yield from (found[place] for place in range(len(window)))
+
+    def _run(self, batch: Sequence[Ink]) -> list[Prediction]:
+        probabilities, scores, images = self._compute(OUTPUTS, [one.pixels for one in batch])
+        _check_answer(self._file, len(batch), probabilities, scores, images)
+        seen = (images[:, 0].clip(0, 1) * 255 + 0.5).astype(np.uint8)
+        for array in (probabilities, seen):
+            array.setflags(write=False)
+        return [
+            self._prediction(one, *answer)
+            for one, *answer in zip(batch, probabilities, scores, seen, strict=True)
+        ]
+
+    def _compute(self, outputs: Sequence[str], inks: Sequence[_Array]) -> list[_Array]:
+        """Return some outputs of the model for inks of similar size."""
+        try:
+            found: list[_Array] = self._session.run(outputs, {"ink": _stack(inks)})
+        except _FAILURES as error:
+            raise _cannot_run(self._file, error) from error
+        return found
+
+    def _prediction(
+        self, found: Ink, probabilities: _Array, score: np.float32, image: NDArray[np.uint8]
+    ) -> Prediction:
+        digit = int(probabilities.argmax())
+        confidence, ood_score = float(probabilities[digit]), float(score)
+        reason: Reason | None = None
+        if found.pixels.max() < _FAINTEST:
+            reason = "blank"
+        elif ood_score > self.ood_threshold:
+            reason = "not_a_digit"
+        elif confidence < AMBIGUOUS:
+            reason = "ambiguous"
+        is_digit = reason in (None, "ambiguous")
+        return Prediction(
+            digit, confidence, probabilities, ood_score, is_digit, reason, image, found.box
+        )
+
+
+def find_ink(picture: PictureSource) -> Ink:
+    """Return the ink of a picture, its box in pixels of the original.
+
+    Raises:
+        InputError: it is no picture.
+    """
+    return ink_of(decoder.load(picture))
+
+
+def ink_of(loaded: Picture) -> Ink:
+    """Return the ink of a decoded picture, its box in pixels of the original."""
+    found = finder.find(loaded.pixels)
+    if found.box is None or loaded.scale == 1:
+        return found
+    box = {name: round(side * loaded.scale) for name, side in vars(found.box).items()}
+    return Ink(found.pixels, Box(**box))
+
+
+def open_session(file: ModelFile, threads: int) -> onnxruntime.InferenceSession:
+    """Return ONNX Runtime's session of a model file.
+
+    Raises:
+        IntegrityError: ONNX Runtime refuses it.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    # Threads that wait for work would keep their cores busy.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Both keep the memory of every size of batch that was ever seen; without them it is as fast.
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = False
+    options.log_severity_level = 4  # Only fatal messages: errors arrive as exceptions.
+    try:
+        return onnxruntime.InferenceSession(
+            file.content, options, providers=["CPUExecutionProvider"]
+        )
+    except _FAILURES as error:
+        raise _cannot_run(file, error) from error
+
+
+def _check_answer(
+    file: ModelFile, count: int, probabilities: _Array, scores: _Array, images: _Array
+) -> None:
+    """Refuse what no sound model answers."""
+    shapes = (probabilities.shape, scores.shape, images.shape)
+    if shapes != ((count, len(file.class_names)), (count,), (count, 1, 28, 28)):
+        raise _cannot_run(file, f"its answers have the shapes {shapes}")
+    # Written so that NaN is refused.
+    if not (np.abs(probabilities.sum(1) - 1).max() < 1e-3 and np.isfinite(scores).all()):
+        raise _cannot_run(file, "its answers are no probabilities")
+
+
+def _cannot_run(file: ModelFile, error: object) -> IntegrityError:
+    reason = " ".join(str(error).split())[:200].rstrip(".")
+    return IntegrityError(
+        f"{file.name} cannot be run: {reason}. Make it again with `digitnet export RUN`."
+    )
+
+
+def _as_ink(array: NDArray[Any]) -> _Array:
+    """Return an ink of the caller's as float32 (H, W) in [0, 1]."""
+    array = np.asarray(array)
+    if array.ndim != 2 or not 1 <= min(array.shape) <= max(array.shape) <= MAX_INK_SIDE:
+        raise InputError(
+            f"The ink has the shape {array.shape}; it must be (height, width), each of 1 to "
+            f"{MAX_INK_SIDE:,} pixels. A photo or drawing goes to predict, which finds the ink."
+        )
+    if array.dtype.kind == "b" or array.dtype == np.uint8:
+        return array.astype(np.float32) / np.float32(255 if array.dtype == np.uint8 else 1)
+    if array.dtype.kind != "f":
+        raise InputError(f"The ink is of type {array.dtype}; it must be floats, uint8 or booleans.")
+    # Written so that NaN is refused.
+    if not (array.min() >= 0 and array.max() <= 1):
+        raise InputError(
+            f"The ink has values from {array.min()} to {array.max()}; they must be in 0 to 1, "
+            "where 0 is paper and 1 full ink."
+        )
+    return array.astype(np.float32)
+
+
+def _batches(inks: Sequence[_Array]) -> Iterator[list[int]]:
+    """Yield the places of inks in batches of similar size."""
+    sides = [max(pixels.shape) for pixels in inks]
+    order = sorted(range(len(inks)), key=sides.__getitem__, reverse=True)
+    start = 0
+    while start < len(order):
+        # The first is the largest; all are padded to its size.
+        count = max(1, min(_BATCH, _BATCH_PIXELS // sides[order[start]] ** 2))
+        yield order[start : start + count]
+        start += count
+
+
+def _stack(inks: Sequence[_Array]) -> _Array:
+    """Return inks as one array, float32 (N, 1, H, W), with zeros below and to the right of each."""
+    height, width = (max(pixels.shape[axis] for pixels in inks) for axis in (0, 1))
+    stacked = np.zeros((len(inks), 1, height, width), np.float32)
+    for place, pixels in zip(stacked, inks, strict=True):
+        place[0, : pixels.shape[0], : pixels.shape[1]] = pixels
+    return stacked

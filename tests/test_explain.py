@@ -1,0 +1,269 @@
+"""Explanations: true to the answer they explain, legible, and the same every time."""
+
+import io
+import itertools
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from numpy.typing import NDArray
+from PIL import Image
+
+import exported
+from digitnet.datasets import Dataset
+from digitnet.errors import InputError, StorageError
+from digitnet.explain import explain, words
+from digitnet.explain.evidence import Evidence, gather, nearest, occlusion
+from digitnet.explain.page import draw
+from digitnet.figures import theme
+from digitnet.recognizer import Prediction, Recognizer
+
+
+@pytest.fixture(scope="module")
+def recognizer(tmp_path_factory: pytest.TempPathFactory) -> Recognizer:
+    path = tmp_path_factory.mktemp("model") / "model.onnx"
+    path.write_bytes(exported.model_file())
+    return Recognizer(path, threads=1)
+
+
+def picture(image: NDArray[np.uint8], *, enlarged: int = 1, margin: int = 4) -> NDArray[np.uint8]:
+    """Return an image, bright ink on 0, as dark ink in the corner of a sheet of paper."""
+    large = np.kron(255 - image, np.ones((enlarged, enlarged), np.uint8))
+    return np.pad(large, ((margin, 5 * margin), (3 * margin, margin)), constant_values=255)
+
+
+def prediction(*first: tuple[int, float], **changes: Any) -> Prediction:
+    probabilities = np.zeros(10, np.float32)
+    for digit, probability in first:
+        probabilities[digit] = probability
+    values: dict[str, Any] = {
+        "digit": first[0][0],
+        "confidence": first[0][1],
+        "probabilities": probabilities,
+        "ood_score": -2.0,
+        "is_digit": True,
+        "reason": None,
+        "image": np.zeros((28, 28), np.uint8),
+    }
+    return Prediction(**(values | changes))
+
+
+# ---- words
+
+
+def test_percentages_never_claim_certainty() -> None:
+    texts = [words.percent(p) for p in (1.0, 0.99941, 0.5, 0.0005, 0.0004, 0.0)]
+    assert texts == [">99.9 %", ">99.9 %", "50.0 %", "0.1 %", "<0.1 %", "<0.1 %"]
+
+
+def test_sentences_say_what_was_read_and_why_not() -> None:
+    sure = prediction((7, 0.98), (1, 0.01))
+    assert words.sentence(sure) == "read as 7 (98.0 %); runner-up 1 (1.0 %)"
+    assert words.note(sure) == ""
+    unsure = prediction((4, 0.45), (9, 0.41), reason="ambiguous")
+    assert "not surely" in words.sentence(unsure)
+    assert "9 (41.0 %)" in words.sentence(unsure)
+    assert words.note(unsure) == "unsure; or 9 (41.0 %)"
+    strange = replace(sure, is_digit=False, reason="not_a_digit", ood_score=3.21)
+    for part in ("refused", "3.21", "limit 1.50", "7 (98.0 %)", "1 (1.0 %)"):
+        assert part in words.sentence(strange, 1.5)
+    assert words.note(strange) == "not a digit; nearest 7 (98.0 %)"
+    blank = replace(sure, is_digit=False, reason="blank")
+    assert "no ink" in words.sentence(blank)
+    assert words.note(blank) == "no ink found"
+
+
+# ---- what an answer hangs on
+
+
+class OneSpot:
+    """Reads a 3 by one pixel: the brighter it is, the surer."""
+
+    def __init__(self, spot: tuple[int, int], sign: int = 1) -> None:
+        self.spot, self.sign, self.inks = spot, sign, 0
+
+    def predict_inks(self, inks: Any) -> list[Any]:
+        self.inks += len(inks)
+        return [self._answer(one[self.spot]) for one in inks]
+
+    def _answer(self, value: float) -> Any:
+        probabilities = np.zeros(10, np.float32)
+        probabilities[3] = 0.5 + self.sign * 0.4 * value
+        return SimpleNamespace(probabilities=probabilities)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("spot", [(14, 10), (0, 0), (27, 27)])
+def test_covering_what_matters_shows_and_nothing_else(sign: int, spot: tuple[int, int]) -> None:
+    image = np.full((28, 28), 255, np.uint8)
+    importance = occlusion(OneSpot(spot, sign), image, 3)  # type: ignore[arg-type]
+    assert importance.shape == (28, 28)
+    assert importance.dtype == np.float32
+    assert importance[spot] == pytest.approx(sign * 0.4, abs=1e-6)
+    assert np.abs(importance).max() == np.abs(importance[spot])
+    rows, columns = np.nonzero(importance)
+    assert np.abs(rows - spot[0]).max() < 5
+    assert np.abs(columns - spot[1]).max() < 5
+    assert (sign * importance >= 0).all()
+
+
+def test_paper_is_not_covered() -> None:
+    image = np.zeros((28, 28), np.uint8)
+    image[14, 10] = 255
+    reader = OneSpot((14, 10))
+    occlusion(reader, image, 3)  # type: ignore[arg-type]
+    assert reader.inks < 12
+
+
+# ---- training digits
+
+
+def test_a_training_digit_is_its_own_nearest(recognizer: Recognizer, sample: Dataset) -> None:
+    for place in (0, 4321):
+        ink = sample.train_images[place]
+        found = nearest(recognizer, recognizer.features([ink])[0])
+        assert len(found) == 6
+        distances = [each.distance for each in found]
+        assert distances == sorted(distances)
+        assert distances[0] == pytest.approx(0, abs=1e-3)
+        np.testing.assert_array_equal(found[0].image, ink)
+        assert found[0].label == sample.train_labels[place]
+
+
+def test_training_digits_are_read_once(
+    recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features = recognizer.features([np.ones((20, 5), np.float32)])[0]
+    before = nearest(recognizer, features)
+
+    def forbidden(*_: Any) -> Any:
+        raise AssertionError("read again")
+
+    monkeypatch.setattr(Recognizer, "features", forbidden)
+    again = nearest(recognizer, features)
+    assert [each.distance for each in again] == [each.distance for each in before]
+
+
+# ---- pages
+
+
+def test_a_page_explains_the_answer_of_the_recogniser(
+    recognizer: Recognizer, sample: Dataset, tmp_path: Path
+) -> None:
+    shown = picture(sample.test_images[0], enlarged=5)
+    expected = recognizer.predict(shown)
+    made = explain(recognizer, shown, tmp_path / "deep" / "page.png")
+    assert made.path == tmp_path / "deep" / "page.png"
+    with Image.open(made.path) as page:
+        assert page.width == 960
+    assert made.prediction.digit == expected.digit
+    assert made.prediction.box == expected.box
+    np.testing.assert_allclose(made.prediction.probabilities, expected.probabilities, atol=1e-5)
+    assert made.words == words.sentence(expected, recognizer.ood_threshold)
+    first = made.path.read_bytes()
+    assert explain(recognizer, shown, made.path, name="<array>").path.read_bytes() == first
+
+
+def test_any_source_is_read_once_and_boxes_are_of_the_original(
+    recognizer: Recognizer, sample: Dataset, tmp_path: Path
+) -> None:
+    file = io.BytesIO()
+    Image.fromarray(picture(sample.test_images[0], enlarged=90)).save(file, "PNG")
+    file.seek(0)
+    made = explain(recognizer, file, tmp_path / "page.png")
+    assert made.prediction.box == recognizer.predict(file.getvalue()).box
+    assert made.prediction.box is not None
+    assert made.prediction.box.height > 1000
+
+
+def test_what_cannot_be_read_or_written_leaves_no_page(
+    recognizer: Recognizer, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError):
+        explain(recognizer, b"no picture", tmp_path / "page.png")
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError):
+        explain(recognizer, np.zeros((9, 9), np.uint8), tmp_path / "file" / "page.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def cases(sample: Dataset) -> dict[str, NDArray[np.uint8]]:
+    noise = np.random.default_rng(0).integers(0, 256, (90, 40), np.uint8)
+    return {
+        "digit.png": picture(sample.test_images[0], enlarged=9),
+        "blank": np.full((30, 50), 255, np.uint8),
+        "a/very/long/path/" * 8 + "noise.png": noise,
+        "WIDE" * 60: np.pad(picture(sample.test_images[3]), ((0, 0), (0, 900)), mode="edge"),
+        "七 $x^2$ \n\x1b.png": picture(sample.test_images[1]),
+    }
+
+
+@pytest.mark.parametrize("case", range(5))
+def test_words_are_large_inside_and_apart(
+    recognizer: Recognizer, sample: Dataset, case: int
+) -> None:
+    name, shown = [*cases(sample).items()][case]
+    evidence = gather(recognizer, shown)
+    # The longest of sentences.
+    evidence = replace(evidence, words=f"{evidence.words}; {'and more of it ' * 5}")
+    texts, boxes, page = drawn_texts(evidence, name)
+    for text, box in zip(texts, boxes, strict=True):
+        assert text.get_fontsize() >= 9, text
+        assert page.x0 <= box.x0, text
+        assert box.x1 <= page.x1, text
+        assert page.y0 <= box.y0, text
+        assert box.y1 <= page.y1, text
+    for (one, box), (other, beside) in itertools.combinations(zip(texts, boxes, strict=True), 2):
+        across = min(box.x1, beside.x1) - max(box.x0, beside.x0)
+        along = min(box.y1, beside.y1) - max(box.y0, beside.y0)
+        assert across < 0 or along <= 2, (one, other)
+
+
+def drawn_texts(evidence: Evidence, name: str) -> tuple[list[Any], list[Any], Any]:
+    with theme():
+        figure = draw(evidence, name)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    texts = [text for text in figure.axes[0].texts if text.get_text()]
+    boxes = [text.get_window_extent(canvas.get_renderer()) for text in texts]
+    return texts, boxes, figure.bbox
+
+
+def test_the_box_is_drawn_where_the_ink_is(recognizer: Recognizer, sample: Dataset) -> None:
+    with theme():
+        figure = draw(gather(recognizer, picture(sample.test_images[0], enlarged=3)), "name")
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())[:, : pixels_of_a_third(figure)].astype(int)
+    orange = (pixels[..., 0] > 150) & (pixels[..., 2] < 60)
+    rows, columns = np.nonzero(orange)
+    inside = pixels[rows.min() : rows.max(), columns.min() : columns.max(), :3]
+    assert (inside.max(axis=2) < 60).any(), "no ink inside the box"
+
+
+def pixels_of_a_third(figure: Any) -> int:
+    return int(figure.bbox.width / 3)
+
+
+def test_importing_loads_nothing_heavy_and_matplotlib_is_asked_for(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from digitnet.explain import explain\n"
+        "print([m for m in ('numpy', 'matplotlib', 'torch') if m in sys.modules])\n"
+        "sys.modules['matplotlib'] = None\n"
+        "from digitnet.errors import MissingExtraError\n"
+        "try: explain(None, b'', 'page.png')\n"
+        "except MissingExtraError as error: print(error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    loaded, message = done.stdout.splitlines()
+    assert loaded == "[]"
+    assert "pip install" in message

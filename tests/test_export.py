@@ -1,0 +1,136 @@
+import json
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+
+from digitnet import export as export_module
+from digitnet.calibration import Calibration
+from digitnet.config import ModelConfig
+from digitnet.errors import InputError, IntegrityError
+from digitnet.export import OPSET, OUTPUTS, Recognition, build, export, golden_inks, parity
+from digitnet.models import CNN
+
+REFERENCE = ModelConfig()
+ROBUST = ModelConfig(
+    channels=(4, 8, 8), padding=True, batch_norm=True, dense=(16,), canonical=True, reject=True
+)
+CONFIGS = [REFERENCE, ROBUST, ModelConfig(activation="gelu", dense=()), ModelConfig(num_classes=3)]
+
+
+def network(config):
+    torch.manual_seed(0)
+    return CNN(config).eval()
+
+
+def session(content):
+    return ort.InferenceSession(content, providers=["CPUExecutionProvider"])
+
+
+@pytest.fixture(scope="module")
+def content():
+    return build(network(ROBUST), Calibration(1.5, 2.0), {"class_names": '["0"]'})[0]
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_onnxruntime_gives_torchs_answers(config):
+    content, difference = build(network(config), Calibration(1.3, 0.0), {})
+    assert difference <= 1e-5
+    assert parity(Recognition(network(config), 1.3), content) == difference
+
+
+def test_the_file_is_whole_and_of_the_promised_operator_set(content):
+    model = onnx.load_model_from_string(content)
+    assert [(o.domain, o.version) for o in model.opset_import] == [("", OPSET)]
+    assert not any(t.external_data for t in model.graph.initializer)
+    assert [i.name for i in model.graph.input] == ["ink"]
+    assert tuple(o.name for o in model.graph.output) == OUTPUTS
+
+
+def test_the_file_describes_itself(content):
+    properties = session(content).get_modelmeta().custom_metadata_map
+    assert properties["format"] == "digitnet"
+    assert float(properties["temperature"]) == 1.5
+    assert float(properties["ood_threshold"]) == 2.0
+    assert json.loads(properties["class_names"]) == ["0"]
+
+
+def test_no_path_of_the_machine_is_in_the_file(content):
+    assert b"site-packages" not in content
+    assert b"/src/" not in content
+
+
+def test_the_same_network_gives_the_same_file(content):
+    again = build(network(ROBUST), Calibration(1.5, 2.0), {"class_names": '["0"]'})[0]
+    assert content == again
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 28, 28), (3, 1, 9, 200), (2, 1, 300, 17)])
+def test_ink_of_any_size_goes_in(content, shape):
+    ink = np.random.default_rng(0).random(shape, np.float32)
+    probabilities, scores, images, features = session(content).run(OUTPUTS, {"ink": ink})
+    assert probabilities.shape == (shape[0], 10)
+    assert np.allclose(probabilities.sum(1), 1, atol=1e-5)
+    assert scores.shape == (shape[0],)
+    assert images.shape == (shape[0], 1, 28, 28)
+    assert features.shape == (shape[0], 16)
+
+
+def test_zeros_around_change_nothing(content):
+    ink = next(iter(golden_inks()))[None, None]
+    padded = np.pad(ink, ((0, 0), (0, 0), (3, 40), (17, 5)))
+    for plain, other in zip(
+        session(content).run(OUTPUTS, {"ink": ink}),
+        session(content).run(OUTPUTS, {"ink": padded}),
+        strict=True,
+    ):
+        assert np.allclose(plain, other, atol=1e-4)
+
+
+def test_a_difference_is_refused(monkeypatch):
+    monkeypatch.setattr(export_module, "parity", lambda *_: 2e-5)
+    with pytest.raises(IntegrityError, match="differ by 2.0e-05"):
+        build(network(REFERENCE), Calibration(), {})
+
+
+def test_a_difference_that_is_no_number_is_refused(monkeypatch):
+    monkeypatch.setattr(export_module, "parity", lambda *_: float("nan"))
+    with pytest.raises(IntegrityError, match="differ by nan"):
+        build(network(REFERENCE), Calibration(), {})
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    from digitnet import train
+
+    out = tmp_path_factory.mktemp("runs") / "run"
+    return train("plain", data="sample", epochs=1, threads=1, channels=(4, 8), out=out)
+
+
+def test_a_run_is_exported_with_what_it_is(run):
+    exported = export(run)
+    assert exported.path == run.path / "model.onnx"
+    assert exported.bytes == exported.path.stat().st_size
+    properties = session(exported.path.read_bytes()).get_modelmeta().custom_metadata_map
+    assert properties["recipe"] == "plain"
+    assert properties["model_sha256"] == run.model_sha256
+    assert float(properties["ood_threshold"]) == exported.calibration.ood_threshold
+    assert json.loads(properties["class_names"]) == [str(n) for n in range(10)]
+
+
+def test_one_in_a_hundred_validation_digits_is_refused(run, sample):
+    from digitnet.datasets import split_train_val
+
+    exported = export(run)
+    _, val = split_train_val(sample.train_labels, seed=run.config.split_seed)
+    ink = sample.train_images[val][:, None].astype(np.float32) / 255
+    scores = session(exported.path.read_bytes()).run(["ood_score"], {"ink": ink})[0]
+    rejected = (scores > exported.calibration.ood_threshold).mean()
+    assert rejected == pytest.approx(0.01, abs=0.004)
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    with pytest.raises(InputError):
+        export(tmp_path)

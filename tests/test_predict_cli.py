@@ -1,0 +1,374 @@
+"""`digitnet predict` as a user meets it: what it prints where, and which code it ends with."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from rich.cells import cell_len
+from rich.console import Console
+
+import exported
+from digitnet.cli import drawing, main
+from digitnet.cli.inputs import Input, collect
+from digitnet.cli.reading import page_names
+from digitnet.datasets import Dataset
+from digitnet.recognizer import Prediction, Recognizer
+
+PROMISED = {
+    *("schema_version", "file", "digit", "confidence", "probabilities", "ood_score"),
+    *("is_digit", "reason", "box"),
+}
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "model.onnx"
+    path.write_bytes(exported.model_file())
+    return path
+
+
+@pytest.fixture
+def cli(model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Run the command in this process; return its code, stdout and stderr."""
+
+    def run(*args: object) -> tuple[int, str, str]:
+        command = ["digitnet", "predict", "--model", model, *args]
+        monkeypatch.setattr(sys, "argv", [str(part) for part in command])
+        with pytest.raises(SystemExit) as end:
+            main()
+        done = capsys.readouterr()
+        assert "Traceback" not in done.err
+        return int(end.value.code or 0), done.out, done.err
+
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path: Path, sample: Dataset) -> Path:
+    """Three digits, a blank, and what is no picture."""
+    place = tmp_path / "pictures"
+    place.mkdir()
+    for name, index in (("10.png", 0), ("2.png", 1), ("a.PNG", 2)):
+        save(place / name, sample.test_images[index])
+    save(place / "blank.png", np.zeros((40, 30), np.uint8))
+    (place / ".hidden.png").write_bytes(b"no picture")
+    (place / "notes.txt").write_text("no picture")
+    return place
+
+
+def save(path: Path, image: NDArray[np.uint8]) -> Path:
+    """Write an image, bright ink on 0, as dark ink on paper."""
+    Image.fromarray(255 - image).save(path)
+    return path
+
+
+def lines_of(out: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def prediction(**changes: Any) -> Prediction:
+    image = np.zeros((28, 28), np.uint8)
+    image[4:24, 13:16] = 255
+    probabilities = np.full(10, 0.02, np.float32)
+    probabilities[1] = 0.82
+    values: dict[str, Any] = {
+        "digit": 1,
+        "confidence": 0.82,
+        "probabilities": probabilities,
+        "ood_score": -1.0,
+        "is_digit": True,
+        "reason": None,
+        "image": image,
+    }
+    return Prediction(**(values | changes))
+
+
+# ---- what is printed
+
+
+def test_json_has_one_line_a_picture_in_order(cli: Any, folder: Path, model: Path) -> None:
+    code, out, err = cli("--json", folder)
+    assert (code, "Traceback" in err) == (0, False)
+    lines = lines_of(out)
+    names = ["2.png", "10.png", "a.PNG", "blank.png"]
+    assert [line["file"] for line in lines] == [f"{folder}/{name}" for name in names]
+    assert all(line.keys() == PROMISED for line in lines)
+    for line in lines[:3]:
+        expected = Recognizer(model).predict(line["file"]).as_dict()
+        np.testing.assert_allclose(
+            line["probabilities"], expected["probabilities"], atol=1e-5, rtol=0
+        )
+        assert (line["digit"], line["box"]) == (expected["digit"], expected["box"])
+    assert (lines[3]["is_digit"], lines[3]["reason"], lines[3]["box"]) == (False, "blank", None)
+
+
+def test_the_table_tells_digit_confidence_and_what_is_odd(cli: Any, folder: Path) -> None:
+    code, out, err = cli("--no-show", folder)
+    assert code == 0
+    header, _, *rows = out.splitlines()
+    assert header.split() == ["file", "digit", "confidence", "note"]
+    assert len(rows) == 4
+    assert rows[0].split()[0] == f"{folder}/2.png"
+    assert rows[0].split()[1].isdigit()
+    assert "%" in rows[0]
+    assert "no ink found" in rows[3]
+    assert "1 file" in err
+    assert "left out" in err
+
+
+def test_quiet_tells_answers_only(cli: Any, folder: Path) -> None:
+    assert cli("--quiet", folder)[2] == ""
+
+
+def test_one_picture_is_drawn_beside_its_ten_bars(cli: Any, folder: Path) -> None:
+    _, out, _ = cli(folder / "2.png")
+    assert out.count("%") == 11
+    assert "confidence" not in out
+    assert any(char in out for char in "▀▄█▓")
+    _, bare, _ = cli(folder / "2.png", "--no-show")
+    assert "confidence" in bare
+    assert not any(char in bare for char in "▀▄█▓")
+
+
+def test_few_pictures_are_drawn_and_many_only_when_asked(cli: Any, folder: Path) -> None:
+    few = cli(folder)[1]
+    assert "confidence" in few
+    assert "█" in few
+    many = [folder] * 2
+    assert "█" not in cli(*many)[1]
+    assert "█" in cli(*many, "--show")[1]
+
+
+def test_a_long_list_is_one_table_and_keeps_its_order(cli: Any, folder: Path) -> None:
+    pictures = [folder / "2.png", folder / "10.png"] * 40
+    _, out, err = cli("--no-show", *pictures)
+    lines = out.splitlines()
+    assert err == ""
+    assert len(lines) == 2 + len(pictures)
+    assert [line.split()[0] for line in lines[2:]] == [str(path) for path in pictures]
+    assert len({line.index("%") for line in lines[2:]}) == 1
+    assert [line["file"] for line in lines_of(cli("--json", *pictures)[1])] == [
+        str(path) for path in pictures
+    ]
+
+
+# ---- what can go wrong
+
+
+def test_one_bad_picture_does_not_stop_the_others(cli: Any, folder: Path) -> None:
+    (folder / "bad.jpg").write_bytes(b"\xff\xd8\xff and no more")
+    args = (folder / "2.png", folder / "bad.jpg", folder / "nowhere.png", folder / "10.png")
+    code, out, err = cli(*args)
+    assert code == 4
+    assert "2.png" in out
+    assert "10.png" in out
+    assert "bad.jpg" not in out
+    assert "bad.jpg" in err
+    assert "nowhere.png" in err
+    assert "2 of 4" in err
+    code, out, _ = cli("--json", *args)
+    assert code == 4
+    lines = lines_of(out)
+    assert [line["file"] for line in lines] == [str(path) for path in args]
+    assert [set(line) - {"schema_version", "file"} == {"error"} for line in lines] == [
+        *(False, True, True, False)
+    ]
+    assert lines[1]["error"]["type"] == "InputError"
+    assert "bad.jpg" in lines[1]["error"]["message"]
+
+
+def test_nothing_that_can_be_read_is_bad_input(cli: Any, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "photo.heic").write_bytes(b"\0\0\0\x18ftypheic" + b"\0" * 16)
+    for args, word in (
+        ([tmp_path / "nowhere.png"], "nowhere.png"),
+        ([tmp_path / "*.png"], "No file matches"),
+        ([tmp_path / "empty"], "--recursive"),
+        ([tmp_path / "photo.heic"], "HEIC"),
+        ([tmp_path / "nowhere.png", tmp_path / "*.png"], "2 of 2"),
+        ([""], "error"),
+    ):
+        code, out, err = cli(*args)
+        assert (code, out) == (3, ""), args
+        assert word in err
+
+
+def test_wrong_options_are_usage_errors(cli: Any, folder: Path) -> None:
+    assert cli(folder, "--threads", "0")[0] == 2
+    assert cli(folder, "--threads", "many")[0] == 2
+    assert cli()[0] == 2
+    code, _, err = cli("-", folder, "-")
+    assert code == 2
+    assert "more than once" in err
+
+
+def test_a_model_that_is_none_has_its_own_code(cli: Any, folder: Path) -> None:
+    code, out, err = cli(folder / "2.png", "--model", folder / "nowhere.onnx")
+    assert (code, out) == (3, "")
+    assert "nowhere.onnx" in err
+    assert cli(folder / "2.png", "--model", folder / "a.PNG")[0] == 5
+
+
+def test_strange_names_are_printed_safely_and_found_again(cli: Any, folder: Path) -> None:
+    names = ["two\nlines.png", "red\x1b[31m.png", "größe 七.png", "[bold]x.png", "a[1].png"]
+    if sys.platform == "linux":
+        names.append(os.fsdecode(b"\xff\xfe.png"))
+    strange = [folder / name for name in names]
+    for path in strange:
+        path.write_bytes((folder / "2.png").read_bytes())
+    code, out, _ = cli(*strange, "--no-show")
+    assert code == 0
+    assert len(out.splitlines()) == 2 + len(names)
+    assert "\x1b" not in out
+    assert "[bold]x.png" in out
+    _, out, _ = cli("--json", *strange)
+    assert [line["file"] for line in lines_of(out)] == [str(path) for path in strange]
+
+
+def test_a_picture_comes_from_the_standard_input(model: Path, folder: Path) -> None:
+    command = [sys.executable, "-m", "digitnet", "predict", "-", "--model", str(model)]
+    content = (folder / "2.png").read_bytes()
+    done = subprocess.run([*command, "--json"], input=content, capture_output=True, check=True)
+    assert json.loads(done.stdout)["file"] == "-"
+    # A terminal that knows only ASCII gets ASCII.
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, input=content, capture_output=True, check=True, env=environment)
+    assert done.stdout.isascii()
+    assert b"<stdin>" in done.stdout
+    done = subprocess.run(command, input=b"", capture_output=True, check=False)
+    assert done.returncode == 3
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys\nsys.argv = ['digitnet', 'predict', '--help']\n"
+        "from digitnet.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "heavy = ('torch', 'numpy', 'onnxruntime', 'cv2', 'PIL', 'matplotlib', 'rich.table')\n"
+        "print('LOADED', [m for m in heavy if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "LOADED []" in done.stdout
+    assert "Exit code: 0" in done.stdout
+
+
+# ---- which pictures
+
+
+def names_of(*arguments: object, recursive: bool = False) -> list[str]:
+    inputs = collect([str(a) for a in arguments], recursive=recursive, tell=lambda _: None)
+    return [each.name for each in inputs if not each.error]
+
+
+def test_folders_inside_folders_are_read_when_asked(folder: Path, tmp_path: Path) -> None:
+    deep = folder / "b" / "c"
+    deep.mkdir(parents=True)
+    save(deep / "x.jpeg", np.zeros((9, 9), np.uint8))
+    (folder / ".git").mkdir()
+    save(folder / ".git" / "y.png", np.zeros((9, 9), np.uint8))
+    assert not any("x.jpeg" in name for name in names_of(folder))
+    found = names_of(tmp_path, recursive=True)
+    assert found == [*names_of(folder), str(deep / "x.jpeg")]
+
+
+def test_patterns_are_sorted_and_a_name_may_look_like_one(folder: Path) -> None:
+    assert names_of(folder / "*.png") == [f"{folder}/{n}" for n in ("2.png", "10.png", "blank.png")]
+    assert names_of(f"{folder.parent}/**/1*.png") == [f"{folder}/10.png"]
+    odd = save(folder / "[2].png", np.zeros((9, 9), np.uint8))
+    assert names_of(odd) == [str(odd)]
+
+
+def test_a_folder_that_cannot_be_listed_is_told(folder: Path, monkeypatch: Any) -> None:
+    def refuse(path: Any, **_: Any) -> Any:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    (only,) = collect([str(folder)], tell=lambda _: None)
+    assert "Permission denied" in str(only.error)
+
+
+# ---- pages of explanations
+
+
+def test_pages_of_two_folders_never_overwrite_each_other_or_a_picture(tmp_path: Path) -> None:
+    names = ["a/x.png", "b/x.png", "b/x.jpg", "b/X.png", str(tmp_path / "x_explained.png"), "-"]
+    names.append(str(tmp_path / ("y" * 250 + ".png")))
+    pages = list(page_names([Input(name) for name in names], tmp_path))
+    assert len({str(page).casefold() for page in pages}) == len(names)
+    assert not {str(page) for page in pages} & set(names)
+    assert pages == list(page_names([Input(name) for name in names], tmp_path))
+    assert pages[5].name == "stdin_explained.png"
+    for page in pages:
+        assert page.parent == tmp_path
+        page.touch()
+
+
+def test_explain_writes_a_page_for_each_picture(
+    cli: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It takes seconds, once a process.
+    monkeypatch.setattr("digitnet.explain.evidence.nearest", lambda *_: ())
+    (folder / "bad.png").write_bytes(b"\x89PNG")
+    pages = tmp_path / "new" / "pages"
+    args = (folder / "bad.png", folder / "2.png", folder / "blank.png", "--explain", pages)
+    code, out, _ = cli("--json", *args)
+    assert code == 4
+    _, two, blank = lines_of(out)
+    assert two["explanation"]["file"] == str(pages / "2_explained.png")
+    assert two["explanation"]["words"].startswith("read")
+    assert "no ink" in blank["explanation"]["words"]
+    assert sorted(path.name for path in pages.iterdir()) == [
+        *("2_explained.png", "blank_explained.png")
+    ]
+    code, out, err = cli(folder / "blank.png", "--no-show", "--explain", pages)
+    assert "nothing to read" in out
+    assert "1 page " in err
+
+
+# ---- drawings
+
+
+@pytest.mark.parametrize("system", ["truecolor", None])
+def test_an_image_takes_28_columns_and_14_rows(system: Any) -> None:
+    console = Console(file=io.StringIO(), color_system=system, force_terminal=bool(system))
+    lines = drawing.draw_image(prediction().image, console).plain.split("\n")
+    assert [cell_len(line) for line in lines] == [28] * 14
+
+
+def test_without_colours_the_blocks_themselves_show_the_ink(monkeypatch: Any) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    console = Console(file=io.StringIO(), color_system="truecolor", force_terminal=True)
+    rows = drawing.draw_image(prediction().image, console).plain.split("\n")
+    assert [row.strip() for row in rows] == ["", "", *["███"] * 10, "", ""]
+
+
+def test_bars_grow_with_probability_and_show_the_least() -> None:
+    bars = drawing.draw_bars(prediction(), 20).plain.split("\n")
+    assert len(bars) == 10
+    full = [bar.count("█") for bar in bars]
+    assert full[1] == 16
+    assert max(full[:1] + full[2:]) == 0
+    tiny = np.array([0.9989, 0.0006, *[0.0] * 7, 0.0005], np.float32)
+    bars = drawing.draw_bars(prediction(probabilities=tiny, digit=0), 20).plain.split("\n")
+    assert "▏" in bars[1]
+    assert "▏" not in bars[2]
+
+
+@pytest.mark.parametrize("width", [30, 50, 80, 200])
+def test_drawings_fit_the_terminal(width: int) -> None:
+    for show in (
+        lambda c: drawing.draw_one([], prediction(), c),
+        lambda c: drawing.draw_several([[]] * 3, [prediction()] * 3, c),
+    ):
+        out = io.StringIO()
+        console = Console(file=out, width=width, color_system=None)
+        console.print(show(console))
+        assert max(cell_len(line) for line in out.getvalue().splitlines()) <= width

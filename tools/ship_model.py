@@ -1,0 +1,49 @@
+"""Make a finished run the model that comes with digitnet: assets/digitnet.onnx and its record.
+
+make model                                  # trains the recipe `robust`, then this
+python tools/ship_model.py runs/robust-…
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from pathlib import Path
+
+from digitnet import open_run
+from digitnet.environment import environment
+from digitnet.export import export
+from digitnet.files import write_json
+
+ASSETS = Path(__file__).parent.parent / "src" / "digitnet" / "assets"
+
+
+def main() -> None:
+    """Export the run and write what is known of it beside it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path, help="a trained and evaluated run folder")
+    run = open_run(parser.parse_args().run)
+    exported = export(run, ASSETS / "digitnet.onnx")
+    metrics = run.metrics
+    keys = ("recipe", "data", "seed", "epochs", "parameters", "val_accuracy", "test_accuracy")
+    record = {
+        "schema_version": 1,
+        "sha256": hashlib.sha256(exported.path.read_bytes()).hexdigest(),
+        "bytes": exported.bytes,
+        "largest_difference": exported.largest_difference,
+        "temperature": exported.calibration.temperature,
+        "ood_threshold": exported.calibration.ood_threshold,
+        **{key: metrics[key] for key in keys},
+        "test_loss": metrics["test_loss"],
+        "misses": metrics["misses"],
+        "threads": run.config.threads,
+        "training_seconds": metrics["seconds"],
+        "trained_on": run.environment,
+        "exported_on": environment(),
+    }
+    write_json(ASSETS / "digitnet.json", record)
+    print(f"{exported.path}: {exported.bytes:,} bytes, SHA-256 {record['sha256']}")
+
+
+if __name__ == "__main__":
+    main()
