@@ -7,10 +7,10 @@ from unittest import mock
 import torch
 from torch.nn import functional
 
-from digitnet import export
 from digitnet.calibration import Calibration
 from digitnet.config import ModelConfig
 from digitnet.datasets import load_dataset
+from digitnet.export import build
 from digitnet.models import CNN, to_float
 
 CONFIG = ModelConfig(channels=(6, 12), dense=(32,), batch_norm=True, reject=True)
@@ -29,8 +29,8 @@ ABOUT = {
 def model_file() -> bytes:
     """Return the content: nine digits in ten are read right, and noise is refused."""
     # Trained in a second, it has features so large that rounding differs by more than is allowed.
-    with mock.patch.object(export, "TOLERANCE", 1e-4):
-        return export.build(_trained(), CALIBRATION, ABOUT)[0]
+    with mock.patch.dict(build.__globals__, {"TOLERANCE": 1e-4}):
+        return build(_trained(), CALIBRATION, ABOUT)[0]
 
 
 def _trained() -> CNN:

@@ -47,6 +47,9 @@ NUMBERS = {
     "shear": (0, 60),
     "elastic": (0, 14),
     "stroke": (0, 1),
+    "style": (0, 1),
+    "pen": (0, 1),
+    "faults": (0, 1),
 }
 CHOICES = {"activation": Activation, "optimizer": Optimizer, "schedule": Schedule}
 # Every setting by its flat name, with values that are allowed.
@@ -60,6 +63,10 @@ VALUES = {
     "channels": st.lists(st.integers(1, 512), min_size=1, max_size=4).map(tuple),
     "dense": st.lists(st.integers(1, 512), max_size=3).map(tuple),
     "kernel_size": st.sampled_from([1, 3, 5, 7, 9, 11]),
+    # More of them need --canonical and --reject.
+    "non_digits": st.just(0.0),
+    "canonical": st.booleans(),
+    "reject": st.booleans(),
     "padding": st.booleans(),
     "batch_norm": st.booleans(),
 }
@@ -108,11 +115,11 @@ def test_the_layout_of_the_file_is_stable():
     assert values["model"]["channels"] == [32, 64]
     assert list(values) == [
         *("recipe", "data", "seed", "epochs", "batch_size", "optimizer", "learning_rate"),
-        *("schedule", "weight_decay", "momentum", "label_smoothing", "val_fraction"),
+        *("schedule", "weight_decay", "momentum", "label_smoothing", "non_digits", "val_fraction"),
         *("split_seed", "early_stopping", "threads", "model", "augmentation"),
     ]
     assert list(values["augmentation"]) == [
-        *("shift", "rotate", "scale", "shear", "elastic", "stroke")
+        *("shift", "rotate", "scale", "shear", "elastic", "stroke", "style", "pen", "faults")
     ]
 
 

@@ -1,11 +1,14 @@
 """`digitnet predict` as a user meets it: what it prints where, and which code it ends with."""
 
+import contextlib
 import io
 import json
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -245,6 +248,42 @@ def test_a_picture_comes_from_the_standard_input(model: Path, folder: Path) -> N
     assert b"<stdin>" in done.stdout
     done = subprocess.run(command, input=b"", capture_output=True, check=False)
     assert done.returncode == 3
+
+
+def test_a_terminal_is_no_picture(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
+    code, out, err = cli("-")
+    assert (code, out) == (2, "")
+    assert "< four.png" in err
+
+
+def test_progress_is_drawn_on_a_terminal_only(model: Path, folder: Path) -> None:
+    master, slave = pty.openpty()
+    pictures = [str(folder / "2.png")] * 70
+    command = [sys.executable, "-m", "digitnet", "predict", "--json", *pictures]
+    env = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    with subprocess.Popen(
+        [*command, "--model", str(model)], stderr=slave, stdout=subprocess.PIPE, env=env
+    ) as child:
+        os.close(slave)
+        drawn = b""
+        # How Linux says that the other side has closed.
+        with contextlib.suppress(OSError):
+            while chunk := os.read(master, 65536):
+                drawn += chunk
+        assert child.stdout
+        # Answers must not come out where the bar is.
+        assert len(child.stdout.read().splitlines()) == len(pictures)
+    os.close(master)
+    assert child.returncode == 0
+    assert b"70" in drawn
+
+
+def test_a_reader_that_goes_away_is_no_error(model: Path, folder: Path) -> None:
+    command = f"{sys.executable} -m digitnet predict --model {model} {folder} --show | true"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert "did not expect" not in done.stderr
 
 
 def test_help_loads_nothing_heavy() -> None:

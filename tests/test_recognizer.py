@@ -446,5 +446,4 @@ def test_it_is_quiet_and_small(file):
     )
     assert done.stderr == ""
     # 300 inks of 160 × 160 pixels are 31 MB of it.
-    print(done.stdout)
     assert float(done.stdout) < 200, done.stdout

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from digitnet import open_run
 from digitnet.environment import environment
-from digitnet.export import export
+from digitnet.export import export_run
 from digitnet.files import write_json
 
 ASSETS = Path(__file__).parent.parent / "src" / "digitnet" / "assets"
@@ -23,7 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, help="a trained and evaluated run folder")
     run = open_run(parser.parse_args().run)
-    exported = export(run, ASSETS / "digitnet.onnx")
+    exported = export_run(run, ASSETS / "digitnet.onnx")
     metrics = run.metrics
     keys = ("recipe", "data", "seed", "epochs", "parameters", "val_accuracy", "test_accuracy")
     record = {

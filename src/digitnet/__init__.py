@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from digitnet.datasets import Dataset, load_dataset
     from digitnet.errors import DigitnetError
     from digitnet.evaluation import Metrics
-    from digitnet.export import export
+    from digitnet.export import export_run
     from digitnet.models import CNN
     from digitnet.recipes import recipe
     from digitnet.recognizer import Prediction, Recognizer
@@ -47,7 +47,7 @@ __all__ = [
     "Run",
     "TrainConfig",
     "evaluate",
-    "export",
+    "export_run",
     "load_dataset",
     "load_model",
     "open_run",
@@ -69,7 +69,7 @@ _HOMES = {
     "Run": "runs",
     "TrainConfig": "config",
     "evaluate": "workflow",
-    "export": "export",
+    "export_run": "export",
     "load_dataset": "datasets",
     "load_model": "checkpoint",
     "open_run": "runs",

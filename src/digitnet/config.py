@@ -116,7 +116,7 @@ class AugmentationConfig:
     )
     faults: float = _setting(
         0.0,
-        "Share of images with each fault of real pictures: gaps, rests of lines, specks, blur …",
+        "Share of images with each fault of real pictures: gaps, rests of lines, specks, blur.",
     )
 
     def __post_init__(self) -> None:

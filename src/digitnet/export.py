@@ -34,15 +34,13 @@ from digitnet.checkpoint import load_model
 from digitnet.datasets import load_dataset, split_train_val
 from digitnet.errors import InputError, IntegrityError
 from digitnet.files import write_atomic
+from digitnet.model_files import FORMAT, FORMAT_VERSION, OUTPUTS
 from digitnet.models import CNN, to_float
 from digitnet.runs import Run, open_run
 
 OPSET = 18
-OUTPUTS = ("probabilities", "ood_score", "image", "features")
 # The largest difference between torch and ONNX Runtime that is put down to rounding.
 TOLERANCE = 1e-5
-FORMAT = "digitnet"
-FORMAT_VERSION = 1
 
 
 class Recognition(nn.Module):
@@ -70,16 +68,16 @@ class Recognition(nn.Module):
 
 @dataclass(frozen=True)
 class Exported:
-    """What ``export`` made."""
+    """What ``export_run`` made."""
 
     path: Path
     bytes: int
     largest_difference: float
-    """Between torch and ONNX Runtime on the golden inks, relative where numbers exceed 1."""
+    """Between torch and ONNX Runtime on the golden inks, relative to outputs larger than 1."""
     calibration: Calibration
 
 
-def export(run: Path | str | Run, out: Path | str | None = None, **where: Any) -> Exported:
+def export_run(run: Path | str | Run, out: Path | str | None = None, **where: Any) -> Exported:
     """Calibrate the network of a run on its validation images and write it as ONNX.
 
     Args:
@@ -162,7 +160,7 @@ def golden_inks() -> list[NDArray[np.float32]]:
 def parity(graph: Recognition, content: bytes) -> float:
     """Return the largest difference between torch and ONNX Runtime on the golden inks.
 
-    Absolute for numbers up to 1, relative to the number beyond.
+    Relative to the largest number of an output where that exceeds 1.
     """
     import onnxruntime as ort
 
@@ -174,9 +172,9 @@ def parity(graph: Recognition, content: bytes) -> float:
             graph(torch.from_numpy(batch)), session.run(OUTPUTS, {"ink": batch}), strict=True
         ):
             expected = ours.numpy()
-            difference = np.abs(expected - theirs) / np.maximum(1, np.abs(expected))
-            # NaN must not slip through a comparison.
-            largest = float(np.maximum(largest, difference.max()))
+            difference = np.abs(expected - theirs).max() / max(1.0, float(np.abs(expected).max()))
+            # Not Python's max, which lets NaN slip through.
+            largest = float(np.maximum(largest, difference))
     return largest
 
 

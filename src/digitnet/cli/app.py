@@ -166,8 +166,8 @@ def report(
         say(f"No browser could be started; open {page} yourself.")
 
 
-@app.command("export")
-def export_run(
+@app.command()
+def export(
     run: RunFolder,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The file; default: model.onnx in RUN.")
@@ -231,8 +231,8 @@ def _open(path: Path) -> Run:
 
 def _export(run: Run, out: Path | None, places: dict[str, Any]) -> Exported:
     with extras.needed():
-        from digitnet.export import export
-    return export(run, out, **places)
+        from digitnet.export import export_run
+    return export_run(run, out, **places)
 
 
 def _write_report(run: Run, data_dir: Path | None, offline: bool | None) -> Path:

@@ -30,7 +30,7 @@ def predict(
     pictures: Annotated[
         list[str],
         typer.Argument(
-            metavar="PICTURE...",
+            metavar="PICTURE",
             help="Files, folders, quoted patterns such as 'scans/*.png', or - for standard input.",
             show_default=False,
         ),
@@ -130,6 +130,8 @@ def _progress(total: int, *, hidden: bool) -> Iterator[Callable[[int], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn(compact=True))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    console = Console(stderr=True)
+    # Answers go on to stdout; redirected they would come out with the bar, on stderr.
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False) as bars:
         task = bars.add_task("", total=total)
         yield lambda count: bars.advance(task, count)

@@ -19,7 +19,6 @@ from digitnet.pictures import MAX_BYTES
 from digitnet.recognizer import Recognizer, find_ink
 
 if TYPE_CHECKING:
-    from digitnet.explain import Explanation
     from digitnet.pictures import PictureSource
 
 # Bytes of a page's name; file systems allow 255.
@@ -59,15 +58,18 @@ class Reader:
             if isinstance(one, InputError):
                 answers.append(Answer(each.name, error=one))
                 continue
-            prediction = replace(next(predictions), box=one.box)
-            explanation = self._explain(each.name, source, page) if page else None
-            answers.append(Answer(each.name, prediction, explanation))
+            answer = Answer(each.name, replace(next(predictions), box=one.box))
+            answers.append(self._explained(answer, source, page) if page else answer)
         return answers
 
-    def _explain(self, name: str, source: PictureSource, page: Path) -> Explanation:
+    def _explained(self, answer: Answer, source: PictureSource, page: Path) -> Answer:
         from digitnet.explain import explain
 
-        return explain(self._recognizer, source, page, name=None if name == STDIN else name)
+        name = None if answer.name == STDIN else answer.name
+        try:
+            return replace(answer, explanation=explain(self._recognizer, source, page, name=name))
+        except InputError as error:  # the file has changed since it was read
+            return Answer(answer.name, error=error)
 
 
 def _find(source: PictureSource) -> Ink | InputError:

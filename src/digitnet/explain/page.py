@@ -117,7 +117,7 @@ def _draw_bars(ax: Axes, evidence: Evidence, left: float, top: float) -> None:
     palette, prediction = _palette(ax), evidence.prediction
     note = "of each digit" if prediction.is_digit else "of each digit, if it were one"
     _caption(ax, left, top, "Probability", note)
-    pitch, start, full = _SIDE / 10, left + 0.2, _SIDE - 0.2 - 0.6
+    pitch, start, full = _SIDE / 10, left + 0.2, _SIDE - 0.2 - 0.68
     winner = ranked(prediction)[0]
     # Of a network that knows more than digits, the ten most probable.
     for row, digit in enumerate(sorted(ranked(prediction)[:10])):

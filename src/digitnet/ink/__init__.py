@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from digitnet.errors import InputError
 from digitnet.ink import drawn, photographed
 from digitnet.ink.cutting import cut_drawing, cut_photograph
-from digitnet.ink.light import Grey, ink_is_dark, shrink
+from digitnet.ink.light import Grey, ink_is_dark, negative, shrink
 from digitnet.ink.result import MAX_SIDE, Box, Ink, blank
 from digitnet.ink.strokes import from_strokes
 
@@ -63,7 +63,7 @@ def find(picture: NDArray[np.uint8]) -> Ink:
 def _prepared(work: Grey, *, dark: bool) -> Grey:
     """Return ``work`` with dark strokes, and its noise smoothed."""
     if not dark:
-        work = np.asarray(cv2.bitwise_not(work), np.uint8)
+        work = negative(work)
     if min(work.shape) <= _SMOOTHED:
         return work
     return np.asarray(cv2.GaussianBlur(work, (3, 3), 0), np.uint8)

@@ -138,13 +138,9 @@ def groups(parts: list[Part], shape: Shape, *, frame: bool = True) -> list[Group
     """
     if not frame:
         parts = [replace(part, sides=0) for part in parts]
-    found: list[Group] = []
-    for part in sorted(parts, key=lambda part: -_worth(part, shape)):
-        home = next((group for group in found if _belongs(part, group)), None)
-        if home is None:
-            found.append(Group([part]))
-        else:
-            home.parts.append(part)
+    found = [Group([part]) for part in sorted(parts, key=lambda part: -_worth(part, shape))]
+    while _join_two(found):
+        pass
     for group in found:
         least = _SPECK * group.area
         group.parts = [part for part in group.parts if part.area >= least]
@@ -160,13 +156,24 @@ def marked(labels: Labels, group: Group) -> Mask:
     return mask
 
 
-def _belongs(part: Part, group: Group) -> bool:
-    """Tell whether ``part`` is near enough to ``group`` to be of the same digit."""
-    left, top, right, bottom = group.box
+def _join_two(found: list[Group]) -> bool:
+    """Join a group to one before it that it belongs to; False when there is none."""
+    for index, group in enumerate(found):
+        for home in found[:index]:
+            if _belong_together(home, group):
+                home.parts.extend(group.parts)
+                del found[index]
+                return True
+    return False
+
+
+def _belong_together(home: Group, other: Group) -> bool:
+    """Tell whether ``other`` is near enough to ``home`` to be of the same digit."""
+    left, top, right, bottom = home.box
     side = max(right - left, bottom - top)
-    leans_in = part.sides > 0 and not group.sides
-    reach = (_REACH_AT_FRAME if leans_in else _REACH) * side
-    return min(_gap(part, member) for member in group.parts) <= max(1.5, reach)
+    leans_in = other.sides > 0 and not home.sides
+    reach = max(1.5, (_REACH_AT_FRAME if leans_in else _REACH) * side)
+    return any(_gap(part, member) <= reach for part in other.parts for member in home.parts)
 
 
 def _gap(one: Part, other: Part) -> float:

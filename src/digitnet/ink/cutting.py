@@ -16,17 +16,22 @@ from numpy.typing import NDArray
 
 from digitnet.ink.components import Mask
 from digitnet.ink.drawn import Ground
-from digitnet.ink.light import Grey, darkness, histogram, odd, quantiles, shrink
+from digitnet.ink.light import Grey, above, darkness, histogram, negative, odd, quantiles, shrink
 from digitnet.ink.result import MAX_SIDE, Box, Find, Ink, blank
 
 # Zeros around the digit, in pixels.
 _MARGIN = 2
 # Paper's window in units of the widest stroke, of which a crossing is the widest place.
 _WINDOW = 1.5
-# What lacks less than this part of full ink, or this many times the noise, is paper.
-_PAPER, _NOISE = 0.2, 2.0
-# The lack of full ink is the value that this part of the ink stays below.
+# Ink is full where it lacks this part of what the darkest ink nearby lacks, and paper below the
+# next part, or this many times the noise. Pressure varies along a stroke, so the darkest counts
+# within so many stroke widths, but for no less than a part of the digit's.
+_FULL, _PAPER, _NOISE = 0.7, 0.2, 2.0
+_NEARBY, _FAINTEST = 1.5, 0.4
+# The digit's own darkest ink is the value that this part of it stays below.
 _CORE = 0.7
+# Ink of this strength that hangs together with the digit belongs to it: a stroke's faint end.
+_HANGS_ON = 0.35
 # From this part of full ink a pixel is inside the box.
 _INSIDE = 0.3
 
@@ -61,20 +66,54 @@ def cut_drawing(picture: Grey, find: Find, ground: Ground) -> Ink:
 def cut_photograph(picture: Grey, find: Find, *, dark: bool) -> Ink:
     """Return the ink of a digit found in a photograph, with ``dark`` or bright strokes."""
     scale = _scale(picture, find)
-    breadth = 2 * float(cv2.distanceTransform(find.member, cv2.DIST_L2, 3).max()) * scale
+    breadth = _breadth(find.member) * scale
     margin = round(_WINDOW * breadth + 4 * scale)
     crop = _crop(picture, find, margin)
-    pixels = crop.pixels if dark else cv2.bitwise_not(crop.pixels)
-    lack, noise = darkness(np.asarray(pixels, np.uint8), odd(margin / crop.step))
-    (core,) = quantiles(histogram(lack, crop.member), (_CORE,))
-    paper = max(_PAPER * core, _NOISE * noise)
-    ink = (lack.astype(np.float32) - paper) / max(core - paper, 1.0)
-    return _finished(np.clip(ink, 0, 1) * crop.near, crop)
+    lack, noise = darkness(crop.pixels if dark else negative(crop.pixels), odd(margin / crop.step))
+    darkest = _darkest_nearby(lack, crop.member, odd(_NEARBY * breadth / crop.step))
+    paper = np.maximum(_PAPER * darkest, np.float32(_NOISE * noise))
+    ink = (lack - paper) / np.maximum(_FULL * darkest - paper, np.float32(1))
+    ink = np.clip(ink, 0, 1, dtype=np.float32)
+    return _finished(ink * cv2.bitwise_or(crop.near, _hanging_on(ink, crop)), crop)
+
+
+def _breadth(member: Mask) -> float:
+    """Return how broad the broadest stroke is, in pixels."""
+    x, y, width, height = cv2.boundingRect(member)
+    inside = np.pad(member[y : y + height, x : x + width], 1)
+    return 2 * float(cv2.distanceTransform(inside, cv2.DIST_L2, 3).max())
+
+
+def _darkest_nearby(lack: Grey, member: Mask, window: int) -> NDArray[np.float32]:
+    """Return what full ink lacks around each pixel, float32 (h, w), at least 1."""
+    (core,) = quantiles(histogram(lack, member), (_CORE,))
+    smooth = cv2.blur(lack, (3, 3))
+    darkest = cv2.dilate(smooth, np.ones((window, window), np.uint8))
+    darkest = cv2.blur(darkest, (window, window)).astype(np.float32)
+    return np.asarray(np.clip(darkest, max(1.0, _FAINTEST * core), max(1, core)), np.float32)
+
+
+def _hanging_on(ink: NDArray[np.float32], crop: Crop) -> Mask:
+    """Return 1 where ink hangs together with the digit, and at its edges; 0 elsewhere.
+
+    What leaves the crop, which has room around the digit, is a line of the paper or a neighbour.
+    """
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(
+        above(ink * (crop.member == 0), _HANGS_ON), ltype=cv2.CV_16U
+    )
+    start, size = stats[:, :2], stats[:, 2:4]
+    leaves = (start == 0) & (crop.place > 0)
+    leaves |= (start + size == ink.shape[::-1]) & ~crop.ends
+    hanging = np.zeros(len(stats), np.uint8)
+    hanging[labels[cv2.dilate(crop.member, np.ones((3, 3), np.uint8)) > 0]] = 1
+    hanging[0] = 0
+    belongs = hanging & inside
+    return np.asarray(cv2.dilate(belongs[labels], np.ones((5, 5), np.uint8)), np.uint8)
 
 
 def _scale(picture: Grey, find: Find) -> int:
     """Return how many pixels of ``picture`` one of the reduced picture spans."""
-    return max(1, round(max(picture.shape) / max(find.member.shape)))
+    return int(max(1, round(max(picture.shape) / max(find.member.shape))))
 
 
 def _crop(picture: Grey, find: Find, margin: int) -> Crop:

@@ -1,4 +1,4 @@
-"""Pictures that are ink already: drawn on a screen, scanned to a flat ground, an image of a data set.
+"""Pictures that are ink already: drawn on a screen, scanned flat, an image of a data set.
 
 Guarantees:
 
@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from digitnet.ink.components import connected, groups, marked
-from digitnet.ink.light import Grey, histogram, shrink
+from digitnet.ink.light import Grey, above, histogram, minus, shrink
 from digitnet.ink.result import Find
 
 # A picture up to this many pixels a side may be all digit; a larger one is mostly ground, and must
@@ -53,16 +53,14 @@ class Ground:
 
     def ink(self, picture: Grey) -> Grey:
         """Return how far each pixel is from the ground, uint8 (H, W)."""
-        value = float(self.value)
-        away = cv2.subtract(value, picture) if self.dark else cv2.subtract(picture, value)
-        return np.asarray(away, np.uint8)
+        return minus(self.value, picture) if self.dark else minus(picture, self.value)
 
 
 def find_ground(picture: Grey) -> Ground | None:
     """Return the ground of a drawn picture, uint8 (H, W), or None for a photograph."""
     counts = histogram(picture)
-    value = int(counts.argmax())
     small = max(picture.shape) <= _SMALL
+    value = int((histogram(_frame(picture)) if small else counts).argmax())
     if counts[value] < (_GROUND_SMALL if small else _GROUND) * picture.size:
         return None
     values = np.flatnonzero(counts)
@@ -74,12 +72,17 @@ def find_ground(picture: Grey) -> Ground | None:
     return ground if small or _has_strokes_only(ground.ink(picture), contrast) else None
 
 
+def _frame(picture: Grey) -> Grey:
+    """Return the pixels on the four sides: mostly ground, even where bold strokes outweigh it."""
+    return np.concatenate((picture[0], picture[-1], picture[:, 0], picture[:, -1]))[None]
+
+
 def _has_strokes_only(ink: Grey, contrast: int) -> bool:
     """Tell whether what is not ground is strokes with soft edges, rather than shade."""
     ink = shrink(ink, -(-max(ink.shape) // _GLANCE))
-    strong = cv2.compare(ink, _GREY[1] * contrast, cv2.CMP_GT)
+    strong = above(ink, _GREY[1] * contrast)
     near = cv2.dilate(strong, np.ones((7, 7), np.uint8))
-    grey = cv2.compare(ink, _GREY[0] * contrast, cv2.CMP_GT)
+    grey = above(ink, _GREY[0] * contrast)
     shade = cv2.countNonZero(cv2.subtract(grey, near))
     if shade > _SHADOW * cv2.countNonZero(strong):
         return False
@@ -92,7 +95,7 @@ def search(picture: Grey, ground: Ground) -> Find | None:
     if ground.contrast < _LEAST_CONTRAST:
         return None
     ink = ground.ink(picture)
-    labels, parts = connected(cv2.compare(ink, max(1.0, _INK * ground.contrast), cv2.CMP_GT))
+    labels, parts = connected(above(ink, max(1.0, _INK * ground.contrast)))
     if not parts:
         return None
     # Nobody draws a neighbour's edge into a picture: what touches the frame is the digit.

@@ -12,11 +12,14 @@ keeps straight edges where they are (Serra, "Image Analysis and Mathematical Mor
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 Grey = NDArray[np.uint8]
+Values = NDArray[np.uint8] | NDArray[np.float32]
 
 # A paper darker than this part of the picture's typical paper is taken as that: dividing by nearly
 # black paper would turn its noise into ink.
@@ -32,6 +35,21 @@ _VOTES = ((0.3, 0.5), (0.12, 0.5))
 def odd(size: float) -> int:
     """Return the odd whole number nearest to ``size``, at least 3."""
     return max(3, 2 * round((size - 1) / 2) + 1)
+
+
+def above(values: Values, floor: float) -> Grey:
+    """Return 255 where ``values`` are above ``floor`` and 0 elsewhere, uint8 (H, W)."""
+    return np.asarray(cv2.compare(values, cast(Any, float(floor)), cv2.CMP_GT), np.uint8)
+
+
+def minus(one: Grey | float, other: Grey | float) -> Grey:
+    """Return the difference of two pictures, or of a picture and a grey value, 0 where negative."""
+    return np.asarray(cv2.subtract(cast(Any, one), cast(Any, other)), np.uint8)
+
+
+def negative(picture: Grey) -> Grey:
+    """Return ``picture`` with black and white exchanged."""
+    return np.asarray(cv2.bitwise_not(picture), np.uint8)
 
 
 def quantiles(counts: NDArray[np.float32], parts: tuple[float, ...]) -> list[int]:
@@ -62,8 +80,8 @@ def ink_is_dark(picture: Grey) -> bool:
 
 def _dark_to_bright(small: Grey, window: int) -> float:
     """Return how many times as much is darker than the local median as is brighter."""
-    paper = cv2.medianBlur(small, window)
-    darker, brighter = cv2.subtract(paper, small), cv2.subtract(small, paper)
+    paper = np.asarray(cv2.medianBlur(small, window), np.uint8)
+    darker, brighter = minus(paper, small), minus(small, paper)
     faint = _FAINT * max(int(darker.max()), int(brighter.max()))
     return _sum_above(darker, faint) / max(_sum_above(brighter, faint), 1e-6)
 
@@ -90,14 +108,17 @@ def darkness(picture: Grey, window: int) -> tuple[Grey, float]:
     Returns:
         uint8 (H, W), 0 is paper and 255 black; and the standard deviation on bare paper.
     """
-    paper = cv2.morphologyEx(picture, cv2.MORPH_CLOSE, np.ones((window, window), np.uint8))
+    square = np.ones((window, window), np.uint8)
+    paper = np.asarray(cv2.morphologyEx(picture, cv2.MORPH_CLOSE, square), np.uint8)
     (typical,) = quantiles(histogram(paper), (0.5,))
-    lack = cv2.subtract(paper, picture)
-    lack = cv2.divide(lack, cv2.max(paper, max(1.0, _DARKEST_PAPER * typical)), scale=255)
+    floor = np.uint8(max(1, round(_DARKEST_PAPER * typical)))
+    lack = np.asarray(
+        cv2.divide(minus(paper, picture), np.maximum(paper, floor), scale=255), np.uint8
+    )
     # The closing is the brightest of the paper's noise; most pixels are bare paper, and below it.
     low, middle = quantiles(histogram(lack), (0.16, 0.5))
-    return np.asarray(cv2.subtract(lack, float(middle)), np.uint8), float(middle - low)
+    return minus(lack, middle), float(middle - low)
 
 
 def _sum_above(values: Grey, floor: float) -> float:
-    return float(cv2.sumElems(cv2.subtract(values, floor))[0])
+    return float(cv2.sumElems(minus(values, floor))[0])

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from digitnet.ink.components import Labels, Mask, Part, connected, groups, marked, without_edges
-from digitnet.ink.light import Grey, darkness, histogram, odd, quantiles, shrink
+from digitnet.ink.light import Grey, above, darkness, histogram, minus, odd, quantiles, shrink
 from digitnet.ink.result import Find
 from digitnet.ink.rules import without_rules
 
@@ -87,7 +87,7 @@ def _ink_mask(lack: Grey, noise: float) -> Mask:
     least = max(_FAINTEST, round(_NOISE * noise))
     counts = histogram(lack)
     counts[: least + 1] = 0
-    return np.asarray(cv2.compare(lack, float(max(_otsu(counts), least)), cv2.CMP_GT), np.uint8)
+    return above(lack, max(_otsu(counts), least))
 
 
 def _otsu(counts: np.ndarray[tuple[int], np.dtype[np.float32]]) -> int:
@@ -103,12 +103,13 @@ def _otsu(counts: np.ndarray[tuple[int], np.dtype[np.float32]]) -> int:
 def _adds_ink(large: Find, small: Find) -> bool:
     """Tell whether a larger window found more of the same ink, rather than shade."""
     size = large.member.shape[::-1]
-    member = cv2.resize(small.member, size, interpolation=cv2.INTER_AREA)
-    more = cv2.subtract(large.member, cv2.dilate(member, np.ones((5, 5), np.uint8)))
-    known = cv2.countNonZero(cv2.compare(member, 127, cv2.CMP_GT))
+    reduced = cv2.resize(small.member, size, interpolation=cv2.INTER_AREA)
+    around = np.asarray(cv2.dilate(reduced, np.ones((5, 5), np.uint8)), np.uint8)
+    more, member = minus(large.member, around), above(np.asarray(reduced, np.uint8), 127)
+    known = cv2.countNonZero(member)
     if cv2.countNonZero(more) < _MORE * known:
         return False
-    shared = cv2.countNonZero(cv2.bitwise_and(large.member, cv2.compare(member, 127, cv2.CMP_GT)))
+    shared = cv2.countNonZero(cv2.bitwise_and(large.member, member))
     (level,) = quantiles(histogram(large.lack, more), (0.5,))
     ratio = level / max(small.core, 1)
     if large.group.sides and not small.group.sides:

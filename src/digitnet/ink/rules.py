@@ -39,9 +39,9 @@ def without_rules(mask: Mask, parts: list[Part]) -> Mask:
         return mask
     lines = np.zeros_like(mask)
     if across:
-        lines = cv2.bitwise_or(lines, _straight_runs(mask, down=False))
+        lines |= _straight_runs(mask, down=False)
     if down:
-        lines = cv2.bitwise_or(lines, _straight_runs(mask, down=True))
+        lines |= _straight_runs(mask, down=True)
     if not cv2.countNonZero(lines):
         return mask
     breadth = _breadth(lines)

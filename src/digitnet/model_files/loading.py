@@ -20,7 +20,7 @@ FORMAT = "digitnet"
 FORMAT_VERSION = 1
 OUTPUTS = ("probabilities", "ood_score", "image", "features")
 # A hundred times a usual model.
-MAX_BYTES = 64 * 2**20
+MAX_BYTES = 128 * 2**20
 
 _MAX_CLASSES = 1000
 _MAX_NAME = 100

@@ -203,7 +203,7 @@ def pencil(image: Image, rng: Generator) -> Setting:
 def photo(image: Image, rng: Generator) -> Setting:
     """Everything at once, each with its own chance: light, lines, shadow, pen, blur, table."""
     drawing = draw(image, choices.stroke(rng))
-    scene = choices.photo_of(rng, drawing, (0.12, 0.6), (400, 640))
+    scene = choices.photo_of(rng, drawing, (0.14, 0.6), (360, 560))
     if rng.random() < 0.35:
         scene = replace(scene, table=choices.table_beside(rng, scene))
         scene = choices.on_paper(rng, drawing, scene)

@@ -40,9 +40,11 @@ _EDGE = 1.75
 _OUTLINE = 0.42
 # A blur of the distance to the medial axis, against the axis' own staircase.
 _AXIS_SMOOTHING = 2.8
+# Strokes this many times deeper than usual are blots, not lines or crossings of lines.
+_BLOT = 1.65
 # Pixels of paper around the digit in its window: blur spreads ink that far.
 _PAPER_AROUND = 8
-# Holes smaller than this (in field points) are specks, not loops of a digit.
+# Holes and blots smaller than this (in field points) are specks, not loops of a digit.
 _SMALLEST_LOOP = 32
 
 
@@ -89,16 +91,34 @@ def draw(image: NDArray[np.uint8], stroke: float | None = None) -> Drawing:
 def _redrawn(written: Float, stroke: float) -> Drawing:
     """Return the drawing with a pen of ``stroke`` of its longer side."""
     axis = thin((written > 0).astype(np.uint8)) > 0
-    distance = _distance_to_line(axis)
+    depth = _distance_to(written <= 0)
+    usual = 2 * float(np.median(depth[axis]))
+    # Lines as the pen draws them, once the width of the pen is added.
+    line = _float(np.maximum(-_distance_to_line(axis), _blots(depth, usual)))
     # The box of the strokes is the box of the axis and half a pen more on each side.
     pen = stroke * _drawing(axis - np.float32(0.5)).side / (1 - stroke)
-    usual = 2 * float(np.median(_distance_to(written <= 0)[axis]))
     # A line of 0.6 of the written width shows the loops that ink has nearly closed.
     finest = 0.6 * usual
-    loops = _count_loops(finest / 2 - distance)
-    while pen > finest and _count_loops(pen / 2 - distance) != loops:
+    loops = _count_loops(line + np.float32(finest / 2))
+    while pen > finest and _count_loops(line + np.float32(pen / 2)) != loops:
         pen = max(0.93 * pen, finest)
-    return _drawing(pen / 2 - distance, pen)
+    return _drawing(line + np.float32(pen / 2), pen)
+
+
+def _blots(depth: Float, usual: float) -> Float:
+    """Return the signed distance to places that are too thick for lines, less the width of a pen.
+
+    A loop that ink has filled has no medial axis of a loop: without its blot a 6 would become an L.
+
+    Args:
+        depth: how far inside the strokes each point is, in image pixels.
+        usual: width of the written strokes.
+    """
+    reach = _BLOT * usual / 2
+    deep = depth > reach
+    if int(deep.sum()) < _SMALLEST_LOOP:
+        return np.full_like(depth, -np.inf)
+    return _float(reach - usual / 2 - _distance_to(deep))
 
 
 def _distance_to(places: NDArray[np.bool_]) -> Float:

@@ -1,0 +1,390 @@
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from digitnet.errors import InputError, UsageError
+from digitnet.ink import MAX_SIDE, Box, find, from_strokes
+
+# Strokes in units of the digit's height: lists of points, one list for each stroke.
+DIGITS = {
+    1: [[(0.2, 0.2), (0.35, 0.0), (0.35, 1.0)]],
+    4: [[(0.45, 0.0), (0.0, 0.6), (0.7, 0.6)], [(0.5, 0.3), (0.5, 1.0)]],
+    7: [[(0.0, 0.0), (0.6, 0.0), (0.2, 1.0)]],
+    5: [[(0.1, 0.0), (0.05, 0.45), (0.5, 0.5), (0.55, 0.85), (0.0, 1.0)], [(0.1, 0.0), (0.6, 0.0)]],
+}
+
+
+def mask_of(digit, size, shape, place, pen):
+    """Return where the pen wrote, float32 (H, W) in [0, 1], soft-edged."""
+    fine = 4
+    canvas = np.zeros((shape[0] * fine, shape[1] * fine), np.uint8)
+    for stroke in DIGITS[digit]:
+        points = (np.array(stroke) * size + np.array(place)) * fine
+        cv2.polylines(canvas, [points.astype(np.int32)], False, 255, round(pen * fine))
+    small = cv2.resize(canvas, shape[::-1], interpolation=cv2.INTER_AREA)
+    return small.astype(np.float32) / 255
+
+
+def page(
+    digit=7, *, size=100, shape=(240, 320), place=(100, 60), pen=9.0, paper=220.0, noise=2.0, seed=0
+):
+    """Return a photograph of a digit in dark ink: uint8 (H, W), and where the pen wrote."""
+    written = mask_of(digit, size, shape, place, pen)
+    rng = np.random.default_rng(seed)
+    light = np.broadcast_to(np.asarray(paper, np.float32), shape)
+    picture = light * (1 - 0.75 * written) + rng.normal(0, noise, shape)
+    return np.clip(picture, 0, 255).astype(np.uint8), written
+
+
+def box_of(written):
+    rows, columns = np.flatnonzero(written.max(1) > 0.5), np.flatnonzero(written.max(0) > 0.5)
+    return Box(int(columns[0]), int(rows[0]), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1)
+
+
+def edges(box):
+    return np.array([box.left, box.top, box.left + box.width, box.top + box.height])
+
+
+def off(box, other):
+    """Return the largest distance between the sides of two boxes."""
+    assert box is not None
+    return int(np.abs(edges(box) - edges(other)).max())
+
+
+def on_one_size(ink):
+    rows, columns = np.flatnonzero(ink.max(1) > 0.3), np.flatnonzero(ink.max(0) > 0.3)
+    cropped = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return cv2.resize(cropped, (28, 28), interpolation=cv2.INTER_AREA)
+
+
+def unlike(ink, other):
+    """Return the mean difference of two inks, cropped to their digits."""
+    return float(np.abs(on_one_size(ink) - on_one_size(other)).mean())
+
+
+def assert_finds(picture, written, *, pixels=2, difference=0.06):
+    ink = find(picture)
+    assert off(ink.box, box_of(written)) <= pixels
+    assert unlike(ink.pixels, written) <= difference
+    return ink
+
+
+def assert_sound(ink):
+    assert ink.pixels.dtype == np.float32
+    assert ink.pixels.ndim == 2
+    assert min(ink.pixels.shape) >= 1
+    assert max(ink.pixels.shape) <= MAX_SIDE
+    assert np.isfinite(ink.pixels).all()
+    assert ink.pixels.min() >= 0
+    assert ink.pixels.max() <= 1
+    assert (ink.box is None) == (ink.pixels.max() == 0)
+
+
+# What every picture may expect.
+
+
+@settings(max_examples=150)
+@given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40)))
+def test_any_picture_gives_a_sound_ink(picture):
+    before = picture.copy()
+    ink = find(picture)
+    assert_sound(ink)
+    np.testing.assert_array_equal(picture, before)
+    if ink.box:
+        left, top, right, bottom = edges(ink.box)
+        assert 0 <= left < right <= picture.shape[1]
+        assert 0 <= top < bottom <= picture.shape[0]
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (1, 2), (2, 1), (1, 50), (50, 1), (1, 3000), (3000, 1), (2, 2), (500, 7)]
+)
+@pytest.mark.parametrize("kind", ["noise", "halves", "constant"])
+def test_any_shape_gives_a_sound_ink(shape, kind):
+    rng = np.random.default_rng(1)
+    picture = rng.integers(0, 256, shape, dtype=np.uint8)
+    if kind == "halves":
+        picture = np.where(np.arange(picture.size).reshape(shape) * 2 < picture.size, 0, 255)
+    if kind == "constant":
+        picture = np.full(shape, 130)
+    assert_sound(find(picture.astype(np.uint8)))
+
+
+@pytest.mark.parametrize("shape", [(300, 400), (1500, 900), (64, 64)])
+def test_noise_gives_a_sound_ink(shape):
+    assert_sound(find(np.random.default_rng(2).integers(0, 256, shape, dtype=np.uint8)))
+
+
+@pytest.mark.parametrize("value", [0, 1, 128, 254, 255])
+@pytest.mark.parametrize("shape", [(28, 28), (280, 280), (700, 900)])
+def test_a_blank_picture_has_no_ink(value, shape):
+    ink = find(np.full(shape, value, np.uint8))
+    assert ink.box is None
+    assert not ink.pixels.any()
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        np.zeros((28, 28, 3), np.uint8),
+        np.zeros((28, 28), np.float32),
+        np.zeros((0, 5), np.uint8),
+        np.zeros(28, np.uint8),
+    ],
+)
+def test_what_is_no_picture_is_refused(picture):
+    with pytest.raises(InputError, match="it must be uint8"):
+        find(picture)
+
+
+# Pictures that are ink already.
+
+
+def test_an_image_keeps_its_grey_values(sample):
+    for image in sample.test_images[:200]:
+        ink = find(image)
+        expected = image / np.float32(image.max())
+        rows, columns = np.nonzero(expected > 0.3)
+        inside = ink.pixels[ink.pixels.max(1) > 0.3][:, ink.pixels.max(0) > 0.3]
+        part = expected[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+        part = part[part.max(1) > 0.3][:, part.max(0) > 0.3]
+        # A speck of MNIST's own may be gone.
+        if inside.shape == part.shape:
+            assert np.abs(inside - part).mean() < 0.02
+        assert ink.pixels.sum() > 0.93 * expected.sum()
+
+
+def test_an_image_on_white_is_its_negative(sample):
+    for image in sample.test_images[:100]:
+        np.testing.assert_array_equal(find(image).pixels, find(255 - image).pixels)
+
+
+def test_bold_strokes_that_fill_the_frame_are_the_ink():
+    image = np.zeros((16, 16), np.uint8)
+    image[:, 4:] = 255
+    image[6:10, 8:12] = 0
+    image[3:5, 12:] = 0
+    image[0, :8] = 0
+    image[-1, :9] = 0
+    ink = find(image)
+    assert ink.pixels.sum() == pytest.approx((image > 0).sum())
+
+
+@pytest.mark.parametrize(("ink", "ground"), [(0, 255), (255, 0), (200, 230), (90, 60)])
+def test_a_drawing_has_the_box_it_was_drawn_in(ink, ground):
+    written = mask_of(4, 150, (280, 280), (60, 70), 18)
+    picture = (ground + (ink - float(ground)) * written).round().astype(np.uint8)
+    assert_finds(picture, written, pixels=1, difference=0.02)
+
+
+# Photographs.
+
+
+@pytest.mark.parametrize("digit", DIGITS)
+@pytest.mark.parametrize("place", [(12, 12), (100, 60), (240, 125)])
+def test_a_digit_is_found_anywhere(digit, place):
+    assert_finds(*page(digit, place=place))
+
+
+@pytest.mark.parametrize(
+    ("size", "pen", "shape"),
+    [
+        (14, 2.0, (240, 320)),
+        (14, 2.0, (480, 640)),
+        (30, 3.0, (60, 60)),
+        (200, 4.0, (240, 320)),
+        (200, 40.0, (260, 320)),
+        (900, 90.0, (1200, 1600)),
+        (60, 7.0, (1200, 1600)),
+    ],
+)
+def test_a_digit_of_any_size_is_found(size, pen, shape):
+    place = ((shape[1] - 0.6 * size) / 2, (shape[0] - size) / 2)
+    picture, written = page(7, size=size, pen=pen, shape=shape, place=place)
+    step = max(1, size // MAX_SIDE + 1)
+    assert_finds(picture, written, pixels=2 * step, difference=0.12)
+
+
+def test_moving_the_digit_moves_the_box_and_nothing_else():
+    first, _ = page(5, place=(60, 50), noise=0, paper=201.3)
+    second, _ = page(5, place=(150, 90), noise=0, paper=201.3)
+    here, there = find(first), find(second)
+    assert here.box
+    assert there.box
+    assert (there.box.left - here.box.left, there.box.top - here.box.top) == (90, 40)
+    np.testing.assert_allclose(here.pixels, there.pixels, atol=0.02)
+
+
+def test_bright_ink_is_as_good_as_dark():
+    picture, written = page(5)
+    ink = assert_finds(255 - picture, written)
+    assert unlike(ink.pixels, find(picture).pixels) < 0.05
+
+
+def test_more_paper_around_changes_little():
+    picture, written = page(4)
+    wide = np.pad(picture, 60, mode="reflect")
+    assert_finds(wide, np.pad(written, 60))
+
+
+@pytest.mark.parametrize("factor", [0.3, 0.6])
+def test_less_light_changes_little(factor):
+    picture, written = page(5)
+    assert_finds((picture * factor).astype(np.uint8), written)
+
+
+def test_light_from_one_side_is_no_ink():
+    slope = np.linspace(90, 250, 320)[None, :] * np.linspace(1, 0.7, 240)[:, None]
+    assert_finds(*page(5, paper=slope))
+
+
+@pytest.mark.parametrize("softness", [1.0, 30.0])
+@pytest.mark.parametrize("darkness", [0.4, 0.7])
+def test_a_shadow_across_the_digit_is_no_ink(softness, darkness):
+    y, x = np.mgrid[:240, :320]
+    side = (x - 125) * 0.8 + (y - 110) * 0.6
+    shade = 1 - darkness / (1 + np.exp(-np.clip(side / softness, -30, 30)))
+    assert_finds(*page(7, paper=220 * shade), difference=0.08)
+
+
+def lines(pitch, breadth, lean, *, squared):
+    y, x = np.mgrid[:240, :320].astype(np.float32)
+    along, across = y + lean * x, x - lean * y
+    on = (along % pitch) < breadth
+    return on | ((across % pitch) < breadth) if squared else on
+
+
+@pytest.mark.parametrize("squared", [False, True])
+@pytest.mark.parametrize("lean", [0.0, 0.04])
+@pytest.mark.parametrize("strength", [0.2, 0.5])
+def test_lines_of_the_paper_are_no_ink(squared, lean, strength):
+    paper = 220 * (1 - strength * lines(24, 1.5, lean, squared=squared))
+    assert_finds(*page(7, paper=paper), pixels=4, difference=0.1)
+
+
+def test_specks_are_no_ink():
+    paper = np.full((240, 320), 220.0)
+    for row, column in ((20, 20), (200, 300), (30, 290), (220, 40)):
+        paper[row : row + 3, column : column + 3] = 40
+    assert_finds(*page(7, paper=paper))
+
+
+@pytest.mark.parametrize("side", ["left", "top", "corner"])
+def test_a_table_at_the_frame_is_no_ink(side):
+    paper = np.full((240, 320), 220.0)
+    y, x = np.mgrid[:240, :320]
+    table = {"left": x < 20 + 0.1 * y, "top": y < 30, "corner": (x < 25) | (y > 215)}[side]
+    paper[table] = 50
+    assert_finds(*page(7, paper=paper))
+
+
+def test_broken_strokes_are_one_digit():
+    written = mask_of(5, 120, (240, 320), (100, 60), 9)
+    written[:, 130:137] = 0
+    written[130:135] = 0
+    picture = np.clip(220 * (1 - 0.75 * written), 0, 255).astype(np.uint8)
+    assert_finds(picture, written)
+
+
+def test_a_neighbour_at_the_frame_is_no_part():
+    paper = np.full((240, 320), 220.0)
+    paper[60:160, 310:] = 60
+    assert_finds(*page(7, place=(120, 60), paper=paper))
+
+
+def test_faint_ink_in_noise_is_found():
+    written = mask_of(5, 120, (240, 320), (100, 60), 9)
+    noise = np.random.default_rng(3).normal(0, 3, written.shape)
+    picture = np.clip(210 - 30 * written + noise, 0, 255).astype(np.uint8)
+    assert_finds(picture, written, pixels=3, difference=0.12)
+
+
+@pytest.mark.parametrize("quality", [15, 60])
+def test_a_compressed_picture_is_read(quality):
+    picture, written = page(5)
+    packed = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    assert_finds(cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE), written, pixels=4, difference=0.1)
+
+
+def test_a_blurred_digit_is_found_whole():
+    picture, written = page(5, size=120, pen=12)
+    assert_finds(cv2.GaussianBlur(picture, (0, 0), 4), written, pixels=5, difference=0.15)
+
+
+# Strokes.
+
+FINITE = st.floats(-1e6, 1e6)
+DRAWINGS = st.lists(st.lists(st.tuples(FINITE, FINITE), max_size=5), max_size=4)
+
+
+@given(DRAWINGS, st.none() | st.floats(1e-3, 1e6))
+@settings(max_examples=60)
+def test_any_drawing_gives_a_sound_ink(strokes, pen_width):
+    ink = from_strokes(strokes, pen_width=pen_width)
+    assert_sound_drawing(ink)
+    assert (ink.pixels.max() > 0) == any(strokes)
+
+
+def assert_sound_drawing(ink):
+    assert ink.box is None
+    assert ink.pixels.dtype == np.float32
+    assert ink.pixels.min() >= 0
+    assert ink.pixels.max() <= 1
+
+
+@pytest.mark.parametrize("strokes", [[], [[]], [[], []]])
+def test_no_points_are_a_blank(strokes):
+    assert not from_strokes(strokes).pixels.any()
+
+
+def test_a_drawing_looks_as_drawn():
+    ink = from_strokes(DIGITS[7], pen_width=0.09)
+    assert unlike(ink.pixels, mask_of(7, 100, (240, 320), (100, 60), 9)) < 0.05
+
+
+def test_a_drawing_is_the_same_anywhere_and_at_any_size():
+    here = from_strokes(DIGITS[5]).pixels
+    there = from_strokes(
+        [[(x * 256 - 512, y * 256 + 1024) for x, y in s] for s in DIGITS[5]]
+    ).pixels
+    np.testing.assert_array_equal(here, there)
+
+
+@pytest.mark.parametrize("strokes", [[[(3.0, 4.0)]], [[(3.0, 4.0)] * 3, [(3.0, 4.0)]]])
+@pytest.mark.parametrize("pen_width", [None, 2.0])
+def test_a_point_is_a_round_dot(strokes, pen_width):
+    dot = from_strokes(strokes, pen_width=pen_width).pixels
+    assert dot.max() == 1
+    assert abs(np.ptp(np.nonzero(dot.max(0))) - np.ptp(np.nonzero(dot.max(1)))) <= 1
+    np.testing.assert_allclose(dot.sum(0).max(), dot.sum(1).max(), rtol=0.1)
+
+
+def test_a_broader_pen_gives_more_ink():
+    amounts = [from_strokes(DIGITS[4], pen_width=w).pixels.sum() for w in (0.03, 0.1, 0.2)]
+    assert amounts == sorted(amounts)
+
+
+@pytest.mark.parametrize(
+    ("strokes", "message"),
+    [
+        ([[(1.0, float("nan"))]], "Stroke 0 holds NaN"),
+        ([[(1.0, 2.0)], [(float("inf"), 2.0)]], "Stroke 1 holds NaN or infinity"),
+        ([[(1.0, 2.0, 3.0)]], "shape"),
+        ([[1.0, 2.0]], "shape"),
+        ([[(1.0, 2.0), (3.0,)]], "no list of points"),
+        ([["ab"]], "no list of points"),
+        ([5], "shape"),
+    ],
+)
+def test_what_is_no_drawing_is_refused(strokes, message):
+    with pytest.raises(InputError, match=message):
+        from_strokes(strokes)
+
+
+@pytest.mark.parametrize("pen_width", [0, -1.0, float("nan"), float("inf")])
+def test_a_pen_has_a_width(pen_width):
+    with pytest.raises(UsageError, match="pen_width is"):
+        from_strokes([[(0, 0), (1, 1)]], pen_width=pen_width)
