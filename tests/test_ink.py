@@ -251,10 +251,12 @@ def test_a_shadow_across_the_digit_is_no_ink(softness, darkness):
 
 
 def lines(pitch, breadth, lean, *, squared):
+    """Return how much of each pixel of a 240 × 320 page the paper's lines cover."""
     y, x = np.mgrid[:240, :320].astype(np.float32)
-    along, across = y + lean * x, x - lean * y
-    on = (along % pitch) < breadth
-    return on | ((across % pitch) < breadth) if squared else on
+    away = [np.abs((y + lean * x) % pitch - pitch / 2)]
+    if squared:
+        away.append(np.abs((x - lean * y) % pitch - pitch / 2))
+    return np.clip(breadth / 2 + 0.5 - np.minimum.reduce(away), 0, 1)
 
 
 @pytest.mark.parametrize("squared", [False, True])

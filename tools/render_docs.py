@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import recognition_tables
 from digitnet.config import setting_meanings
 from digitnet.errors import DigitnetError
 from digitnet.files import write_atomic
@@ -26,7 +27,10 @@ from digitnet.statistics import summarise, wilson_interval
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "results"
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/cli.md", "docs/results.md", "docs/settings.md")
+DOCUMENTS = (
+    *("README.md", "CONTRIBUTING.md", "docs/cli.md", "docs/results.md", "docs/settings.md"),
+    "src/digitnet/assets/MODEL_CARD.md",
+)
 COMMANDS = (
     *("", "train", "evaluate", "predict", "export", "report", "doctor"),
     *("data", "data list", "data fetch", "data verify", "data import", "bench", "bench robustness"),
@@ -174,6 +178,12 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "settings": settings,
     "modules": modules,
     "command-line": command_line,
+    "targets": recognition_tables.targets,
+    "any-picture": recognition_tables.any_picture,
+    "non-digits": recognition_tables.non_digits,
+    "reject-methods": recognition_tables.reject_methods,
+    "recognition-speed": recognition_tables.recognition_speed,
+    "model-card": recognition_tables.model_card,
 }
 
 

@@ -26,7 +26,7 @@ from digitnet.styles import restyle
 # Drawings to choose from: one for every two images, and at most this many.
 _NON_DIGITS = 24_000
 # Pen widths in pixels of a digit 20 pixels high.
-_FINEST, _BROADEST = 0.7, 4.5
+_FINEST, _BROADEST = 0.6, 6.5
 
 
 class Batches:

@@ -109,7 +109,7 @@ class AugmentationConfig:
         0.0, "Largest thickening or thinning of strokes: 1 is a full 3 by 3 dilation or erosion."
     )
     style: float = _setting(
-        0.0, "Share of flagged ones and crossed sevens; half of it, of open zeros and curled nines."
+        0.0, "Share of flagged ones, crossed sevens, curled nines and, half of it, of open zeros."
     )
     pen: float = _setting(
         0.0, "Share of images whose strokes are redrawn with a pen of one width, fine or broad."

@@ -147,10 +147,13 @@ def _written_letter(random: Random, _digits: Any, cv2: Any) -> Canvas:
 
 
 def _bar(random: Random, _digits: Any, cv2: Any) -> Canvas:
-    """A fat printed I: a block with square ends, some with serifs."""
+    """A fat printed I: a block with square ends, most with serifs.
+
+    Few without, since a broad pen writes a one that is nearly a block.
+    """
     canvas, width = _canvas(), int(random.integers(18, 44))
     cv2.rectangle(canvas, (80 - width // 2, _LOW), (80 + width // 2, _HIGH), 255, -1)
-    if random.random() < 0.6:
+    if random.random() < 0.9:
         reach, thick = width // 2 + int(random.integers(6, 26)), int(random.integers(6, 20))
         cv2.rectangle(canvas, (80 - reach, _LOW), (80 + reach, _LOW + thick), 255, -1)
         cv2.rectangle(canvas, (80 - reach, _HIGH - thick), (80 + reach, _HIGH), 255, -1)

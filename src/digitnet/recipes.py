@@ -21,13 +21,13 @@ RECIPES: dict[str, TrainConfig] = {
     # paper and cameras do to digits, and what is no digit has an output of its own.
     "robust": TrainConfig(
         recipe="robust",
-        epochs=40,
+        epochs=30,
         batch_size=128,
         optimizer="adamw",
         schedule="one-cycle",
         learning_rate=4e-3,
         weight_decay=0.02,
-        non_digits=0.25,
+        non_digits=0.2,
         model=ModelConfig(
             channels=(16, 48, 128),
             padding=True,
@@ -38,14 +38,14 @@ RECIPES: dict[str, TrainConfig] = {
             reject=True,
         ),
         augmentation=AugmentationConfig(
-            rotate=15,
-            scale=0.35,
-            shear=15,
+            rotate=12,
+            scale=0.3,
+            shear=12,
             elastic=0.8,
             stroke=0.5,
-            style=0.3,
-            pen=0.35,
-            faults=0.08,
+            style=0.35,
+            pen=0.4,
+            faults=0.06,
         ),
     ),
     # The same network as tutorials train it: Adam at its default rate and nothing else.

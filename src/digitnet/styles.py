@@ -35,7 +35,7 @@ def restyle(
     Args:
         images: uint8 (N, 28, 28), light on black.
         labels: int64 (N,).
-        share: of the ones and sevens, 0 to 1; of nines and zeros, the half of it.
+        share: of the ones, sevens and nines, 0 to 1; of the zeros, the half of it.
         seed: of all randomness.
     """
     with needed():
@@ -73,7 +73,7 @@ def _flag_one(image: NDArray[np.uint8], random: np.random.Generator, cv2: Any) -
     length, angle = random.uniform(4, 11), np.radians(random.uniform(30, 70))
     end = (start[0] - length * np.cos(angle), start[1] + length * np.sin(angle))
     _line(image, start, end, random, cv2)
-    if random.random() < 0.3:
+    if random.random() < 0.45:
         foot, half = _middle_of_row(image, bottom - 1), random.uniform(2.5, 5)
         _line(image, (foot - half, bottom - 0.5), (foot + half, bottom - 0.5), random, cv2)
 
@@ -110,7 +110,7 @@ def _curl_nine(image: NDArray[np.uint8], random: np.random.Generator, cv2: Any) 
     bottom = _rows(image)[1]
     start = np.array([_middle_of_row(image, bottom - 2), bottom - 2.0])
     turn = start + np.array([random.uniform(0, 2), random.uniform(2.5, 4)])
-    end = start + np.array([-random.uniform(5, 10), random.uniform(-2, 2)])
+    end = start + np.array([-random.uniform(5, 12), random.uniform(-2.5, 2)])
     t = np.linspace(0, 1, 12)[:, None]
     curve = (1 - t) ** 2 * start + 2 * t * (1 - t) * turn + t**2 * end
     width = _stroke_width(image, cv2) * random.uniform(0.8, 1.1)
@@ -157,6 +157,6 @@ def _middle_of_row(image: NDArray[np.uint8], row: float) -> float:
 _STYLES = {
     1: (_flag_one, 1.0),
     7: (_cross_seven, 1.0),
-    9: (_curl_nine, 0.5),
+    9: (_curl_nine, 1.0),
     0: (_open_or_slash_zero, 0.5),
 }

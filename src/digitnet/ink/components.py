@@ -23,9 +23,10 @@ Shape = tuple[int, ...]
 _MOST_PARTS = 48
 # A part with less ink than this part of its digit's is a speck.
 _SPECK = 0.01
-# How far a part may be from its digit, as a part of the digit's longer side: parts that stand free,
-# and parts that touch the frame, which are mostly a neighbour's.
-_REACH, _REACH_AT_FRAME = 0.2, 0.03
+# How far a part may be from its digit, as a part of the digit's longer side: on paper, in a
+# drawing, and when it touches the frame, which is mostly a neighbour's. A part with less ink than
+# this part of the digit's reaches less far.
+_REACH, _REACH_DRAWN, _REACH_AT_FRAME, _FULL_PART = 0.2, 0.5, 0.03, 0.2
 # The ink of a part this far from the middle (1 is the frame's half) counts half.
 _HALF_WAY = 0.8
 # The ink of a part that touches the frame, and does not fill it, counts this much.
@@ -128,18 +129,20 @@ def _lies_along(part: Part, run: int, shape: Shape) -> bool:
     return breadth < _BAND and run >= _RUN_ALONG * min(height, width)
 
 
-def groups(parts: list[Part], shape: Shape, *, frame: bool = True) -> list[Group]:
+def groups(parts: list[Part], shape: Shape, *, drawn: bool = False) -> list[Group]:
     """Return the groups that ``parts`` make in a picture, the best first.
 
     Args:
         parts: at least one.
         shape: the picture's height and width.
-        frame: whether what touches the frame may be cut off by it.
+        drawn: whether the picture holds nothing but what somebody drew: then nothing in it is cut
+            off by the frame, and parts may stand farther from one another.
     """
-    if not frame:
+    if drawn:
         parts = [replace(part, sides=0) for part in parts]
+    reach = _REACH_DRAWN if drawn else _REACH
     found = [Group([part]) for part in sorted(parts, key=lambda part: -_worth(part, shape))]
-    while _join_two(found):
+    while _join_two(found, reach):
         pass
     for group in found:
         least = _SPECK * group.area
@@ -149,31 +152,38 @@ def groups(parts: list[Part], shape: Shape, *, frame: bool = True) -> list[Group
 
 def marked(labels: Labels, group: Group) -> Mask:
     """Return 255 where ``labels`` has a part of ``group`` and 0 elsewhere."""
-    mask = np.zeros(labels.shape, np.uint8)
     left, top, right, bottom = group.box
-    inside = np.isin(labels[top:bottom, left:right], [part.label for part in group.parts])
-    mask[top:bottom, left:right][inside] = 255
+    inside = labels[top:bottom, left:right]
+    values = np.zeros(int(inside.max()) + 1, np.uint8)
+    values[[part.label for part in group.parts]] = 255
+    mask = np.zeros(labels.shape, np.uint8)
+    mask[top:bottom, left:right] = values[inside]
     return mask
 
 
-def _join_two(found: list[Group]) -> bool:
+def _join_two(found: list[Group], reach: float) -> bool:
     """Join a group to one before it that it belongs to; False when there is none."""
     for index, group in enumerate(found):
         for home in found[:index]:
-            if _belong_together(home, group):
+            if _belong_together(home, group, reach):
                 home.parts.extend(group.parts)
                 del found[index]
                 return True
     return False
 
 
-def _belong_together(home: Group, other: Group) -> bool:
-    """Tell whether ``other`` is near enough to ``home`` to be of the same digit."""
+def _belong_together(home: Group, other: Group, reach: float) -> bool:
+    """Tell whether ``other`` is near enough to ``home`` to be of the same digit.
+
+    The less ink it has, the nearer it must be: what is left of a page's lines lies everywhere.
+    """
     left, top, right, bottom = home.box
     side = max(right - left, bottom - top)
-    leans_in = other.sides > 0 and not home.sides
-    reach = max(1.5, (_REACH_AT_FRAME if leans_in else _REACH) * side)
-    return any(_gap(part, member) <= reach for part in other.parts for member in home.parts)
+    if other.sides and not home.sides:
+        reach = _REACH_AT_FRAME
+    reach *= min(1.0, other.area / (_FULL_PART * home.area))
+    farthest = max(1.5, reach * side)
+    return any(_gap(part, member) <= farthest for part in other.parts for member in home.parts)
 
 
 def _gap(one: Part, other: Part) -> float:

@@ -23,6 +23,8 @@ from digitnet.ink.result import MAX_SIDE, Box, Find, Ink, blank
 _MARGIN = 2
 # Paper's window in units of the widest stroke, of which a crossing is the widest place.
 _WINDOW = 1.5
+# Room around the digit for what hangs on to it, as a part of its longer side.
+_ROOM = 0.25
 # Ink is full where it lacks this part of what the darkest ink nearby lacks, and paper below the
 # next part, or this many times the noise. Pressure varies along a stroke, so the darkest counts
 # within so many stroke widths, but for no less than a part of the digit's.
@@ -32,6 +34,8 @@ _NEARBY, _FAINTEST = 1.5, 0.4
 _CORE = 0.7
 # Ink of this strength that hangs together with the digit belongs to it: a stroke's faint end.
 _HANGS_ON = 0.35
+# What hangs on and is thinner than this part of the broadest stroke may be a line of the paper.
+_THIN = 0.5
 # From this part of full ink a pixel is inside the box.
 _INSIDE = 0.3
 
@@ -46,6 +50,8 @@ class Crop:
         member: uint8 (h, w), not 0 on the digit.
         left, top: where it begins in the picture.
         step: how many pixels of the picture one of its pixels spans.
+        begins_inside: whether the picture goes on to the left of it, and above it.
+        ends_inside: whether the picture goes on to the right of it, and below it.
     """
 
     pixels: Grey
@@ -54,6 +60,8 @@ class Crop:
     left: int
     top: int
     step: int
+    begins_inside: NDArray[np.bool_]
+    ends_inside: NDArray[np.bool_]
 
 
 def cut_drawing(picture: Grey, find: Find, ground: Ground) -> Ink:
@@ -67,14 +75,18 @@ def cut_photograph(picture: Grey, find: Find, *, dark: bool) -> Ink:
     """Return the ink of a digit found in a photograph, with ``dark`` or bright strokes."""
     scale = _scale(picture, find)
     breadth = _breadth(find.member) * scale
-    margin = round(_WINDOW * breadth + 4 * scale)
-    crop = _crop(picture, find, margin)
-    lack, noise = darkness(crop.pixels if dark else negative(crop.pixels), odd(margin / crop.step))
+    window = _WINDOW * breadth + 4 * scale
+    left, top, right, bottom = find.group.box
+    room = round(max(window, _ROOM * scale * max(right - left, bottom - top)))
+    crop = _crop(picture, find, room)
+    lack, noise = darkness(crop.pixels if dark else negative(crop.pixels), odd(window / crop.step))
     darkest = _darkest_nearby(lack, crop.member, odd(_NEARBY * breadth / crop.step))
     paper = np.maximum(_PAPER * darkest, np.float32(_NOISE * noise))
     ink = (lack - paper) / np.maximum(_FULL * darkest - paper, np.float32(1))
     ink = np.clip(ink, 0, 1, dtype=np.float32)
-    return _finished(ink * cv2.bitwise_or(crop.near, _hanging_on(ink, crop)), crop)
+    return _finished(
+        ink * cv2.bitwise_or(crop.near, _hanging_on(ink, crop, breadth / crop.step)), crop
+    )
 
 
 def _breadth(member: Mask) -> float:
@@ -93,22 +105,26 @@ def _darkest_nearby(lack: Grey, member: Mask, window: int) -> NDArray[np.float32
     return np.asarray(np.clip(darkest, max(1.0, _FAINTEST * core), max(1, core)), np.float32)
 
 
-def _hanging_on(ink: NDArray[np.float32], crop: Crop) -> Mask:
+def _hanging_on(ink: NDArray[np.float32], crop: Crop, breadth: float) -> Mask:
     """Return 1 where ink hangs together with the digit, and at its edges; 0 elsewhere.
 
-    What leaves the crop, which has room around the digit, is a line of the paper or a neighbour.
+    What leaves the crop, which has room around the digit, and is thinner than its strokes, of
+    ``breadth`` pixels, is a line of the paper; what leaves it twice is no stroke's end either.
     """
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(
-        above(ink * (crop.member == 0), _HANGS_ON), ltype=cv2.CV_16U
-    )
+    more = cv2.bitwise_and(above(ink, _HANGS_ON), negative(crop.member))
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(more, ltype=cv2.CV_16U)
     start, size = stats[:, :2], stats[:, 2:4]
-    leaves = (start == 0) & (crop.place > 0)
-    leaves |= (start + size == ink.shape[::-1]) & ~crop.ends
-    hanging = np.zeros(len(stats), np.uint8)
-    hanging[labels[cv2.dilate(crop.member, np.ones((3, 3), np.uint8)) > 0]] = 1
-    hanging[0] = 0
-    belongs = hanging & inside
-    return np.asarray(cv2.dilate(belongs[labels], np.ones((5, 5), np.uint8)), np.uint8)
+    leaves = ((start == 0) & crop.begins_inside).sum(axis=1)
+    leaves += ((start + size == ink.shape[::-1]) & crop.ends_inside).sum(axis=1)
+    touching = cv2.dilate(crop.member, np.ones((3, 3), np.uint8)) > 0
+    hanging = np.bincount(labels[touching], minlength=len(stats)) > 0
+    hanging &= leaves < 2
+    if leaves[hanging].any():
+        core = cv2.erode(more, np.ones((odd(_THIN * breadth),) * 2, np.uint8)) > 0
+        hanging &= (leaves == 0) | (np.bincount(labels[core], minlength=len(stats)) > 0)
+    hanging[0] = False
+    belongs = hanging.astype(np.uint8)[labels]
+    return np.asarray(cv2.dilate(belongs, np.ones((5, 5), np.uint8)), np.uint8)
 
 
 def _scale(picture: Grey, find: Find) -> int:
@@ -127,7 +143,17 @@ def _crop(picture: Grey, find: Find, margin: int) -> Crop:
     member = _enlarged(find.member, (left, top), pixels.shape, step / scale, scale)
     soft = 2 * (1 + -(-scale // step)) + 1
     near = cv2.dilate(member, np.ones((soft, soft), np.uint8))
-    return Crop(pixels, np.asarray(near > 0, np.uint8), member, left, top, step)
+    ends = np.array((box[2] + reach, box[3] + reach))
+    return Crop(
+        pixels,
+        np.asarray(near > 0, np.uint8),
+        member,
+        left,
+        top,
+        step,
+        np.array((left, top)) > 0,
+        ends < picture.shape[::-1],
+    )
 
 
 def _enlarged(

@@ -99,5 +99,5 @@ def search(picture: Grey, ground: Ground) -> Find | None:
     if not parts:
         return None
     # Nobody draws a neighbour's edge into a picture: what touches the frame is the digit.
-    best = groups(parts, picture.shape, frame=False)[0]
+    best = groups(parts, picture.shape, drawn=True)[0]
     return Find(ink, marked(labels, best), best, ground.contrast)

@@ -33,6 +33,8 @@ _CORE = 0.7
 # that reaches the frame, as shade does, it must be much more, and neither lighter nor darker.
 _MORE, _AS_DARK = 0.05, 0.75
 _MORE_AT_FRAME, _DARK_AT_FRAME = 4, (0.95, 1.3)
+# A stroke may end at the frame, in a run of pixels this long, as a part of the frame's longer side.
+_STROKE_END = 0.1
 # A digit that shares less than this with what a smaller window found must be this much larger.
 _SHARED, _LARGER = 0.5, 6
 # What lies along the frame is removed this many times, at most: each may hide a fainter one.
@@ -102,19 +104,28 @@ def _otsu(counts: np.ndarray[tuple[int], np.dtype[np.float32]]) -> int:
 
 def _adds_ink(large: Find, small: Find) -> bool:
     """Tell whether a larger window found more of the same ink, rather than shade."""
-    size = large.member.shape[::-1]
-    reduced = cv2.resize(small.member, size, interpolation=cv2.INTER_AREA)
+    factor = max(small.member.shape) // max(large.member.shape)
+    reduced = shrink(small.member, factor)
     around = np.asarray(cv2.dilate(reduced, np.ones((5, 5), np.uint8)), np.uint8)
-    more, member = minus(large.member, around), above(np.asarray(reduced, np.uint8), 127)
+    more, member = minus(large.member, around), above(reduced, 127)
     known = cv2.countNonZero(member)
     if cv2.countNonZero(more) < _MORE * known:
         return False
     shared = cv2.countNonZero(cv2.bitwise_and(large.member, member))
     (level,) = quantiles(histogram(large.lack, more), (0.5,))
     ratio = level / max(small.core, 1)
-    if large.group.sides and not small.group.sides:
+    if _run_on_frame(large) > _STROKE_END * max(large.member.shape):
         darker = _DARK_AT_FRAME[0] <= ratio <= _DARK_AT_FRAME[1]
         return darker and shared >= _SHARED * known and large.group.area >= _MORE_AT_FRAME * known
     if shared < _SHARED * known and large.group.area < _LARGER * known:
         return False
     return ratio >= _AS_DARK
+
+
+def _run_on_frame(find: Find) -> int:
+    """Return how many pixels of a digit lie on the picture's frame."""
+    if not find.group.sides:
+        return 0
+    member = find.member
+    sides = (member[0], member[-1], member[1:-1, 0], member[1:-1, -1])
+    return sum(int(np.count_nonzero(side)) for side in sides)
