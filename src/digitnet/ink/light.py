@@ -29,9 +29,11 @@ _ENOUGH = 10_000
 # Whether ink is dark is seen in a picture reduced to this many pixels a side, and by what differs
 # from paper by more than this part of the largest difference.
 _GLANCE, _FAINT = 64, 0.25
-# Windows, as parts of the longer side, and from which ratio of dark to bright each calls ink dark.
-# Dark ink is the usual one, so the first needs clear evidence against it.
-_VOTES = ((0.3, 0.5), (0.12, 0.5))
+# Windows, as parts of the longer side. Dark ink is the usual one: half as much of it as of bright
+# is enough. What the small window sees counts from this part of what the large one sees; less is
+# the grain of chalk.
+_WIDE, _NARROW = 0.3, 0.12
+_ENOUGH_DARK, _GRAIN = 0.5, 0.1
 
 
 def odd(size: float) -> int:
@@ -75,17 +77,20 @@ def ink_is_dark(picture: Grey) -> bool:
     say so.
     """
     small = shrink(picture, -(-max(picture.shape) // _GLANCE))
-    return any(
-        _dark_to_bright(small, odd(max(small.shape) * part)) >= least for part, least in _VOTES
-    )
+    dark, bright = _dark_and_bright(small, odd(max(small.shape) * _WIDE))
+    if dark >= _ENOUGH_DARK * bright:
+        return True
+    near_dark, near_bright = _dark_and_bright(small, odd(max(small.shape) * _NARROW))
+    seen = near_dark + near_bright >= _GRAIN * (dark + bright)
+    return seen and near_dark >= _ENOUGH_DARK * near_bright
 
 
-def _dark_to_bright(small: Grey, window: int) -> float:
-    """Return how many times as much is darker than the local median as is brighter."""
+def _dark_and_bright(small: Grey, window: int) -> tuple[float, float]:
+    """Return how much is darker than the local median, and how much is brighter."""
     paper = np.asarray(cv2.medianBlur(small, window), np.uint8)
     darker, brighter = minus(paper, small), minus(small, paper)
     faint = _FAINT * max(int(darker.max()), int(brighter.max()))
-    return _sum_above(darker, faint) / max(_sum_above(brighter, faint), 1e-6)
+    return _sum_above(darker, faint), _sum_above(brighter, faint)
 
 
 def shrink(picture: Grey, factor: int) -> Grey:

@@ -31,7 +31,7 @@ _NOISE, _FAINTEST = 4.0, 5
 _CORE = 0.7
 # A larger window is believed when it adds this part to the ink, as dark as this part of it; where
 # that reaches the frame, as shade does, it must be much more, and neither lighter nor darker.
-_MORE, _AS_DARK = 0.05, 0.75
+_MORE, _AS_DARK = 0.05, 0.85
 _MORE_AT_FRAME, _DARK_AT_FRAME = 4, (0.95, 1.3)
 # A stroke may end at the frame, in a run of pixels this long, as a part of the frame's longer side.
 _STROKE_END = 0.1
