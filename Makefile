@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PEERS := .venv-peers
 ARGS ?=
 
-.PHONY: help train test check format docs notebook bench seeds model clean
+.PHONY: help train test check format docs notebook bench seeds model robustness clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,10 @@ seeds: $(VENV)/dev.installed ## Train each recipe with five seeds (half an hour 
 model: $(VENV)/dev.installed ## Train the shipped recogniser again and measure it (hours)
 	$(BIN)/digitnet train --recipe robust --threads 1 --out runs/robust $(ARGS)
 	$(BIN)/python tools/ship_model.py runs/robust
+
+robustness: $(VENV)/dev.installed ## Read pictures of all kinds with the shipped recogniser and a plain CNN
+	test -d runs/seeds/plain-seed0 || $(BIN)/digitnet train --recipe plain --threads 1 --out runs/seeds/plain-seed0
+	$(BIN)/digitnet bench robustness --plain runs/seeds/plain-seed0 --out docs/results --everything $(ARGS)
 
 clean: ## Remove the environments and caches; runs stay
 	rm -rf $(VENV) $(PEERS) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -413,3 +413,14 @@ def test_any_json_is_a_valid_config_or_a_usage_error(values):
     assert (
         TrainConfig.from_dict(json.loads(json.dumps(config.as_dict(), allow_nan=False))) == config
     )
+
+
+def test_settings_that_need_each_other_can_be_given_at_once():
+    config = TrainConfig().override(canonical=True, reject=True, non_digits=0.2)
+    assert config.non_digits == 0.2
+    assert config.model.reject
+
+
+def test_a_whole_part_and_single_settings_of_it_can_be_given_at_once():
+    config = TrainConfig().override(model=ModelConfig(dropout=0.5), dense=(8,))
+    assert (config.model.dropout, config.model.dense) == (0.5, (8,))

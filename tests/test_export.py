@@ -134,3 +134,31 @@ def test_one_in_a_hundred_validation_digits_is_refused(run, sample):
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
     with pytest.raises(InputError):
         export_run(tmp_path)
+
+
+def test_a_miss_that_the_network_is_sure_of_does_not_ruin_the_temperature(sample):
+    model = network(REFERENCE)
+    with torch.no_grad():
+        model.head[-1].weight *= 2000
+    calibration = export_module.calibrate(
+        model, sample.train_images[:200], sample.train_labels[:200]
+    )
+    logits, _ = export_module.answers(model, images)
+    assert np.isfinite(logits).all()
+    assert np.isfinite(calibration.temperature)
+
+
+def test_the_shipped_record_is_of_the_shipped_file():
+    import hashlib
+    from importlib import resources
+
+    assets = resources.files("digitnet") / "assets"
+    record = json.loads((assets / "digitnet.json").read_text())
+    content = (assets / "digitnet.onnx").read_bytes()
+    properties = session(content).get_modelmeta().custom_metadata_map
+    assert record["sha256"] == hashlib.sha256(content).hexdigest()
+    assert record["bytes"] == len(content) <= 2_000_000
+    for name in ("temperature", "ood_threshold"):
+        assert record[name] == float(properties[name])
+    assert record["recipe"] == properties["recipe"]
+    assert "/" not in json.dumps(record).replace("x86_64", "")

@@ -572,3 +572,14 @@ def test_misses_need_a_folder(command):
     done = command("--misses")
     assert isinstance(done.exception, UsageError)
     assert "--out" in str(done.exception)
+
+
+def test_the_drawn_non_digits_are_none_that_networks_are_trained_on(sample):
+    from digitnet.nondigits import draw_non_digits
+    from digitnet.robustness.built_in import _drawn
+
+    trained, _ = draw_non_digits(300, 0, sample.train_images)
+    known = {drawing.tobytes() for drawing in trained}
+    measured = _drawn(sample.test_images[:300], 0).pictures
+    # Blocks and bars have few forms, so some meet again by chance.
+    assert sum(np.asarray(drawing).tobytes() in known for drawing in measured) < 15

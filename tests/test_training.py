@@ -217,8 +217,8 @@ def test_every_image_is_seen_once_an_epoch(digits: Dataset) -> None:
     with reproducible(TINY):
         trainer = Trainer(TINY, digits)
         order = trainer._order()
-    assert sorted(order.tolist()) == list(range(len(trainer.train_images)))
-    assert len(trainer.train_images) + len(trainer.val_images) == len(digits.train_images)
+    assert sorted(order.tolist()) == list(range(len(trainer.batches)))
+    assert len(trainer.batches) + len(trainer.val_images) == len(digits.train_images)
 
 
 def test_divergence_is_told_and_spares_the_checkpoint(tmp_path: Path, digits: Dataset) -> None:

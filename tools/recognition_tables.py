@@ -168,9 +168,9 @@ def recognition_speed() -> str:
     arithmetic, machine = found["arithmetic"], found["environment"]["cpu"]
     return (
         table(("", "promised", "median", "", "floor"), rows)
-        + f"\n\nMedian of {found['rounds']} rounds, {found['threads']} threads of an {machine}. The "
-        f"network takes {arithmetic['network_multiply_adds'] / 1e6:.2f} million multiply-adds an "
-        f"image; it reaches {100 * arithmetic['share']:.0f} % of the speed of a large matrix product "
+        + f"\n\nMedian of {found['rounds']} rounds, {found['threads']} threads of an {machine}. "
+        f"The network takes {arithmetic['network_multiply_adds'] / 1e6:.2f} million multiply-adds "
+        f"an image; it reaches {100 * arithmetic['share']:.0f} % of a large matrix product's speed "
         f"there, {arithmetic['matrix_product_gflops']:.0f} GFLOP/s."
     )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 from pathlib import Path
+from typing import Any
 
 from digitnet import open_run
 from digitnet.environment import environment
@@ -38,11 +39,16 @@ def main() -> None:
         "misses": metrics["misses"],
         "threads": run.config.threads,
         "training_seconds": metrics["seconds"],
-        "trained_on": run.environment,
-        "exported_on": environment(),
+        "trained_on": _machine(run.environment),
+        "exported_on": _machine(environment()),
     }
     write_json(ASSETS / "digitnet.json", record)
     print(f"{exported.path}: {exported.bytes:,} bytes, SHA-256 {record['sha256']}")
+
+
+def _machine(environment: dict[str, Any]) -> dict[str, Any]:
+    """Return an environment without the command, which may name folders of the machine."""
+    return {name: value for name, value in environment.items() if name != "command"}
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ class Batches:
         return F.pad(images, (margin,) * 4)
 
     def _some_non_digits(self, non_digits: Tensor, images: int) -> Tensor:
-        count = round(images * self.config.non_digits)
+        count = max(1, round(images * self.config.non_digits))
         return to_float(non_digits[torch.randint(len(non_digits), (count,))])
 
 

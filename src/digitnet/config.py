@@ -144,7 +144,7 @@ class TrainConfig:
     recipe: str = _setting("custom", "Name of the recipe these settings started from.")
     data: str = _setting("mnist", "Data set to train, validate and test on.")
     seed: int = _setting(
-        0, "Seed of the initial weights, the order of images, augmentation and dropout."
+        0, "Seed of the initial weights, the order of images, augmentation, drawings and dropout."
     )
     epochs: int = _setting(10, "Passes over the training images.")
     batch_size: int = _setting(64, "Images to one update of the weights.")
@@ -228,8 +228,11 @@ class TrainConfig:
         for name, value in settings.items():
             part = setting_part(name)
             (parts.setdefault(part, {}) if part else own)[name] = value
-        # First what is set as a whole, such as ``model``, then single settings inside it.
-        return self.from_dict(parts, base=self.from_dict(own, base=self))
+        # What is set as a whole, such as ``model``, is what single settings inside it change. All
+        # at once, because some settings are allowed only with others.
+        for part, values in parts.items():
+            own[part] = _build(_PARTS[part], values, _value(part, own.get(part, {}), self))
+        return self.from_dict(own, base=self)
 
     def flat(self) -> dict[str, Any]:
         """Return every setting under its flat name: ``epochs``, ``dropout``, ``rotate``."""

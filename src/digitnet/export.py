@@ -35,8 +35,10 @@ from digitnet.datasets import load_dataset, split_train_val
 from digitnet.errors import InputError, IntegrityError
 from digitnet.files import write_atomic
 from digitnet.model_files import FORMAT, FORMAT_VERSION, OUTPUTS
+from digitnet.model_files.graph import check_graph
 from digitnet.models import CNN, to_float
 from digitnet.runs import Run, open_run
+from digitnet.workflow import refuse_changes, refuse_stale_model
 
 OPSET = 18
 # The largest difference between torch and ONNX Runtime that is put down to rounding.
@@ -59,11 +61,15 @@ class Recognition(nn.Module):
         """Return probabilities, ood_score, image and features of ink, float32 (N, 1, H, W)."""
         image = self.canonical(ink)
         features = self.model.features_of(image)
-        logits = self.model.head[-1](features)
-        digits = logits[:, : self.model.config.num_classes]
-        energy = -torch.logsumexp(digits, dim=1)
-        score = energy + logits[:, -1] if self.model.config.reject else energy
+        digits, score = digits_and_score(self.model, self.model.head[-1](features))
         return torch.softmax(digits / self.temperature, dim=1), score, image, features
+
+
+def digits_and_score(model: CNN, logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the logits of the classes, (N, classes), and the ood_score, (N,)."""
+    digits = logits[:, : model.config.num_classes]
+    energy = -torch.logsumexp(digits, dim=1)
+    return digits, energy + logits[:, -1] if model.config.reject else energy
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,9 @@ class Exported:
 def export_run(run: Path | str | Run, out: Path | str | None = None, **where: Any) -> Exported:
     """Calibrate the network of a run on its validation images and write it as ONNX.
 
+    The file always begins with the canonical image. A network that was trained and evaluated
+    without it (``canonical`` off) answers a little differently there than in its report.
+
     Args:
         run: the run folder.
         out: the file; by default ``model.onnx`` in the run folder.
@@ -87,13 +96,17 @@ def export_run(run: Path | str | Run, out: Path | str | None = None, **where: An
 
     Raises:
         InputError: the folder is not a run, or has no model yet.
-        IntegrityError: the model file is damaged, or ONNX Runtime gives other answers than torch.
+        IntegrityError: the model file is damaged, ONNX Runtime gives other answers than torch, or
+            the network is larger than a model file may be.
+        UsageError: the data are not those of the run.
     """
     run = open_run(run)
     if not run.model_file.is_file():
         raise InputError(f"{run.path} has no model yet; `digitnet train --resume {run.path}`.")
     config, model = run.config, load_model(run.model_file)
+    refuse_stale_model(run, len(run.history))
     dataset = load_dataset(config.data, **where)
+    refuse_changes(run, run.data_sha256, dataset.sha256)
     _, val = split_train_val(
         dataset.train_labels, val_fraction=config.val_fraction, seed=config.split_seed
     )
@@ -122,12 +135,11 @@ def calibrate(model: CNN, images: NDArray[np.uint8], labels: NDArray[np.int64]) 
 def answers(
     model: CNN, images: NDArray[np.uint8]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return log probabilities (N, classes) and ood_scores (N,) before calibration."""
-    graph = Recognition(model).eval()
-    batches = torch.split(torch.from_numpy(images), 500)
-    found = [graph(to_float(batch))[:2] for batch in batches]
-    logits = torch.cat([probabilities.log() for probabilities, _ in found])
-    return logits.numpy(), torch.cat([scores for _, scores in found]).numpy()
+    """Return logits (N, classes) and ood_scores (N,) of stored images, uint8 (N, 28, 28)."""
+    canonical, batches = Canonical(), torch.split(torch.from_numpy(images), 500)
+    logits = torch.cat([model.logits_of(canonical(to_float(batch))) for batch in batches])
+    digits, scores = digits_and_score(model, logits)
+    return digits.numpy(), scores.numpy()
 
 
 def build(model: CNN, calibration: Calibration, about: dict[str, str]) -> tuple[bytes, float]:
@@ -138,6 +150,7 @@ def build(model: CNN, calibration: Calibration, about: dict[str, str]) -> tuple[
     """
     graph = Recognition(model, calibration.temperature).eval()
     content = _with_metadata(_to_onnx(graph), _metadata(calibration, about))
+    check_graph(content, "The exported network", model.config.num_classes)
     difference = parity(graph, content)
     if not difference <= TOLERANCE:
         raise IntegrityError(

@@ -2,9 +2,11 @@
 
 Guarantees:
 
-- Input is float32 (N, 1, 28, 28) in [0, 1]; the network normalises it itself, with constants that
-  are saved with the weights, so no caller can get them wrong.
-- Output is logits, float32 (N, classes); softmax is not applied here.
+- Input is float32 (N, 1, 28, 28) in [0, 1], or (N, 1, H, W) for a canonical network; the network
+  normalises it itself, with constants that are saved with the weights, so no caller can get them
+  wrong.
+- Output is logits, float32 (N, classes), with one more column in a network that refuses; softmax is
+  not applied here.
 - The default config is the reference network: 121,930 parameters.
 
 Two rearrangements make it faster without changing what it computes; tests compare it with the

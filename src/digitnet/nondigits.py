@@ -66,13 +66,13 @@ def draw_non_digits(
 
     Raises:
         UsageError: there is no such kind; the nearest is named.
-        MissingExtraError: OpenCV, Pillow or matplotlib is not installed.
+        MissingExtraError: matplotlib is not installed.
     """
     for kind in kinds:
         if kind not in KINDS:
             raise unknown_name("kind of non-digit", kind, KINDS)
-    with needed():
-        import cv2
+    import cv2
+
     random = np.random.default_rng(seed)
     names = [(kinds or tuple(KINDS))[i % len(kinds or KINDS)] for i in range(count)]
     drawn = np.empty((count, SIZE, SIZE), np.uint8)
@@ -96,7 +96,8 @@ def _thickness(random: Random) -> int:
 
 @cache
 def _typefaces() -> list[Path]:
-    import matplotlib as mpl
+    with needed():
+        import matplotlib as mpl
 
     folder = Path(mpl.get_data_path()) / "fonts" / "ttf"
     return sorted(p for p in folder.glob("*.ttf") if p.stem.startswith(_FACES))
@@ -313,7 +314,7 @@ def _two_digits(random: Random, digits: Canvas, cv2: Any) -> Canvas:
         part = ink[:, left : left + 28]
         np.maximum(part, digit, out=part)
     if random.random() < 0.15:
-        ink = np.rot90(np.maximum(ink, 0)).copy()
+        ink = np.rot90(ink).copy()
     rows, columns = np.flatnonzero(ink.max(1)), np.flatnonzero(ink.max(0))
     return _fitted(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], random, cv2)
 

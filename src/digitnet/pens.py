@@ -36,10 +36,11 @@ def stroke_distances(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         uint8 (N, H, W) in sixteenths of a pixel, at most 255; a blank image is 255 throughout.
 
     Raises:
-        MissingExtraError: OpenCV or scikit-image is not installed.
+        MissingExtraError: scikit-image is not installed.
     """
+    import cv2
+
     with needed():
-        import cv2
         from skimage.morphology import skeletonize
     distances = np.full_like(images, 255)
     for image, out in zip(images, distances, strict=True):

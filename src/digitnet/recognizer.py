@@ -79,8 +79,9 @@ class Prediction:
         reason: what to beware of: ``blank``, there is no ink; ``not_a_digit``, it is stranger than
             digits are; ``ambiguous``, a digit, but none has a probability of 0.5; None, nothing.
         image: uint8 (28, 28), read-only, bright ink on 0: what the network saw.
-        box: where in the picture the ink was found, in pixels of the original; None for a blank
-            and for ink that comes from no picture.
+        box: where in the upright picture the ink was found, in pixels of the original, to the few
+            pixels of a large one that were averaged; None for a blank and for ink that comes from
+            no picture.
     """
 
     digit: int

@@ -5,6 +5,7 @@
     history.csv             one row an epoch
     checkpoint.safetensors  where training stands, enough to go on bit for bit
     model.safetensors       the trained network
+    model.onnx              the same from ink to probabilities, for any runtime
     metrics.json            how good it is on the test set
     predictions.csv         what it says of every test image
     figures/*.png           pictures

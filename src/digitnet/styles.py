@@ -17,8 +17,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digitnet.extras import needed
-
 Point = tuple[float, float]
 
 # Coordinates are given to OpenCV in sixteenths of a pixel, for lines with soft edges.
@@ -38,8 +36,8 @@ def restyle(
         share: of the ones, sevens and nines, 0 to 1; of the zeros, the half of it.
         seed: of all randomness.
     """
-    with needed():
-        import cv2
+    import cv2
+
     random = np.random.default_rng(seed)
     restyled = images.copy()
     for label, (restyler, part) in _STYLES.items():

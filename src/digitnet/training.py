@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -86,14 +87,19 @@ class Trainer:
         train, val = split_train_val(
             dataset.train_labels, val_fraction=config.val_fraction, seed=config.split_seed
         )
-        self.batches = Batches(*_tensors(dataset, train), config)
+        self.train = _tensors(dataset, train)
         self.val_images, self.val_labels = _tensors(dataset, val)
-        self.steps = math.ceil(len(self.batches) / config.batch_size)
+        self.steps = math.ceil(len(train) / config.batch_size)
         self.model = CNN(config.model)
         self.optimizer = _optimizer(self.model, config)
         self.position = Position()
         self.history: list[Epoch] = []
         self.best: dict[str, Tensor] = {}
+
+    @functools.cached_property
+    def batches(self) -> Batches:
+        """The training images; made when first asked for, which may take minutes."""
+        return Batches(*self.train, self.config)
 
     @property
     def finished(self) -> bool:
@@ -127,7 +133,7 @@ class Trainer:
         # entered in its middle.
         generator = torch.Generator()
         generator.manual_seed(self.config.seed * 1_000_003 + self.position.epoch)
-        return torch.randperm(len(self.batches), generator=generator)
+        return torch.randperm(len(self.train[0]), generator=generator)
 
     def _step(self, indices: Tensor) -> None:
         """Update the weights once, on the images at ``indices``."""

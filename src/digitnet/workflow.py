@@ -105,9 +105,9 @@ def resume(
     if settings.get("threads") == 0:
         # As many as there are cores: no claim about how many the run took.
         del settings["threads"]
-    _refuse_changes(run, config.flat(), config.override(**settings).flat())
+    refuse_changes(run, config.flat(), config.override(**settings).flat())
     dataset = load_dataset(config.data, data_dir=data_dir, offline=offline, progress=on_message)
-    _refuse_changes(run, run.data_sha256, dataset.sha256)
+    refuse_changes(run, run.data_sha256, dataset.sha256)
     with hold_lock(run.path):
         _fit(run, config, dataset, on_progress)
     return run
@@ -151,7 +151,7 @@ def _evaluate(
     on_message: Callable[[str], None],
 ) -> Metrics:
     model, history = load_model(run.model_file), run.history
-    _refuse_stale_model(run, len(history))
+    refuse_stale_model(run, len(history))
     dataset = load_dataset(config.data, data_dir=data_dir, offline=offline, progress=on_message)
     started = time.perf_counter()
     logits = predict_logits(model, torch.from_numpy(dataset.test_images)).numpy()
@@ -183,7 +183,7 @@ def _evaluate(
     return metrics
 
 
-def _refuse_stale_model(run: Run, epochs: int) -> None:
+def refuse_stale_model(run: Run, epochs: int) -> None:
     """Refuse a network saved by an earlier interruption, after which training went on."""
     _, about = read_tensors(run.model_file, "model")
     if about.get("epochs") != epochs:
@@ -240,7 +240,8 @@ def _stop_signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _refuse_changes(run: Run, saved: dict[str, Any], wanted: dict[str, Any]) -> None:
+def refuse_changes(run: Run, saved: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Refuse settings or data, ``wanted``, that are not those of ``run``."""
     if told := differences(saved, wanted):
         raise UsageError(
             f"The run {run.path} has other settings: {told}. "

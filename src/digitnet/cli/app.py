@@ -18,7 +18,7 @@ from digitnet.cli.predict import predict
 from digitnet.cli.progress import training_progress
 from digitnet.cli.settings import with_settings
 from digitnet.config import TrainConfig, read_toml
-from digitnet.errors import UsageError
+from digitnet.errors import IntegrityError, UsageError
 from digitnet.recipes import DESCRIPTIONS, recipe
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="digitnet",
-    help="Handwritten digits: train a small CNN, measure it, see what it learned.",
-    epilog="Start with: digitnet train",
+    help="Handwritten digits: read them from any picture; train the network that does it.",
+    epilog="Start with: digitnet predict PICTURE, or digitnet train",
     no_args_is_help=True,
     # Plain help loads in a third of the time of decorated help.
     rich_markup_mode=None,
@@ -121,9 +121,13 @@ def train(
         else:
             run = workflow.resume(start, **places, **listeners, **settings)
     workflow.evaluate(run, **places)
-    _export(run, None, places)
     if not no_report:
         _write_report(run, data_dir, offline)
+    try:
+        _export(run, None, places)
+    except IntegrityError as error:
+        # The training is whole all the same.
+        say(f"No model.onnx: {error}")
     _show_result(run, as_json)
 
 

@@ -16,7 +16,6 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from digitnet.errors import InputError
 
@@ -55,7 +54,8 @@ def collect(
 def _expand(argument: str, recursive: bool, tell: Callable[[str], None]) -> list[Input]:
     if argument == STDIN or not argument:
         return [Input(argument)]
-    if Path(argument).is_dir():
+    # Not Path.is_dir, which raises for names that no file can have.
+    if os.path.isdir(argument):  # noqa: PTH112
         return _in_folder(argument, recursive, tell)
     # A file may be called a[1].png; it is a pattern only when there is no such file.
     if not os.path.lexists(argument) and glob.has_magic(argument):
@@ -66,7 +66,7 @@ def _expand(argument: str, recursive: bool, tell: Callable[[str], None]) -> list
 def _matching(pattern: str) -> list[Input]:
     # Not Path.glob, which would not take an absolute pattern nor keep names as they were typed.
     names = glob.glob(pattern, recursive=True)  # noqa: PTH207
-    found = [name for name in names if not Path(name).is_dir()]
+    found = [name for name in names if not os.path.isdir(name)]  # noqa: PTH112
     if not found:
         error = InputError(
             f"No file matches '{pattern}'. Check the folder and the spelling; "

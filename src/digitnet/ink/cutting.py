@@ -112,7 +112,7 @@ def _hanging_on(ink: NDArray[np.float32], crop: Crop, breadth: float) -> Mask:
     ``breadth`` pixels, is a line of the paper; what leaves it twice is no stroke's end either.
     """
     more = cv2.bitwise_and(above(ink, _HANGS_ON), negative(crop.member))
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(more, ltype=cv2.CV_16U)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(more, ltype=cv2.CV_32S)
     start, size = stats[:, :2], stats[:, 2:4]
     leaves = ((start == 0) & crop.begins_inside).sum(axis=1)
     leaves += ((start + size == ink.shape[::-1]) & crop.ends_inside).sum(axis=1)

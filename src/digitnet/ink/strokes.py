@@ -28,6 +28,7 @@ _SHIFT = 4
 # Drawn this much finer and averaged, because OpenCV has no soft broad lines with round caps.
 _FINE = 4
 _MARGIN = 2
+_SMALLEST = 1e-300
 
 
 def from_strokes(strokes: Strokes, *, pen_width: float | None = None) -> Ink:
@@ -48,7 +49,10 @@ def from_strokes(strokes: Strokes, *, pen_width: float | None = None) -> Ink:
     """
     if pen_width is not None and not 0 < pen_width < np.inf:
         raise UsageError(f"pen_width is {pen_width}; it must be a finite number above 0.")
-    lines = [_points(stroke, index) for index, stroke in enumerate(strokes)]
+    try:
+        lines = [_points(stroke, index) for index, stroke in enumerate(strokes)]
+    except TypeError as error:
+        raise InputError(f"{strokes!r} is no list of strokes, each a list of (x, y).") from error
     lines = [line for line in lines if len(line)]
     if not lines:
         return blank()
@@ -56,7 +60,8 @@ def from_strokes(strokes: Strokes, *, pen_width: float | None = None) -> Ink:
     # Halves, so that the difference of the largest numbers is one, too.
     low, high = points.min(axis=0) / 2, points.max(axis=0) / 2
     extent = float((high - low).max()) * 2
-    scale = _SIDE / extent if extent > 0 else 0.0
+    # A drawing so small that its scale is no number any more is a dot.
+    scale = _SIDE / extent if extent > _SMALLEST else 0.0
     pen = _SIDE * _PEN if pen_width is None or not scale else pen_width * scale
     pen = min(max(pen, 1.0), _SIDE * _BROADEST)
     return Ink(_render([(line / 2 - low) * (2 * scale) for line in lines], pen), None)

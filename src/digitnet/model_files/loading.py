@@ -87,6 +87,8 @@ def load_model_file(path: Path | str | None = None) -> ModelFile:
     _check_is_onnx(content, name)
     wire.check_outline(content, name)
     described = _described(name, content)
+    if file != Path(path):
+        _refuse_older(described, file.parent)
     # The parser takes a quarter of a second to import, which digitnet's own model is spared.
     from digitnet.model_files.graph import check_graph
 
@@ -134,6 +136,21 @@ def _model_in(path: Path) -> Path:
                 f"The run {path} has no model.onnx. `digitnet export {path}` makes it."
             )
     raise InputError(f"{path} is a folder, and no run of digitnet. Name a model file (*.onnx).")
+
+
+def _refuse_older(described: ModelFile, run: Path) -> None:
+    """Refuse the file of a run that was trained on since."""
+    weights = run / "model.safetensors"
+    said = described.metadata.get("model_sha256")
+    if not said or not weights.is_file():
+        return
+    with storage_errors(weights, "read"):
+        found = hashlib.sha256(weights.read_bytes()).hexdigest()
+    if said != found:
+        raise InputError(
+            f"{described.name} is not of the network that is in {run} now. "
+            f"`digitnet export {run}` makes it again."
+        )
 
 
 def _read(path: Path) -> bytes:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from digitnet import figures
-from digitnet.augment import augment
+from digitnet.batches import Batches
 from digitnet.evaluation import softmax
 from digitnet.figures.theme import figure_of
 from digitnet.files import write_atomic
@@ -121,9 +121,14 @@ def distorted_copies(
     chosen = classes[np.linspace(0, len(classes) - 1, _AUGMENTED_DIGITS).round().astype(int)]
     first = [int((data.train_labels == label).argmax()) for label in chosen]
     originals = data.train_images[first]
-    batch = to_float(torch.from_numpy(originals.repeat(_AUGMENTED_COPIES, axis=0)))
-    generator = torch.Generator().manual_seed(material.config.seed)
-    copies = augment(batch, material.config.augmentation, generator).numpy()
+    many = torch.from_numpy(originals.repeat(_AUGMENTED_COPIES, axis=0))
+    labels = torch.from_numpy(data.train_labels[first].repeat(_AUGMENTED_COPIES))
+    batches = Batches(many, labels, material.config.override(non_digits=0.0))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(material.config.seed)
+        images, _ = batches.batch(torch.arange(len(many)))
+    # As the first layer sees them.
+    copies = material.model.canonical(images).numpy()
     return originals, copies.reshape(len(chosen), _AUGMENTED_COPIES, *originals.shape[1:])
 
 
@@ -147,7 +152,8 @@ def layer_outputs(model: CNN, image: NDArray[np.uint8]) -> list[tuple[str, NDArr
     """
     # Not cut to ``used_size``, which saves time and changes no logit: the maps are to have the
     # sizes that the table of layers gives.
-    values = (to_float(torch.from_numpy(image[None])) - model.mean) / model.std
+    seen = model.canonical(to_float(torch.from_numpy(image[None])))
+    values = (seen - model.mean) / model.std
     outputs = []
     for number, block in enumerate(model.blocks, 1):
         values = block(values)
@@ -157,8 +163,10 @@ def layer_outputs(model: CNN, image: NDArray[np.uint8]) -> list[tuple[str, NDArr
         values = layer(values)
         outputs.append((f"Dense layer {number}", _column(values.numpy())))
     logits = model.head[-1](values).numpy()
-    outputs.append(("Logits, one for each digit", _column(logits)))
-    outputs.append(("Probabilities, one for each digit", _column(softmax(logits))))
+    digits = logits[:, : model.config.num_classes]
+    told = "Logits, one for each digit" + (" and one for none" if model.config.reject else "")
+    outputs.append((told, _column(logits)))
+    outputs.append(("Probabilities, one for each digit", _column(softmax(digits))))
     return outputs
 
 

@@ -258,6 +258,9 @@ def _augmentation(material: Material, page: Page) -> Html:
         (config.shear, f"slanted by up to {config.shear:g}°"),
         (config.elastic, f"bent by about {config.elastic:g} pixels"),
         (config.stroke, f"written thicker or thinner (by up to {config.stroke:g})"),
+        (config.pen, f"redrawn with another pen ({percent(config.pen, 0)} of them)"),
+        (config.style, f"written in another style ({percent(config.style, 0)} of some digits)"),
+        (config.faults, f"given each fault of real pictures ({percent(config.faults, 0)} of them)"),
     )
     done = ", ".join(itertools.compress((told for _, told in amounts), (a for a, _ in amounts)))
     return join(

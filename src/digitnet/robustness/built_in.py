@@ -37,6 +37,7 @@ SAME_SIZE_AND_PLACE = tuple(PLACINGS)[:5]
 
 PHOTOGRAPHS_EACH = 500
 NON_DIGITS_DRAWN = 1500
+_APART = 2**32
 
 
 def built_in(images: Images, labels: Labels, seed: int) -> list[Plan]:
@@ -108,5 +109,7 @@ def _digits8x8() -> PictureSet:
 def _drawn(images: Images, seed: int) -> PictureSet:
     from digitnet.nondigits import draw_non_digits
 
-    drawings, kinds = draw_non_digits(min(NON_DIGITS_DRAWN, len(images)), seed, images)
+    # Far from the seeds that networks are trained with, whose drawings a network knows by heart.
+    count = min(NON_DIGITS_DRAWN, len(images))
+    drawings, kinds = draw_non_digits(count, seed + _APART, images)
     return PictureSet(list(drawings), None, parts_by(np.array(kinds)))

@@ -30,6 +30,7 @@ def bench(
     data: str = "mnist",
     limit: int | None = None,
     only: Sequence[str] = (),
+    everything: bool = False,
     seed: int = 0,
     misses: Path | None = None,
     about: Mapping[str, Any] | None = None,
@@ -44,7 +45,8 @@ def bench(
         plain: the run of a plain CNN to compare with.
         data: the data set whose test images the sets are made of: "mnist" or "sample".
         limit: use the first so many test images only; the user's own sets are always whole.
-        only: names of sets or groups; all of them when it is empty.
+        only: names of sets or groups; all of them when it is empty, but with ``paths`` those.
+        everything: with ``paths``, the built-in sets as well.
         seed: 0 or more, of everything that is drawn.
         misses: a folder for pictures of what was misread, one a set.
         about: JSON values to keep with the settings, such as which model it is.
@@ -64,7 +66,10 @@ def bench(
         raise UsageError(f"--seed is {seed}; it must be 0 or more.")
     dataset = load_dataset(data, **where)
     images, labels = dataset.test_images[:limit], dataset.test_labels[:limit]
-    plans = [*built_in(images, labels, seed), *own(paths)]
+    theirs = own(paths)
+    plans = [*built_in(images, labels, seed), *theirs]
+    if theirs and not only and not everything:
+        only = [plan.name for plan in theirs]
     reader = DigitnetReader(recognizer)
 
     def on_measured(measured: Measured, seconds: float) -> None:
