@@ -140,9 +140,8 @@ def test_a_miss_that_the_network_is_sure_of_does_not_ruin_the_temperature(sample
     model = network(REFERENCE)
     with torch.no_grad():
         model.head[-1].weight *= 2000
-    calibration = export_module.calibrate(
-        model, sample.train_images[:200], sample.train_labels[:200]
-    )
+    images, labels = sample.train_images[:200], sample.train_labels[:200]
+    calibration = export_module.calibrate(model, images, labels)
     logits, _ = export_module.answers(model, images)
     assert np.isfinite(logits).all()
     assert np.isfinite(calibration.temperature)
