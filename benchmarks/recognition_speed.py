@@ -35,7 +35,7 @@ from digitnet.environment import environment, usable_cores
 from digitnet.files import write_json
 from digitnet.model_files import load_model_file
 from digitnet.model_files.cost import tensor_shapes
-from digitnet.recognizer import OUTPUTS, Recognizer, open_session
+from digitnet.recognizer import ANSWER, Recognizer, open_session
 from digitnet.simulator import simulate
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "recognition_speed.json"
@@ -177,7 +177,7 @@ def time_inks(recognizer: Recognizer, model: str | None, threads: int) -> Second
 
     def network() -> None:
         for batch in batches:
-            session.run(OUTPUTS, {"ink": batch})
+            session.run(ANSWER, {"ink": batch})
 
     return {
         "inks": median_seconds(lambda: recognizer.predict_inks(images), 1),

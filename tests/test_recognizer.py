@@ -447,3 +447,9 @@ def test_it_is_quiet_and_small(file):
     assert done.stderr == ""
     # 300 inks of 160 × 160 pixels are 31 MB of it.
     assert float(done.stdout) < 200, done.stdout
+
+
+def test_an_error_says_which_picture_it_is_about(recognizer):
+    good = np.zeros((20, 20), np.uint8)
+    with pytest.raises(InputError, match=r"^Picture 3: "):
+        recognizer.predict_many([good, good, b"no picture", good])

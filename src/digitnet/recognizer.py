@@ -50,7 +50,7 @@ _BATCH = 8
 _BATCH_PIXELS = 2**18
 # Half a step of an 8-bit picture: what is fainter is no ink.
 _FAINTEST = 0.5 / 255
-OUTPUTS = ("probabilities", "ood_score", "image")
+ANSWER = ("probabilities", "ood_score", "image")
 # What ONNX Runtime raises; the classes have no common base but Exception.
 _FAILURES = (
     runtime.Fail,
@@ -171,7 +171,7 @@ class Recognizer:
         Raises:
             InputError: it is no picture, or damaged, or too large.
         """
-        return self.predict_many([picture])[0]
+        return next(self._answers([find_ink(picture)]))
 
     def predict_many(self, pictures: Iterable[PictureSource]) -> list[Prediction]:
         """Return the digits of pictures, in the order given.
@@ -184,7 +184,7 @@ class Recognizer:
         """
         if isinstance(pictures, (str, bytes, os.PathLike)):
             raise UsageError("predict_many takes several pictures; predict takes one.")
-        return list(self._answers(map(find_ink, pictures)))
+        return list(self._answers(_found(pictures)))
 
     def predict_ink(self, ink: NDArray[Any]) -> Prediction:
         """Return the digit of an ink.
@@ -242,7 +242,7 @@ class Recognizer:
             yield from (found[place] for place in range(len(window)))
 
     def _run(self, batch: Sequence[Ink]) -> list[Prediction]:
-        probabilities, scores, images = self._compute(OUTPUTS, [one.pixels for one in batch])
+        probabilities, scores, images = self._compute(ANSWER, [one.pixels for one in batch])
         _check_answer(self._file, len(batch), probabilities, scores, images)
         seen = (images[:, 0].clip(0, 1) * 255 + 0.5).astype(np.uint8)
         for array in (probabilities, seen):
@@ -276,6 +276,15 @@ class Recognizer:
         return Prediction(
             digit, confidence, probabilities, ood_score, is_digit, reason, image, found.box
         )
+
+
+def _found(pictures: Iterable[PictureSource]) -> Iterator[Ink]:
+    """Yield the ink of each picture; an error says which one it is about."""
+    for number, picture in enumerate(pictures, 1):
+        try:
+            yield find_ink(picture)
+        except InputError as error:
+            raise InputError(f"Picture {number}: {error}") from error
 
 
 def find_ink(picture: PictureSource) -> Ink:
@@ -325,7 +334,8 @@ def _check_answer(
     if shapes != ((count, len(file.class_names)), (count,), (count, 1, 28, 28)):
         raise _cannot_run(file, f"its answers have the shapes {shapes}")
     # Written so that NaN is refused.
-    if not (np.abs(probabilities.sum(1) - 1).max() < 1e-3 and np.isfinite(scores).all()):
+    sound = np.isfinite(scores).all() and np.isfinite(images).all()
+    if not (np.abs(probabilities.sum(1) - 1).max() < 1e-3 and sound):
         raise _cannot_run(file, "its answers are no probabilities")
 
 

@@ -76,7 +76,9 @@ def load(source: PictureSource) -> Picture:
         source: a path; ``"-"`` for the standard input; the bytes of a file; a file open for
             reading bytes; a Pillow image (its current frame); or an array (H, W), (H, W, 1),
             (H, W, 3) in the order red, green, blue, or (H, W, 4) with opacity last, of booleans,
-            whole numbers in 0..65535 or floats in 0..1 or 0..255. Files are of ``FORMATS``.
+            whole numbers in 0..65535 or floats in 0..1 or 0..255. Files are of ``FORMATS``. Arrays
+            that could mean two things are refused: whole numbers that are all 0 or 1, and floats
+            whose largest lies between 1 and 2.
 
     Returns:
         A new picture; ``source`` is not changed, apart from what is read of an open file.
