@@ -449,7 +449,7 @@ def test_it_is_quiet_and_small(file):
     assert float(done.stdout) < 200, done.stdout
 
 
-def test_an_error_says_which_picture_it_is_about(recognizer):
+def test_an_error_says_which_picture_it_is_about(reader):
     good = np.zeros((20, 20), np.uint8)
     with pytest.raises(InputError, match=r"^Picture 3: "):
-        recognizer.predict_many([good, good, b"no picture", good])
+        reader.predict_many([good, good, b"no picture", good])
