@@ -32,7 +32,7 @@ _OTHER_SIDE = 0.25
 _INK = 0.2
 # Grey between these parts of the contrast, away from strokes, is a shadow when there is more of it
 # than this part of the strokes; so is what holds a square of this part of the frame.
-_GREY, _SHADOW, _SOLID = (0.15, 0.5), 0.1, 0.25
+_GREY, _SHADOW, _SOLID = (0.15, 0.5), 0.1, 0.45
 # The size at which shadows are looked for, in pixels.
 _GLANCE = 160
 

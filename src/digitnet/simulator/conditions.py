@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from digitnet.simulator import choices
 from digitnet.simulator.camera import Camera
 from digitnet.simulator.paper import Colour
-from digitnet.simulator.pen import Drawing, draw
+from digitnet.simulator.pen import Drawing, draw, write
 from digitnet.simulator.scenes import Scene
 
 Image = NDArray[np.uint8]
@@ -27,7 +27,7 @@ Setting = tuple[Drawing, Scene]
 
 def clean_page(image: Image, rng: Generator) -> Setting:
     """A black digit of any size, anywhere on a white page."""
-    drawing = draw(image, choices.stroke(rng))
+    drawing = write(image, choices.stroke(rng))
     shape = choices.page_shape(rng, 150, 600)
     side = choices.log_between(rng, 0.12, 0.8) * min(shape)
     scene = Scene(shape=shape, side=choices.legible(drawing, max(side, 20), 1.2), centre=(0, 0))
@@ -36,7 +36,7 @@ def clean_page(image: Image, rng: Generator) -> Setting:
 
 def corner(image: Image, rng: Generator) -> Setting:
     """A digit of 15 to 25 % of a large page's shorter side, in a corner or at an edge."""
-    drawing = draw(image, choices.log_between(rng, 0.04, 0.12))
+    drawing = write(image, choices.log_between(rng, 0.04, 0.12))
     shape = choices.page_shape(rng, 500, 800)
     level = choices.between(rng, 0.9, 1)
     scene = Scene(
@@ -60,7 +60,7 @@ def corner(image: Image, rng: Generator) -> Setting:
 
 def tiny(image: Image, rng: Generator) -> Setting:
     """A digit of 10 to 16 pixels on a page of 200 to 400."""
-    drawing = draw(image, choices.between(rng, 0.09, 0.14))
+    drawing = write(image, choices.between(rng, 0.09, 0.14))
     shape = choices.page_shape(rng, 200, 400)
     level = choices.between(rng, 0.88, 1)
     ink = choices.between(rng, 0, 0.2)
@@ -77,7 +77,7 @@ def tiny(image: Image, rng: Generator) -> Setting:
 
 def huge(image: Image, rng: Generator) -> Setting:
     """A digit that fills 90 to 98 % of the frame."""
-    drawing = draw(image, choices.stroke(rng))
+    drawing = write(image, choices.stroke(rng))
     part, longer = choices.between(rng, 0.90, 0.98), choices.between(rng, 120, 500)
     shorter = min(drawing.width, drawing.height) / drawing.side * longer
     # A narrow digit in a narrow frame is filled both ways, in a square one only up and down.
@@ -115,7 +115,7 @@ def inverted(image: Image, rng: Generator) -> Setting:
     if rng.random() < 0.5:
         drawing, scene = clean_page(image, rng)
         return drawing, replace(scene, paper=(0.0, 0.0, 0.0), pen=(1.0, 1.0, 1.0))
-    drawing = draw(image, choices.between(rng, 0.06, 0.13))
+    drawing = write(image, choices.between(rng, 0.06, 0.13))
     board: Colour = (0.17, 0.17, 0.17) if rng.random() < 0.5 else (0.19, 0.25, 0.16)
     return drawing, replace(
         choices.photo_of(rng, drawing, (0.25, 0.75), (300, 560)),
@@ -130,7 +130,7 @@ def inverted(image: Image, rng: Generator) -> Setting:
 
 def faint(image: Image, rng: Generator) -> Setting:
     """Ink that is only 12 to 25 % darker than the paper."""
-    drawing = draw(image, choices.log_between(rng, 0.05, 0.12))
+    drawing = write(image, choices.log_between(rng, 0.05, 0.12))
     scene = choices.photo_of(rng, drawing, (0.3, 0.8), (300, 560))
     left = 1 - choices.between(rng, 0.12, 0.25)
     blue, green, red = scene.paper
@@ -151,21 +151,21 @@ def faint(image: Image, rng: Generator) -> Setting:
 
 def rotated_exif(image: Image, rng: Generator) -> Setting:
     """A phone's photo, stored turned, with the EXIF tag that turns it back."""
-    drawing = draw(image, choices.stroke(rng))
+    drawing = write(image, choices.stroke(rng))
     scene = choices.photo_of(rng, drawing, (0.25, 0.7), (360, 640))
     return drawing, replace(scene, camera=replace(scene.camera, turns=int(rng.integers(1, 4))))
 
 
 def shadow(image: Image, rng: Generator) -> Setting:
     """A hard or soft shadow edge across the digit: 40 to 70 % of the light is left behind it."""
-    drawing = draw(image, choices.stroke(rng))
+    drawing = write(image, choices.stroke(rng))
     scene = choices.photo_of(rng, drawing, (0.3, 0.7), (360, 560))
     return drawing, replace(scene, shadow=choices.shadow_across(rng, drawing, scene))
 
 
 def squared(image: Image, rng: Generator) -> Setting:
     """Paper with squares of 5 mm; the digit is two to five squares high."""
-    drawing = draw(image, choices.log_between(rng, 0.05, 0.12))
+    drawing = write(image, choices.log_between(rng, 0.05, 0.12))
     scene = choices.photo_of(rng, drawing, (0.3, 0.75), (360, 560))
     scene = replace(scene, pen=choices.PENS[int(rng.integers(4))], density=1.0)
     return drawing, replace(
@@ -176,7 +176,7 @@ def squared(image: Image, rng: Generator) -> Setting:
 
 def ruled(image: Image, rng: Generator) -> Setting:
     """Ruled paper; the digit is one to two and a half lines high."""
-    drawing = draw(image, choices.log_between(rng, 0.05, 0.12))
+    drawing = write(image, choices.log_between(rng, 0.05, 0.12))
     scene = choices.photo_of(rng, drawing, (0.3, 0.75), (360, 560))
     scene = replace(scene, pen=choices.PENS[int(rng.integers(4))], density=1.0)
     lines = choices.printed_lines(rng, scene, False, scene.side / choices.between(rng, 1, 2.5))
@@ -187,7 +187,7 @@ def ruled(image: Image, rng: Generator) -> Setting:
 
 def pencil(image: Image, rng: Generator) -> Setting:
     """Pencil on grey paper."""
-    drawing = draw(image, choices.log_between(rng, 0.035, 0.08))
+    drawing = write(image, choices.log_between(rng, 0.035, 0.08))
     level, left = choices.between(rng, 0.58, 0.8), choices.between(rng, 0.4, 0.62)
     ink = level * left
     return drawing, replace(
@@ -202,7 +202,7 @@ def pencil(image: Image, rng: Generator) -> Setting:
 
 def photo(image: Image, rng: Generator) -> Setting:
     """Everything at once, each with its own chance: light, lines, shadow, pen, blur, table."""
-    drawing = draw(image, choices.stroke(rng))
+    drawing = write(image, choices.stroke(rng))
     scene = choices.photo_of(rng, drawing, (0.14, 0.6), (360, 560))
     if rng.random() < 0.35:
         scene = replace(scene, table=choices.table_beside(rng, scene))

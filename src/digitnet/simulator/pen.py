@@ -80,12 +80,30 @@ def draw(image: NDArray[np.uint8], stroke: float | None = None) -> Drawing:
         stroke: width of the pen as a part of the drawing's longer side (0.03 is a fine pen, 0.25 a
             thick marker); None keeps the strokes as they were written.
     """
-    padded = np.pad(image.astype(np.float32) / max(int(image.max()), 1), _MARGIN)
-    light = _float(cv2.resize(padded, None, fx=_FINE, fy=_FINE, interpolation=cv2.INTER_CUBIC))
-    written = (_float(cv2.GaussianBlur(light, (0, 0), _SMOOTHING)) - _OUTLINE) * _EDGE
+    written = _as_written(image)
     if stroke is None or not (written > 0).any():
         return _drawing(written)
     return _redrawn(written, stroke)
+
+
+def write(image: NDArray[np.uint8], stroke: float | None) -> Drawing:
+    """Return ``draw(image, stroke)``, or a digit with blots in its own strokes.
+
+    A fine pen shows too little of what was a loop or a doubled stroke before ink ran into it: half
+    of such digits can no longer be told by anybody.
+    """
+    inside = _as_written(image) > 0
+    axis = thin(inside.astype(np.uint8)) > 0
+    depth = _distance_to(~inside)
+    blotted = axis.any() and _has_blots(depth, 2 * float(np.median(depth[axis])))
+    return draw(image, None if blotted else stroke)
+
+
+def _as_written(image: NDArray[np.uint8]) -> Float:
+    """Return the field of the strokes as they were written."""
+    padded = np.pad(image.astype(np.float32) / max(int(image.max()), 1), _MARGIN)
+    light = _float(cv2.resize(padded, None, fx=_FINE, fy=_FINE, interpolation=cv2.INTER_CUBIC))
+    return _float((_float(cv2.GaussianBlur(light, (0, 0), _SMOOTHING)) - _OUTLINE) * _EDGE)
 
 
 def _redrawn(written: Float, stroke: float) -> Drawing:
@@ -105,6 +123,11 @@ def _redrawn(written: Float, stroke: float) -> Drawing:
     return _drawing(line + np.float32(pen / 2), pen)
 
 
+def _has_blots(depth: Float, usual: float) -> bool:
+    """Tell whether there are places that are too thick for lines, ``usual`` wide."""
+    return int((depth > _BLOT * usual / 2).sum()) >= _SMALLEST_LOOP
+
+
 def _blots(depth: Float, usual: float) -> Float:
     """Return the signed distance to places that are too thick for lines, less the width of a pen.
 
@@ -116,7 +139,7 @@ def _blots(depth: Float, usual: float) -> Float:
     """
     reach = _BLOT * usual / 2
     deep = depth > reach
-    if int(deep.sum()) < _SMALLEST_LOOP:
+    if not _has_blots(depth, usual):
         return np.full_like(depth, -np.inf)
     return _float(reach - usual / 2 - _distance_to(deep))
 
