@@ -197,7 +197,7 @@ def measure(run_path: Path) -> dict[str, Any]:
         rows[kind] = {name: _auroc(digits[name], scores[name]) for name in scores}
     return {
         "schema_version": 1,
-        "environment": environment(),
+        "environment": environment() | {"command": ["python", "benchmarks/reject.py"]},
         "recipe": run.config.recipe,
         "model_sha256": run.model_sha256,
         "digits": len(val),

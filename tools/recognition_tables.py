@@ -30,6 +30,14 @@ LEAST = {
     "squared": 97.0,
 }
 LEAST_AUROC = 0.992
+HEADLINES = {
+    "white_on_black": "MNIST's test digits, as they are",
+    "in_a_corner": "the same, in a corner of a page",
+    "squared": "simulated photos on squared paper",
+    "photos": "other people's photos of pen on paper",
+    "canvas": "drawn in a paint program",
+    "usps": "US post codes",
+}
 # Milliseconds, and the figure that is the floor of each.
 MOST_MILLISECONDS = {
     "drawing": ("a drawing, 280 × 280 PNG", 2.0, "drawing_decoder"),
@@ -76,6 +84,21 @@ def targets() -> str:
     )
     rows.append(_row("calibration error, MNIST test", "≤ 0.003", f"{error:.4f}", error <= 0.003))
     return table(("set", "promised", "reached", ""), rows)
+
+
+def reading() -> str:
+    """Return the README's table: what is read of a few sets, beside the plain CNN."""
+    found = {row["name"]: row for row in _results("robustness.json")["digits"] if not row["part"]}
+    rows = [
+        (
+            title,
+            f"{found[name]['pictures']:,}",
+            f"{100 * found[name]['accuracy']:.1f} %",
+            f"{100 * found[name]['plain_accuracy']:.1f} %",
+        )
+        for name, title in HEADLINES.items()
+    ]
+    return table(("", "pictures", "digitnet", "plain CNN, invert and resize"), rows)
 
 
 def any_picture() -> str:

@@ -178,6 +178,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "settings": settings,
     "modules": modules,
     "command-line": command_line,
+    "reading": recognition_tables.reading,
     "targets": recognition_tables.targets,
     "any-picture": recognition_tables.any_picture,
     "non-digits": recognition_tables.non_digits,
