@@ -348,7 +348,11 @@ def test_blank_arrays_are_pictures():
         assert (decode(np.full((4, 5), value, np.uint8)) == value).all()
 
 
-@pytest.mark.parametrize("source", [None, 7, [[0, 1]], object(), (1, 2), {}, 3.5], ids=repr)
+@pytest.mark.parametrize(
+    "source",
+    [None, 7, [[0, 1]], object(), (1, 2), {}, 3.5],
+    ids=lambda value: type(value).__name__,
+)
 def test_what_is_no_picture_at_all_is_refused(source):
     with pytest.raises(InputError, match="Allowed: a path"):
         decode(source)
