@@ -86,6 +86,14 @@ def assert_sound(ink):
 # What every picture may expect.
 
 
+@pytest.mark.parametrize("shape", [(4, 1), (1, 4), (2, 2), (3, 1)])
+def test_pictures_of_a_few_pixels_are_pictures(shape):
+    picture = np.zeros(shape, np.uint8)
+    picture.flat[0] = 5
+    assert_sound(find(picture))
+    assert_sound(find(255 - picture))
+
+
 @settings(max_examples=150)
 @given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40)))
 def test_any_picture_gives_a_sound_ink(picture):

@@ -48,7 +48,14 @@ def above(values: Values, floor: float) -> Grey:
 
 def minus(one: Grey | float, other: Grey | float) -> Grey:
     """Return the difference of two pictures, or of a picture and a grey value, 0 where negative."""
-    return np.asarray(cv2.subtract(cast(Any, one), cast(Any, other)), np.uint8)
+    # OpenCV takes some tiny pictures, four pixels high and one wide, for a grey value of four
+    # channels; two pictures it never mistakes.
+    shape = one.shape if isinstance(one, np.ndarray) else np.shape(other)
+    first, second = (
+        value if isinstance(value, np.ndarray) else np.full(shape, round(value), np.uint8)
+        for value in (one, other)
+    )
+    return np.asarray(cv2.subtract(first, second), np.uint8)
 
 
 def negative(picture: Grey) -> Grey:
