@@ -37,6 +37,7 @@ from digitnet.model_files import load_model_file
 from digitnet.model_files.cost import tensor_shapes
 from digitnet.recognizer import ANSWER, Recognizer, open_session
 from digitnet.simulator import simulate
+from timing import summary
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "recognition_speed.json"
 INKS = 10_000
@@ -279,16 +280,6 @@ def describe(content: bytes) -> dict[str, Any]:
     """Return what a picture is."""
     image = Image.open(io.BytesIO(content))
     return {"format": image.format, "size": list(image.size), "bytes": len(content)}
-
-
-def summary(values: list[float]) -> dict[str, Any]:
-    """Return median, smallest, largest and all."""
-    return {
-        "median": statistics.median(values),
-        "min": min(values),
-        "max": max(values),
-        "values": values,
-    }
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from digitnet.datasets import split_train_val
 from digitnet.environment import environment, usable_cores
 from digitnet.files import write_json
 from digitnet.training import Trainer, reproducible
+from timing import summary
 
 HERE = Path(__file__).parent
 RESULT = HERE.parent / "docs" / "results" / "training_speed.json"
@@ -135,16 +136,6 @@ def run(command: list[str]) -> dict[str, Any]:
         # TensorFlow writes a page of notes to stderr at every start; it is shown when it matters.
         sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
     return json.loads(done.stdout.strip().splitlines()[-1])  # type: ignore[no-any-return]
-
-
-def summary(values: list[float]) -> dict[str, Any]:
-    """Return median, smallest, largest and all."""
-    return {
-        "median": statistics.median(values),
-        "min": min(values),
-        "max": max(values),
-        "values": values,
-    }
 
 
 if __name__ == "__main__":

@@ -30,15 +30,14 @@ from torch import Tensor, nn
 import digitnet
 from digitnet.calibration import Calibration, fit_temperature, fit_threshold
 from digitnet.canonical import Canonical
-from digitnet.checkpoint import load_model
-from digitnet.datasets import load_dataset, split_train_val
-from digitnet.errors import InputError, IntegrityError
+from digitnet.datasets import load_dataset
+from digitnet.errors import IntegrityError
 from digitnet.files import write_atomic
 from digitnet.model_files import FORMAT, FORMAT_VERSION, OUTPUTS
 from digitnet.model_files.graph import check_graph
 from digitnet.models import CNN, to_float
 from digitnet.runs import Run, open_run
-from digitnet.workflow import refuse_changes, refuse_stale_model
+from digitnet.workflow import refuse_changes, trained_model, val_indices
 
 OPSET = 18
 # The largest difference between torch and ONNX Runtime that is put down to rounding.
@@ -101,15 +100,10 @@ def export_run(run: Path | str | Run, out: Path | str | None = None, **where: An
         UsageError: the data are not those of the run.
     """
     run = open_run(run)
-    if not run.model_file.is_file():
-        raise InputError(f"{run.path} has no model yet; `digitnet train --resume {run.path}`.")
-    config, model = run.config, load_model(run.model_file)
-    refuse_stale_model(run, len(run.history))
+    config, model = run.config, trained_model(run)
     dataset = load_dataset(config.data, **where)
     refuse_changes(run, run.data_sha256, dataset.sha256)
-    _, val = split_train_val(
-        dataset.train_labels, val_fraction=config.val_fraction, seed=config.split_seed
-    )
+    val = val_indices(config, dataset)
     calibration = calibrate(model, dataset.train_images[val], dataset.train_labels[val])
     about = {
         "class_names": json.dumps(list(dataset.class_names)),

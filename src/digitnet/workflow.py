@@ -18,7 +18,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from digitnet.checkpoint import load_model, read_tensors
 from digitnet.config import SCHEMA_VERSION, TrainConfig, differences
@@ -137,8 +139,7 @@ def evaluate(
     """
     run = open_run(path)
     config = run.config
-    if not run.model_file.is_file():
-        raise InputError(f"{run.path} has no model yet; `digitnet train --resume {run.path}`.")
+    _refuse_without_model(run)
     with hold_lock(run.path):
         return _evaluate(run, config, data_dir, offline, on_message)
 
@@ -150,8 +151,7 @@ def _evaluate(
     offline: bool | None,
     on_message: Callable[[str], None],
 ) -> Metrics:
-    model, history = load_model(run.model_file), run.history
-    refuse_stale_model(run, len(history))
+    model, history = trained_model(run), run.history
     dataset = load_dataset(config.data, data_dir=data_dir, offline=offline, progress=on_message)
     started = time.perf_counter()
     logits = predict_logits(model, torch.from_numpy(dataset.test_images)).numpy()
@@ -183,7 +183,33 @@ def _evaluate(
     return metrics
 
 
-def refuse_stale_model(run: Run, epochs: int) -> None:
+def trained_model(run: Run) -> CNN:
+    """Return the network of a run.
+
+    Raises:
+        InputError: the run has none yet, or that of an earlier epoch.
+        IntegrityError: the model file is damaged.
+    """
+    _refuse_without_model(run)
+    model = load_model(run.model_file)
+    _refuse_stale_model(run, len(run.history))
+    return model
+
+
+def val_indices(config: TrainConfig, dataset: Dataset) -> NDArray[np.int64]:
+    """Return which training images a run of these settings sets aside for validation."""
+    _, val = split_train_val(
+        dataset.train_labels, val_fraction=config.val_fraction, seed=config.split_seed
+    )
+    return val
+
+
+def _refuse_without_model(run: Run) -> None:
+    if not run.model_file.is_file():
+        raise InputError(f"{run.path} has no model yet; `digitnet train --resume {run.path}`.")
+
+
+def _refuse_stale_model(run: Run, epochs: int) -> None:
     """Refuse a network saved by an earlier interruption, after which training went on."""
     _, about = read_tensors(run.model_file, "model")
     if about.get("epochs") != epochs:
@@ -196,9 +222,7 @@ def refuse_stale_model(run: Run, epochs: int) -> None:
 
 def _validation(model: CNN, config: TrainConfig, dataset: Dataset) -> tuple[float, float]:
     """Return loss and accuracy on the validation images of the run."""
-    _, val = split_train_val(
-        dataset.train_labels, val_fraction=config.val_fraction, seed=config.split_seed
-    )
+    val = val_indices(config, dataset)
     logits = predict_logits(model, torch.from_numpy(dataset.train_images[val])).numpy()
     metrics = measure(logits, dataset.train_labels[val], dataset.class_names)
     return metrics.loss, metrics.accuracy

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from digitnet.cli.console import SCHEMA_VERSION, say, show
 from digitnet.cli.inputs import STDIN
-from digitnet.explain.words import note, percent
+from digitnet.explain.words import note
+from digitnet.words import percent
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -18,7 +18,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from digitnet.explain.words import percent, ranked
+from digitnet.explain.words import ranked
+from digitnet.words import percent
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -18,7 +18,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from digitnet.explain.evidence import PATCH, Evidence
-from digitnet.explain.words import percent, ranked
+from digitnet.explain.words import ranked
 from digitnet.figures.sheet import MARGIN, as_ink, draw_tiles, new_sheet, write
 from digitnet.figures.theme import (
     DEFAULT_DPI,
@@ -31,6 +31,7 @@ from digitnet.figures.theme import (
     palette_of,
     signed_colours,
 )
+from digitnet.words import percent
 
 # All in inches.
 _GAP = 0.16

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from digitnet.words import percent
+
 if TYPE_CHECKING:
     from digitnet.recognizer import Prediction
-
-
-def percent(probability: float) -> str:
-    """Return a probability in percent, never rounded up to certainty or down to nothing."""
-    if probability > 0.9994:
-        return ">99.9 %"
-    if probability < 0.0005:
-        return "<0.1 %"
-    return f"{100 * probability:.1f} %"
 
 
 def ranked(prediction: Prediction) -> list[int]:

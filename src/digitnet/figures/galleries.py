@@ -23,6 +23,7 @@ from digitnet.figures.sheet import (
     write_header,
 )
 from digitnet.figures.theme import SMALL, TITLE, WIDTH, figure_of, ink_colours, palette_of
+from digitnet.words import percent
 
 if TYPE_CHECKING:
     from digitnet.runs import Predictions
@@ -129,7 +130,7 @@ def correct_gallery(
     ink = _pictures_of(images, predictions.index[shown])
     draw_tiles(ax, ink, left, top, tile, colours=ink_colours(palette))
     for row, x, y in zip(shown, left + tile / 2, top + tile + 0.02, strict=True):
-        words = _percent(float(predictions.probability_predicted[row]))
+        words = percent(float(predictions.probability_predicted[row]))
         write(ax, x, y, words, size=SMALL, quiet=True, ha="center")
     return figure
 
@@ -250,7 +251,7 @@ def _tell_miss(
         (0.4, predicted, predictions.probability_predicted, palette.orange),
     )
     for down, digit, probabilities, colour in answers:
-        words = f"{digit}: {_percent(float(probabilities[row]))}"
+        words = f"{digit}: {percent(float(probabilities[row]))}"
         write(ax, x, y + down, words, size=SMALL, color=colour)
     words = f"#{predictions.index[row]}" + (" ◆" if disputed else "")
     write(ax, x, y + 0.58, words, size=SMALL, quiet=True)
@@ -285,12 +286,3 @@ def _grid(
     """Return left and top, in inches, of ``count`` tiles below a header, row by row."""
     rows, columns = np.divmod(np.arange(count), across)
     return MARGIN + column_width * columns, HEADER + 0.05 + row_height * rows
-
-
-def _percent(probability: float) -> str:
-    """Return a probability in percent, never rounding up to certainty or down to nothing."""
-    if probability > 0.9994:
-        return ">99.9 %"
-    if probability < 0.0005:
-        return "<0.1 %"
-    return f"{100 * probability:.1f} %"

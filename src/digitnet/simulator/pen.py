@@ -83,7 +83,7 @@ def draw(image: NDArray[np.uint8], stroke: float | None = None) -> Drawing:
     written = _as_written(image)
     if stroke is None or not (written > 0).any():
         return _drawing(written)
-    return _redrawn(written, stroke)
+    return _redrawn(_Lines(written), stroke)
 
 
 def write(image: NDArray[np.uint8], stroke: float | None) -> Drawing:
@@ -92,11 +92,27 @@ def write(image: NDArray[np.uint8], stroke: float | None) -> Drawing:
     A fine pen shows too little of what was a loop or a doubled stroke before ink ran into it: half
     of such digits can no longer be told by anybody.
     """
-    inside = _as_written(image) > 0
-    axis = thin(inside.astype(np.uint8)) > 0
-    depth = _distance_to(~inside)
-    blotted = axis.any() and _has_blots(depth, 2 * float(np.median(depth[axis])))
-    return draw(image, None if blotted else stroke)
+    written = _as_written(image)
+    if stroke is None or not (written > 0).any():
+        return _drawing(written)
+    lines = _Lines(written)
+    blotted = _has_blots(lines.depth, lines.usual)
+    return _drawing(written) if blotted else _redrawn(lines, stroke)
+
+
+class _Lines:
+    """The lines of written strokes, which are not blank.
+
+    Attributes:
+        axis: where the middle line is.
+        depth: how far inside the strokes each point is, in image pixels.
+        usual: width of the strokes.
+    """
+
+    def __init__(self, written: Float) -> None:
+        self.axis = thin((written > 0).astype(np.uint8)) > 0
+        self.depth = _distance_to(written <= 0)
+        self.usual = 2 * float(np.median(self.depth[self.axis]))
 
 
 def _as_written(image: NDArray[np.uint8]) -> Float:
@@ -106,11 +122,9 @@ def _as_written(image: NDArray[np.uint8]) -> Float:
     return _float((_float(cv2.GaussianBlur(light, (0, 0), _SMOOTHING)) - _OUTLINE) * _EDGE)
 
 
-def _redrawn(written: Float, stroke: float) -> Drawing:
+def _redrawn(lines: _Lines, stroke: float) -> Drawing:
     """Return the drawing with a pen of ``stroke`` of its longer side."""
-    axis = thin((written > 0).astype(np.uint8)) > 0
-    depth = _distance_to(written <= 0)
-    usual = 2 * float(np.median(depth[axis]))
+    axis, depth, usual = lines.axis, lines.depth, lines.usual
     # Lines as the pen draws them, once the width of the pen is added.
     line = _float(np.maximum(-_distance_to_line(axis), _blots(depth, usual)))
     # The box of the strokes is the box of the axis and half a pen more on each side.
