@@ -29,6 +29,7 @@ WHOLE = {
     "split_seed": (0, 2**32 - 1),
     "epochs": (1, 100_000),
     "batch_size": (1, 1_000_000),
+    "train_images": (0, 100_000_000),
     "early_stopping": (0, 100_000),
     "threads": (0, 1024),
     "convs_per_block": (1, 8),
@@ -65,6 +66,8 @@ VALUES = {
     "kernel_size": st.sampled_from([1, 3, 5, 7, 9, 11]),
     # More of them need --canonical and --reject.
     "non_digits": st.just(0.0),
+    # True needs --padding.
+    "residual": st.just(False),
     "canonical": st.booleans(),
     "reject": st.booleans(),
     "padding": st.booleans(),
@@ -116,7 +119,7 @@ def test_the_layout_of_the_file_is_stable():
     assert list(values) == [
         *("recipe", "data", "seed", "epochs", "batch_size", "optimizer", "learning_rate"),
         *("schedule", "weight_decay", "momentum", "label_smoothing", "non_digits", "val_fraction"),
-        *("split_seed", "early_stopping", "threads", "model", "augmentation"),
+        *("split_seed", "train_images", "early_stopping", "threads", "model", "augmentation"),
     ]
     assert list(values["augmentation"]) == [
         *("shift", "rotate", "scale", "shear", "elastic", "stroke", "style", "pen", "faults")

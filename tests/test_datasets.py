@@ -4,11 +4,17 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from digitnet import datasets
-from digitnet.datasets import Dataset, list_datasets, load_dataset, split_train_val
+from digitnet.datasets import (
+    Dataset,
+    list_datasets,
+    load_dataset,
+    split_train_val,
+    take_of_each_class,
+)
 from digitnet.errors import InputError, IntegrityError, UsageError
 from digitnet.fetch import catalogue
 from hostile import CONTENTS, tiny_dataset
@@ -186,3 +192,31 @@ def test_importing_loads_no_torch_and_no_web_client():
     command = [sys.executable, "-c", code]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == ""
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(st.integers(0, 4), min_size=30, max_size=80), st.integers(5, 40), st.integers(0, 99)
+)
+def test_as_many_are_taken_of_each_class(labels, count, seed):
+    labels = np.array([*labels, *range(5)])
+    indices = np.random.default_rng(seed).permutation(len(labels))[: len(labels) - 3]
+    counts = np.bincount(labels[indices])
+    counts = counts[counts > 0]
+    if not len(counts) <= count <= len(counts) * counts.min():
+        return
+    taken = take_of_each_class(indices, labels, count, seed)
+    assert len(set(taken.tolist())) == len(taken) == count
+    assert set(taken.tolist()) <= set(indices.tolist())
+    each = np.bincount(labels[taken])
+    each = each[each > 0]
+    assert len(each) == len(counts)
+    assert each.max() - each.min() <= 1
+    assert np.array_equal(taken, take_of_each_class(indices, labels, count, seed))
+
+
+@pytest.mark.parametrize("count", [1, 2, 16])
+def test_more_than_a_class_has_cannot_be_taken(count):
+    labels = np.array([0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2])
+    with pytest.raises(UsageError, match="3 to 12 can"):
+        take_of_each_class(np.arange(14), labels, count, 0)

@@ -65,9 +65,10 @@ def plain(model, images):
 
     features = (images - model.mean) / model.std
     for _ in config.channels:
-        for _ in range(config.convs_per_block):
+        for index in range(config.convs_per_block):
             conv = next(convs)
             padding = "same" if config.padding else 0
+            before = features
             features = keep(F.conv2d(features, conv.weight, conv.bias, padding=padding))
             if config.batch_norm:
                 norm = next(norms)
@@ -75,6 +76,8 @@ def plain(model, images):
                 features = F.batch_norm(
                     features, mean, variance, norm.weight, norm.bias, training=model.training
                 )
+            if config.residual and index:
+                features = features + before
             features = activate(features)
         features = keep(F.max_pool2d(features, 2))
     features = keep(features.flatten(1))
@@ -188,6 +191,20 @@ def test_batch_norm_in_training_is_its_plain_definition(padding, noisy):
     # Its statistics are those of all pixels, also of those that pooling drops later.
     config = ModelConfig(**SMALL, batch_norm=True, padding=padding)
     assert_is_plain(randomised(config).train(), noisy)
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+@pytest.mark.parametrize("batch_norm", [False, True], ids=["", "batch_norm"])
+def test_residual_links_are_their_plain_definition(batch_norm, activation, noisy):
+    config = ModelConfig(
+        **SMALL,
+        convs_per_block=3,
+        padding=True,
+        residual=True,
+        batch_norm=batch_norm,
+        activation=activation,
+    )
+    assert_is_plain(randomised(config), noisy)
 
 
 @pytest.mark.parametrize(

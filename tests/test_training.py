@@ -221,6 +221,18 @@ def test_every_image_is_seen_once_an_epoch(digits: Dataset) -> None:
     assert len(trainer.batches) + len(trainer.val_images) == len(digits.train_images)
 
 
+def test_fewer_images_are_taken_evenly_by_the_seed(digits: Dataset) -> None:
+    trainers = [Trainer(TINY.override(train_images=40, seed=seed), digits) for seed in (1, 1, 2)]
+    first, again, other = (trainer.train for trainer in trainers)
+    assert torch.bincount(first[1]).tolist() == [4] * 10
+    assert torch.equal(first[0], again[0])
+    assert not torch.equal(first[0], other[0])
+    whole = Trainer(TINY, digits)
+    assert torch.equal(whole.val_images, trainers[2].val_images)
+    kept = {image.tobytes() for image in whole.train[0].numpy()}
+    assert all(image.tobytes() in kept for image in first[0].numpy())
+
+
 def test_divergence_is_told_and_spares_the_checkpoint(tmp_path: Path, digits: Dataset) -> None:
     config = TINY.override(optimizer="sgd", learning_rate=100.0, epochs=30)
     run = run_in(tmp_path / "run", config, digits)

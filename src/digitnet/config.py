@@ -54,6 +54,10 @@ class ModelConfig:
     batch_norm: bool = _setting(
         False, "Batch normalisation between each convolution and its activation."
     )
+    residual: bool = _setting(
+        False,
+        "Add to each convolution but the first of a block what went into it; needs --padding.",
+    )
     dense: tuple[int, ...] = _setting(
         (64,), "Units of the hidden dense layers between the last block and the logits."
     )
@@ -81,6 +85,7 @@ class ModelConfig:
         _require_range(self, "kernel_size", 1, 11)
         odd = self.kernel_size % 2 == 1 or not self.padding
         _require(self, "kernel_size", odd, "an odd number when --padding is on")
+        _require(self, "residual", self.padding or not self.residual, "off without --padding")
         _require_range(self, "dropout", 0, 0.95)
         _require_range(self, "conv_dropout", 0, 0.95)
         _require_range(self, "num_classes", 2, 1000)
@@ -171,6 +176,11 @@ class TrainConfig:
     split_seed: int = _setting(
         0, "Seed of that split, apart from ``seed`` so that runs of many seeds share one split."
     )
+    train_images: int = _setting(
+        0,
+        "Images to train on, the same number of each class, drawn by the seed; 0 takes all. Those "
+        "for validation stay the same.",
+    )
     early_stopping: int = _setting(
         0,
         "Stop after this many epochs without a lower validation loss and keep the best; 0 is off.",
@@ -194,6 +204,7 @@ class TrainConfig:
             ("momentum", 0, 0.9999),
             ("label_smoothing", 0, 0.9),
             ("non_digits", 0, 4),
+            ("train_images", 0, 100_000_000),
             ("early_stopping", 0, 100_000),
             ("threads", 0, 1024),
         ):

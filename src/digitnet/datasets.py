@@ -174,6 +174,43 @@ def split_train_val(
     return rng.permutation(np.concatenate(train)), rng.permutation(np.concatenate(val))
 
 
+def take_of_each_class(
+    indices: NDArray[np.int64], labels: NDArray[np.int64], count: int, seed: int
+) -> NDArray[np.int64]:
+    """Choose ``count`` of ``indices`` at random, as many of each class as of any other.
+
+    Where ``count`` cannot be divided evenly, some classes have one more.
+
+    Args:
+        indices: int64 (M,), places in ``labels``.
+        labels: int64 (N,), the label of each image.
+        count: how many to choose.
+        seed: any integer from 0.
+
+    Returns:
+        int64 (count,), in the order of ``indices``.
+
+    Raises:
+        UsageError: a class has fewer than its share.
+    """
+    rng = np.random.default_rng(seed)
+    classes, counts = np.unique(labels[indices], return_counts=True)
+    wanted = np.full(len(classes), count // len(classes))
+    wanted[rng.permutation(len(classes))[: count % len(classes)]] += 1
+    if (wanted > counts).any() or not wanted.all():
+        raise UsageError(
+            f"{count:,} images cannot be taken evenly from {len(classes)} classes of "
+            f"{counts.min():,} to {counts.max():,} images; "
+            f"{len(classes):,} to {len(classes) * int(counts.min()):,} can."
+        )
+    chosen = [
+        rng.permutation(np.flatnonzero(labels[indices] == label))[:share]
+        for label, share in zip(classes, wanted, strict=True)
+    ]
+    taken: NDArray[np.int64] = indices[np.sort(np.concatenate(chosen))]
+    return taken
+
+
 def _shares(counts: NDArray[np.int64], fraction: float) -> NDArray[np.int64]:
     """Return how many of each class to validate on, by largest remainder."""
     exact = counts * fraction

@@ -227,24 +227,33 @@ def _block(config: ModelConfig, inputs: int, outputs: int) -> nn.Sequential:
     activation = _ACTIVATIONS[config.activation]
     layers: list[nn.Module] = []
     for index in range(config.convs_per_block):
-        padding = config.kernel_size // 2 if config.padding else 0
-        layers.append(
-            nn.Conv2d(
-                inputs if index == 0 else outputs,
-                outputs,
-                config.kernel_size,
-                padding=padding,
-                bias=not config.batch_norm,
-            )
-        )
-        if config.batch_norm:
-            layers.append(nn.BatchNorm2d(outputs))
+        convolution = _convolution(config, outputs if index else inputs, outputs)
+        layers += [Residual(*convolution)] if config.residual and index else convolution
         layers.append(activation())
     pool_at = len(layers) - 1 if config.activation in _NEVER_FALLING else len(layers)
     layers.insert(pool_at, nn.MaxPool2d(2))
     if config.conv_dropout:
         layers.append(nn.Dropout2d(config.conv_dropout))
     return nn.Sequential(*layers)
+
+
+def _convolution(config: ModelConfig, inputs: int, outputs: int) -> list[nn.Module]:
+    """Return a convolution, with its normalisation if the config wants one."""
+    size = config.kernel_size
+    padding = size // 2 if config.padding else 0
+    conv = nn.Conv2d(inputs, outputs, size, padding=padding, bias=not config.batch_norm)
+    return [conv, nn.BatchNorm2d(outputs)] if config.batch_norm else [conv]
+
+
+class Residual(nn.Sequential):
+    """Layers whose input is added to their output (He et al. 2016, "Deep residual learning")."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``x`` plus what the layers make of it; both have one shape."""
+        changed = x
+        for layer in self:
+            changed = layer(changed)
+        return x + changed
 
 
 def _head(config: ModelConfig, inputs: int) -> nn.Sequential:

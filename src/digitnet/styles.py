@@ -1,6 +1,7 @@
 """Ways of writing that MNIST hardly has.
 
-Crossed sevens, ones with a flag or a foot, slashed zeros, open zeros, nines with a curled tail.
+Crossed sevens, ones with a flag or a foot, slashed zeros, open zeros, nines with a curled tail,
+fives that have lost the most of their flag.
 
 Guarantees: images keep their shape, dtype and label; a share of these digits is restyled, the rest
 is returned as it is; a seed gives the same result each time.
@@ -33,7 +34,8 @@ def restyle(
     Args:
         images: uint8 (N, 28, 28), light on black.
         labels: int64 (N,).
-        share: of the ones, sevens and nines, 0 to 1; of the zeros, the half of it.
+        share: of the ones, sevens and nines, 0 to 1; of the zeros, the half of it; of the fives,
+            a third.
         seed: of all randomness.
     """
     import cv2
@@ -115,6 +117,79 @@ def _curl_nine(image: NDArray[np.uint8], random: np.random.Generator, cv2: Any) 
     np.maximum(image, _drawn(curve.tolist(), width, cv2), out=image)
 
 
+def _curl_or_draw_nine(image: NDArray[np.uint8], random: np.random.Generator, cv2: Any) -> None:
+    (_curl_nine if random.random() < 0.5 else _draw_nine)(image, random, cv2)
+
+
+def _draw_nine(image: NDArray[np.uint8], random: np.random.Generator, cv2: Any) -> None:
+    """Draw a nine anew: a loop, a stem that swings out to the right, a foot far to the left."""
+    end = random.uniform(280, 400)
+    loop = _ellipse(
+        middle=random.normal((0.45, 0.24), (0.06, 0.03)),
+        radii=random.uniform((0.16, 0.15), (0.34, 0.25)),
+        degrees=(end - random.uniform(320, 430), end),
+    )
+    stem = [
+        loop[-1],
+        random.normal((0.8, 0.62), (0.1, 0.06)),
+        random.normal((0.75, 0.95), (0.1, 0.02)),
+        random.normal((0.18, 0.95), (0.12, 0.04)),
+    ]
+    if random.random() < 0.4:
+        stem.append(stem[-1] - random.uniform((-0.05, 0.05), (0.1, 0.2)))
+    _redraw(image, [[*loop, *_rounded(stem)[1:]]], random, cv2)
+
+
+def _draw_five(image: NDArray[np.uint8], random: np.random.Generator, cv2: Any) -> None:
+    """Draw a five anew whose flag is short, apart or not there."""
+    top = random.normal((0.5, 0.0), (0.12, 0.02))
+    corner = random.normal((0.36, 0.38), (0.08, 0.06))
+    bowl = [
+        corner,
+        random.normal((0.6, 0.32), (0.08, 0.04)),
+        random.normal((0.95, 0.6), (0.06, 0.06)),
+        random.normal((0.55, 0.98), (0.1, 0.02)),
+        random.normal((0.02, 0.82), (0.08, 0.08)),
+    ]
+    strokes = [[top, *_rounded(bowl)]]
+    if random.random() < 0.5:
+        start = top + random.normal(0, 0.05, 2) * (random.random() < 0.5)
+        strokes.append([start, start + random.uniform((0.1, -0.08), (0.4, 0.08))])
+    _redraw(image, strokes, random, cv2)
+
+
+def _ellipse(
+    middle: NDArray[np.float64], radii: NDArray[np.float64], degrees: Point
+) -> list[NDArray[np.float64]]:
+    """Return points of an arc, against the clock from the first of two angles to the second."""
+    turn = -np.radians(np.linspace(degrees[0], degrees[1], 24))[:, None]
+    return list(middle + radii * np.hstack([np.cos(turn), np.sin(turn)]))
+
+
+def _rounded(corners: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
+    """Return a path through ``corners`` with them cut off, three times (Chaikin 1974)."""
+    path = np.array(corners)
+    for _ in range(3):
+        cut = np.stack([0.75 * path[:-1] + 0.25 * path[1:], 0.25 * path[:-1] + 0.75 * path[1:]], 1)
+        path = np.concatenate([path[:1], cut.reshape(-1, 2), path[-1:]])
+    return list(path)
+
+
+def _redraw(
+    image: NDArray[np.uint8],
+    strokes: Sequence[Sequence[NDArray[np.float64]]],
+    random: np.random.Generator,
+    cv2: Any,
+) -> None:
+    """Draw strokes, in parts of the digit's height, as broad as the digit's own, in its place."""
+    width = _stroke_width(image, cv2) * random.uniform(0.8, 1.2)
+    scale = (random.uniform(11, 19), 19)
+    image[:] = 0
+    for stroke in strokes:
+        points = np.array(stroke) * scale + ((28 - scale[0]) / 2, 4)
+        np.maximum(image, _drawn(points.tolist(), width, cv2), out=image)
+
+
 def _line(
     image: NDArray[np.uint8], start: Point, end: Point, random: np.random.Generator, cv2: Any
 ) -> None:
@@ -155,6 +230,7 @@ def _middle_of_row(image: NDArray[np.uint8], row: float) -> float:
 _STYLES = {
     1: (_flag_one, 1.0),
     7: (_cross_seven, 1.0),
-    9: (_curl_nine, 1.0),
+    9: (_curl_or_draw_nine, 1.0),
+    5: (_draw_five, 0.33),
     0: (_open_or_slash_zero, 0.5),
 }

@@ -30,7 +30,7 @@ from torch import Tensor
 from digitnet.batches import Batches
 from digitnet.checkpoint import check_tensors, read_tensors, save_model, write_tensors
 from digitnet.config import TrainConfig, differences
-from digitnet.datasets import Dataset, split_train_val
+from digitnet.datasets import Dataset, split_train_val, take_of_each_class
 from digitnet.environment import environment, usable_cores
 from digitnet.errors import IntegrityError, TrainingDivergedError, UsageError
 from digitnet.models import CNN, predict_logits
@@ -87,6 +87,9 @@ class Trainer:
         train, val = split_train_val(
             dataset.train_labels, val_fraction=config.val_fraction, seed=config.split_seed
         )
+        if config.train_images:
+            labels, count = dataset.train_labels, config.train_images
+            train = take_of_each_class(train, labels, count, config.seed)
         self.train = _tensors(dataset, train)
         self.val_images, self.val_labels = _tensors(dataset, val)
         self.steps = math.ceil(len(train) / config.batch_size)
