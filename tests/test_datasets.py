@@ -1,6 +1,9 @@
+import dataclasses
 import hashlib
+import importlib.resources
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +15,12 @@ from digitnet.datasets import (
     Dataset,
     list_datasets,
     load_dataset,
+    loading,
+    shipped,
     split_train_val,
     take_of_each_class,
 )
+from digitnet.datasets.mnist_like import CLASS_NAMES
 from digitnet.errors import InputError, IntegrityError, UsageError
 from digitnet.fetch import catalogue
 from hostile import CONTENTS, tiny_dataset
@@ -75,7 +81,7 @@ def test_the_sample_is_like_mnist(sample):
 
 
 def test_the_sample_says_where_its_digits_stand_in_mnist():
-    path = datasets.importlib.resources.files("digitnet") / "assets" / datasets.SAMPLE_FILE
+    path = importlib.resources.files("digitnet") / "assets" / datasets.SAMPLE_FILE
     with np.load(path) as arrays:
         for split, count, total in (("train", 5_000, 60_000), ("test", 1_000, 10_000)):
             indices = arrays[f"{split}_indices"].astype(np.int64)
@@ -85,24 +91,71 @@ def test_the_sample_says_where_its_digits_stand_in_mnist():
 
 
 def test_a_damaged_sample_is_refused(monkeypatch):
-    monkeypatch.setattr(datasets, "SAMPLE_SHA256", "f" * 64)
+    monkeypatch.setattr(shipped, "SAMPLE_SHA256", "f" * 64)
     with pytest.raises(IntegrityError, match="Install digitnet again"):
         load_dataset("sample")
 
 
 def test_an_unknown_name_gets_the_nearest():
-    with pytest.raises(UsageError, match="Did you mean 'mnist'"):
+    with pytest.raises(UsageError, match=r"Did you mean 'mnist'.*fashion_mnist.*Or name a folder"):
         load_dataset("minst")
 
 
+@pytest.mark.parametrize("name", ["./none", "/none/such", "", Path("none"), "\0/"])
+def test_a_folder_that_is_not_there_is_named(name):
+    with pytest.raises((InputError, UsageError), match=r"folder"):
+        load_dataset(name)
+
+
+@pytest.fixture
+def _nothing_installed(monkeypatch):
+    for name, raw in list(catalogue.DATASETS.items()):
+        monkeypatch.setitem(catalogue.DATASETS, name, dataclasses.replace(raw, installed=()))
+
+
+@pytest.mark.usefixtures("_nothing_installed")
 def test_the_list_says_what_can_be_loaded_now(tiny, monkeypatch):
-    assert {info.name: info.available for info in list_datasets()} == {
-        "mnist": False,
-        "sample": True,
-    }
+    here = {info.name for info in list_datasets() if info.available}
+    assert here == {"sample", "digits8x8"}
     monkeypatch.setenv("DIGITNET_DATA_DIR", str(tiny))
-    assert all(info.available for info in list_datasets())
-    assert all("BY-SA" in info.licence for info in list_datasets())
+    here = {info.name for info in list_datasets() if info.available}
+    assert here == {"mnist", "sample", "digits8x8"}
+
+
+def test_the_list_has_every_name_with_its_classes_and_licence():
+    infos = {info.name: info for info in list_datasets()}
+    assert set(infos) == set(loading.NAMES) == {*catalogue.DATASETS, *catalogue.SHIPPED}
+    for name, info in infos.items():
+        assert info.licence
+        assert info.classes == len(CLASS_NAMES.get(name, range(10)))
+
+
+def test_what_is_shipped_cannot_be_fetched():
+    for name in catalogue.SHIPPED:
+        with pytest.raises(UsageError, match=f"nothing to fetch.*--data {name}"):
+            catalogue.find_dataset(name)
+
+
+@pytest.mark.disable_socket
+def test_scikit_learns_digits_are_divided_by_a_rule_that_is_written_down():
+    dataset = load_dataset("digits8x8")
+    check_arrays(dataset, 1_297, 500)
+    assert dataset.sha256 == shipped.DIGITS_SHA256
+    share = np.bincount(dataset.test_labels) / np.bincount(
+        np.concatenate([dataset.train_labels, dataset.test_labels])
+    )
+    np.testing.assert_allclose(share, 500 / 1797, atol=0.006)
+    # The very images: a result of today must be one on the same digits tomorrow.
+    digest = hashlib.sha256(dataset.test_images.tobytes() + dataset.test_labels.tobytes())
+    assert digest.hexdigest().startswith("22cadc6a19f602d5")
+    # Canonical: full ink, and the longer side of the digit 20 pixels.
+    assert (dataset.train_images.max(axis=(1, 2)) == 255).all()
+
+
+def test_other_digits_in_scikit_learn_are_refused(monkeypatch):
+    monkeypatch.setattr(shipped, "DIGITS_SHA256", dict.fromkeys(shipped.DIGITS_SHA256, "f" * 64))
+    with pytest.raises(IntegrityError, match="Install scikit-learn again"):
+        load_dataset("digits8x8")
 
 
 def test_the_list_counts_the_sample(sample):
@@ -187,7 +240,8 @@ def test_other_senseless_splits_are_refused():
 
 def test_importing_loads_no_torch_and_no_web_client():
     code = (
-        "import sys, digitnet.datasets; print(*{'torch', 'pooch', 'requests'} & set(sys.modules))"
+        "import sys, digitnet.datasets;"
+        "print(*{'torch', 'pooch', 'requests', 'cv2', 'sklearn'} & set(sys.modules))"
     )
     command = [sys.executable, "-c", code]
     result = subprocess.run(command, capture_output=True, text=True, check=True)

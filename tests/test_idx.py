@@ -1,3 +1,6 @@
+import contextlib
+import struct
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from digitnet.errors import IntegrityError
-from digitnet.idx import encode_idx, parse_idx
+from digitnet.idx import encode_idx, parse_idx, parse_int_idx
 
 ARRAYS = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=6))
 
@@ -53,3 +56,33 @@ def test_a_message_tells_what_was_found():
         parse_idx(b"\x89PNG\r\n\x1a\n", "digits")
     with pytest.raises(IntegrityError, match="digits says that it holds 2 × 2 values, but 3 bytes"):
         parse_idx(encode_idx(np.zeros((2, 2), np.uint8))[:-1], "digits")
+
+
+def ints(*shape):
+    values = np.arange(np.prod(shape)).reshape(shape) * 70_000 - 5
+    header = bytes([0, 0, 12, len(shape)]) + struct.pack(f">{len(shape)}I", *shape)
+    return header + values.astype(">i4").tobytes(), values
+
+
+def test_integers_are_read_with_their_signs():
+    content, values = ints(4, 3)
+    read = parse_int_idx(content)
+    np.testing.assert_array_equal(read, values)
+    assert read.dtype == np.int64
+    assert read.flags.writeable
+
+
+def test_bytes_are_no_integers():
+    content, _ = ints(4)
+    with pytest.raises(IntegrityError, match="unsigned bytes: it starts with '00 00 0c 01'"):
+        parse_idx(content, "some")
+    with pytest.raises(IntegrityError, match="32-bit integers: it starts with '00 00 08 01'"):
+        parse_int_idx(encode_idx(np.zeros(4, np.uint8)), "some")
+    with pytest.raises(IntegrityError, match="holds 4 values"):
+        parse_int_idx(content[:-1], "some")
+
+
+@given(st.binary(max_size=60).map(lambda tail: b"\0\0\x0c\1" + tail) | st.binary(max_size=60))
+def test_any_bytes_are_integers_or_an_error(content):
+    with contextlib.suppress(IntegrityError):
+        assert parse_int_idx(content).nbytes == 2 * (len(content) - 4 - 4 * content[3])

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from digitnet import ink, pictures, recognizer
-from digitnet.environment import usable_cores
 from digitnet.errors import InputError, IntegrityError, UsageError
 from digitnet.ink import Box, Ink
 from digitnet.recognizer import MAX_INK_SIDE, Prediction, Recognizer, find_ink
@@ -107,7 +106,7 @@ def test_an_answer_is_json(reader):
     picture = drawing()
     values = reader.predict(picture).as_dict()
     assert json.loads(json.dumps(values, allow_nan=False)) == values
-    fields = "digit confidence probabilities ood_score is_digit reason box"
+    fields = "digit label confidence probabilities ood_score is_digit reason box"
     assert list(values) == fields.split()
     assert len(values["probabilities"]) == 10
     assert list(values["box"]) == ["left", "top", "width", "height"]
@@ -359,13 +358,15 @@ def test_a_wrong_number_of_threads_is_a_usage_error(threads, file):
         Recognizer(file, threads=threads)
 
 
-def test_it_uses_the_cores_that_it_may(file, monkeypatch):
+def test_it_uses_the_cores_that_it_may(file, digits, monkeypatch):
     seen = []
-    session = recognizer.open_session
-    monkeypatch.setattr(recognizer, "open_session", lambda f, n: seen.append(n) or session(f, n))
-    Recognizer(file)
-    Recognizer(file, threads=1)
-    assert seen == [usable_cores(), 1]
+    pool = recognizer.ThreadPoolExecutor
+    monkeypatch.setattr(recognizer, "ThreadPoolExecutor", lambda n: seen.append(n) or pool(n))
+    monkeypatch.setattr(recognizer, "usable_cores", lambda: 3)
+    for threads, used in ((None, 3), (2, 2)):
+        Recognizer(file, threads=threads).predict_inks(digits)
+        assert set(seen) == {used}
+        seen.clear()
 
 
 @in_one_folder

@@ -17,6 +17,7 @@ import dataclasses
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -51,6 +52,7 @@ _BATCH_PIXELS = 2**18
 # Half a step of an 8-bit picture: what is fainter is no ink.
 _FAINTEST = 0.5 / 255
 ANSWER = ("probabilities", "ood_score", "image")
+_DIGITS = tuple("0123456789")
 # What ONNX Runtime raises; the classes have no common base but Exception.
 _FAILURES = (
     runtime.Fail,
@@ -71,7 +73,8 @@ class Prediction:
     """The answer to one picture.
 
     Attributes:
-        digit: the likeliest, 0 to 9; whether there is a digit at all, ``is_digit`` says.
+        digit: the likeliest class by its number, 0 to 9 for digits; whether there is a digit at
+            all, ``is_digit`` says.
         confidence: its probability.
         probabilities: float32 (classes,), read-only; they sum to 1.
         ood_score: how unlike a digit the ink is; larger is stranger.
@@ -82,6 +85,7 @@ class Prediction:
         box: where in the upright picture the ink was found, in pixels of the original, to the few
             pixels of a large one that were averaged; None for a blank and for ink that comes from
             no picture.
+        class_names: what the model calls its classes, one name for each probability.
     """
 
     digit: int
@@ -92,11 +96,18 @@ class Prediction:
     reason: Reason | None
     image: NDArray[np.uint8]
     box: Box | None = None
+    class_names: tuple[str, ...] = _DIGITS
+
+    @property
+    def label(self) -> str:
+        """The name of the likeliest class: "7", or "Sandal" of a model of clothes."""
+        return self.class_names[self.digit]
 
     def as_dict(self) -> dict[str, Any]:
         """Return all but the image as plain values for JSON."""
         return {
             "digit": self.digit,
+            "label": self.label,
             "confidence": self.confidence,
             "probabilities": [float(p) for p in self.probabilities],
             "ood_score": self.ood_score,
@@ -109,7 +120,7 @@ class Prediction:
         reason = f" {self.reason}" if self.reason else ""
         box = f" {self.box}" if self.box else ""
         return (
-            f"<Prediction {self.digit} confidence={self.confidence:.4f} "
+            f"<Prediction {self.label} confidence={self.confidence:.4f} "
             f"ood_score={self.ood_score:.2f} is_digit={self.is_digit}{reason}{box}>"
         )
 
@@ -120,7 +131,7 @@ class Recognizer:
     Args:
         model: a model file (``*.onnx``) or a run folder that has one; the model that comes with
             digitnet when None.
-        threads: how many threads ONNX Runtime computes with; as many as this process may use
+        threads: how many batches are computed at a time; as many as this process may use
             cores when None.
 
     Raises:
@@ -133,7 +144,8 @@ class Recognizer:
         if threads is not None and not (type(threads) is int and 1 <= threads <= MAX_THREADS):
             raise UsageError(f"threads={threads!r}; it must be a whole number, 1 to {MAX_THREADS}.")
         self._file = load_model_file(model)
-        self._session = open_session(self._file, threads or min(usable_cores(), MAX_THREADS))
+        self._threads = threads or min(usable_cores(), MAX_THREADS)
+        self._session = open_session(self._file)
         if model is not None:
             # A file of unknown origin is found out now, and not by the first picture.
             self.predict_inks([np.zeros((1, 1)), np.ones((9, 5))])
@@ -200,7 +212,7 @@ class Recognizer:
 
     def predict_inks(self, inks: Iterable[NDArray[Any]]) -> list[Prediction]:
         """Return the digits of inks, each as in ``predict_ink``, or of an array (N, H, W)."""
-        return list(self._answers(Ink(_as_ink(array), None) for array in inks))
+        return list(self._answers(Ink(array, None) for array in _as_inks(inks)))
 
     def predict_strokes(self, strokes: Sequence[Sequence[tuple[float, float]]]) -> Prediction:
         """Return the digit that a pen drew.
@@ -222,60 +234,72 @@ class Recognizer:
         Raises:
             InputError: as ``predict_ink``, or there is no ink at all.
         """
-        arrays = [_as_ink(array) for array in inks]
+        arrays = list(_as_inks(inks))
         if not arrays:
             raise InputError("There are no inks; pass at least one.")
         found: dict[int, _Array] = {}
         for places in _batches(arrays):
-            (rows,) = self._compute(("features",), [arrays[place] for place in places])
+            (rows,) = self._compute(("features",), _stack([arrays[place] for place in places]))
             found.update(zip(places, rows, strict=True))
         return np.stack([found[place] for place in range(len(arrays))])
 
     def _answers(self, inks: Iterable[Ink]) -> Iterator[Prediction]:
         """Yield the prediction of each ink."""
         rest = iter(inks)
-        while window := list(itertools.islice(rest, _WINDOW)):
-            found: dict[int, Prediction] = {}
-            for places in _batches([one.pixels for one in window]):
-                batch = [window[place] for place in places]
-                found.update(zip(places, self._run(batch), strict=True))
-            yield from (found[place] for place in range(len(window)))
+        # A pool without work has no threads yet.
+        with ThreadPoolExecutor(self._threads) as pool:
+            while window := list(itertools.islice(rest, _WINDOW)):
+                places = list(_batches([one.pixels for one in window]))
+                batches = [[window[place] for place in some] for some in places]
+                alone = self._threads == 1 or len(batches) == 1
+                answers = (map if alone else pool.map)(self._run, batches)
+                found: dict[int, Prediction] = {}
+                for some, answer in zip(places, answers, strict=True):
+                    found.update(zip(some, answer, strict=True))
+                yield from (found[place] for place in range(len(window)))
 
     def _run(self, batch: Sequence[Ink]) -> list[Prediction]:
-        probabilities, scores, images = self._compute(ANSWER, [one.pixels for one in batch])
+        stacked = _stack([one.pixels for one in batch])
+        probabilities, scores, images = self._compute(ANSWER, stacked)
         _check_answer(self._file, len(batch), probabilities, scores, images)
         seen = (images[:, 0].clip(0, 1) * 255 + 0.5).astype(np.uint8)
         for array in (probabilities, seen):
             array.setflags(write=False)
+        # What can be told of all at once is: one by one NumPy takes longer than the network.
+        columns = (
+            *(probabilities.argmax(1).tolist(), probabilities.max(1).tolist()),
+            *(probabilities, scores.tolist(), seen, stacked.max((1, 2, 3)).tolist()),
+        )
         return [
-            self._prediction(one, *answer)
-            for one, *answer in zip(batch, probabilities, scores, seen, strict=True)
+            Prediction(
+                digit=digit,
+                confidence=confidence,
+                probabilities=row,
+                ood_score=score,
+                is_digit=(reason := self._reason(confidence, score, most)) in (None, "ambiguous"),
+                reason=reason,
+                image=image,
+                box=one.box,
+                class_names=self._file.class_names,
+            )
+            for one, digit, confidence, row, score, image, most in zip(batch, *columns, strict=True)
         ]
 
-    def _compute(self, outputs: Sequence[str], inks: Sequence[_Array]) -> list[_Array]:
-        """Return some outputs of the model for inks of similar size."""
+    def _compute(self, outputs: Sequence[str], inks: _Array) -> list[_Array]:
+        """Return some outputs of the model for inks, float32 (N, 1, H, W)."""
         try:
-            found: list[_Array] = self._session.run(outputs, {"ink": _stack(inks)})
+            found: list[_Array] = self._session.run(outputs, {"ink": inks})
         except _FAILURES as error:
             raise _cannot_run(self._file, error) from error
         return found
 
-    def _prediction(
-        self, found: Ink, probabilities: _Array, score: np.float32, image: NDArray[np.uint8]
-    ) -> Prediction:
-        digit = int(probabilities.argmax())
-        confidence, ood_score = float(probabilities[digit]), float(score)
-        reason: Reason | None = None
-        if found.pixels.max() < _FAINTEST:
-            reason = "blank"
-        elif ood_score > self.ood_threshold:
-            reason = "not_a_digit"
-        elif confidence < AMBIGUOUS:
-            reason = "ambiguous"
-        is_digit = reason in (None, "ambiguous")
-        return Prediction(
-            digit, confidence, probabilities, ood_score, is_digit, reason, image, found.box
-        )
+    def _reason(self, confidence: float, score: float, most: float) -> Reason | None:
+        """Return what to beware of in ink whose strongest pixel is ``most``."""
+        if most < _FAINTEST:
+            return "blank"
+        if score > self.ood_threshold:
+            return "not_a_digit"
+        return "ambiguous" if confidence < AMBIGUOUS else None
 
 
 def _found(pictures: Iterable[PictureSource]) -> Iterator[Ink]:
@@ -305,16 +329,16 @@ def ink_of(loaded: Picture) -> Ink:
     return Ink(found.pixels, Box(**box))
 
 
-def open_session(file: ModelFile, threads: int) -> onnxruntime.InferenceSession:
+def open_session(file: ModelFile) -> onnxruntime.InferenceSession:
     """Return ONNX Runtime's session of a model file.
 
     Raises:
         IntegrityError: ONNX Runtime refuses it.
     """
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    # Threads that wait for work would keep their cores busy.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # The network is so small that threads inside it wait for one another longer than they compute;
+    # more of them compute batches side by side.
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
     # Both keep the memory of every size of batch that was ever seen; without them it is as fast.
     options.enable_cpu_mem_arena = options.enable_mem_pattern = False
     options.log_severity_level = 4  # Only fatal messages: errors arrive as exceptions.
@@ -346,14 +370,24 @@ def _cannot_run(file: ModelFile, error: object) -> IntegrityError:
     )
 
 
-def _as_ink(array: NDArray[Any]) -> _Array:
-    """Return an ink of the caller's as float32 (H, W) in [0, 1]."""
-    array = np.asarray(array)
-    if array.ndim != 2 or not 1 <= min(array.shape) <= max(array.shape) <= MAX_INK_SIDE:
-        raise InputError(
-            f"The ink has the shape {array.shape}; it must be (height, width), each of 1 to "
-            f"{MAX_INK_SIDE:,} pixels. A photo or drawing goes to predict, which finds the ink."
-        )
+def _as_inks(inks: Iterable[NDArray[Any]]) -> Iterator[_Array]:
+    """Yield inks of the caller's as float32 (H, W) in [0, 1]."""
+    if isinstance(inks, np.ndarray) and inks.ndim == 3:
+        # Many at once, where they lie together.
+        for start in range(0, len(inks), _WINDOW):
+            yield from _as_floats(inks[start : start + _WINDOW])
+        return
+    for array in map(np.asarray, inks):
+        if array.ndim != 2:
+            raise _wrong_shape(array.shape)
+        yield _as_floats(array)
+
+
+def _as_floats(array: NDArray[Any]) -> _Array:
+    """Return an ink (H, W), or many of one size (N, H, W), as float32 in [0, 1]."""
+    height, width = array.shape[-2:]
+    if not 1 <= min(height, width) <= max(height, width) <= MAX_INK_SIDE:
+        raise _wrong_shape(array.shape)
     if array.dtype.kind == "b" or array.dtype == np.uint8:
         return array.astype(np.float32) / np.float32(255 if array.dtype == np.uint8 else 1)
     if array.dtype.kind != "f":
@@ -365,6 +399,13 @@ def _as_ink(array: NDArray[Any]) -> _Array:
             "where 0 is paper and 1 full ink."
         )
     return array.astype(np.float32)
+
+
+def _wrong_shape(shape: tuple[int, ...]) -> InputError:
+    return InputError(
+        f"The ink has the shape {shape}; it must be (height, width), each of 1 to "
+        f"{MAX_INK_SIDE:,} pixels. A photo or drawing goes to predict, which finds the ink."
+    )
 
 
 def _batches(inks: Sequence[_Array]) -> Iterator[list[int]]:
@@ -381,6 +422,8 @@ def _batches(inks: Sequence[_Array]) -> Iterator[list[int]]:
 
 def _stack(inks: Sequence[_Array]) -> _Array:
     """Return inks as one array, float32 (N, 1, H, W), with zeros below and to the right of each."""
+    if len({pixels.shape for pixels in inks}) == 1:
+        return np.stack(inks)[:, None]
     height, width = (max(pixels.shape[axis] for pixels in inks) for axis in (0, 1))
     stacked = np.zeros((len(inks), 1, height, width), np.float32)
     for place, pixels in zip(stacked, inks, strict=True):

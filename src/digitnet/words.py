@@ -1,4 +1,8 @@
-"""Numbers as people read them, the same in terminals, tables, pages and figures."""
+"""Numbers and names as people read them, the same in terminals, tables, pages and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 def percent(probability: float) -> str:
@@ -8,3 +12,15 @@ def percent(probability: float) -> str:
     if probability < 0.0005:
         return "<0.1 %"
     return f"{100 * probability:.1f} %"
+
+
+def are_digits(class_names: Sequence[str]) -> bool:
+    """Return whether classes are called 0, 1, 2 and so on, as digits are, up to 9."""
+    return len(class_names) <= 10 and all(
+        name == str(number) for number, name in enumerate(class_names)
+    )
+
+
+def shortened(name: str, most: int = 12) -> str:
+    """Return the name of a class as it fits in ``most`` characters."""
+    return name if len(name) <= most else f"{name[: most - 1]}…"

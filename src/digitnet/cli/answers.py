@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from digitnet.cli.console import SCHEMA_VERSION, say, show
 from digitnet.cli.inputs import STDIN
 from digitnet.explain.words import note
-from digitnet.words import percent
+from digitnet.words import are_digits, percent
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from digitnet.recognizer import Prediction
 
 # In columns: digit, confidence, the space between, and what notes get before names do.
-_OTHER_WIDTH = 5 + 10 + 3 * 3 + 24
+_DIGIT_WIDTH = 5
+_OTHER_WIDTH = _DIGIT_WIDTH + 10 + 3 * 3 + 24
+_WIDEST_NAME = 24
 _NARROWEST_NAME = 12
 
 
@@ -112,20 +114,25 @@ class TablePrinter:
         self._console.print(draw_several(captions, predictions, self._console), "")
 
     def _print_rows(self, answers: Sequence[Answer]) -> None:
-        table = self._table()
+        predictions = [answer.prediction for answer in answers if answer.prediction]
+        table = self._table(predictions[0].class_names)
         for answer in answers:
             table.add_row(*_row(answer))
         self._console.print(table)
         self._headed = True
 
-    def _table(self) -> Table:
+    def _table(self, class_names: Sequence[str]) -> Table:
         from rich import box
         from rich.table import Table
 
         # Each batch is a table of its own; fixed widths make them one.
         table = Table(box=box.SIMPLE_HEAD, show_header=not self._headed, show_edge=False)
         table.add_column("file", width=self._name_width, overflow="fold")
-        table.add_column("digit", width=5, justify="center")
+        if are_digits(class_names):
+            table.add_column("digit", width=_DIGIT_WIDTH, justify="center")
+        else:
+            widest = min(_WIDEST_NAME, max(map(len, class_names)))
+            table.add_column("class", width=max(_DIGIT_WIDTH, widest), overflow="ellipsis")
         table.add_column("confidence", width=10, justify="right")
         table.add_column("note", overflow="fold")
         return table
@@ -174,7 +181,7 @@ def _row(answer: Answer) -> tuple[Text, Text, Text, Text]:
         return name, Text("-", "yellow"), Text(), Text(words, "yellow")
     style = "yellow" if prediction.reason else ""
     sure = Text(percent(float(prediction.confidence)), style)
-    return name, Text(str(prediction.digit), "bold"), sure, Text(words, style)
+    return name, Text(printable(prediction.label), "bold"), sure, Text(words, style)
 
 
 def _heading(answer: Answer) -> list[Text]:
@@ -186,9 +193,11 @@ def _heading(answer: Answer) -> list[Text]:
     name = Text(printable(answer.name), "dim", overflow="fold")
     if prediction.is_digit:
         result = Text.assemble(
-            (str(prediction.digit), "bold green"), f"  {percent(float(prediction.confidence))}"
+            (printable(prediction.label), "bold green"),
+            f"  {percent(float(prediction.confidence))}",
         )
     else:
-        result = Text("blank" if prediction.reason == "blank" else "no digit", "bold yellow")
+        nothing = "no digit" if are_digits(prediction.class_names) else "none of the classes"
+        result = Text("blank" if prediction.reason == "blank" else nothing, "bold yellow")
     words = answer.explanation.words if answer.explanation else note(prediction)
     return [name, result, Text(words, "yellow" if prediction.reason else "dim")]

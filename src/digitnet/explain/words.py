@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from digitnet.words import percent
+from digitnet.words import are_digits, percent
 
 if TYPE_CHECKING:
     from digitnet.recognizer import Prediction
 
 
 def ranked(prediction: Prediction) -> list[int]:
-    """Return the ten digits, the most probable first; among equals the lower."""
+    """Return the numbers of the classes, the most probable first; among equals the lower."""
     return sorted(range(len(prediction.probabilities)), key=lambda d: -prediction.probabilities[d])
 
 
@@ -23,8 +23,13 @@ def note(prediction: Prediction) -> str:
     if prediction.reason == "blank":
         return "no ink found"
     if prediction.reason == "ambiguous":
-        return f"unsure; or {second} ({_chance(prediction, second)})"
-    return f"not a digit; nearest {first} ({_chance(prediction, first)})"
+        return f"unsure; or {_chance(prediction, second)}"
+    return f"not {thing(prediction)}; nearest {_chance(prediction, first)}"
+
+
+def thing(prediction: Prediction) -> str:
+    """Return what the model reads, in general."""
+    return "a digit" if are_digits(prediction.class_names) else "one of the classes"
 
 
 def sentence(prediction: Prediction, ood_threshold: float | None = None) -> str:
@@ -37,16 +42,16 @@ def sentence(prediction: Prediction, ood_threshold: float | None = None) -> str:
     first, second = ranked(prediction)[:2]
     if prediction.reason == "blank":
         return "refused: no ink was found, so there is nothing to read"
-    runner_up = f"runner-up {second} ({_chance(prediction, second)})"
+    runner_up = f"runner-up {_chance(prediction, second)}"
     if prediction.is_digit:
         how = "read, but not surely," if prediction.reason == "ambiguous" else "read"
-        return f"{how} as {first} ({_chance(prediction, first)}); {runner_up}"
+        return f"{how} as {_chance(prediction, first)}; {runner_up}"
     limit = "" if ood_threshold is None else f", above the limit {ood_threshold:.2f}"
     return (
-        f"refused: unlike a digit (ood_score {prediction.ood_score:.2f}{limit}); "
-        f"nearest {first} ({_chance(prediction, first)}), {runner_up}"
+        f"refused: unlike {thing(prediction)} (ood_score {prediction.ood_score:.2f}{limit}); "
+        f"nearest {_chance(prediction, first)}, {runner_up}"
     )
 
 
 def _chance(prediction: Prediction, digit: int) -> str:
-    return percent(float(prediction.probabilities[digit]))
+    return f"{prediction.class_names[digit]} ({percent(float(prediction.probabilities[digit]))})"

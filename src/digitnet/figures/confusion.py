@@ -1,4 +1,4 @@
-"""Which digit was taken for which."""
+"""Which class was taken for which."""
 
 from __future__ import annotations
 
@@ -19,10 +19,14 @@ from digitnet.figures.theme import (
     sized_figure,
     style_axes,
 )
+from digitnet.words import are_digits, shortened
+
+# With more classes than these, numbers get smaller and zeros are left out.
+_ROOMY = 15
 
 
 def confusion_matrix(matrix: ArrayLike, class_names: Sequence[str], ax: Axes | None = None) -> Axes:
-    """Draw how often each true digit (row) was read as each digit (column).
+    """Draw how often each true class (row) was read as each class (column).
 
     What is right lies on the diagonal in grey. Only mistakes are coloured, by the square root of
     their count: one mistake among ten thousand pictures can still be seen.
@@ -41,7 +45,7 @@ def confusion_matrix(matrix: ArrayLike, class_names: Sequence[str], ax: Axes | N
             f"The confusion matrix has shape {counts.shape} and there are {len(class_names)} class "
             "names; it must have one row and one column for each name."
         )
-    ax = sized_figure(5.9).add_subplot() if ax is None else ax
+    ax = sized_figure(max(5.9, 0.32 * len(counts))).add_subplot() if ax is None else ax
     palette = style_axes(ax)
     cells = _cell_colours(counts, palette)
     ax.imshow(cells, interpolation="nearest", aspect="auto", origin="upper")
@@ -69,8 +73,11 @@ def _draw_grid(ax: Axes, size: int, palette: Palette) -> None:
 def _write_counts(
     ax: Axes, counts: NDArray[np.int64], cells: NDArray[np.float64], palette: Palette
 ) -> None:
+    crowded = len(counts) > _ROOMY
     for row, column in np.ndindex(counts.shape):
         count = int(counts[row, column])
+        if crowded and not count:
+            continue
         strong = "#ffffff" if is_dark(tuple(cells[row, column, :3])) else "#000000"
         ax.text(
             column,
@@ -78,7 +85,7 @@ def _write_counts(
             f"{count}",
             ha="center",
             va="center_baseline",
-            size=BODY if count else SMALL,
+            size=SMALL if crowded or not count else BODY,
             weight="bold" if count and row != column else "normal",
             color=strong if count else palette.line,
             in_layout=False,  # always inside its cell; measuring a hundred of them takes time
@@ -86,12 +93,14 @@ def _write_counts(
 
 
 def _name_axes(ax: Axes, class_names: Sequence[str]) -> None:
-    places = range(len(class_names))
+    places, class_names = range(len(class_names)), [shortened(name, 20) for name in class_names]
     slanted = max(map(len, class_names), default=0) > 4
-    ax.set_xticks(places, class_names, rotation=40 if slanted else 0)
+    # A dollar sign in a name is no formula.
+    ax.set_xticks(places, class_names, rotation=40 if slanted else 0, parse_math=False)
     if slanted:
         for label in ax.get_xticklabels():
             label.set(ha="right", rotation_mode="anchor")
-    ax.set_yticks(places, class_names)
+    ax.set_yticks(places, class_names, parse_math=False)
     ax.tick_params(length=0)
-    ax.set(xlabel="Predicted digit", ylabel="True digit")
+    thing = "digit" if are_digits(class_names) else "class"
+    ax.set(xlabel=f"Predicted {thing}", ylabel=f"True {thing}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -22,8 +22,8 @@ from digitnet.figures.sheet import (
     write,
     write_header,
 )
-from digitnet.figures.theme import SMALL, TITLE, WIDTH, figure_of, ink_colours, palette_of
-from digitnet.words import percent
+from digitnet.figures.theme import BODY, SMALL, TITLE, WIDTH, figure_of, ink_colours, palette_of
+from digitnet.words import are_digits, percent, shortened
 
 if TYPE_CHECKING:
     from digitnet.runs import Predictions
@@ -32,7 +32,12 @@ _Images: TypeAlias = NDArray[np.uint8] | NDArray[np.float32]
 
 _INSIDE = WIDTH - 2 * MARGIN  # inches, between the margins
 _ROW_NAME = 0.35  # inches, for a digit or a word before a row
-_MISSES_ACROSS = 4
+_LETTER = 0.085  # inches, of a name
+# Letters of a name that are shown: before a row, above a column, of a miss.
+_LONGEST_ROW_NAME, _LONGEST_HEAD, _LONGEST_NAME = 14, 8, 12
+_SHORT = 2  # letters, of a name that can be written large
+_CLASSES_ACROSS = 10
+_MISSES_ACROSS, _LONG_MISSES_ACROSS = 4, 2
 _MISS_TILE = 0.72  # inches; the words of a miss stand to its right
 
 
@@ -42,18 +47,20 @@ def misses_gallery(
     limit: int = 40,
     *,
     disputed: Collection[int] = (),
+    class_names: Sequence[str] | None = None,
     figure: Figure | None = None,
 ) -> Figure:
-    """Draw the digits that were read wrongly, worst first.
+    """Draw the images that were read wrongly, worst first.
 
-    Worst is the highest probability of the wrong digit; among equals, the lowest of the true one.
-    Each shows its index, true and predicted digit, and the probability of both.
+    Worst is the highest probability of the wrong class; among equals, the lowest of the true one.
+    Each shows its index, true and predicted class, and the probability of both.
 
     Args:
         images: uint8 in 0–255 or floating point in [0, 1], (N, 28, 28), the whole split.
         predictions: of that split; ``predictions.index`` points into ``images``.
         limit: at most so many are drawn, 1 or more.
         disputed: indices whose label is known to be doubtful; they are marked.
+        class_names: one a class; their numbers when None.
         figure: where to draw; a new one when None. Its size is set.
 
     Raises:
@@ -72,7 +79,10 @@ def misses_gallery(
     )
     shown = misses[np.lexsort(keys)][:limit]
     ink = _pictures_of(images, predictions.index[shown])
-    left, top = _grid(len(shown), _MISSES_ACROSS, _INSIDE / _MISSES_ACROSS, _MISS_TILE + 0.14)
+    named = predictions.label[shown], predictions.predicted[shown]
+    short = all(_is_short(_name(class_names, each)) for each in np.unique(named))
+    across = _MISSES_ACROSS if short else _LONG_MISSES_ACROSS
+    left, top = _grid(len(shown), across, _INSIDE / across, _MISS_TILE + 0.14)
     figure, ax = new_sheet(float(top.max()) + _MISS_TILE + MARGIN, figure)
     palette = palette_of(figure)
     marked = [int(index) in disputed for index in predictions.index[shown]]
@@ -80,7 +90,7 @@ def misses_gallery(
     draw_tiles(ax, ink, left, top, _MISS_TILE, colours=ink_colours(palette))
     for row, x, y, mark in zip(shown, left, top, marked, strict=True):
         corner = float(x), float(y)
-        _tell_miss(ax, predictions, int(row), corner, disputed=mark)
+        _tell_miss(ax, predictions, int(row), corner, class_names, disputed=mark)
     return figure
 
 
@@ -89,17 +99,20 @@ def correct_gallery(
     predictions: Predictions,
     per_class: int = 5,
     *,
+    class_names: Sequence[str] | None = None,
     figure: Figure | None = None,
 ) -> Figure:
-    """Draw digits that were read rightly, a column for each, from the surest to the least sure.
+    """Draw images that were read rightly, a column a class, from the surest to the least sure.
 
     The rows are evenly spaced ranks of confidence, so the choice is the same every time and shows
-    the whole range. A digit never read rightly leaves its column empty.
+    the whole range. A class never read rightly leaves its column empty. More than ten classes go
+    into several bands of columns.
 
     Args:
         images: uint8 in 0–255 or floating point in [0, 1], (N, 28, 28), the whole split.
         predictions: of that split; ``predictions.index`` points into ``images``.
         per_class: rows, 1 or more.
+        class_names: one a class; their numbers when None.
         figure: where to draw; a new one when None. Its size is set.
 
     Raises:
@@ -112,21 +125,27 @@ def correct_gallery(
     shown = np.concatenate([*chosen, np.zeros(0, dtype=np.int64)])
     if not shown.size:
         return _only_words("Recognised: nothing", "no picture was read rightly", figure)
-    pitch = _INSIDE / max(len(classes), 10)
+    pitch = _INSIDE / _CLASSES_ACROSS
     tile, row_height = pitch - 0.06, pitch + 0.17
-    first_row = HEADER + 0.24
-    figure, ax = new_sheet(first_row + per_class * row_height, figure)
+    bands = -(-len(classes) // _CLASSES_ACROSS)
+    band_height = 0.24 + per_class * row_height
+    figure, ax = new_sheet(HEADER + bands * band_height, figure)
     palette = palette_of(figure)
     write_header(
         ax,
         "Recognised: from the surest to the least sure",
-        "below each digit: the probability the network gave to it",
+        f"below each {_thing(class_names)}: the probability the network gave to it",
     )
-    for column, digit in enumerate(classes):
-        x = MARGIN + column * pitch + tile / 2
-        write(ax, x, HEADER + 0.02, f"{digit}", size=TITLE, weight="bold", ha="center")
-    left = MARGIN + pitch * np.repeat(np.arange(len(classes)), [len(rows) for rows in chosen])
-    top = first_row + row_height * np.concatenate([np.arange(len(rows)) for rows in chosen])
+    band, column = np.divmod(np.arange(len(classes)), _CLASSES_ACROSS)
+    names = [shortened(_name(class_names, each), _LONGEST_HEAD) for each in classes]
+    size = TITLE if all(map(_is_short, names)) else SMALL
+    for name, down, across in zip(names, band, column, strict=True):
+        x, y = MARGIN + across * pitch + tile / 2, HEADER + down * band_height + 0.02
+        write(ax, x, y + 0.05 * (size == SMALL), name, size=size, weight="bold", ha="center")
+    counts = [len(rows) for rows in chosen]
+    left = MARGIN + pitch * np.repeat(column, counts)
+    top = row_height * np.concatenate([np.arange(count) for count in counts])
+    top += HEADER + 0.24 + band_height * np.repeat(band, counts)
     ink = _pictures_of(images, predictions.index[shown])
     draw_tiles(ax, ink, left, top, tile, colours=ink_colours(palette))
     for row, x, y in zip(shown, left + tile / 2, top + tile + 0.02, strict=True):
@@ -140,6 +159,7 @@ def examples(
     labels: NDArray[np.int64],
     per_class: int = 10,
     *,
+    class_names: Sequence[str] | None = None,
     figure: Figure | None = None,
 ) -> Figure:
     """Draw the first few images of each class, a row for each: what the data looks like.
@@ -148,6 +168,7 @@ def examples(
         images: uint8 in 0–255 or floating point in [0, 1], (N, 28, 28).
         labels: int64 (N,).
         per_class: columns, 1 or more.
+        class_names: one a class; their numbers when None.
         figure: where to draw; a new one when None. Its size is set.
 
     Raises:
@@ -162,16 +183,19 @@ def examples(
         )
     classes = np.unique(labels)
     chosen = [np.flatnonzero(labels == each)[:per_class] for each in classes]
-    pitch = (_INSIDE - _ROW_NAME) / max(per_class, 8)
-    left = MARGIN + _ROW_NAME + pitch * np.concatenate([np.arange(len(each)) for each in chosen])
+    names = [shortened(_name(class_names, each), _LONGEST_ROW_NAME) for each in classes]
+    aside = max(_ROW_NAME, _LETTER * max(map(len, names)) + 0.15)
+    pitch = (_INSIDE - aside) / max(per_class, 8)
+    left = MARGIN + aside + pitch * np.concatenate([np.arange(len(each)) for each in chosen])
     rows = np.repeat(np.arange(len(classes)), [len(each) for each in chosen])
     figure, ax = new_sheet(2 * MARGIN + pitch * len(classes), figure)
     ink = as_ink(images[np.concatenate(chosen)])
     tops = MARGIN + pitch * rows
     draw_tiles(ax, ink, left, tops, pitch - 0.06, colours=ink_colours(palette_of(figure)))
-    for row, name in enumerate(classes):
+    size = TITLE if max(map(len, names)) == 1 else BODY
+    for row, name in enumerate(names):
         y = MARGIN + pitch * row + (pitch - 0.06) / 2
-        write(ax, MARGIN + 0.05, y, f"{name}", size=TITLE, weight="bold", va="center_baseline")
+        write(ax, MARGIN + 0.05, y, name, size=size, weight="bold", va="center_baseline")
     return figure
 
 
@@ -229,7 +253,7 @@ def _head_misses(ax: Axes, shown: int, total: int, *, disputed: bool) -> None:
     title = f"All {total} misses" if shown == total else f"The worst {shown} of {total} misses"
     if total == 1:
         title = "The only miss"
-    note = "true digit → answer, and the probability of both"
+    note = "truth → answer, and the probability of both"
     write_header(ax, title, note + ("   ◆ label disputed" if disputed else ""))
 
 
@@ -238,20 +262,25 @@ def _tell_miss(
     predictions: Predictions,
     row: int,
     corner: tuple[float, float],
+    class_names: Sequence[str] | None,
     *,
     disputed: bool,
 ) -> None:
     """Write what was answered, and how surely, to the right of the picture at ``corner``."""
     palette = palette_of(figure_of(ax))
-    label, predicted = int(predictions.label[row]), int(predictions.predicted[row])
+    label, predicted = (
+        shortened(_name(class_names, each), _LONGEST_NAME)
+        for each in (predictions.label[row], predictions.predicted[row])
+    )
     x, y = corner[0] + _MISS_TILE + 0.06, corner[1]
-    write(ax, x, y - 0.01, f"{label} → {predicted}", size=12, weight="bold")
+    size = 12 if _is_short(label) and _is_short(predicted) else BODY
+    write(ax, x, y - 0.01, f"{label} → {predicted}", size=size, weight="bold")
     answers = (
         (0.23, label, predictions.probability_label, palette.blue),
         (0.4, predicted, predictions.probability_predicted, palette.orange),
     )
-    for down, digit, probabilities, colour in answers:
-        words = f"{digit}: {percent(float(probabilities[row]))}"
+    for down, name, probabilities, colour in answers:
+        words = f"{name}: {percent(float(probabilities[row]))}"
         write(ax, x, y + down, words, size=SMALL, color=colour)
     words = f"#{predictions.index[row]}" + (" ◆" if disputed else "")
     write(ax, x, y + 0.58, words, size=SMALL, quiet=True)
@@ -259,6 +288,18 @@ def _tell_miss(
         frame = Rectangle(corner, _MISS_TILE, _MISS_TILE, fill=False, linewidth=2)
         frame.set_edgecolor(palette.orange)
         ax.add_patch(frame)
+
+
+def _name(class_names: Sequence[str] | None, number: int | np.int64) -> str:
+    return f"{number}" if class_names is None else class_names[int(number)]
+
+
+def _thing(class_names: Sequence[str] | None) -> str:
+    return "digit" if class_names is None or are_digits(class_names) else "class"
+
+
+def _is_short(name: str) -> bool:
+    return len(name) <= _SHORT
 
 
 def _surest_to_least(predictions: Predictions, digit: int, count: int) -> NDArray[np.int64]:

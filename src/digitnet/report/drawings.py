@@ -66,19 +66,21 @@ def _png(draw: Callable[[], Figure], *, dark: bool = False) -> bytes:
 def _plans(material: Material) -> dict[str, Callable[[], Figure]]:
     """Return how to draw each figure, by name; nothing is drawn yet."""
     data, metrics, predictions = material.dataset, material.metrics, material.predictions
-    test, config = data.test_images, material.config
-    outputs = layer_outputs(material.model, test[example_index(material)])
+    test, config, names = data.test_images, material.config, material.class_names
+    outputs = layer_outputs(material.model, test[example_index(material)], material.thing)
     maps = (test[example_index(material)], outputs)
     plans: dict[str, Callable[[], Figure]] = {
-        "examples": lambda: figures.examples(data.train_images, data.train_labels),
+        "examples": lambda: figures.examples(
+            data.train_images, data.train_labels, class_names=names
+        ),
         "network": lambda: figures.network_diagram(diagram_layers(material)),
         "confusion_matrix": lambda: figure_of(
-            figures.confusion_matrix(metrics.confusion_matrix, material.class_names)
+            figures.confusion_matrix(metrics.confusion_matrix, names)
         ),
         "misses": lambda: figures.misses_gallery(
-            test, predictions, MOST_MISSES, disputed=material.disputed
+            test, predictions, MOST_MISSES, disputed=material.disputed, class_names=names
         ),
-        "correct": lambda: figures.correct_gallery(test, predictions),
+        "correct": lambda: figures.correct_gallery(test, predictions, class_names=names),
         "filters": lambda: figures.filters(first_kernels(material.model)[:MOST_FILTERS]),
         "feature_maps": lambda: figures.feature_maps(*maps),
         "reliability": lambda: figures.reliability_diagram(
@@ -139,12 +141,15 @@ def first_kernels(model: CNN) -> NDArray[np.float32]:
 
 
 @torch.inference_mode()
-def layer_outputs(model: CNN, image: NDArray[np.uint8]) -> list[tuple[str, NDArray[np.float32]]]:
+def layer_outputs(
+    model: CNN, image: NDArray[np.uint8], thing: str = "digit"
+) -> list[tuple[str, NDArray[np.float32]]]:
     """Return what each block and dense layer makes of one image.
 
     Args:
         model: in evaluation mode.
         image: uint8 (28, 28).
+        thing: what one of the classes is called.
 
     Returns:
         A name and float32 (C, H, W) for each; plain numbers are (N, 1, 1). The last are the
@@ -164,9 +169,9 @@ def layer_outputs(model: CNN, image: NDArray[np.uint8]) -> list[tuple[str, NDArr
         outputs.append((f"Dense layer {number}", _column(values.numpy())))
     logits = model.head[-1](values).numpy()
     digits = logits[:, : model.config.num_classes]
-    told = "Logits, one for each digit" + (" and one for none" if model.config.reject else "")
+    told = f"Logits, one for each {thing}" + (" and one for none" if model.config.reject else "")
     outputs.append((told, _column(logits)))
-    outputs.append(("Probabilities, one for each digit", _column(softmax(digits))))
+    outputs.append((f"Probabilities, one for each {thing}", _column(softmax(digits))))
     return outputs
 
 

@@ -21,6 +21,7 @@ from digitnet.errors import InputError
 from digitnet.evaluation import Metrics
 from digitnet.models import CNN
 from digitnet.runs import Epoch, Predictions, Run
+from digitnet.words import are_digits
 
 Ending = Literal["complete", "stopped early", "interrupted"]
 
@@ -50,6 +51,16 @@ class Material:
     def class_names(self) -> list[str]:
         """The name of each label."""
         return [row.name for row in self.metrics.per_class]
+
+    @property
+    def thing(self) -> str:
+        """What one of the classes is called: "digit", or "class" where they are others."""
+        return "digit" if are_digits(self.class_names) else "class"
+
+    @property
+    def things(self) -> str:
+        """The same of several."""
+        return "digits" if self.thing == "digit" else "classes"
 
     @property
     def best_epoch(self) -> Epoch | None:
@@ -107,7 +118,7 @@ def gather(run: Run, *, data_dir: Path | str | None, offline: bool | None) -> Ma
         environment=run.environment,
         dataset=dataset,
         model=model,
-        num_train=len(train),
+        num_train=config.train_images or len(train),
         num_val=len(val),
     )
 

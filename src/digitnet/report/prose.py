@@ -40,8 +40,8 @@ def summary(material: Material) -> str:
     """Say what was done, and how often it went wrong."""
     metrics = material.metrics
     told = (
-        f"A network with {count(material.summary['parameters'], 'parameter')} learned to read "
-        f"handwritten digits from {count(material.num_train, 'labelled image')}. Then it was "
+        f"A network with {count(material.summary['parameters'], 'parameter')} learned to "
+        f"{_task(material)} from {count(material.num_train, 'labelled image')}. Then it was "
         f"tested on {count(metrics.images, 'image')} that had no part in its training"
     )
     if not metrics.misses:
@@ -51,14 +51,20 @@ def summary(material: Material) -> str:
     return f"{told}: it misread {metrics.misses:,} of them{about}."
 
 
+def _task(material: Material) -> str:
+    if material.thing == "digit":
+        return "read handwritten digits"
+    return f"tell {len(material.class_names)} classes apart"
+
+
 def guessing(material: Material) -> str | None:
     """Warn about a network that may know nothing; None for one that does."""
     commonest = max(row.support for row in material.metrics.per_class) / material.metrics.images
     if material.metrics.interval[0] > commonest:
         return None
     return (
-        "This cannot be told from guessing: always answering with the commonest digit would "
-        f"be right on {percent(commonest)} of these images."
+        "This cannot be told from guessing: always answering with the commonest "
+        f"{material.thing} would be right on {percent(commonest)} of these images."
     )
 
 
@@ -89,15 +95,15 @@ def _best(material: Material) -> int:
 
 
 def balance(material: Material) -> str:
-    """Say how evenly the training images are spread over the digits."""
+    """Say how evenly the training images are spread over the classes."""
     counts = np.bincount(material.dataset.train_labels, minlength=len(material.class_names))
     most, least = int(counts.argmax()), int(counts.argmin())
     names = material.class_names
     if counts[most] == counts[least]:
-        return f"There are {counts[most]:,} of each digit."
+        return f"There are {counts[most]:,} of each {material.thing}."
     return (
-        f"The commonest digit there is {names[most]} ({counts[most]:,} images), the rarest "
-        f"{names[least]} ({counts[least]:,})."
+        f"The commonest {material.thing} there is {names[most]} ({counts[most]:,} images), the "
+        f"rarest {names[least]} ({counts[least]:,})."
     )
 
 
@@ -174,12 +180,12 @@ def schedule(material: Material) -> str:
 
 
 def best_and_worst(material: Material) -> str:
-    """Say which digits are read best and worst."""
+    """Say which classes are read best and worst."""
     per_class = material.metrics.per_class
     ranked = sorted(range(len(per_class)), key=lambda label: per_class[label].f1)
     worst, best = per_class[ranked[0]], per_class[ranked[-1]]
     if worst.f1 == best.f1:
-        return f"All digits are read equally well (F1 {percent(best.f1)})."
+        return f"All {material.things} are read equally well (F1 {percent(best.f1)})."
     return (
         f"Read best is {best.name} (F1 {percent(best.f1)}), worst {worst.name} "
         f"(F1 {percent(worst.f1)}): {_found(material, ranked[0])}."
@@ -197,11 +203,11 @@ def _found(material: Material, label: int) -> str:
 
 
 def confusions(material: Material, most: int = 5) -> str:
-    """Say which digits are taken for which most often."""
+    """Say which classes are taken for which most often."""
     matrix = np.array(material.metrics.confusion_matrix)
     np.fill_diagonal(matrix, 0)
     if not matrix.any():
-        return "No digit was taken for another."
+        return f"No {material.thing} was taken for another."
     order = np.argsort(-matrix, axis=None, kind="stable")[:most]
     cells = [(int(i), int(j)) for i, j in zip(*np.unravel_index(order, matrix.shape), strict=True)]
     names = material.class_names

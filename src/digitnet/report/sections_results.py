@@ -31,7 +31,7 @@ _LIMITS = (0.5, 0.9, 0.99, 0.999)
 
 
 def quality_section(material: Material) -> Section:
-    """Return the metrics by digit, the confusion matrix, and the result on undisputed labels."""
+    """Return the metrics by class, the confusion matrix, and the result on undisputed labels."""
     metrics = material.metrics
     low, high = metrics.interval
     doubts = prose.undisputed(material)
@@ -53,8 +53,8 @@ def quality_section(material: Material) -> Section:
         ),
         el("p", prose.best_and_worst(material)),
         table(
-            "Each digit",
-            ("Digit", "Precision", "Recall", "F1", "Support"),
+            f"Each {material.thing}",
+            (material.thing.capitalize(), "Precision", "Recall", "F1", "Support"),
             (
                 (
                     row.name,
@@ -78,7 +78,7 @@ def quality_section(material: Material) -> Section:
             term("support"),
             " the number of its images.",
         ),
-        el("h3", "Which digit was taken for which"),
+        el("h3", f"Which {material.thing} was taken for which"),
         el("p", prose.confusions(material)),
         _confusion_table(material),
         _on_doubts(doubts) if doubts else None,
@@ -93,7 +93,8 @@ def _confusion_table(material: Material) -> Html:
     matrix = np.array(material.metrics.confusion_matrix)
     names = material.class_names
     worst = int((matrix * ~np.eye(len(matrix), dtype=bool)).max())
-    caption = "Confusion matrix: true digit (row) by predicted digit (column)"
+    thing = material.thing
+    caption = f"Confusion matrix: true {thing} (row) by predicted {thing} (column)"
 
     def cell(true: int, predicted: int) -> Html:
         times = int(matrix[true, predicted])
@@ -206,15 +207,15 @@ def correct_section(material: Material, page: Page) -> Section:
         "What it reads correctly",
         el(
             "p",
-            "Each column holds one digit, from the image it was surest of to the one it was least "
-            "sure of, at even steps between. Nothing was picked by hand. ",
+            f"Each column holds one {material.thing}, from the image it was surest of to the one "
+            "it was least sure of, at even steps between. Nothing was picked by hand. ",
             prose.least_sure(material),
         ),
         picture(
             page,
             "correct",
-            "Correctly read digits in columns, one for each digit, from the surest at the top to "
-            f"the least sure at the bottom. {prose.least_sure(material)}",
+            f"Correctly read images in columns, one for each {material.thing}, from the surest at "
+            f"the top to the least sure at the bottom. {prose.least_sure(material)}",
             "Read correctly, from the surest (top) to the least sure (bottom), with the "
             "probability of the answer.",
             wide=True,
@@ -255,7 +256,7 @@ def seen_section(material: Material, page: Page) -> Section:
             "What they find in an image are ",
             term("feature maps", "feature map"),
             ". Each further layer works on the maps before it; it takes in more of the image at "
-            "once and less of its detail, until one number for each digit is left. ",
+            f"once and less of its detail, until one number for each {material.thing} is left. ",
             "Shown is the first test image that was read correctly." if label == answer else None,
         ),
         picture(

@@ -24,7 +24,26 @@ from digitnet.report.material import Material
 _MNIST_CREDIT = (
     "The images are MNIST, by Yann LeCun and Corinna Cortes, under the licence CC BY-SA 3.0."
 )
-_CREDITS = {"mnist": _MNIST_CREDIT, "sample": _MNIST_CREDIT}
+_KMNIST_CREDIT = (
+    "The images are “KMNIST Dataset” (created by CODH), adapted from “Kuzushiji Dataset” (created "
+    "by NIJL and others), doi:10.20676/00000341, under the licence CC BY-SA 4.0."
+)
+_FASHION_CREDIT = (
+    "The images are Fashion-MNIST, © 2017 Zalando SE, https://tech.zalando.com, under the MIT "
+    "licence."
+)
+_DIGITS_CREDIT = (
+    "The images are “Optical Recognition of Handwritten Digits”, by E. Alpaydin and C. Kaynak "
+    "(1998), UCI Machine Learning Repository, doi:10.24432/C50P49, under the licence CC BY 4.0; "
+    "brought from 8 × 8 to 28 × 28 pixels."
+)
+_CREDITS = {
+    "mnist": _MNIST_CREDIT,
+    "sample": _MNIST_CREDIT,
+    "kmnist": _KMNIST_CREDIT,
+    "fashion_mnist": _FASHION_CREDIT,
+    "digits8x8": _DIGITS_CREDIT,
+}
 
 _MOST_ROWS = 12  # epochs that are shown at once; more are folded away
 
@@ -39,16 +58,18 @@ def data_section(material: Material, page: Page) -> Section:
         el(
             "p",
             f"Each image is a square of {height} by {width} grey values from 0, blank paper, to "
-            "255, full ink, and comes with a label: the digit that it is meant to be. The network "
-            "is never told what a digit looks like; it has only these examples. ",
+            f"255, full ink, and comes with a label: the {material.thing} that it is meant to be. "
+            f"The network is never told what a {material.thing} looks like; it has only these "
+            "examples. ",
             prose.balance(material),
         ),
         picture(
             page,
             "examples",
-            f"The first ten training images of each of {len(material.class_names)} digits, one "
-            "row a digit: handwriting of many people, from neat to careless.",
-            "What the network learns from: the first ten training images of each digit.",
+            f"The first ten training images of each of {len(material.class_names)} "
+            f"{material.things}, one row a {material.thing}{_many_hands(material)}.",
+            f"What the network learns from: the first ten training images of each "
+            f"{material.thing}.",
         ),
         table(
             f"How the data set “{dataset.name}” was divided",
@@ -65,10 +86,16 @@ def data_section(material: Material, page: Page) -> Section:
             "The ",
             term("validation"),
             f" images are {percent(config.val_fraction, 0)} of those given for training, the same "
-            f"share of each digit, chosen by the split seed {config.split_seed}. ",
+            f"share of each {material.thing}, chosen by the split seed {config.split_seed}. ",
             _CREDITS.get(dataset.name),
         ),
     )
+
+
+def _many_hands(material: Material) -> str:
+    if material.thing != "digit":
+        return ""
+    return ": handwriting of many people, from neat to careless"
 
 
 def _validation_use(material: Material) -> str:
@@ -98,7 +125,7 @@ def network_section(material: Material, page: Page) -> Section:
             term("dense layers", "dense layer"),
             " weigh everything that was found against everything else. Out come ",
             term("logits"),
-            ", one number for each digit, and ",
+            f", one number for each {material.thing}, and ",
             term("softmax"),
             " makes probabilities of them.",
         ),
@@ -275,8 +302,7 @@ def _augmentation(material: Material, page: Page) -> Html:
             picture(
                 page,
                 "augmentation",
-                f"A few training digits, each followed by distorted copies: {done}. The digits "
-                "stay easy to recognise.",
+                f"A few training images, each followed by distorted copies: {done}.",
                 "Some training images and what augmentation may make of them.",
             ),
         )

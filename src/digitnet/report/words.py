@@ -20,9 +20,13 @@ GLOSSARY: dict[str, str] = {
         "Whether confidence can be taken at its word: of all answers given with 90 % confidence, "
         "nine in ten should be right."
     ),
-    "confidence": "The probability of the answer given, the largest of the ten.",
+    "class": (
+        "One of the answers that the network can give: for digits, one of ten; for other data what "
+        "their labels name, such as a letter or a piece of clothing."
+    ),
+    "confidence": "The probability of the answer given, the largest of all.",
     "confusion matrix": (
-        "A table that counts, for each true digit, what it was read as. What is right lies on the "
+        "A table that counts, for each true class, what it was read as. What is right lies on the "
         "diagonal, every mistake beside it."
     ),
     "convolution": (
@@ -30,7 +34,7 @@ GLOSSARY: dict[str, str] = {
         "matches. The same filter is used everywhere, so a stroke is found wherever it is."
     ),
     "cross-entropy": (
-        "The loss used here: minus the logarithm of the probability given to the true digit. Sure "
+        "The loss used here: minus the logarithm of the probability given to the true class. Sure "
         "and right costs nothing, sure and wrong costs much; guessing among ten costs 2.30."
     ),
     "dense layer": (
@@ -55,8 +59,8 @@ GLOSSARY: dict[str, str] = {
     "filter": "The small square of weights, also called kernel, that a convolution looks for.",
     "learning rate": "How far the weights move in one step.",
     "logits": (
-        "The ten numbers that come out of the last layer, one for each digit. The largest is the "
-        "answer; softmax turns them into probabilities."
+        "The numbers that come out of the last layer, one for each class: ten for digits. The "
+        "largest is the answer; softmax turns them into probabilities."
     ),
     "loss": (
         "A number that says how wrong the network is, averaged over images. Training does nothing "
@@ -74,8 +78,8 @@ GLOSSARY: dict[str, str] = {
     "parameter": (
         "One number that training adjusts: a weight or a bias. A network is its parameters."
     ),
-    "precision": "Of the images read as a certain digit, the share that truly are.",
-    "recall": "Of the images of a certain digit, the share that was read as it.",
+    "precision": "Of the images read as a certain class, the share that truly are.",
+    "recall": "Of the images of a certain class, the share that was read as it.",
     "seed": (
         "The number that all chance follows from: first weights, order of images, distortions. The "
         "same seed gives the same network on the same machine."
@@ -84,7 +88,7 @@ GLOSSARY: dict[str, str] = {
         "The function that turns logits into probabilities: positive, in the same order, and 1 "
         "together."
     ),
-    "support": "How many images of a digit there are.",
+    "support": "How many images of a class there are.",
     "test images": (
         "Images that neither training nor any choice was allowed to see. They show what the "
         "network is worth on new ones."

@@ -1,0 +1,160 @@
+"""A folder of the user's own pictures as a data set."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from digitnet.config import TrainConfig
+from digitnet.datasets import load_dataset
+from digitnet.errors import InputError
+from digitnet.recognizer import Recognizer
+from digitnet.report import write_report
+from digitnet.workflow import evaluate, train
+
+
+def draw(path, image, *, side=90):
+    """Write an image as somebody would photograph it: dark on light, larger, off the middle."""
+    page = np.full((side, side), 255, np.uint8)
+    page[20:76, 30:86] = 255 - np.kron(image, np.ones((2, 2), np.uint8))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(page).save(path)
+
+
+@pytest.fixture(scope="module")
+def drawn(sample, tmp_path_factory):
+    """A folder with ten pictures each of three classes, which must not be changed."""
+    folder = tmp_path_factory.mktemp("drawn") / "mine"
+    for label, name in ((0, "10"), (1, "9"), (7, "seven")):
+        for index in np.flatnonzero(sample.train_labels == label)[:10]:
+            draw(folder / name / f"{index}.png", sample.train_images[index])
+    return folder
+
+
+@pytest.fixture
+def folder(drawn, tmp_path):
+    """A copy of it that may be changed."""
+    return shutil.copytree(drawn, tmp_path / "mine")
+
+
+def test_each_subfolder_is_a_class_and_a_fifth_is_for_testing(drawn):
+    dataset = load_dataset(str(drawn))
+    assert dataset.class_names == ("9", "10", "seven")
+    assert np.bincount(dataset.train_labels).tolist() == [8, 8, 8]
+    assert np.bincount(dataset.test_labels).tolist() == [2, 2, 2]
+    assert dataset.name == str(drawn.resolve())
+    assert list(dataset.sha256) == ["pictures"]
+
+
+def test_the_network_learns_from_what_the_recogniser_sees(drawn):
+    dataset = load_dataset(drawn)
+    images = np.concatenate([dataset.train_images, dataset.test_images])
+    labels = np.concatenate([dataset.train_labels, dataset.test_labels])
+    seen = Recognizer(threads=1).predict_many(sorted((drawn / "seven").iterdir()))
+    for prediction in seen:
+        difference = np.abs(images[labels == 2].astype(int) - prediction.image).max((1, 2))
+        assert difference.min() <= 1
+
+
+def test_names_of_files_do_not_matter_and_their_content_does(folder):
+    before = load_dataset(folder)
+    for number, path in enumerate(sorted((folder / "9").iterdir(), reverse=True)):
+        path.rename(path.with_name(f"renamed {number}.png"))
+    again = load_dataset(folder)
+    assert again.sha256 == before.sha256
+    np.testing.assert_array_equal(again.test_images, before.test_images)
+    next((folder / "9").iterdir()).unlink()
+    assert load_dataset(folder).sha256 != before.sha256
+
+
+def test_a_name_of_a_class_is_part_of_the_data(folder):
+    before = load_dataset(folder)
+    (folder / "seven").rename(folder / "eight")
+    assert load_dataset(folder).sha256 != before.sha256
+
+
+def test_train_and_test_are_kept_as_they_are(folder, tmp_path):
+    both = tmp_path / "both"
+    for name in ("9", "10", "seven"):
+        shutil.copytree(folder / name, both / "train" / name)
+    shutil.copytree(folder / "9", both / "test" / "9")
+    dataset = load_dataset(both)
+    assert np.bincount(dataset.train_labels).tolist() == [10, 10, 10]
+    assert dataset.test_labels.tolist() == [0] * 10
+    (both / "test" / "other").mkdir()
+    with pytest.raises(InputError, match="the subfolder other"):
+        load_dataset(both)
+    shutil.rmtree(both / "test")
+    with pytest.raises(InputError, match="there must be both"):
+        load_dataset(both)
+
+
+def test_what_is_no_picture_is_told_and_left_out(folder):
+    before = load_dataset(folder)
+    (folder / "9" / "notes.txt").write_text("hello")
+    (folder / "9" / ".DS_Store").write_bytes(b"\0")
+    (folder / ".git").mkdir()
+    (folder / "readme.md").write_text("hello")
+    lines = []
+    assert load_dataset(folder, progress=lines.append).sha256 == before.sha256
+    assert lines[0].startswith("note: 1 file in ")
+    assert lines[1].startswith("Reading 30 pictures of 3 classes in ")
+
+
+def test_one_error_tells_of_every_picture_that_cannot_be_used(folder):
+    (folder / "9" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    Image.new("L", (50, 50), 200).save(folder / "10" / "blank.png")
+    with pytest.raises(InputError, match=r"(?s)^2 of the .*broken\.png.*blank\.png holds no"):
+        load_dataset(folder)
+
+
+def test_many_bad_pictures_are_counted(folder):
+    for number in range(9):
+        (folder / "9" / f"{number}.png").write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"(?s)^9 of the pictures.*and 4 more$"):
+        load_dataset(folder)
+
+
+def test_other_layouts_are_refused(folder, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"holds 0 subfolders.*one subfolder for each class"):
+        load_dataset(tmp_path / "empty")
+    (folder / "few").mkdir()
+    with pytest.raises(InputError, match=r"The class few .* has 0 pictures"):
+        load_dataset(folder)
+    (folder / "few").rename(folder / "seven" / "deeper")
+    with pytest.raises(InputError, match="another folder, deeper"):
+        load_dataset(folder)
+
+
+@pytest.mark.parametrize("name", ["a\nb", "x" * 101])
+def test_a_class_whose_name_cannot_be_shown_is_refused(name, folder):
+    (folder / "seven").rename(folder / name)
+    with pytest.raises(InputError, match="Rename it"):
+        load_dataset(folder)
+
+
+def test_a_named_pipe_does_not_hang(folder):
+    os.mkfifo(folder / "9" / "pipe.png")
+    with pytest.raises(InputError, match=r"pipe\.png"):
+        load_dataset(folder)
+
+
+def test_a_folder_is_trained_on_and_reported_under_its_own_names(drawn, tmp_path, monkeypatch):
+    monkeypatch.chdir(drawn.parent)
+    config = TrainConfig(data=drawn.name).override(
+        epochs=1, batch_size=8, channels=(4,), dense=(8,), threads=1, val_fraction=0.2
+    )
+    run = train(config, out=tmp_path / "run")
+    # Found again from anywhere.
+    assert run.config.data == str(drawn.resolve())
+    assert run.config.model.num_classes == 3
+    monkeypatch.chdir(tmp_path)
+    metrics = evaluate(run)
+    assert [row.name for row in metrics.per_class] == ["9", "10", "seven"]
+    page = write_report(run).read_text()
+    assert "tell 3 classes apart" in page
+    assert "Each class" in page
+    assert "each digit" not in page
