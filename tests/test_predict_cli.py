@@ -26,7 +26,7 @@ from digitnet.datasets import Dataset
 from digitnet.recognizer import Prediction, Recognizer
 
 PROMISED = {
-    *("schema_version", "file", "digit", "confidence", "probabilities", "ood_score"),
+    *("schema_version", "file", "digit", "label", "confidence", "probabilities", "ood_score"),
     *("is_digit", "reason", "box"),
 }
 

@@ -7,7 +7,10 @@ from collections.abc import Iterator
 
 from digitnet.errors import MissingExtraError
 
-_EXTRA_PACKAGES = ("torch", "safetensors", "sklearn", "skimage", "scipy", "matplotlib")
+_TRAIN = ("torch", "safetensors", "sklearn", "skimage", "scipy", "matplotlib")
+_RAY = ("ray", "pyarrow", "fsspec")
+# Which extra of digitnet installs a package, and what it is for.
+_EXTRAS = dict.fromkeys(_TRAIN, ("train", "training")) | dict.fromkeys(_RAY, ("ray", "Ray"))
 
 
 @contextlib.contextmanager
@@ -21,9 +24,10 @@ def needed() -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        if package not in _EXTRA_PACKAGES:
+        if package not in _EXTRAS:
             raise
+        extra, purpose = _EXTRAS[package]
         raise MissingExtraError(
-            f"This needs the package '{package}', which is not installed. "
-            f"Install what training needs: pip install '.[train]' in digitnet's source folder."
+            f"This needs the package '{package}' (digitnet[{extra}]), which is not installed. "
+            f"Install what {purpose} needs: pip install '.[{extra}]' in digitnet's source folder."
         ) from error

@@ -18,15 +18,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from digitnet.errors import InputError
+from digitnet.suffixes import SHOWN_SUFFIXES, SUFFIXES
 
 STDIN = "-"
-# What the names of pictures in folders end in; a file that is named itself may end as it likes.
-# HEIC and AVIF are not read, but somebody who has them should be told so.
-_SUFFIXES = (
-    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"),
-    *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".heic", ".heif", ".avif"),
-)
-_SHOWN_SUFFIXES = "PNG, JPEG, WebP, BMP, TIFF, GIF or PPM"
 
 
 @dataclass(frozen=True)
@@ -82,7 +76,7 @@ def _in_folder(folder: str, recursive: bool, tell: Callable[[str], None]) -> lis
     for name in _walk(folder, recursive):
         if isinstance(name, Input):
             inputs.append(name)
-        elif name.lower().endswith(_SUFFIXES):
+        elif name.lower().endswith(SUFFIXES):
             inputs.append(Input(name))
         else:
             left_out += 1
@@ -97,7 +91,7 @@ def _nothing_in(folder: str, left_out: int, recursive: bool) -> InputError:
     deeper = "" if recursive else " --recursive looks in the folders inside it too."
     return InputError(
         f"The folder '{folder}' holds no picture ({holds}). "
-        f"Allowed are {_SHOWN_SUFFIXES}, with the usual endings.{deeper}"
+        f"Allowed are {SHOWN_SUFFIXES}, with the usual endings.{deeper}"
     )
 
 

@@ -6,14 +6,14 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from digitnet.cli.answers import Answer, JsonPrinter, Printer, TablePrinter
 from digitnet.cli.console import is_terminal, say
 from digitnet.cli.inputs import STDIN, Input, collect
-from digitnet.errors import UsageError
+from digitnet.errors import UsageError, unknown_name
 
 EPILOG = (
     "Exit code: 0 when every picture could be read, 4 when some could not, 3 when none could. "
@@ -24,6 +24,7 @@ EPILOG = (
 _BATCH = 32
 # With more pictures than this, drawings are left out unless asked for.
 _FEW = 4
+_ENGINES = ("local", "ray")
 
 
 def predict(
@@ -61,6 +62,35 @@ def predict(
         int | None,
         typer.Option(metavar="N", min=1, help="Threads to compute with; default: one a core."),
     ] = None,
+    engine: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="local, or ray for thousands of pictures and more."),
+    ] = "local",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="With --engine ray: folder of answers, as Parquet; continued."
+        ),
+    ] = None,
+    column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="With --engine ray: column of Parquet files; default: bytes, or path.",
+        ),
+    ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="With --engine ray: pictures at a time; default: one a core."
+        ),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT", help="With --engine ray: cluster to join; default: this machine."
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a line for each picture.")
     ] = False,
@@ -69,6 +99,20 @@ def predict(
     ] = False,
 ) -> None:
     """Read the digit in each picture."""
+    settings: dict[str, Any] = {
+        "out": out,
+        "column": column,
+        "processes": processes,
+        "address": address,
+    }
+    local_only: dict[str, Any] = {"show": drawn, "explain": explain, "threads": threads}
+    _check_engine(engine, settings if engine == "local" else local_only)
+    if engine == "ray":
+        from digitnet.cli.bulk import predict_in_bulk
+
+        common: Any = {"model": model, "recursive": recursive, "as_json": as_json, "quiet": quiet}
+        predict_in_bulk(pictures, **settings, **common)
+        return
     tell: Callable[[str], None] = (lambda _: None) if quiet else say
     inputs = collect(pictures, recursive=recursive, tell=tell)
     _check_stdin(inputs)
@@ -88,6 +132,15 @@ def predict(
         tell(f"{unread:,} of {len(inputs):,} pictures could not be read.")
     if unread:
         raise typer.Exit(3 if unread == len(inputs) else 4)
+
+
+def _check_engine(engine: str, of_the_other: dict[str, Any]) -> None:
+    if engine not in _ENGINES:
+        raise unknown_name("engine", engine, _ENGINES)
+    for name, value in of_the_other.items():
+        if value is not None:
+            (other,) = set(_ENGINES) - {engine}
+            raise UsageError(f"--{name} goes with --engine {other} only; leave it out.")
 
 
 def _check_stdin(inputs: Sequence[Input]) -> None:

@@ -1,0 +1,94 @@
+"""``digitnet predict --engine ray``: a place full of pictures in, a folder of answers out."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import typer
+
+from digitnet.cli.console import is_terminal, say, show, show_json
+from digitnet.errors import UsageError
+
+
+def predict_in_bulk(
+    pictures: Sequence[str],
+    out: Path | None,
+    *,
+    model: Path | None,
+    column: str | None,
+    recursive: bool,
+    processes: int | None,
+    address: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Read all pictures of a place, and say how many there were.
+
+    Raises:
+        UsageError: there is no ``out``, or not exactly one place.
+        Exit: with 4 when some pictures could not be read, 3 when none could.
+    """
+    from digitnet.cluster import predict_all
+
+    if out is None:
+        raise UsageError("--engine ray writes a folder of Parquet files; name it with --out.")
+    if len(pictures) != 1:
+        raise UsageError(
+            f"--engine ray takes one folder, quoted pattern, Parquet file or URL, "
+            f"not {len(pictures)}."
+        )
+    try:
+        with _progress(hidden=quiet) as on_progress:
+            summary = predict_all(
+                pictures[0],
+                out,
+                model=model,
+                column=column,
+                recursive=recursive,
+                processes=processes,
+                address=address,
+                on_progress=on_progress,
+                on_message=(lambda _: None) if quiet else say,
+            )
+    except KeyboardInterrupt:
+        say("Stopped; what is done is kept, and the same command goes on.")
+        raise
+    if as_json:
+        show_json(asdict(summary))
+    else:
+        show(f"{summary.rows:,} pictures, {summary.unread:,} of them unreadable: {out}")
+    if summary.unread:
+        raise typer.Exit(3 if summary.unread == summary.rows else 4)
+
+
+@contextlib.contextmanager
+def _progress(*, hidden: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show how far it is: a bar on a terminal, elsewhere a line for each tenth."""
+    if hidden:
+        yield lambda _done, _total: None
+        return
+    if not is_terminal():
+        yield _lines()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn(compact=True))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task("", total=None, visible=False)
+        yield lambda done, total: bars.update(task, completed=done, total=total, visible=True)
+
+
+def _lines() -> Callable[[int, int], None]:
+    told = 0
+
+    def tell(done: int, total: int) -> None:
+        nonlocal told
+        if done * 10 // total > told:
+            told = done * 10 // total
+            say(f"{done:,} of {total:,}")
+
+    return tell

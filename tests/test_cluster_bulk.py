@@ -1,0 +1,360 @@
+"""Bulk recognition: what is listed, what is written, and what interruptions leave."""
+
+import json
+import os
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pq = pytest.importorskip("pyarrow.parquet", reason="needs digitnet[ray]")
+import pyarrow as pa  # noqa: E402
+
+import digitnet  # noqa: E402
+from digitnet.cluster import bulk, flow, listing, predict_all, shard  # noqa: E402
+from digitnet.datasets import Dataset  # noqa: E402
+from digitnet.errors import DigitnetError, InputError, IntegrityError, UsageError  # noqa: E402
+from digitnet.recognizer import Recognizer  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Digitnet's own, as a file of the user's."""
+    path = tmp_path_factory.mktemp("model") / "model.onnx"
+    own = Path(digitnet.__file__).parent / "assets" / "digitnet.onnx"
+    path.write_bytes(own.read_bytes())
+    return path
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory, sample: Dataset) -> Path:
+    """100 digits, a damaged file, and what is to be left out."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for number in range(100):
+        Image.fromarray(255 - sample.test_images[number]).save(folder / f"{number:03}.png")
+    (folder / "042b.PNG").write_bytes(b"no picture")
+    (folder / "notes.txt").write_text("no picture")
+    (folder / ".hidden.png").write_bytes(b"no picture")
+    deep = folder / "more" / "deep"
+    deep.mkdir(parents=True)
+    Image.fromarray(255 - sample.test_images[100]).save(deep / "100.png")
+    return folder
+
+
+class Here:
+    """Computes in this process what Ray would; notes what, and stops when told."""
+
+    def __init__(self) -> None:
+        self.parts: list[int] = []
+        self.stop_after: int | None = None
+
+    def results(self, function: Any, items: Any, *, common: Any, **_: Any) -> Iterator[Any]:
+        for item in items:
+            if len(self.parts) == self.stop_after:
+                raise KeyboardInterrupt
+            self.parts.append(item[0])
+            try:
+                yield item, function(item, **common)
+            except DigitnetError as error:
+                yield item, error
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> Here:
+    engine = Here()
+    monkeypatch.setattr(flow, "results", engine.results)
+    monkeypatch.setattr(bulk, "ray_session", lambda *_, **__: nullcontext())
+    return engine
+
+
+def rows_of(out: Path) -> list[dict[str, Any]]:
+    return list(pq.read_table(out).to_pylist())
+
+
+def listed(given: str, folder: Path, **settings: Any) -> list[str]:
+    settings.setdefault("recursive", False)
+    found = listing.list_pictures(listing.place_of(given), folder, **settings)
+    with listing.opened(found.file) as parts:
+        names = [parts.table(n).column(0).to_pylist() for n in range(len(parts.sizes))]
+    assert found.rows == sum(parts.sizes) == sum(map(len, names))
+    return [os.fsdecode(name) for part in names for name in part]
+
+
+# ---- what is listed
+
+
+def test_a_folder_gives_its_pictures_sorted(pictures: Path, tmp_path: Path) -> None:
+    names = listed(str(pictures), tmp_path)
+    assert names == sorted(names)
+    assert {Path(name).name for name in names} == {f"{n:03}.png" for n in range(100)} | {"042b.PNG"}
+    deeper = listed(str(pictures), tmp_path, recursive=True)
+    assert set(deeper) - set(names) == {f"{pictures}/more/deep/100.png"}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "count"), [("*.png", 100), ("0[1]*.png", 10), ("**/*.png", 101), ("*", 102)]
+)
+def test_a_pattern_gives_what_glob_gives(
+    pictures: Path, tmp_path: Path, pattern: str, count: int
+) -> None:
+    names = listed(f"{pictures}/{pattern}", tmp_path)
+    assert len(names) == count
+    assert set(names) == {str(p) for p in pictures.glob(pattern) if p.is_file()} - {
+        f"{pictures}/.hidden.png"
+    }
+
+
+def test_relative_names_stay_relative(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(pictures)
+    assert listed("more", tmp_path, recursive=True) == ["more/deep/100.png"]
+    assert listed("042*", tmp_path) == ["042.png", "042b.PNG"]
+
+
+def test_names_are_sorted_and_kept_whatever_they_are_made_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "_RUN", 7)
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    wanted = [b"%03d.png" % n for n in range(40)] + [b"line\nbreak.png", b"\xff\xfe.png"]
+    for name in wanted:
+        (folder / os.fsdecode(name)).touch()
+    names = listed(str(folder), tmp_path)
+    assert [os.fsencode(Path(name).name) for name in names] == sorted(wanted)
+    monkeypatch.undo()
+    assert listed(str(folder), tmp_path) == names
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("nowhere", "There is no 'nowhere'"),
+        ("none*.png", "No file matches"),
+        ("empty", "holds no picture.*--recursive"),
+        ("nonsense://x/y", "cannot be opened"),
+    ],
+)
+def test_what_leads_nowhere_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, told: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=told):
+        listed(given, tmp_path)
+
+
+@pytest.mark.parametrize("rows", [1, 31, 1000, 5_000, 10**6, 10**9])
+def test_parts_are_neither_few_nor_tiny(rows: int) -> None:
+    size = listing.part_size(rows)
+    assert 32 <= size <= 1000
+    assert -(-rows // size) >= min(64, rows // 32)
+
+
+# ---- what is written
+
+
+def test_every_picture_has_one_row_with_the_recognisers_answer(
+    here: Here, pictures: Path, tmp_path: Path, model: Path
+) -> None:
+    out = tmp_path / "out"
+    summary = predict_all(str(pictures), out, model=model)
+    assert (summary.rows, summary.unread, summary.computed) == (101, 1, 101)
+    rows = rows_of(out)
+    assert [row["path"] for row in rows] == listed(str(pictures), tmp_path)
+    good = [row for row in rows if row["error"] is None]
+    expected = Recognizer(model).predict_many(row["path"] for row in good)
+    for row, answer in zip(good, expected, strict=True):
+        assert (row["digit"], row["is_digit"], row["reason"]) == (
+            answer.digit,
+            answer.is_digit,
+            answer.reason,
+        )
+        np.testing.assert_allclose(row["probabilities"], answer.probabilities, atol=1e-5)
+        assert row["confidence"] == pytest.approx(answer.confidence, abs=1e-5)
+    (bad,) = [row for row in rows if row["error"]]
+    assert bad["path"].endswith("042b.PNG")
+    assert "no picture of a known format" in bad["error"]
+    assert {bad[name] for name in ("digit", "confidence", "probabilities", "is_digit")} == {None}
+    assert json.loads((out / "_summary.json").read_text())["rows"] == 101
+
+
+def test_parquet_of_bytes_paths_and_structs_gives_what_the_files_give(
+    here: Here, pictures: Path, tmp_path: Path, model: Path
+) -> None:
+    files = sorted(pictures.glob("[0-9]*.png"))
+    content = [file.read_bytes() for file in files]
+    structs = [{"bytes": one, "path": file.name} for one, file in zip(content, files, strict=True)]
+    columns = {
+        "bytes": [None, *content[1:]],
+        "path": [str(file) for file in files],
+        "image": structs,
+    }
+    table = pa.table(columns)
+    file = tmp_path / "digits.parquet"
+    pq.write_table(table, file, row_group_size=70)
+    predict_all(str(pictures), tmp_path / "direct", model=model)
+    direct = {row["path"]: row["digit"] for row in rows_of(tmp_path / "direct")}
+    answers = {}
+    for column in (None, "path", "image"):
+        out = tmp_path / f"out-{column}"
+        predict_all(str(file), out, column=column, model=model)
+        answers[column] = rows_of(out)
+        assert len(answers[column]) == 100
+    wanted = [direct[str(file)] for file in files]
+    assert [row["digit"] for row in answers["path"]] == wanted
+    assert [row["digit"] for row in answers["image"]] == wanted
+    assert [row["path"] for row in answers["image"]] == [file.name for file in files]
+    assert [row["digit"] for row in answers[None]] == [None, *wanted[1:]]
+    assert "is empty (null)" in answers[None][0]["error"]
+
+
+def test_a_large_row_group_is_cut_and_read_whole(
+    here: Here, pictures: Path, tmp_path: Path, model: Path
+) -> None:
+    content = [file.read_bytes() for file in sorted(pictures.glob("[0-9]*.png"))]
+    pq.write_table(pa.table({"scan": content}), tmp_path / "one.parquet")
+    predict_all(f"{tmp_path}/*.parquet", tmp_path / "out", column="scan", model=model)
+    assert len(here.parts) > 1
+    names = [row["path"] for row in rows_of(tmp_path / "out")]
+    assert names == [f"{tmp_path}/one.parquet#{n}" for n in range(100)]
+
+
+def test_urls_are_read_as_fsspec_opens_them(
+    here: Here, pictures: Path, tmp_path: Path, model: Path
+) -> None:
+    archive = tmp_path / "scans.zip"
+    with zipfile.ZipFile(archive, "w") as writer:
+        for file in sorted(pictures.glob("[0-9]*.*")):
+            writer.write(file, f"in/{file.name}")
+        writer.writestr("in/late.png", b"")
+    for number, url in enumerate((f"zip://in/*.png::{archive}", f"file://{pictures}")):
+        predict_all(url, tmp_path / f"out{number}", model=model)
+    zipped, plain = (rows_of(tmp_path / f"out{number}") for number in range(2))
+    assert zipped[0]["path"] == "zip://in/000.png"
+    assert zipped[-1]["error"]
+    assert [r["digit"] for r in zipped[:-1]] == [r["digit"] for r in plain if not r["error"]]
+
+
+def test_parquet_without_such_a_column_says_what_there_is(here: Here, tmp_path: Path) -> None:
+    file = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"picture": [b"x"], "label": [1]}), file)
+    for column, told in (
+        (None, "'bytes' or 'path'; it has picture, label"),
+        ("scan", "no column 'scan'"),
+        ("label", "is of type int64"),
+    ):
+        with pytest.raises(InputError, match=told):
+            predict_all(str(file), tmp_path / "out", column=column)
+    (tmp_path / "y.parquet").write_bytes(b"nothing")
+    with pytest.raises(InputError, match="cannot be read as Parquet"):
+        predict_all(str(tmp_path / "y.parquet"), tmp_path / "out")
+
+
+# ---- interruptions
+
+
+@pytest.mark.parametrize("stop_after", [0, 1, 3])
+def test_an_interrupted_recognition_goes_on_and_repeats_nothing(
+    here: Here, pictures: Path, tmp_path: Path, model: Path, stop_after: int
+) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    predict_all(str(pictures), whole, model=model)
+    assert here.parts == [0, 1, 2, 3]
+    here.parts, here.stop_after = [], stop_after
+    with pytest.raises(KeyboardInterrupt):
+        predict_all(str(pictures), broken, model=model)
+    (broken / ".part-000003.parquet.0123.tmp").write_bytes(b"half")
+    first, here.parts, here.stop_after = here.parts, [], None
+    # What was computed but not given back counts as not done.
+    written = len(list(broken.glob("part-*.parquet")))
+    predict_all(str(pictures), broken, model=model)
+    assert here.parts == [0, 1, 2, 3][written:]
+    assert len(first) >= written
+    assert rows_of(broken) == rows_of(whole)
+    for part in whole.glob("part-*.parquet"):
+        assert (broken / part.name).read_bytes() == part.read_bytes()
+    here.parts = []
+    again = predict_all(str(pictures), broken, model=model)
+    assert (here.parts, again.rows, again.unread, again.computed) == ([], 101, 1, 0)
+
+
+def test_a_kill_while_the_list_was_written_costs_the_list_only(
+    here: Here, pictures: Path, tmp_path: Path, model: Path
+) -> None:
+    out = tmp_path / "out"
+    (out / ".listing-abc").mkdir(parents=True)
+    (out / "_list.parquet").write_bytes(b"half")
+    assert predict_all(str(pictures), out, model=model).rows == 101
+
+
+def test_other_pictures_or_another_model_are_refused(
+    here: Here, pictures: Path, tmp_path: Path, model: Path
+) -> None:
+    out = tmp_path / "out"
+    predict_all(str(pictures), out, model=model)
+    with pytest.raises(UsageError, match=r"begun with other pictures.*101 pictures.*102"):
+        predict_all(str(pictures), out, model=model, recursive=True)
+    manifest = json.loads((out / "_manifest.json").read_text())
+    (out / "_manifest.json").write_text(json.dumps(manifest | {"model_sha256": "0" * 64}))
+    with pytest.raises(UsageError, match=r"begun with another model \(000000000000…"):
+        predict_all(str(pictures), out, model=model)
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "thesis.txt").touch()
+    with pytest.raises(UsageError, match="is not empty and holds no answers"):
+        predict_all(str(pictures), full)
+    with pytest.raises(UsageError, match="is a file"):
+        predict_all(str(pictures), full / "thesis.txt")
+
+
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [
+        (lambda part: part.write_bytes(part.read_bytes()[:-100]), "is damaged"),
+        (lambda part: pq.write_table(pq.read_table(part).slice(1), part), "instead of"),
+    ],
+)
+def test_damaged_parts_are_found_by_the_final_count(
+    here: Here,
+    pictures: Path,
+    tmp_path: Path,
+    model: Path,
+    harm: Callable[[Path], None],
+    told: str,
+) -> None:
+    out = tmp_path / "out"
+    predict_all(str(pictures), out, model=model)
+    harm(out / "part-000001.parquet")
+    with pytest.raises(IntegrityError, match=told):
+        predict_all(str(pictures), out, model=model)
+    (out / "part-000001.parquet").unlink()
+    assert predict_all(str(pictures), out, model=model).computed == 32
+
+
+# ---- other nodes
+
+
+def test_a_node_that_is_not_like_the_others_is_an_error_and_not_a_million_errors(
+    here: Here, pictures: Path, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = shard.is_there
+    calls: list[str] = []
+
+    def seen_by_the_driver_only(name: str, place: Any, folder: str) -> bool:
+        calls.append(name)
+        return real(name, place, folder) if len(calls) == 1 else False
+
+    monkeypatch.setattr(shard, "is_there", seen_by_the_driver_only)
+    with pytest.raises(InputError, match=r"does not see .*000\.png.*part 0"):
+        predict_all(str(pictures), tmp_path / "out", model=model)
+    monkeypatch.undo()
+    job = shard.Job(listing.Place("x"), "/", None, None, "0" * 64, "0.0", None)
+    with pytest.raises(IntegrityError, match="Install the same version"):
+        shard.read_part((0, pa.table({"name": [b"x"]}, listing.NAMES)), job=job)

@@ -1,0 +1,191 @@
+"""The trials of a study on Ray, but for Ray itself."""
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from digitnet import cluster, study
+from digitnet.cluster import flow, session
+from digitnet.cluster import trials as module
+from digitnet.cluster.trials import run_one
+from digitnet.config import TrainConfig
+from digitnet.errors import (
+    DigitnetError,
+    InputError,
+    TrainingInterruptedError,
+    UsageError,
+)
+from digitnet.files import hold_lock
+from digitnet.study import Trial
+
+
+def some_trials(folder: Path, threads: int = 1) -> list[Trial]:
+    config = TrainConfig().override(threads=threads)
+    return [Trial(f"v{n}", 0, config, folder / "runs" / f"v{n}") for n in range(3)]
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run in this process what Ray would run elsewhere."""
+
+    def results(function: Any, items: Any, *, common: Any, **_: Any) -> Iterator[Any]:
+        for item in items:
+            try:
+                yield item, function(item, **common)
+            except DigitnetError as error:
+                yield item, error
+
+    monkeypatch.setattr(flow, "results", results)
+    monkeypatch.setattr(flow, "largest_node", lambda: 2)
+    monkeypatch.setattr(module, "ray_session", lambda *_, **__: nullcontext())
+    # It may change to another folder, as on a node; go back to this one.
+    monkeypatch.chdir(Path.cwd())
+
+
+def test_each_trial_is_run_once_and_told(
+    here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[tuple[Trial, Any]] = []
+    done: list[Trial] = []
+    monkeypatch.setattr(study, "run_trial", lambda trial, **where: ran.append((trial, where)))
+    planned = some_trials(tmp_path)
+    cluster.run_trials(planned, on_done=done.append, data_dir=tmp_path, offline=True)
+    assert ran == [(trial, {"data_dir": tmp_path, "offline": True}) for trial in planned]
+    assert done == planned
+    assert list(tmp_path.rglob(".*")) == []
+
+
+def test_a_failed_trial_stops_no_other(
+    here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail_second(trial: Trial, **_: Any) -> None:
+        if trial.variant == "v1":
+            raise InputError("It is broken.")
+
+    done: list[str] = []
+    failed: list[str] = []
+    monkeypatch.setattr(study, "run_trial", fail_second)
+    with pytest.raises(DigitnetError, match=r"1 of 3 trials failed\. v1, seed 0: It is broken\."):
+        cluster.run_trials(some_trials(tmp_path), on_done=lambda t: done.append(t.variant))
+    cluster.run_trials(some_trials(tmp_path), on_failed=lambda t, e: failed.append(f"{t}: {e}"))
+    assert (done, failed) == (["v0", "v2"], ["v1, seed 0: It is broken."])
+
+
+@pytest.mark.parametrize(("stop", "code"), [(KeyboardInterrupt(), 130), (SystemExit(143), 143)])
+def test_a_signal_is_an_interruption_that_says_which(
+    here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: BaseException, code: int
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise stop
+
+    monkeypatch.setattr(study, "run_trial", interrupted)
+    with pytest.raises(TrainingInterruptedError) as caught:
+        cluster.run_trials(some_trials(tmp_path))
+    assert caught.value.exit_code == code
+
+
+def test_a_trial_that_no_node_can_run_is_refused_rather_than_waited_for(
+    here: None, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=r"takes 3 threads.*the largest has 2"):
+        cluster.run_trials(some_trials(tmp_path, threads=3))
+
+
+def test_a_node_that_sees_other_folders_is_an_error(tmp_path: Path) -> None:
+    trial = some_trials(tmp_path)[0]
+    common: Any = {"folder": tmp_path, "where": {}}
+    with pytest.raises(InputError, match="does not see the folder"):
+        run_one(trial, meeting=tmp_path / "not there", **common)
+    relative = Trial("v", 0, trial.config, Path("runs/v"))
+    (tmp_path / "there").touch()
+    with pytest.raises(InputError, match="has no folder"):
+        run_one(relative, folder=tmp_path / "gone", meeting=tmp_path / "there", where={})
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from digitnet.files import hold_lock
+with hold_lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(100)
+"""
+
+
+def test_the_lock_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"held\n"
+        with pytest.raises(UsageError, match="Another process"), hold_lock(tmp_path):
+            pass
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        with hold_lock(tmp_path):
+            pass
+
+
+# ---- Ray that is not there
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("somewhere", "no address of a Ray cluster"),
+        ("ray://127.0.0.1:10001", "no address of a Ray cluster"),
+        ("127.0.0.1:99999", "no address of a Ray cluster"),
+    ],
+)
+def test_a_wrong_address_is_told_at_once(address: str, told: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=told):
+        cluster.run_trials(some_trials(tmp_path), address=address)
+
+
+def test_an_address_where_nothing_answers_is_told_in_a_sentence(tmp_path: Path) -> None:
+    if importlib.util.find_spec("ray") is None and "DIGITNET_CI" not in os.environ:
+        pytest.skip("needs digitnet[ray]")
+    (tmp_path / "one.png").write_bytes(b"no picture")
+    command = ["digitnet", "predict", "--engine", "ray", "one.png", "--out", "out"]
+    words = [sys.executable, "-m", *command, "--address", "127.0.0.1:1"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    *_, told = done.stderr.splitlines()
+    assert told.startswith("error: No Ray cluster answers at --address 127.0.0.1:1: ")
+
+
+@pytest.mark.parametrize("package", ["ray", "pyarrow", "fsspec"])
+def test_a_missing_package_is_told_with_the_remedy(package: str, tmp_path: Path) -> None:
+    if importlib.util.find_spec("ray") is None and "DIGITNET_CI" not in os.environ:
+        pytest.skip("needs digitnet[ray]")
+    picture = tmp_path / "one.png"
+    picture.write_bytes(b"no picture")
+    command = ["digitnet", "predict", "--engine", "ray", str(picture), "--out", f"{tmp_path}/out"]
+    code = (
+        f"import sys; sys.modules['{package}'] = None; sys.argv = {command}\n"
+        "from digitnet.cli import main; main()"
+    )
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert f"'{package}' (digitnet[ray])" in done.stderr
+    assert "pip install '.[ray]'" in done.stderr
+
+
+def test_loading_the_package_loads_no_heavy_library() -> None:
+    heavy = {"ray", "pyarrow", "fsspec", "torch", "numpy"}
+    code = f"import sys, digitnet.cluster; print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert done.stdout == "set()\n"
+
+
+def test_reasons_are_sentences() -> None:
+    assert session.reason(RuntimeError("\nfirst line\nsecond")) == "first line."
+    assert session.reason(TimeoutError()) == "TimeoutError."
