@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PEERS := .venv-peers
 ARGS ?=
 
-.PHONY: help train test check format docs notebook bench seeds model robustness clean
+.PHONY: help train test check format docs notebook bench seeds model robustness studies clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -47,6 +47,12 @@ robustness: $(VENV)/dev.installed ## Read pictures of all kinds with the shipped
 	test -d runs/seeds/plain-seed0 || $(BIN)/digitnet train --recipe plain --threads 1 --out runs/seeds/plain-seed0
 	$(BIN)/digitnet bench robustness --plain runs/seeds/plain-seed0 --out docs/results --everything $(ARGS)
 
+STUDIES := depth_width dropout activations augmentation optimizer training_images
+
+studies: $(VENV)/dev.installed ## Run the studies whose results the documents tell (hours)
+	for name in $(STUDIES); do $(BIN)/digitnet study $$name --out studies/$$name $(ARGS) || exit; done
+	$(BIN)/python tools/study_tables.py $(addprefix studies/,$(STUDIES))
+
 clean: ## Remove the environments and caches; runs stay
 	rm -rf $(VENV) $(PEERS) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
@@ -56,12 +62,16 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
+# pip compiles what it copies; an editable install it does not, and where Python may write no caches
+# every start would compile it again.
 $(VENV)/train.installed: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet -e '.[train]'
+	$(BIN)/python -m compileall -q src
 	@touch $@
 
 $(VENV)/dev.installed: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet -e '.[dev]'
+	$(BIN)/python -m compileall -q src
 	@touch $@ $(VENV)/train.installed
 
 $(PEERS)/peers.installed: benchmarks/peers.txt

@@ -20,7 +20,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -174,11 +176,11 @@ def time_inks(recognizer: Recognizer, model: str | None, threads: int) -> Second
     images = load_dataset("sample").test_images
     images = np.resize(images, (INKS, *images.shape[1:]))
     batches = np.split((images[:, None] / 255).astype(np.float32), INKS // BATCH)
-    session = open_session(load_model_file(model), threads)
+    session = open_session(load_model_file(model))
 
     def network() -> None:
-        for batch in batches:
-            session.run(ANSWER, {"ink": batch})
+        with ThreadPoolExecutor(threads) as pool:
+            deque(pool.map(lambda batch: session.run(ANSWER, {"ink": batch}), batches), maxlen=0)
 
     return {
         "inks": median_seconds(lambda: recognizer.predict_inks(images), 1),

@@ -23,7 +23,8 @@
 # 5. **Evaluation**: how good it is, honestly
 # 6. **Visualisation**: what it looks at
 # 7. **Extensions**: changing it, and seeing what that does
-# 8. **Dictionary**: if you know Keras, its words and what does the same here
+# 8. **Your own handwriting**: from a photograph to a digit
+# 9. **Dictionary**: if you know Keras, its words and what does the same here
 #
 # Run a cell with Shift+Enter. Every cell answers with a number or a picture. Where you see
 # **Try it**, change something and run the cell again; nothing can break.
@@ -57,8 +58,10 @@ print(f"{LENGTH} length: learning from the data set {settings['data']!r}")
 import dataclasses
 import tempfile
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from IPython import display
 from IPython.display import Markdown
 
 import digitnet
@@ -67,8 +70,13 @@ from digitnet.augment import augment
 from digitnet.config import setting_meanings
 from digitnet.datasets import split_train_val
 from digitnet.evaluation import DISPUTED_MNIST_TEST, measure, softmax
+from digitnet.explain import explain
 from digitnet.models import layer_table, predict_logits, to_float
+from digitnet.nondigits import draw_non_digits
+from digitnet.pictures import decode
 from digitnet.report.drawings import first_kernels, layer_outputs
+from digitnet.robustness.readers import invert_and_resize
+from digitnet.simulator import simulate
 from digitnet.statistics import wilson_interval
 
 print("digitnet", digitnet.__version__)
@@ -673,7 +681,81 @@ figures.augmentation_preview(originals, copies.numpy().reshape(4, 7, 28, 28))
 print(model.head[-1])
 
 # %% [markdown]
-# ## 8. Dictionary
+# ## 8. Your own handwriting
+#
+# Every image so far was made for us: 28 by 28 pixels, bright on black, the digit in the middle. A
+# digit on your desk is none of that. Here is a test digit once more, as a phone might see it on a
+# page. (It is simulated, so that this notebook can show it to everybody. Your own photograph does
+# as well: write `photo = "my_digit.jpg"` in its place.)
+
+# %%
+photo = simulate(data.test_images[3], "photo", seed=5)
+
+display.Image(photo, width=320)
+
+# %% [markdown]
+# What do most programs do with it? Invert it, shrink it to 28 by 28 pixels, and ask the network
+# that did so well above:
+
+# %%
+shrunk = invert_and_resize(decode(photo))
+probabilities = softmax(predict_logits(model, torch.from_numpy(shrunk[None])).numpy())[0]
+
+print(f"It is a {data.test_labels[3]}. Read as {probabilities.argmax()}: {probabilities.max():.1%}")
+plt.imshow(shrunk, cmap="gray")
+plt.axis("off")
+plt.show()
+# %% [markdown]
+# The network never saw paper. It cannot say so either: it has ten outputs, and one of them is
+# always the largest.
+#
+# So digitnet's own recogniser looks for the *ink* first: it takes the light of the page away, finds
+# the strokes, and brings them to the size and place that the network knows. Its network has also
+# been trained on many pens, and on drawings that are no digit at all.
+
+# %%
+recognizer = digitnet.Recognizer()
+answer = recognizer.predict(photo)
+
+print(answer)
+
+# %% [markdown]
+# The next picture shows the way: where the ink was found, what the network saw, its ten
+# probabilities, which parts mattered (covering them makes the answer less sure), and the training
+# digits that it finds most alike.
+
+# %%
+with tempfile.TemporaryDirectory() as folder:
+    explain(recognizer, photo, f"{folder}/page.png", name="the photograph")
+    page = display.Image(f"{folder}/page.png", embed=True)
+
+page
+
+# %% [markdown]
+# And if there is no digit? These are drawings of the kind that the network learned to refuse, drawn
+# anew with another seed, and behind them four digits of the test set:
+
+# %%
+drawings, _ = draw_non_digits(6, 1234, data.test_images[:100])
+inks = [*drawings, *data.test_images[:4]]
+
+for name, one in zip("abcdefghij", recognizer.predict_inks(inks), strict=True):
+    said = f"{one.digit} ({one.confidence:.1%})" if one.is_digit else "no digit"
+    print(f"{name}  {said:14} strangeness {one.ood_score:6.1f}")
+seen = [answer.image for answer in recognizer.predict_inks(inks)]
+
+plt.figure(figsize=(10, 1.2))
+plt.imshow(np.hstack(seen), cmap="gray_r")
+plt.xticks(range(14, 280, 28), "abcdefghij")
+plt.yticks([])
+plt.show()
+
+# %% [markdown]
+# **Try it.** `simulate` knows other conditions: `"shadow"`, `"squared"`, `"thin"`, `"tiny"`. Then
+# write a digit, photograph it, and give `recognizer.predict` the file's name.
+
+# %% [markdown]
+# ## 9. Dictionary
 #
 # If you know this task from Keras, these are its words and what does the same here.
 #
@@ -697,12 +779,12 @@ print(model.head[-1])
 # | `model.save(...)`, `load_model(...)` | saved in the run; `digitnet.load_model(run.model_file)` |
 #
 # The same from a terminal, without any Python: `digitnet train`, `digitnet evaluate`,
-# `digitnet report`, each with `--help`.
+# `digitnet report`, `digitnet predict`, each with `--help`.
 #
 # ## Where to go from here
 #
 # - Look at the misses again. What would you tell the network, if you could?
 # - Train with three seeds. How far apart are the three validation accuracies?
 # - How small can the network be and still read nineteen in twenty? Try `channels=(4, 8)`.
-# - Write a digit, photograph it, and think through what would have to happen to that photograph
-#   before this network could read it.
+# - Write ten digits, photograph them, and let `digitnet predict` read them. Which one is hard, and
+#   what does its page of `--explain` say?

@@ -6,11 +6,11 @@ import sys
 import threading
 from pathlib import Path
 
+import filelock
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from digitnet import files
 from digitnet.errors import StorageError, UsageError
 from digitnet.files import hold_lock, make_folder, storage_errors, write_atomic, write_json
 
@@ -325,6 +325,6 @@ def test_a_folder_that_cannot_be_locked_is_a_storage_error(tmp_path, monkeypatch
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageError, match="Cannot lock"), hold_lock(tmp_path / "file"):
         pass
-    monkeypatch.setattr(files.FileLock, "acquire", failing(errno.EROFS))
+    monkeypatch.setattr(filelock.FileLock, "acquire", failing(errno.EROFS))
     with pytest.raises(StorageError, match=r"Cannot lock .*read-only"), hold_lock(tmp_path):
         pass

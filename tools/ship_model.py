@@ -1,5 +1,7 @@
 """Make a finished run the model that comes with digitnet: assets/digitnet.onnx and its record.
 
+Its weights go along as assets/digitnet.safetensors, for `digitnet transfer` to start from.
+
 make model                                  # trains the recipe `robust`, then this
 python tools/ship_model.py runs/robust-…
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +28,13 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="a trained and evaluated run folder")
     run = open_run(parser.parse_args().run)
     exported = export_run(run, ASSETS / "digitnet.onnx")
+    shutil.copyfile(run.model_file, ASSETS / "digitnet.safetensors")
     metrics = run.metrics
     keys = ("recipe", "data", "seed", "epochs", "parameters", "val_accuracy", "test_accuracy")
     record = {
         "schema_version": 1,
         "sha256": hashlib.sha256(exported.path.read_bytes()).hexdigest(),
+        "weights_sha256": run.model_sha256,
         "bytes": exported.bytes,
         "largest_difference": exported.largest_difference,
         "temperature": exported.calibration.temperature,

@@ -52,7 +52,7 @@ def train(
         data_dir: folder that holds the data; by default the cache, filled when needed.
         offline: use no network.
         on_progress: called after every step.
-        on_message: called with a line of text when data have to be fetched.
+        on_message: called with a line of text when something takes long before training starts.
         **settings: single settings by their flat names: ``epochs=3, dropout=0.5, rotate=15``.
 
     Returns:
@@ -66,7 +66,8 @@ def train(
     config = named_recipe(recipe) if isinstance(recipe, str) else recipe
     config = resolve_threads(config.override(**settings))
     dataset = load_dataset(config.data, data_dir=data_dir, offline=offline, progress=on_message)
-    config = config.override(num_classes=len(dataset.class_names))
+    # The name, because that of a folder is its full path: the run may be read from elsewhere.
+    config = config.override(data=dataset.name, num_classes=len(dataset.class_names))
     # An impossible network or split is an error before a folder is made for it.
     CNN(config.model)
     split_train_val(dataset.train_labels, val_fraction=config.val_fraction, seed=config.split_seed)
@@ -74,7 +75,7 @@ def train(
     with hold_lock(run.path):
         # First, because a folder with this file is a run that can be resumed.
         run.write_config(config, dataset.sha256, dataset.class_names)
-        _fit(run, config, dataset, on_progress)
+        _fit(run, config, dataset, on_progress, on_message)
     return run
 
 
@@ -111,7 +112,7 @@ def resume(
     dataset = load_dataset(config.data, data_dir=data_dir, offline=offline, progress=on_message)
     refuse_changes(run, run.data_sha256, dataset.sha256)
     with hold_lock(run.path):
-        _fit(run, config, dataset, on_progress)
+        _fit(run, config, dataset, on_progress, on_message)
     return run
 
 
@@ -229,8 +230,14 @@ def _validation(model: CNN, config: TrainConfig, dataset: Dataset) -> tuple[floa
 
 
 def _fit(
-    run: Run, config: TrainConfig, dataset: Dataset, on_progress: Callable[[Progress], None]
+    run: Run,
+    config: TrainConfig,
+    dataset: Dataset,
+    on_progress: Callable[[Progress], None],
+    on_message: Callable[[str], None],
 ) -> None:
+    if config.non_digits or config.augmentation.style or config.augmentation.pen:
+        on_message("Preparing the images: styles, pens, drawings of no digit; a minute or two …")
     with _stop_signals() as received:
         finished = fit(
             run, config, dataset, on_progress=on_progress, should_stop=lambda: bool(received)

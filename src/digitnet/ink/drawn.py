@@ -58,13 +58,12 @@ class Ground:
 
 def find_ground(picture: Grey) -> Ground | None:
     """Return the ground of a drawn picture, uint8 (H, W), or None for a photograph."""
-    counts = histogram(picture)
     small = max(picture.shape) <= _SMALL
-    value = int((histogram(_frame(picture)) if small else counts).argmax())
-    if counts[value] < (_GROUND_SMALL if small else _GROUND) * picture.size:
+    value = _commonest(_frame(picture)) if small else _majority(picture)
+    if _count(picture, value) < (_GROUND_SMALL if small else _GROUND) * picture.size:
         return None
-    values = np.flatnonzero(counts)
-    below, above = value - int(values[0]), int(values[-1]) - value
+    darkest, lightest, _, _ = cv2.minMaxLoc(picture)
+    below, above = value - int(darkest), int(lightest) - value
     contrast = max(below, above)
     if contrast >= _LEAST_CONTRAST and min(below, above) > _OTHER_SIDE * contrast:
         return None
@@ -77,6 +76,21 @@ def _frame(picture: Grey) -> Grey:
     return np.concatenate((picture[0], picture[-1], picture[:, 0], picture[:, -1]))[None]
 
 
+def _majority(picture: Grey) -> int:
+    """Return the value that half of the pixels have; where none has, the commonest."""
+    # Counting values that are all alike is slow, and a sample shows which one to count.
+    value = _commonest(np.ascontiguousarray(picture[::4, ::4]))
+    return value if 2 * _count(picture, value) > picture.size else _commonest(picture)
+
+
+def _commonest(picture: Grey) -> int:
+    return int(histogram(picture).argmax())
+
+
+def _count(picture: Grey, value: int) -> int:
+    return cv2.countNonZero(cv2.inRange(picture, value, value))
+
+
 def _has_strokes_only(ink: Grey, contrast: int) -> bool:
     """Tell whether what is not ground is strokes with soft edges, rather than shade."""
     ink = shrink(ink, -(-max(ink.shape) // _GLANCE))
@@ -87,6 +101,8 @@ def _has_strokes_only(ink: Grey, contrast: int) -> bool:
     if shade > _SHADOW * cv2.countNonZero(strong):
         return False
     side = round(_SOLID * max(ink.shape))
+    if cv2.countNonZero(strong) < side * side:
+        return True
     return not cv2.erode(strong, np.ones((side, side), np.uint8)).any()
 
 
