@@ -300,12 +300,15 @@ def test_a_damaged_file_has_its_own_code(tmp_path: Path) -> None:
 
 def test_data_verbs() -> None:
     names = [row["name"] for row in json.loads(run_cli("data", "list", "--json").stdout)["data"]]
-    assert names == ["mnist", "sample"]
+    assert names[:2] == ["mnist", "sample"]
+    assert {"usps", "fashion_mnist", "emnist_letters", "qmnist50k", "digits8x8"} < set(names)
     assert "CC BY-SA" in run_cli("data", "list").stdout
     done = run_cli("data", "verify")
     assert done.returncode == 3
     assert "missing" in done.stdout
     fails(1, "mnist", args=("data", "fetch", "--offline"))
+    fails(1, "import PATH --name usps", args=("data", "fetch", "usps", "--offline"))
+    fails(2, "nothing to fetch", args=("data", "fetch", "sample"))
     fails(3, "nowhere", args=("data", "import", "/nowhere"))
 
 

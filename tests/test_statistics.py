@@ -1,11 +1,20 @@
 import math
 import statistics
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
-from digitnet.statistics import summarise, wilson_interval
+from digitnet.statistics import (
+    crossed_difference,
+    holm,
+    mean_interval,
+    paired_difference,
+    summarise,
+    wilson_interval,
+)
 
 Z = 1.959963984540054  # two-sided 95 % of the normal distribution
 
@@ -91,3 +100,101 @@ def test_one_value_has_no_spread():
 def test_no_values_are_refused():
     with pytest.raises(ValueError, match="at least one"):
         summarise([])
+
+
+def test_the_interval_of_a_mean_is_students():
+    values = [0.981, 0.984, 0.988]
+    known = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert mean_interval(values) == pytest.approx((known.low, known.high))
+    with pytest.raises(ValueError, match="two values"):
+        mean_interval([1.0])
+
+
+def test_a_paired_difference_is_the_paired_t_test():
+    first, second = [0.981, 0.984, 0.988, 0.98], [0.985, 0.986, 0.989, 0.986]
+    known = stats.ttest_rel(second, first)
+    found = paired_difference(first, second)
+    assert found.p == pytest.approx(known.pvalue)
+    low, high = known.confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((low, high))
+    assert found.degrees_of_freedom == 3
+    assert paired_difference([0.5, 0.6], [0.5, 0.6]).p == 1.0
+    with pytest.raises(ValueError, match="not two pairs"):
+        paired_difference([1.0], [1.0])
+
+
+def test_holm_corrects_as_published():
+    # The example of R's documentation of p.adjust, method "holm".
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_corrected_p_values_keep_their_order_and_never_fall(p_values):
+    corrected = holm(p_values)
+    assert all(p <= c <= 1 for p, c in zip(p_values, corrected, strict=True))
+    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
+    assert sorted(corrected) == [corrected[index] for index in order]
+
+
+def right(shares, *, seeds=3, images=2000, hard=0.0, shift=0.0, rng):
+    """Return made-up tables of right answers: images differ by ``hard``, seeds by ``shift``."""
+    difficulty = hard * rng.standard_normal(images)
+    return [
+        share
+        + difficulty
+        + shift * rng.standard_normal((seeds, 1))
+        + rng.standard_normal((seeds, images))
+        > 0
+        for share in shares
+    ]
+
+
+def test_a_crossed_difference_has_the_variance_of_a_two_way_analysis():
+    rng = np.random.default_rng(1)
+    first, second = right((1.0, 1.3), seeds=4, images=60, hard=0.5, shift=0.3, rng=rng)
+    found = crossed_difference(first, second)
+    table = second.astype(float) - first
+    # Sums of squares by projections, the long way round.
+    rows, columns = np.eye(4) - 0.25, np.eye(60) - 1 / 60
+    ms_seeds = ((rows @ table).mean(axis=1) ** 2).sum() * 60 / 3
+    ms_images = ((table @ columns).mean(axis=0) ** 2).sum() * 4 / 59
+    ms_rest = ((rows @ table @ columns) ** 2).sum() / (3 * 59)
+    sum_of_squares = max(ms_seeds, ms_rest) + max(ms_images - ms_rest, 0)
+    error = math.sqrt(sum_of_squares / 240)
+    assert found.mean == pytest.approx(second.mean() - first.mean())
+    assert found.p == pytest.approx(
+        2 * stats.t.sf(abs(found.mean) / error, found.degrees_of_freedom)
+    )
+    assert found.high - found.mean == pytest.approx(
+        stats.t.ppf(0.975, found.degrees_of_freedom) * error
+    )
+    assert found.degrees_of_freedom >= 3
+
+
+def test_a_crossed_difference_turns_round_with_its_arguments():
+    first, second = right((1.0, 1.5), hard=1, rng=np.random.default_rng(2))
+    there, back = crossed_difference(first, second), crossed_difference(second, first)
+    assert (back.mean, back.p) == (pytest.approx(-there.mean), pytest.approx(there.p))
+    assert there.p < 0.01
+
+
+def test_networks_that_agree_do_not_differ():
+    table = np.ones((3, 50), dtype=bool)
+    found = crossed_difference(table, table)
+    assert (found.mean, found.low, found.high, found.p) == (0, 0, 0, 1)
+    for other in (table[:1], table[:, :1], table[:, :40]):
+        with pytest.raises(ValueError, match="cannot be compared"):
+            crossed_difference(other, other if len(other) < 3 or other.shape[1] < 2 else table)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.3, 0.6])
+def test_chance_alone_is_seldom_called_a_difference(shift):
+    rng = np.random.default_rng(3)
+    p_values = [
+        crossed_difference(*right((2.0, 2.0), images=300, hard=1, shift=shift, rng=rng)).p
+        for _ in range(400)
+    ]
+    # 5 % of 400 are 20; a level of 8 % would be passed once in a thousand.
+    assert np.mean(np.array(p_values) < 0.05) <= 0.085

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import recognition_tables
+import study_tables
 from digitnet.config import setting_meanings
 from digitnet.errors import DigitnetError
 from digitnet.files import write_atomic
@@ -32,7 +33,7 @@ DOCUMENTS = (
     "src/digitnet/assets/MODEL_CARD.md",
 )
 COMMANDS = (
-    *("", "train", "evaluate", "predict", "export", "report", "doctor"),
+    *("", "train", "evaluate", "predict", "export", "report", "study", "transfer", "doctor"),
     *("data", "data list", "data fetch", "data verify", "data import", "bench", "bench robustness"),
 )
 
@@ -185,6 +186,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "reject-methods": recognition_tables.reject_methods,
     "recognition-speed": recognition_tables.recognition_speed,
     "model-card": recognition_tables.model_card,
+    **study_tables.blocks(),
 }
 
 

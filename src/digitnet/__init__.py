@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from digitnet.recognizer import Prediction, Recognizer
     from digitnet.report import write_report
     from digitnet.runs import Run, open_run
+    from digitnet.study import load_study, run_study
+    from digitnet.transfer.workflow import fine_tune
     from digitnet.workflow import evaluate, resume, train
 
 __version__ = "0.1.0"
@@ -48,11 +50,14 @@ __all__ = [
     "TrainConfig",
     "evaluate",
     "export_run",
+    "fine_tune",
     "load_dataset",
     "load_model",
+    "load_study",
     "open_run",
     "recipe",
     "resume",
+    "run_study",
     "train",
     "write_report",
 ]
@@ -70,11 +75,14 @@ _HOMES = {
     "TrainConfig": "config",
     "evaluate": "workflow",
     "export_run": "export",
+    "fine_tune": "transfer.workflow",
     "load_dataset": "datasets",
     "load_model": "checkpoint",
+    "load_study": "study",
     "open_run": "runs",
     "recipe": "recipes",
     "resume": "workflow",
+    "run_study": "study",
     "train": "workflow",
     "write_report": "report",
 }

@@ -147,7 +147,10 @@ class TrainConfig:
     """Everything that decides the outcome of a training run."""
 
     recipe: str = _setting("custom", "Name of the recipe these settings started from.")
-    data: str = _setting("mnist", "Data set to train, validate and test on.")
+    data: str = _setting(
+        "mnist",
+        "Data set to train, validate and test on, or a folder of pictures, one subfolder a class.",
+    )
     seed: int = _setting(
         0, "Seed of the initial weights, the order of images, augmentation, drawings and dropout."
     )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 
@@ -47,3 +48,122 @@ def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tu
     """
     result = stats.binomtest(successes, trials).proportion_ci(confidence, method="wilson")
     return float(result.low), float(result.high)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far two things that were measured in pairs lie apart."""
+
+    mean: float
+    low: float
+    """Lower end of the confidence interval of the mean."""
+    high: float
+    p: float
+    """Two-sided p-value: how often a difference as clear would come of chance alone."""
+    degrees_of_freedom: float
+
+
+def mean_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
+    """Return Student's t-interval of the mean of ``values``, at least two.
+
+    It says where the mean over many more such values, trainings with other seeds for instance, may
+    lie. With three values it is 2.5 standard deviations wide on either side, and rests on their
+    being roughly normal, which three values cannot show.
+
+    Raises:
+        ValueError: there are fewer than two.
+    """
+    if len(values) < 2:
+        raise ValueError(f"An interval needs two values or more, not {len(values)}.")
+    found = summarise(values)
+    reach = _t_quantile(confidence, found.count - 1) * found.sd / math.sqrt(found.count)
+    return found.mean - reach, found.mean + reach
+
+
+def crossed_difference(
+    first: NDArray[np.bool_], second: NDArray[np.bool_], confidence: float = 0.95
+) -> Difference:
+    """Compare two ways of training by what several networks of each say of the same images.
+
+    Both the seeds and the images are taken for samples of many more, so what is found holds, as
+    far as it is significant, for new trainings and new images of the same kind. A t-test over the
+    seeds alone would speak of these images only, McNemar's test of these two networks only.
+
+    The difference of the two accuracies is the mean of a table, seeds by images, of +1, 0 and -1.
+    Its variance is (MS_seeds + MS_images - MS_rest) / (seeds * images), with the mean squares of a
+    two-way analysis of variance. This is the analysis of several readers and cases by Dorfman,
+    Berbaum and Metz (Investigative Radiology 27, 1992) for two treatments, with the degrees of
+    freedom of Hillis (Statistics in Medicine 26, 2007). It errs on the side of caution: in
+    simulations of three seeds and no true difference it finds one, at a level of 5 %, in 0.1 to 5 %
+    of cases, the fewest where seeds hardly matter. With one seed it cannot be done.
+
+    Args:
+        first: (seeds, images), whether each network was right; two seeds or more.
+        second: the same of the other way, with the same seeds and images in the same order.
+        confidence: of the interval.
+
+    Returns:
+        ``second`` less ``first``, from -1 to 1.
+
+    Raises:
+        ValueError: the tables differ in shape, or have fewer than two seeds or images.
+    """
+    if first.shape != second.shape or first.ndim != 2 or min(first.shape) < 2:
+        raise ValueError(f"Tables of {first.shape} and {second.shape} cannot be compared.")
+    table = second.astype(np.float64) - first
+    seeds, images = table.shape
+    mean = float(table.mean())
+    by_seed, by_image = table.mean(axis=1) - mean, table.mean(axis=0) - mean
+    rest = table - mean - by_seed[:, None] - by_image
+    ms_seeds = images * float((by_seed**2).sum()) / (seeds - 1)
+    ms_images = seeds * float((by_image**2).sum()) / (images - 1)
+    ms_rest = float((rest**2).sum()) / ((seeds - 1) * (images - 1))
+    # Neither seeds nor images can vary less than what is left of both: few seeds that happen to
+    # agree are no proof that more of them would.
+    ms_seeds = max(ms_seeds, ms_rest)
+    sum_of_squares = ms_seeds + max(ms_images - ms_rest, 0.0)
+    error = math.sqrt(sum_of_squares / (seeds * images))
+    freedom = sum_of_squares**2 * (seeds - 1) / ms_seeds**2 if ms_seeds else math.inf
+    return _difference(mean, error, freedom, confidence)
+
+
+def paired_difference(
+    first: Sequence[float], second: Sequence[float], confidence: float = 0.95
+) -> Difference:
+    """Compare numbers measured in pairs, such as accuracies with the same seeds, by a t-test.
+
+    Raises:
+        ValueError: there are fewer than two pairs, or not as many of one as of the other.
+    """
+    if len(first) != len(second) or len(first) < 2:
+        raise ValueError(f"{len(first)} and {len(second)} values are not two pairs or more.")
+    found = summarise([b - a for a, b in zip(first, second, strict=True)])
+    error = found.sd / math.sqrt(found.count)
+    return _difference(found.mean, error, found.count - 1, confidence)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values corrected for their number, in the order given (S. Holm, 1979).
+
+    Calling significant what is below 0.05 then errs, however many comparisons there are, in at
+    most one study of twenty in which nothing differs.
+    """
+    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
+    corrected = [0.0] * len(p_values)
+    largest = 0.0
+    for rank, index in enumerate(order):
+        largest = max(largest, min(1.0, (len(order) - rank) * p_values[index]))
+        corrected[index] = largest
+    return corrected
+
+
+def _difference(mean: float, error: float, freedom: float, confidence: float) -> Difference:
+    reach = _t_quantile(confidence, freedom) * error
+    # Without error, every pair differs by exactly as much: by nothing, or beyond doubt.
+    certain = 0.0 if mean else 1.0
+    p = 2 * float(stats.t.sf(abs(mean) / error, freedom)) if error else certain
+    return Difference(mean, mean - reach, mean + reach, p, freedom)
+
+
+def _t_quantile(confidence: float, freedom: float) -> float:
+    return float(stats.t.ppf((1 + confidence) / 2, freedom))

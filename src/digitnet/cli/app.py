@@ -17,6 +17,10 @@ from digitnet.cli.predict import EPILOG as PREDICT_EPILOG
 from digitnet.cli.predict import predict
 from digitnet.cli.progress import training_progress
 from digitnet.cli.settings import with_settings
+from digitnet.cli.study import EPILOG as STUDY_EPILOG
+from digitnet.cli.study import study
+from digitnet.cli.transfer import EPILOG as TRANSFER_EPILOG
+from digitnet.cli.transfer import transfer
 from digitnet.config import TrainConfig, read_toml
 from digitnet.errors import IntegrityError, UsageError
 from digitnet.recipes import DESCRIPTIONS, recipe
@@ -39,6 +43,11 @@ app.add_typer(data.app, name="data")
 app.add_typer(bench.app, name="bench")
 
 _RECIPES = "; ".join(f"{name}: {text}" for name, text in DESCRIPTIONS.items())
+
+_DATA_HELP = (
+    "Data set: mnist, sample (no network), another of `digitnet data list`, or a folder that holds "
+    "one subfolder of pictures for each class."
+)
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
@@ -77,9 +86,7 @@ def train(
         str | None,
         typer.Option("--recipe", metavar="NAME", help="Settings to start from; see below."),
     ] = None,
-    data: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Data set: mnist, or sample (no network).")
-    ] = None,
+    data: Annotated[str | None, typer.Option(metavar="NAME_OR_DIR", help=_DATA_HELP)] = None,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="TOML file of settings; flags win over it.")
     ] = None,
@@ -148,6 +155,8 @@ def evaluate(
 
 
 app.command(epilog=PREDICT_EPILOG)(predict)
+app.command(epilog=STUDY_EPILOG)(study)
+app.command(epilog=TRANSFER_EPILOG)(transfer)
 
 
 @app.command()

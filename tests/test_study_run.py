@@ -1,0 +1,160 @@
+"""Trials of a study, and what the command line says of a study."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from digitnet.cli.study import study as study_command
+from digitnet.errors import TrainingInterruptedError, UsageError
+from digitnet.study import is_finished, run_study, run_trial, trials
+from digitnet.study.trials import outcome
+from tiny_study import TINY, outcomes, tiny_study
+
+DIVERGES = (
+    '[variants.boom]\noptimizer = "sgd"\nlearning_rate = 100.0\nactivation = "leaky_relu"\n'
+    "batch_size = 10\n"
+)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[object]:
+    """The outcome of the first trial, run at once in this process."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    trial, *_ = trials(tiny_study(folder), folder / "out")
+    run_trial(trial)
+    return outcomes([trial])
+
+
+def test_a_trial_goes_on_from_where_it_stands(tmp_path, undisturbed):
+    trial, *_ = trials(tiny_study(tmp_path), tmp_path / "out")
+
+    def stop(progress):
+        if progress.step == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(TrainingInterruptedError):
+        run_trial(trial, on_progress=stop)
+    assert not is_finished(trial)
+    steps = []
+    run_trial(trial, on_progress=lambda progress: steps.append(progress.step))
+    assert steps[0] == 4
+    assert outcomes([trial]) == undisturbed
+
+
+@pytest.mark.parametrize("part", ["config.json", "checkpoint.safetensors"])
+def test_a_damaged_run_is_begun_anew(tmp_path, undisturbed, part):
+    trial, *_ = trials(tiny_study(tmp_path), tmp_path / "out")
+    run_trial(trial)
+    trial.outcome_file.unlink()
+    (trial.folder / part).write_bytes(b"damaged")
+    notes = []
+    run_trial(trial, on_message=notes.append)
+    assert notes[0].startswith("plain, seed 0 is begun anew: ")
+    assert outcomes([trial]) == undisturbed
+
+
+def test_a_run_of_other_settings_is_refused_and_kept(tmp_path):
+    trial, other, *_ = trials(tiny_study(tmp_path), tmp_path / "out")
+    run_trial(trial)
+    trial.outcome_file.unlink()
+    trial.folder.rename(other.folder)
+    with pytest.raises(UsageError, match=r"dropout is 0\.0, not 0\.5"):
+        run_trial(other)
+    assert (other.folder / "model.safetensors").is_file()
+
+
+def test_divergence_is_an_outcome(tmp_path):
+    study = tiny_study(tmp_path, TINY + DIVERGES)
+    trial = trials(study, tmp_path / "out")[2]
+    run_trial(trial)
+    ended = outcome(trial)
+    assert ended is not None
+    assert ended["outcome"] == "diverged"
+    steps: list[object] = []
+    run_trial(trial, on_progress=steps.append)
+    assert steps == []
+
+
+def test_data_of_other_classes_is_refused_before_anything_is_trained(tmp_path, monkeypatch):
+    import dataclasses
+
+    from digitnet import datasets
+
+    real = datasets.load_dataset
+
+    def load(name, **places):
+        found = real(name, **places)
+        return (
+            found
+            if name == "sample"
+            else dataclasses.replace(found, class_names=tuple("abcdefghij"))
+        )
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    with pytest.raises(UsageError, match="'test_on' cannot have digits8x8"):
+        run_study(tiny_study(tmp_path), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def run_cli(*args: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "digitnet", "study", *map(str, args)],
+        capture_output=True, text=True, timeout=200, check=False, cwd=cwd, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def test_the_sample_study_runs_by_name(tmp_path, capsys):
+    done = run_cli("sample", "--processes", 1, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("val accuracy") == 9
+    assert "9/9" in done.stderr
+    assert "left" in done.stderr
+    told = json.loads(done.stdout)
+    assert told["schema_version"] == 1
+    assert [len(told[key]) for key in ("runs", "variants", "comparisons")] == [9, 3, 2]
+    page = (tmp_path / "studies" / "sample" / "report.html").read_text()
+    assert "16 and 32 channels" in page
+    # A finished study is told again, and nothing is trained.
+    study_command("sample", out=tmp_path / "studies" / "sample", quiet=True)
+    shown = capsys.readouterr()
+    for word in ("small", "wide", "dropout", "verdict", "the base"):
+        assert word in shown.out
+    assert shown.err == ""
+
+
+def test_what_would_be_trained_is_shown(tmp_path):
+    done = run_cli("dropout", "--dry-run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "33 runs in studies/dropout, 0 of them finished" in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_shipped_studies_are_listed(tmp_path):
+    done = run_cli("--list", cwd=tmp_path)
+    assert "augmentation: Which" in done.stdout
+    assert "on one core" in done.stdout
+    told = json.loads(run_cli("--list", "--json", cwd=tmp_path).stdout)
+    assert {"name", "title", "question", "cost", "runs"} == set(told["studies"][0])
+
+
+@pytest.mark.parametrize(
+    ("args", "word"),
+    [
+        ((), "--list shows the shipped ones"),
+        (("dropuot",), "Did you mean 'dropout'"),
+        (("sample", "--processes", "0"), "--processes cannot be 0"),
+        (("sample", "--processes", "9999"), "--processes cannot be 9999"),
+        (("sample", "--engine", "rey"), "Unknown engine 'rey'. Did you mean 'ray'?"),
+        (("sample", "--address", "auto"), "--engine ray"),
+    ],
+)
+def test_a_wrong_argument_is_a_sentence(tmp_path, args, word):
+    done = run_cli(*args, cwd=tmp_path)
+    assert done.returncode == 2
+    assert word in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())

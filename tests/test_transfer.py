@@ -1,0 +1,304 @@
+"""Transfer: what is kept, what is measured, what is refused; on small networks and shipped data."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import digitnet
+from digitnet.cli.app import app
+from digitnet.datasets import Dataset
+from digitnet.errors import DataUnavailableError, InputError, UsageError
+from digitnet.ink import Box, Ink
+from digitnet.transfer.budgets import parse_budgets
+from digitnet.transfer.centred import centred
+from digitnet.transfer.comparing import Learner, Task
+from digitnet.transfer.methods import TransferConfig
+from digitnet.transfer.results import Repetition, Results, intervals_apart, read_results
+from digitnet.transfer.rows import in_a_row
+from digitnet.transfer.source import known_task, load_source
+from digitnet.transfer.workflow import compare_transfer, fine_tune
+
+SMALL: dict[str, Any] = {
+    "data": "sample",
+    "epochs": 1,
+    "batch_size": 100,
+    "threads": 1,
+    "channels": (4, 8),
+    "dense": (16,),
+    "batch_norm": True,
+    "learning_rate": 5e-3,
+}
+FEW: dict[str, Any] = {"steps": 5, "threads": 1}
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> digitnet.Run:
+    """A small canonical network that refuses and reads the sample; tests leave it as it is."""
+    folder = tmp_path_factory.mktemp("source") / "run"
+    return digitnet.train("plain", out=folder, **SMALL, canonical=True, reject=True)
+
+
+@pytest.fixture(scope="module")
+def tuned(source: digitnet.Run, tmp_path_factory: pytest.TempPathFactory) -> digitnet.Run:
+    """The network after it learnt scikit-learn's digits."""
+    folder = tmp_path_factory.mktemp("tuned") / "run"
+    return fine_tune("digits8x8", source.path, out=folder, labels=10, **FEW)
+
+
+def letters(sample: Dataset, names: tuple[str, ...]) -> Dataset:
+    """Return the sample's first images under the names of other classes."""
+    keep_train = np.flatnonzero(sample.train_labels < len(names))[:400]
+    keep_test = np.flatnonzero(sample.test_labels < len(names))[:100]
+    return Dataset(
+        "letters",
+        sample.train_images[keep_train],
+        sample.train_labels[keep_train],
+        sample.test_images[keep_test],
+        sample.test_labels[keep_test],
+        names,
+        {},
+    )
+
+
+def test_what_is_kept_is_an_ordinary_run(tuned: digitnet.Run, tmp_path: Path) -> None:
+    metrics = digitnet.evaluate(tuned)
+    assert metrics.images == 500
+    exported = digitnet.export_run(tuned, tmp_path / "model.onnx")
+    answer = digitnet.Recognizer(exported.path).predict_ink(np.eye(28))
+    assert answer.probabilities.shape == (10,)
+    page = digitnet.write_report(tuned)
+    assert "transfer" in page.read_text(encoding="utf-8")
+
+
+def test_its_settings_say_what_it_learnt_from(tuned: digitnet.Run, source: digitnet.Run) -> None:
+    assert tuned.config.data == "digits8x8"
+    assert tuned.config.train_images == 100
+    about = json.loads((tuned.path / "transfer.json").read_text())
+    assert about["source"]["sha256"] == source.model_sha256
+    assert about["images"] == 100
+    assert about["old_data"] == "sample"
+    assert 0 <= about["old_accuracy_after"] <= 1
+    assert about["settings"]["replay"] == 0.4
+
+
+def test_resuming_leaves_it_as_it_is(tuned: digitnet.Run) -> None:
+    before = tuned.model_file.read_bytes()
+    digitnet.resume(tuned)
+    assert tuned.model_file.read_bytes() == before
+
+
+def test_the_source_is_not_changed(source: digitnet.Run, tuned: digitnet.Run) -> None:
+    about = json.loads((tuned.path / "transfer.json").read_text())
+    again = load_source(source.path)
+    assert again.sha256 == about["source"]["sha256"]
+
+
+def task(source: Path, target: Dataset, **settings: Any) -> Task:
+    opened = load_source(source)
+    old = known_task(opened, None, lambda _: None)
+    return Task(opened, target, old, TransferConfig(**{**FEW, **settings}))
+
+
+def test_validation_images_are_never_learnt_from(source: digitnet.Run, sample: Dataset) -> None:
+    made = task(source.path, sample)
+    train, val = made.split()
+    assert not set(train) & set(val)
+    learnt = {image.tobytes() for image in made.images_for(0, 0).images}
+    assert not learnt & {image.tobytes() for image in made.val.images}
+
+
+def test_the_same_seed_gives_the_same_weights(source: digitnet.Run, sample: Dataset) -> None:
+    learner = Learner(task(source.path, sample))
+    one, two = (learner.learn("all", 5, 0)[0].model.state_dict() for _ in range(2))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_methods_change_what_they_say(source: digitnet.Run, sample: Dataset) -> None:
+    made = task(source.path, sample)
+    before = made.source.model.state_dict()
+    changed = {}
+    for method in ("probe", "head", "all"):
+        model = Learner(made).learn(method, 10, 0)[0].model
+        after = model.state_dict()
+        changed[method] = {n for n, value in before.items() if not torch.equal(value, after[n])}
+        # What batches look like is never learnt anew.
+        assert not [name for name in changed[method] if "running" in name]
+    assert all(name.startswith("head") for name in changed["head"])
+    assert any(name.startswith("blocks") for name in changed["all"])
+    assert {name.split(".")[1] for name in changed["probe"]} == {"2"}
+
+
+def test_other_classes_get_a_last_layer_of_their_own(source: digitnet.Run, sample: Dataset) -> None:
+    made = task(source.path, letters(sample, ("a", "b", "c")))
+    tuned, config, _ = Learner(made).learn("all", 10, 0)
+    assert tuned.model.head[-1].out_features == 3
+    assert config.model.num_classes == 3
+    # Drawings of no digit say nothing about what is no letter.
+    assert not config.model.reject
+    assert tuned.knowing_old().head[-1].out_features == 11
+
+
+def test_zero_shot_needs_the_same_classes(source: digitnet.Run, sample: Dataset) -> None:
+    told: list[str] = []
+    config = TransferConfig(methods=("zero-shot", "probe"), labels=(5,), seeds=1, **FEW)
+    other = letters(sample, ("a", "b"))
+    results = compare_transfer(other, source.path, config, on_message=told.append)
+    assert [r.method for r in results.repetitions] == ["probe"]
+    assert any("Zero-shot is left out" in line for line in told)
+
+
+def test_a_comparison_measures_everything_once(source: digitnet.Run, sample: Dataset) -> None:
+    config = TransferConfig(labels=(5, 100_000), seeds=2, **FEW)
+    small = letters(sample, tuple("0123456789"))
+    told: list[str] = []
+    results = compare_transfer(small, source.path, config, on_message=told.append)
+    assert len(results.repetitions) == 1 + 4 * 2
+    assert any("100000" in line for line in told)
+    measured: list[Repetition] = []
+    compare_transfer(
+        small, source.path, config, known=results.repetitions, on_repetition=measured.append
+    )
+    assert not measured
+    assert Results.from_dict(json.loads(json.dumps(results.as_dict()))) == results
+
+
+def test_too_few_pictures_are_an_error_that_names_the_class(
+    source: digitnet.Run, sample: Dataset
+) -> None:
+    few = letters(sample, ("a", "b"))
+    one = np.concatenate((np.flatnonzero(few.train_labels == 0), [few.train_labels.argmax()]))
+    bare = Dataset(
+        "bare",
+        few.train_images[one],
+        few.train_labels[one],
+        few.test_images,
+        few.test_labels,
+        few.class_names,
+        {},
+    )
+    with pytest.raises(InputError, match="class b"):
+        compare_transfer(bare, source.path, TransferConfig(labels=(0,), **FEW))
+
+
+def test_old_data_must_be_what_the_network_knows(source: digitnet.Run, tmp_path: Path) -> None:
+    opened = load_source(source.path)
+    with pytest.raises(DataUnavailableError):
+        known_task(opened, "mnist", lambda _: None, data_dir=None, offline=True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"methods": ("prob",)}, "probe"),
+        ({"labels": (-1,)}, "--labels"),
+        ({"replay": 1.5}, "--replay"),
+        ({"replay": float("nan")}, "--replay"),
+        ({"seeds": 0}, "--seeds"),
+    ],
+)
+def test_settings_are_checked(settings: dict[str, Any], named: str) -> None:
+    with pytest.raises(UsageError, match=named):
+        TransferConfig(**settings)
+
+
+def test_a_network_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no network"):
+        load_source(tmp_path / "nothing")
+    with pytest.raises(InputError, match="cannot be trained on"):
+        load_source("model.onnx")
+
+
+def test_the_shipped_network_is_known_by_name() -> None:
+    shipped = load_source()
+    assert shipped.class_names == tuple("0123456789")
+    assert shipped.data == "mnist"
+
+
+def test_budgets_are_read() -> None:
+    assert parse_budgets("10, 30,all") == (10, 30, 0)
+    for text in ("", "0", "ten", "-3", "1.5"):
+        with pytest.raises(UsageError, match="--labels"):
+            parse_budgets(text)
+
+
+def test_intervals_are_compared() -> None:
+    def row(method: str, seed: int, accuracy: float) -> Repetition:
+        return Repetition(method, 30, seed, 300, 9, 1.0, accuracy, 0, None)
+
+    rows = [row("all", s, 0.9 + s / 100) for s in range(3)]
+    low = [row("scratch", s, 0.5 + s / 100) for s in range(3)]
+    near = [row("scratch", s, 0.88 + s / 100) for s in range(3)]
+    empty = Results({}, {"test_images": 10}, {}, ())
+    assert intervals_apart(Results({}, {"test_images": 10}, {}, (*rows, *low)), 30) is True
+    assert intervals_apart(Results({}, {"test_images": 10}, {}, (*rows, *near)), 30) is False
+    assert intervals_apart(empty, 30) is None
+
+
+def test_rows_keep_the_digit_in_the_middle(sample: Dataset) -> None:
+    digits = torch.from_numpy(sample.train_images[:50])[:, None].float() / 255
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        rows = in_a_row(digits)
+        torch.manual_seed(0)
+        again = in_a_row(digits)
+    assert rows.shape == (50, 1, 40, 64)
+    assert torch.equal(rows, again)
+    assert 0 <= float(rows.min()) <= float(rows.max()) <= 1
+    # Slanting moves ink sideways and takes none away.
+    assert (rows.sum((1, 2, 3)) > 0.9 * digits.sum((1, 2, 3))).all()
+    assert in_a_row(torch.zeros(3, 1, 28, 28)).isfinite().all()
+
+
+def test_what_stands_beside_the_middle_is_taken_away() -> None:
+    picture = np.zeros((60, 60), np.float32)
+    picture[15:45, 25:35] = 1  # the digit
+    picture[50:54, 27:31] = 1  # a part of it below
+    alone = picture.copy()
+    picture[20:40, 0:8] = 1  # a neighbour that the picture's edge cuts off
+    picture[0:60, 50:52] = 1  # the rule of a column
+    box = Box(0, 0, 52, 60)
+    assert np.array_equal(centred(Ink(picture, box), 60, 60).pixels, alone)
+    whole = Ink(alone, Box(25, 15, 10, 39))
+    assert np.array_equal(centred(whole, 60, 60).pixels, alone)
+    blank = Ink(np.zeros((1, 1), np.float32), None)
+    assert centred(blank, 60, 60) is blank
+
+
+def test_the_command_writes_everything(source: digitnet.Run, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = CliRunner().invoke(
+        app,
+        [
+            *("transfer", "--from", str(source.path), "--to", "digits8x8", "--out", str(out)),
+            *("--labels", "5", "--seeds", "2", "--methods", "all,scratch", "--steps", "3"),
+            *("--use", "10", "--threads", "1", "--quiet", "--json"),
+        ],
+    )
+    assert done.exit_code == 0, done.output
+    printed = json.loads(done.stdout)
+    assert printed["final"]["images"] == 100
+    results = read_results(out / "results.json")
+    assert len(results.repetitions) == 4
+    assert (out / "results.csv").read_text().count("\n") == 5
+    assert (out / "figures" / "accuracy_against_labels.png").read_bytes()[:4] == b"\x89PNG"
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "http" not in page.split("</style>")[1]
+    assert digitnet.open_run(out / "model").metrics["test"]["images"] == 500
+
+
+def test_the_command_names_what_is_wrong(source: digitnet.Run, tmp_path: Path) -> None:
+    for words, code in (
+        (["--labels", "ten"], UsageError),
+        (["--methods", "al"], UsageError),
+        (["--from", str(tmp_path)], InputError),
+        (["--use", "100000"], UsageError),
+    ):
+        done = CliRunner().invoke(
+            app, ["transfer", "--to", "digits8x8", "--from", str(source.path), *words]
+        )
+        assert isinstance(done.exception, code), (words, done.exception)
