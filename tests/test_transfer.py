@@ -1,6 +1,7 @@
 """Transfer: what is kept, what is measured, what is refused; on small networks and shipped data."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -65,20 +66,29 @@ def letters(sample: Dataset, names: tuple[str, ...]) -> Dataset:
     )
 
 
-def test_what_is_kept_is_an_ordinary_run(tuned: digitnet.Run, tmp_path: Path) -> None:
+def test_what_is_kept_is_an_ordinary_run(
+    tuned: digitnet.Run, source: digitnet.Run, tmp_path: Path
+) -> None:
     metrics = digitnet.evaluate(tuned)
     assert metrics.images == 500
     exported = digitnet.export_run(tuned, tmp_path / "model.onnx")
     answer = digitnet.Recognizer(exported.path).predict_ink(np.eye(28))
     assert answer.probabilities.shape == (10,)
-    page = digitnet.write_report(tuned)
-    assert "transfer" in page.read_text(encoding="utf-8")
+    page = digitnet.write_report(tuned).read_text(encoding="utf-8")
+    command = re.search(r"digitnet transfer ([^<]*) --out again", page)
+    assert command
+    words = command[1].split()
+    told = {flag: words[words.index(flag) + 1] for flag in ("--from", "--to", "--use", "--steps")}
+    assert list(told.values()) == [str(source.path), "digits8x8", "10", "5"]
+    assert "--fast" in words
 
 
 def test_its_settings_say_what_it_learnt_from(tuned: digitnet.Run, source: digitnet.Run) -> None:
     assert tuned.config.data == "digits8x8"
     assert tuned.config.train_images == 100
-    about = json.loads((tuned.path / "transfer.json").read_text())
+    about = tuned.transfer
+    assert source.transfer is None
+    assert about is not None
     assert about["source"]["sha256"] == source.model_sha256
     assert about["images"] == 100
     assert about["old_data"] == "sample"
@@ -93,7 +103,7 @@ def test_resuming_leaves_it_as_it_is(tuned: digitnet.Run) -> None:
 
 
 def test_the_source_is_not_changed(source: digitnet.Run, tuned: digitnet.Run) -> None:
-    about = json.loads((tuned.path / "transfer.json").read_text())
+    about = tuned.transfer or {}
     again = load_source(source.path)
     assert again.sha256 == about["source"]["sha256"]
 

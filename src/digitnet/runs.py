@@ -8,6 +8,7 @@
     model.onnx              the same from ink to probabilities, for any runtime
     metrics.json            how good it is on the test set
     predictions.csv         what it says of every test image
+    transfer.json           of a network tuned from another: which one, how, and the old task
     figures/*.png           pictures
     report.html             all of it on one page
 
@@ -34,6 +35,8 @@ from numpy.typing import NDArray
 from digitnet.config import SCHEMA_VERSION, TrainConfig
 from digitnet.errors import InputError, StorageError, UsageError
 from digitnet.files import make_folder, storage_errors, write_atomic, write_json
+
+TRANSFER_FILE = "transfer.json"
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,12 @@ class Run:
         return self._json("metrics.json", "evaluate")
 
     @property
+    def transfer(self) -> dict[str, Any] | None:
+        """Everything in ``transfer.json``; None for a network that was trained from nothing."""
+        there = (self.path / TRANSFER_FILE).is_file()
+        return self._json(TRANSFER_FILE, "transfer") if there else None
+
+    @property
     def history(self) -> list[Epoch]:
         """One row for each finished epoch."""
         return _read_rows(self._existing("history.csv", "train"), Epoch)
@@ -161,6 +170,10 @@ class Run:
     def write_metrics(self, metrics: dict[str, Any]) -> None:
         """Write ``metrics.json``."""
         write_json(self.path / "metrics.json", metrics)
+
+    def write_transfer(self, about: dict[str, Any]) -> None:
+        """Write ``transfer.json``."""
+        write_json(self.path / TRANSFER_FILE, about)
 
     def write_predictions(self, predictions: Predictions) -> None:
         """Write ``predictions.csv``."""

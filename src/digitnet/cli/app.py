@@ -13,6 +13,7 @@ import typer
 from digitnet import __version__, extras
 from digitnet.cli import bench, data
 from digitnet.cli.console import say, show, show_json, show_rows
+from digitnet.cli.options import DataDir, Json, Offline, Quiet
 from digitnet.cli.predict import EPILOG as PREDICT_EPILOG
 from digitnet.cli.predict import predict
 from digitnet.cli.progress import training_progress
@@ -50,14 +51,6 @@ _DATA_HELP = (
 )
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
-DataDir = Annotated[
-    Path | None, typer.Option(help="Folder that holds the data files; default: the cache.")
-]
-Offline = Annotated[
-    bool | None, typer.Option("--offline", help="Use no network.", show_default=False)
-]
 
 
 def _print_version(asked: bool) -> None:

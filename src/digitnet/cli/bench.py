@@ -9,6 +9,7 @@ import typer
 
 from digitnet import extras
 from digitnet.cli.console import say, show, show_json
+from digitnet.cli.options import DataDir, Json, Offline, Quiet
 from digitnet.errors import UsageError
 
 if TYPE_CHECKING:
@@ -64,18 +65,10 @@ def robustness(
     misses: Annotated[
         bool, typer.Option("--misses", help="Draw what was misread, to DIR/misses.")
     ] = False,
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Folder that holds the data files; default: the cache.")
-    ] = None,
-    offline: Annotated[
-        bool | None, typer.Option("--offline", help="Use no network.", show_default=False)
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object to stdout.")
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print results and errors only.")
-    ] = False,
+    data_dir: DataDir = None,
+    offline: Offline = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Measure how well pictures of all kinds are read, beside a plain CNN.
 

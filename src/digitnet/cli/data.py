@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from digitnet.cli.console import say, show, show_json, show_rows
+from digitnet.cli.options import DataDir, Json, Offline, Quiet
 from digitnet.errors import DigitnetError, InputError, IntegrityError
 
 app = typer.Typer(
@@ -17,10 +18,6 @@ app = typer.Typer(
 )
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A data set; see: digitnet data list.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
-DataDir = Annotated[
-    Path | None, typer.Option(help="Folder that holds the files; default: the cache.")
-]
 
 
 @app.command("list")
@@ -55,11 +52,9 @@ def list_all(as_json: Json = False) -> None:
 def fetch(
     name: Name = "mnist",
     data_dir: DataDir = None,
-    offline: Annotated[
-        bool | None, typer.Option("--offline", help="Use no network.", show_default=False)
-    ] = None,
+    offline: Offline = None,
     as_json: Json = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print results only.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Bring a data set to this machine, verified."""
     from digitnet import fetch as fetching

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from digitnet.cli.console import show, show_json, show_rows
+from digitnet.cli.options import DataDir, Json, Offline, Quiet
 from digitnet.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,18 +49,10 @@ def study(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be trained, and train nothing.")
     ] = False,
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Folder that holds the data files; default: the cache.")
-    ] = None,
-    offline: Annotated[
-        bool | None, typer.Option("--offline", help="Use no network.", show_default=False)
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object to stdout.")
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print results and errors only.")
-    ] = False,
+    data_dir: DataDir = None,
+    offline: Offline = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train variants of a recipe with several seeds each, and compare them.
 

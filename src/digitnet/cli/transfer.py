@@ -9,6 +9,7 @@ import typer
 
 from digitnet import extras
 from digitnet.cli.console import say, show_json, show_rows
+from digitnet.cli.options import DataDir, Json, Offline, Quiet
 from digitnet.errors import UsageError
 
 if TYPE_CHECKING:
@@ -82,18 +83,10 @@ def transfer(
         int, typer.Option(help="Updates of the weights; 0: the number of images decides.")
     ] = 0,
     threads: Annotated[int, typer.Option(help="CPU threads; 0 takes one a core.")] = 0,
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Folder that holds the data files; default: the cache.")
-    ] = None,
-    offline: Annotated[
-        bool | None, typer.Option("--offline", help="Use no network.", show_default=False)
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object to stdout.")
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print results and errors only.")
-    ] = False,
+    data_dir: DataDir = None,
+    offline: Offline = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Teach a trained network another task, beside other ways to learn it.
 

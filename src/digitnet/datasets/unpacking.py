@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import bz2
 import io
-import lzma
 import zipfile
 import zlib
 from collections.abc import Callable
 from typing import Protocol
 
 from digitnet.errors import IntegrityError
+from digitnet.fetch.arrays import ZIP_ERRORS
 
 
 class _Decompressor(Protocol):
@@ -62,15 +62,7 @@ def zip_member(content: bytes, member: str, most: int, name: str) -> bytes:
             data = stream.read(most + 1)
     except KeyError as error:
         raise IntegrityError(f"{name} holds no {member}; it is another archive.") from error
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        lzma.LZMAError,
-        EOFError,
-        OSError,
-        ValueError,
-        RuntimeError,  # an encrypted member; NotImplementedError, an unknown compression, is one
-    ) as error:
+    except ZIP_ERRORS as error:
         raise IntegrityError(
             f"{name} is no readable zip archive ({type(error).__name__})."
         ) from error

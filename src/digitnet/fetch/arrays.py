@@ -30,6 +30,17 @@ _NPY_SLACK = 4096
 _SPLIT_KEYS = ("x", "y", "split")
 _MOST_BYTES = 64 * 2**20
 
+# What reading a damaged zip archive raises.
+ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    OSError,
+    ValueError,
+    RuntimeError,  # an encrypted member; NotImplementedError, an unknown compression, is one
+)
+
 
 def read_npz(path: Path, files: tuple[RawFile, ...]) -> dict[str, bytes]:
     """Return the arrays of ``path`` that are among ``files`` as IDX, by name, not verified yet.
@@ -63,15 +74,7 @@ def read_npz(path: Path, files: tuple[RawFile, ...]) -> dict[str, bytes]:
 def _reading(path: Path) -> Iterator[None]:
     try:
         yield
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        lzma.LZMAError,
-        EOFError,
-        OSError,
-        ValueError,
-        RuntimeError,  # an encrypted member; NotImplementedError, an unknown compression, is one
-    ) as error:
+    except ZIP_ERRORS as error:
         raise IntegrityError(
             f"{path} is not a readable .npz file ({type(error).__name__})."
         ) from error

@@ -70,14 +70,27 @@ def _environment(environment: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield name.replace("_", " "), told
 
 
+_SAME_TRAINING = (
+    "These commands train the same network in a new folder, measure it, and write such a report. "
+    "(The first does all three; the others repeat their part.)"
+)
+_SAME_TRANSFER = (
+    "This command tunes the same network again, if what it started from is still where it was."
+)
+
+
 def again_section(material: Material) -> Section:
     """Return the commands that do the same again."""
     folder = shlex.quote(str(material.run.path))
-    lines = (
-        f"{train_command(material.config)} --out again",
-        "digitnet evaluate again",
-        "digitnet report again",
-    )
+    origin = material.run.transfer
+    if origin:
+        lines = [f"{transfer_command(origin, material.config)} --out again"]
+    else:
+        lines = [
+            f"{train_command(material.config)} --out again",
+            "digitnet evaluate again",
+            "digitnet report again",
+        ]
     partly = None
     if material.ending == "interrupted":
         partly = join(
@@ -91,10 +104,10 @@ def again_section(material: Material) -> Section:
         "How to do it again",
         el(
             "p",
-            "These commands train the same network in a new folder, measure it, and write such a "
-            "report. (The first does all three; the others repeat their part.) On the same machine "
-            "with the same versions and threads the weights come out the same, bit for bit; "
-            "elsewhere they differ a little, and so may the last digits of the results.",
+            _SAME_TRANSFER if origin else _SAME_TRAINING,
+            " On the same machine with the same versions and threads the weights come out the "
+            "same, bit for bit; elsewhere they differ a little, and so may the last digits of the "
+            "results.",
         ),
         _code("\n".join(lines)),
         partly,
@@ -105,6 +118,18 @@ def again_section(material: Material) -> Section:
 
 def _code(text: str) -> Html:
     return el("pre", el("code", text))
+
+
+def transfer_command(origin: Mapping[str, Any], config: TrainConfig) -> str:
+    """Return the command line that tunes the same network from the same start."""
+    words = ["digitnet", "transfer", "--from", origin["source"]["name"], "--to", config.data]
+    words += ["--fast", "--method", origin["method"], "--seed", str(origin["seed"])]
+    if origin["labels"]:
+        words += ["--use", str(origin["labels"])]
+    settings = origin["settings"]
+    words += ["--replay", str(settings["replay"]), "--threads", str(config.threads)]
+    words += ["--steps", str(settings["steps"])] if settings["steps"] else []
+    return shlex.join([*words, *(["--crops"] if settings["crops"] else [])])
 
 
 def train_command(config: TrainConfig) -> str:

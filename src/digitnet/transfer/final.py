@@ -19,14 +19,12 @@ from digitnet import workflow
 from digitnet.checkpoint import save_model
 from digitnet.config import SCHEMA_VERSION, TrainConfig
 from digitnet.environment import environment
-from digitnet.files import hold_lock, write_json
+from digitnet.files import hold_lock
 from digitnet.runs import Epoch, Run, create_run
 from digitnet.training import Position, Trainer
 from digitnet.transfer.comparing import Learner, Task, accuracy_on_old
 from digitnet.transfer.methods import Method
 from digitnet.transfer.tuning import Tuned
-
-TRANSFER_FILE = "transfer.json"
 
 
 def keep(
@@ -61,7 +59,7 @@ def keep(
         run.write_environment(environment())
         run.write_history(tuned.history)
         about = _about(task, tuned, method, labels, seed, images)
-        write_json(run.path / TRANSFER_FILE, about)
+        run.write_transfer(about)
         _save(run, tuned, config, task)
     workflow.evaluate(run, **where)
     return run, about
