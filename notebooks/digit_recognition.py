@@ -61,8 +61,7 @@ import tempfile
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from IPython import display
-from IPython.display import Markdown
+from IPython.display import Image, Markdown
 
 import digitnet
 from digitnet import figures
@@ -709,9 +708,10 @@ print(f"and on the digits that it learned first: {kept:.1%} (before: {metrics.ac
 # as well: write `photo = "my_digit.jpg"` in its place.)
 
 # %%
-photo = simulate(data.test_images[3], "photo", seed=5)
+place = (data.test_labels == 4).argmax()
+photo = simulate(data.test_images[place], "photo", seed=0)
 
-display.Image(photo, width=320)
+Image(photo, width=320)
 
 # %% [markdown]
 # What do most programs do with it? Invert it, shrink it to 28 by 28 pixels, and ask the network
@@ -721,10 +721,12 @@ display.Image(photo, width=320)
 shrunk = invert_and_resize(decode(photo))
 probabilities = softmax(predict_logits(model, torch.from_numpy(shrunk[None])).numpy())[0]
 
-print(f"It is a {data.test_labels[3]}. Read as {probabilities.argmax()}: {probabilities.max():.1%}")
+print(f"It is a {data.test_labels[place]}.")
+print(f"Read as {probabilities.argmax()}: {probabilities.max():.1%}")
 plt.imshow(shrunk, cmap="gray")
 plt.axis("off")
 plt.show()
+
 # %% [markdown]
 # The network never saw paper. It cannot say so either: it has ten outputs, and one of them is
 # always the largest.
@@ -747,7 +749,7 @@ print(answer)
 # %%
 with tempfile.TemporaryDirectory() as folder:
     explain(recognizer, photo, f"{folder}/page.png", name="the photograph")
-    page = display.Image(f"{folder}/page.png", embed=True)
+    page = Image(f"{folder}/page.png", embed=True)
 
 page
 
