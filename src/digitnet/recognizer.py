@@ -398,7 +398,8 @@ def _as_floats(array: NDArray[Any]) -> _Array:
             f"The ink has values from {array.min()} to {array.max()}; they must be in 0 to 1, "
             "where 0 is paper and 1 full ink."
         )
-    return array.astype(np.float32)
+    # No copy of what is right already: it is only read.
+    return array.astype(np.float32, copy=False)
 
 
 def _wrong_shape(shape: tuple[int, ...]) -> InputError:
