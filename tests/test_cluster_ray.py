@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,14 @@ def pictures(tmp_path_factory: pytest.TempPathFactory, sample: Dataset) -> Path:
         image.save(folder / f"{number:04}.png", compress_level=1)
     (folder / "0001.png").write_bytes(b"no picture")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _interruptible() -> Iterator[None]:
+    """Let programs started here hear Ctrl-C: in the background of a script they would not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def wait_for(what: Callable[[], Any], process: "subprocess.Popen[str]") -> None:
