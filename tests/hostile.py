@@ -149,6 +149,8 @@ WAYS: dict[str, tuple[Callable[[Handler, bytes], None], str | None]] = {
     "garbage": (lambda h, _: h.wfile.write(b"\xff\x1b[2J what?\r\n\r\n"), "what?"),
 }
 BAD_WAYS = [way for way, (_, reason) in WAYS.items() if reason is not None]
+# Those that end only because somebody loses patience.
+WAITING_WAYS = {"silent", "stalling", "dripping", "dripping-headers", "slow"}
 GOOD_WAYS = [way for way, (_, reason) in WAYS.items() if reason is None]
 
 

@@ -24,6 +24,7 @@ from hostile import (
     CONTENTS,
     FILES,
     GOOD_WAYS,
+    WAITING_WAYS,
     WAYS,
     install_npm,
     package,
@@ -41,10 +42,11 @@ def server():
         yield running
 
 
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch):
-    monkeypatch.setattr(mirrors, "STALL_SECONDS", 0.4)
-    monkeypatch.setattr(mirrors, "CONNECT_SECONDS", 0.4)
+@pytest.fixture
+def impatient(monkeypatch):
+    """Give up soon: only where giving up is what is tested, because any machine can be slow."""
+    monkeypatch.setattr(mirrors, "STALL_SECONDS", 1.0)
+    monkeypatch.setattr(mirrors, "CONNECT_SECONDS", 1.0)
 
 
 @pytest.fixture(autouse=True)
@@ -65,14 +67,14 @@ class TestMirror:
 
     @pytest.mark.parametrize("way", BAD_WAYS)
     def test_a_bad_answer_is_a_short_reason_and_the_next_mirror_is_asked(
-        self, way, server, monkeypatch
+        self, way, server, monkeypatch, request
     ):
+        if way in WAITING_WAYS:
+            request.getfixturevalue("impatient")
         dataset = tiny_dataset(server.url(way), server.url("good"))
         monkeypatch.setitem(catalogue.DATASETS, "mnist", dataset)
         lines = []
-        started = time.monotonic()
         assert read_files(progress=lines.append) == CONTENTS
-        assert time.monotonic() - started < 5
         assert lines[0] == f"Fetching {FILE.name} from {server.url(way)} …"
         assert lines[2] == f"Fetching {FILE.name} from {server.url('good')} …"
         reason = lines[1].removeprefix("That did not work: ").removesuffix(".")
@@ -80,7 +82,7 @@ class TestMirror:
         assert 0 < len(reason) < 200
         assert reason.isprintable()
         assert "Log in" not in reason
-        asked = [request for request in server.requests if request.startswith(f"{way}/")]
+        asked = [each for each in server.requests if each.startswith(f"{way}/")]
         assert set(asked) == {f"{way}/{FILE.name}.gz"}
 
     @pytest.mark.parametrize("way", ["bomb", "encoded-bomb", "endless"])
@@ -112,6 +114,7 @@ class TestMirror:
         with pytest.raises(SourceError, match="name cannot be resolved"):
             Mirror("https://example.org/").read(FILE)
 
+    @pytest.mark.usefixtures("impatient")
     def test_a_look_up_that_hangs_is_given_up(self, monkeypatch):
         over = threading.Event()
 
@@ -121,9 +124,9 @@ class TestMirror:
 
         monkeypatch.setattr(socket, "getaddrinfo", hang)
         started = time.monotonic()
-        with pytest.raises(SourceError, match=r"no answer for 0\.4 seconds"):
+        with pytest.raises(SourceError, match=r"no answer for 1 seconds"):
             Mirror("https://example.org/").read(FILE)
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 10
         over.set()
 
     def test_a_bug_is_not_taken_for_a_bad_mirror(self, monkeypatch):

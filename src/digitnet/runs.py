@@ -177,9 +177,7 @@ class Run:
 
     def write_predictions(self, predictions: Predictions) -> None:
         """Write ``predictions.csv``."""
-        names = [f.name for f in fields(Predictions)]
-        columns = [getattr(predictions, name).tolist() for name in names]
-        write_csv(self.path / "predictions.csv", names, zip(*columns, strict=True))
+        write_predictions(self.path / "predictions.csv", predictions)
 
     def _existing(self, name: str, verb: str) -> Path:
         file = self.path / name
@@ -257,6 +255,13 @@ def write_csv(path: Path, header: list[str], rows: Iterable[Iterable[Any]]) -> N
     writer.writerow(header)
     writer.writerows(rows)
     write_atomic(path, text.getvalue())
+
+
+def write_predictions(path: Path, predictions: Predictions) -> None:
+    """Write a table of predictions, which ``read_predictions`` reads."""
+    names = [field.name for field in fields(Predictions)]
+    columns = [getattr(predictions, name).tolist() for name in names]
+    write_csv(path, names, zip(*columns, strict=True))
 
 
 def read_predictions(path: Path) -> Predictions:

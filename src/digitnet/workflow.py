@@ -9,19 +9,16 @@ made. Both leave what they found in the run folder.
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from digitnet import signals
 from digitnet.checkpoint import load_model, read_tensors
 from digitnet.config import SCHEMA_VERSION, TrainConfig, differences
 from digitnet.datasets import Dataset, load_dataset, split_train_val
@@ -238,7 +235,7 @@ def _fit(
 ) -> None:
     if config.non_digits or config.augmentation.style or config.augmentation.pen:
         on_message("Preparing the images: styles, pens, drawings of no digit; a minute or two …")
-    with _stop_signals() as received:
+    with signals.noted() as received:
         finished = fit(
             run, config, dataset, on_progress=on_progress, should_stop=lambda: bool(received)
         )
@@ -248,27 +245,6 @@ def _fit(
             f"whole; go on with: digitnet train --resume {run.path}",
             received[0],
         )
-
-
-@contextlib.contextmanager
-def _stop_signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM instead of dying of them; a second one acts at once."""
-    received: list[int] = []
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(number)
-
-    # Only the main thread may set handlers; elsewhere signals keep doing what they did.
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    mine = numbers if threading.current_thread() is threading.main_thread() else ()
-    before = {number: signal.signal(number, note) for number in mine}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def refuse_changes(run: Run, saved: dict[str, Any], wanted: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ import typer
 
 from digitnet import __version__, extras
 from digitnet.cli import bench, data
-from digitnet.cli.console import say, show, show_json, show_rows
+from digitnet.cli.console import notes, say, show, show_json, show_rows
 from digitnet.cli.options import DataDir, Json, Offline, Quiet
 from digitnet.cli.predict import EPILOG as PREDICT_EPILOG
 from digitnet.cli.predict import predict
@@ -115,7 +115,7 @@ def train(
     with extras.needed():
         from digitnet import workflow
     with training_progress(quiet) as on_progress:
-        listeners: Any = {"on_progress": on_progress, "on_message": _notes(quiet)}
+        listeners: Any = {"on_progress": on_progress, "on_message": notes(quiet)}
         if isinstance(start, TrainConfig):
             run = workflow.train(start, out=out, **places, **listeners)
         else:
@@ -143,7 +143,7 @@ def evaluate(
     opened = _open(run)
     with extras.needed():
         from digitnet import workflow
-    workflow.evaluate(opened, data_dir=data_dir, offline=offline, on_message=_notes(quiet))
+    workflow.evaluate(opened, data_dir=data_dir, offline=offline, on_message=notes(quiet))
     _show_result(opened, as_json)
 
 
@@ -245,10 +245,6 @@ def _write_report(run: Run, data_dir: Path | None, offline: bool | None) -> Path
     with extras.needed():
         from digitnet.report import write_report
     return write_report(run, data_dir=data_dir, offline=offline)
-
-
-def _notes(quiet: bool) -> Any:
-    return (lambda _: None) if quiet else say
 
 
 def _show_result(run: Run, as_json: bool) -> None:

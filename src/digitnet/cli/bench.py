@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from digitnet import extras
-from digitnet.cli.console import say, show, show_json
+from digitnet.cli.console import notes, say, show, show_json
 from digitnet.cli.options import DataDir, Json, Offline, Quiet
 from digitnet.errors import UsageError
 
@@ -95,7 +95,7 @@ def robustness(
             "model": str(model) if model else "shipped",
             "model_sha256": recognizer.sha256,
         },
-        on_message=(lambda _: None) if quiet else say,
+        on_message=notes(quiet),
         data_dir=data_dir,
         offline=offline,
     )

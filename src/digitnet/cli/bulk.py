@@ -9,7 +9,8 @@ from pathlib import Path
 
 import typer
 
-from digitnet.cli.console import is_terminal, say, show, show_json
+from digitnet.cli.console import is_terminal, notes, say, show, show_json
+from digitnet.cli.progress import pictures_bar
 from digitnet.errors import UsageError
 
 
@@ -51,7 +52,7 @@ def predict_in_bulk(
                 processes=processes,
                 address=address,
                 on_progress=on_progress,
-                on_message=(lambda _: None) if quiet else say,
+                on_message=notes(quiet),
             )
     except KeyboardInterrupt:
         say("Stopped; what is done is kept, and the same command goes on.")
@@ -73,13 +74,8 @@ def _progress(*, hidden: bool) -> Iterator[Callable[[int, int], None]]:
     if not is_terminal():
         yield _lines()
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn(compact=True))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task("", total=None, visible=False)
-        yield lambda done, total: bars.update(task, completed=done, total=total, visible=True)
+    with pictures_bar() as show_done:
+        yield show_done
 
 
 def _lines() -> Callable[[int, int], None]:

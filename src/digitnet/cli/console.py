@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 SCHEMA_VERSION = 1
@@ -15,6 +15,11 @@ SCHEMA_VERSION = 1
 def say(text: str) -> None:
     """Print a line about the work to stderr."""
     print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def notes(quiet: bool) -> Callable[..., None]:
+    """Return what takes a line about the work: ``say``, or nothing."""
+    return (lambda _: None) if quiet else say
 
 
 def show(text: str) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from digitnet.cli.console import say, show, show_json, show_rows
+from digitnet.cli.console import notes, show, show_json, show_rows
 from digitnet.cli.options import DataDir, Json, Offline, Quiet
 from digitnet.errors import DigitnetError, InputError, IntegrityError
 
@@ -59,7 +59,7 @@ def fetch(
     """Bring a data set to this machine, verified."""
     from digitnet import fetch as fetching
 
-    tell = (lambda _: None) if quiet else say
+    tell = notes(quiet)
     paths = fetching.fetch(name, data_dir=data_dir, offline=offline, progress=tell)
     _show_paths(paths, as_json)
 

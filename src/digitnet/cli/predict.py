@@ -11,8 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from digitnet.cli.answers import Answer, JsonPrinter, Printer, TablePrinter
-from digitnet.cli.console import is_terminal, say
+from digitnet.cli.console import is_terminal, notes
 from digitnet.cli.inputs import STDIN, Input, collect
+from digitnet.cli.progress import pictures_bar
 from digitnet.errors import UsageError, unknown_name
 
 EPILOG = (
@@ -113,7 +114,7 @@ def predict(
         common: Any = {"model": model, "recursive": recursive, "as_json": as_json, "quiet": quiet}
         predict_in_bulk(pictures, **settings, **common)
         return
-    tell: Callable[[str], None] = (lambda _: None) if quiet else say
+    tell = notes(quiet)
     inputs = collect(pictures, recursive=recursive, tell=tell)
     _check_stdin(inputs)
     printer = _printer(inputs, as_json=as_json, drawn=drawn)
@@ -125,7 +126,7 @@ def predict(
             printer.print(answers)
             unread += sum(answer.error is not None for answer in answers)
             pages += sum(answer.explanation is not None for answer in answers)
-            advance(len(answers))
+            advance(start + len(answers))
     if pages:
         tell(f"{pages:,} {'page' if pages == 1 else 'pages'} written to {explain}.")
     if unread and len(inputs) > 1:
@@ -179,12 +180,5 @@ def _progress(total: int, *, hidden: bool) -> Iterator[Callable[[int], None]]:
     if hidden or total <= _BATCH or not is_terminal():
         yield lambda _: None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn(compact=True))
-    console = Console(stderr=True)
-    # Answers go on to stdout; redirected they would come out with the bar, on stderr.
-    with Progress(*columns, console=console, transient=True, redirect_stdout=False) as bars:
-        task = bars.add_task("", total=total)
-        yield lambda count: bars.advance(task, count)
+    with pictures_bar(total) as show:
+        yield lambda done: show(done, total)

@@ -1,4 +1,4 @@
-"""Showing how training goes: a bar on a terminal, a line an epoch elsewhere, or nothing."""
+"""Showing how far work is: training, with a line an epoch off a terminal, and pictures read."""
 
 from __future__ import annotations
 
@@ -70,3 +70,23 @@ def _bar() -> Iterator[Callable[[Progress], None]]:
                 bars.console.print(text, highlight=False)
 
         yield advance
+
+
+@contextlib.contextmanager
+def pictures_bar(total: int | None = None) -> Iterator[Callable[[int, int | None], None]]:
+    """Show on the terminal how many pictures are done.
+
+    Yields:
+        What takes how many are done, and of how many (None: as before). There is no bar before a
+        total is known.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn(compact=True))
+    console = Console(stderr=True)
+    # Answers go on to stdout; redirected they would come out with the bar, on stderr.
+    with Bars(*columns, console=console, transient=True, redirect_stdout=False) as bars:
+        task = bars.add_task("", total=total, visible=total is not None)
+        yield lambda done, total: bars.update(task, completed=done, total=total, visible=True)

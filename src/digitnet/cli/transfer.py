@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from digitnet import extras
-from digitnet.cli.console import say, show_json, show_rows
+from digitnet.cli.console import notes, say, show_json, show_rows
 from digitnet.cli.options import DataDir, Json, Offline, Quiet
 from digitnet.errors import UsageError
 
@@ -124,7 +124,7 @@ def transfer(
         old_data=old_data,
         data_dir=data_dir,
         offline=offline,
-        on_message=(lambda _: None) if quiet else say,
+        on_message=notes(quiet),
         on_repetition=(lambda _: None) if quiet else _tell,
     )
     if as_json:

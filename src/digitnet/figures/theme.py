@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +90,24 @@ def theme(*, dark: bool = False) -> Iterator[Palette]:
     }
     with mpl.rc_context(settings):
         yield palette
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One figure as PNG files; ``dark`` is None where a page shows the same in its own words."""
+
+    light: bytes
+    dark: bytes | None
+
+
+def drawn(draw: Callable[[], Figure], *, dark: bool = True) -> Drawing:
+    """Return what ``draw`` makes, for a light page and, with ``dark``, for a dark one."""
+
+    def png(*, dark: bool) -> bytes:
+        with theme(dark=dark):
+            return png_bytes(draw())
+
+    return Drawing(png(dark=False), png(dark=True) if dark else None)
 
 
 def png_bytes(figure: Figure, dpi: float = DEFAULT_DPI) -> bytes:

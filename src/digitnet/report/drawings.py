@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -21,7 +20,7 @@ from torch import nn
 from digitnet import figures
 from digitnet.batches import Batches
 from digitnet.evaluation import softmax
-from digitnet.figures.theme import figure_of
+from digitnet.figures.theme import Drawing, drawn, figure_of
 from digitnet.files import write_atomic
 from digitnet.models import CNN, layer_table, to_float
 from digitnet.report.material import Material
@@ -32,14 +31,6 @@ _AUGMENTED_DIGITS = 4
 _AUGMENTED_COPIES = 7
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """One figure as PNG files; ``dark`` is None where the page shows the same in its own words."""
-
-    light: bytes
-    dark: bytes | None
-
-
 def draw_figures(material: Material) -> dict[str, Drawing]:
     """Draw every figure of a run, save the light ones as ``figures/<name>.png``, return them all.
 
@@ -48,7 +39,7 @@ def draw_figures(material: Material) -> dict[str, Drawing]:
     """
     drawings = {}
     for name, draw in _plans(material).items():
-        drawing = Drawing(_png(draw), _png(draw, dark=True) if name not in _LIGHT_ONLY else None)
+        drawing = drawn(draw, dark=name not in _LIGHT_ONLY)
         write_atomic(material.run.figures / f"{name}.png", drawing.light)
         drawings[name] = drawing
     return drawings
@@ -56,11 +47,6 @@ def draw_figures(material: Material) -> dict[str, Drawing]:
 
 # The page writes these as text and tables, which a phone and a screen reader can use.
 _LIGHT_ONLY = frozenset({"confusion_matrix", "misses"})
-
-
-def _png(draw: Callable[[], Figure], *, dark: bool = False) -> bytes:
-    with figures.theme(dark=dark):
-        return figures.png_bytes(draw())
 
 
 def _plans(material: Material) -> dict[str, Callable[[], Figure]]:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from importlib import resources
 
 from digitnet.figures import DARK, LIGHT, Palette
-from digitnet.report.drawings import Drawing
+from digitnet.figures.theme import Drawing
 from digitnet.report.markup import Child, Html, data_uri, el, join, scrolling
 
 # Nothing is loaded from anywhere and no script runs, even if one got in.

@@ -13,20 +13,18 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import signal
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from types import FrameType
 from typing import Any
 
+from digitnet import signals
 from digitnet.errors import DigitnetError, TrainingInterruptedError
+from digitnet.signals import STOP_SIGNALS
 from digitnet.study.events import Event, Listener
 from digitnet.study.trials import Trial
 from digitnet.study.worker import READY, work
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def run_trials(
@@ -44,7 +42,7 @@ def run_trials(
         TrainingInterruptedError: a signal came; every run is whole and can be continued.
         DigitnetError: processes cannot be started.
     """
-    with _signals() as received:
+    with signals.noted() as received:
         engine = _Engine(list(trials), on_event, where)
         try:
             engine.run(processes, received)
@@ -154,29 +152,9 @@ class _Engine:
 
 
 @contextlib.contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM; a second one ends everything at once."""
-    received: list[int] = []
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        received.append(number)
-        if len(received) > 1:
-            raise KeyboardInterrupt
-
-    # Only the main thread may set handlers; elsewhere signals keep doing what they did.
-    mine = _SIGNALS if threading.current_thread() is threading.main_thread() else ()
-    before = {number: signal.signal(number, note) for number in mine}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
 def _blocked() -> Iterator[None]:
     """Hold signals back, also in a process that is started now, until it is ready for them."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         yield
     finally:

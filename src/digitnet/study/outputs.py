@@ -7,9 +7,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from digitnet import figures
+from digitnet.figures.theme import drawn
 from digitnet.files import write_atomic, write_json
-from digitnet.report.drawings import Drawing
 from digitnet.runs import write_csv
 from digitnet.study.drawing import accuracy_figure, axis_figure, curves_figure
 from digitnet.study.gathering import Material
@@ -29,7 +28,7 @@ def write(material: Material, folder: Path) -> None:
     results = material.results
     write_json(folder / "results.json", as_json(results))
     write_csv(folder / "results.csv", *csv_rows(results))
-    drawings = {name: _drawing(draw) for name, draw in _plans(material).items()}
+    drawings = {name: drawn(draw) for name, draw in _plans(material).items()}
     for name, drawing in drawings.items():
         write_atomic(folder / "figures" / f"{name}.png", drawing.light)
     write_atomic(folder / "report.html", compose(material, drawings))
@@ -51,12 +50,3 @@ def _plans(material: Material) -> dict[str, Callable[[], Figure]]:
     if results.axis:
         plans["axis"] = lambda: axis_figure(results)
     return plans
-
-
-def _drawing(draw: Callable[[], Figure]) -> Drawing:
-    return Drawing(_png(draw), _png(draw, dark=True))
-
-
-def _png(draw: Callable[[], Figure], *, dark: bool = False) -> bytes:
-    with figures.theme(dark=dark):
-        return figures.png_bytes(draw())

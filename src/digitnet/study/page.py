@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from digitnet.report.drawings import Drawing
+from digitnet.figures.theme import Drawing
 from digitnet.report.layout import Page, Section, document, picture, section
 from digitnet.report.markup import Html, count, duration, el, join, paragraphs, percent, table
 from digitnet.study import words

@@ -19,7 +19,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ from digitnet.study.definition import Study
 
 if TYPE_CHECKING:
     from digitnet.datasets import Dataset
+    from digitnet.models import CNN
     from digitnet.runs import Run
     from digitnet.training import Progress
 
@@ -196,9 +197,10 @@ def _measured(trial: Trial, run: Run, places: dict[str, Any]) -> dict[str, Any]:
 
     with reproducible(run.config):
         workflow.evaluate(run, **places)
+        model = workflow.trained_model(run)
         tests = {
             name: _tested(
-                run, load_dataset(name, **_for_data(places)), trial.predictions_file(name)
+                model, load_dataset(name, **_for_data(places)), trial.predictions_file(name)
             )
             for name in trial.test_on
         }
@@ -213,22 +215,18 @@ def _for_data(places: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _tested(run: Run, dataset: Dataset, file: Path) -> dict[str, Any]:
-    """Measure the network of a run on another data set, and write its predictions."""
+def _tested(model: CNN, dataset: Dataset, file: Path) -> dict[str, Any]:
+    """Measure a network on another data set, and write its predictions."""
     import torch
 
     from digitnet.evaluation import measure, predictions
     from digitnet.models import predict_logits
-    from digitnet.runs import Predictions, write_csv
-    from digitnet.workflow import trained_model
+    from digitnet.runs import write_predictions
 
     images, labels = test_images(dataset)
-    logits = predict_logits(trained_model(run), torch.from_numpy(images)).numpy()
+    logits = predict_logits(model, torch.from_numpy(images)).numpy()
     metrics = measure(logits, labels, dataset.class_names)
-    told = predictions(logits, labels)
-    names = [field.name for field in fields(Predictions)]
-    columns = (getattr(told, name).tolist() for name in names)
-    write_csv(file, names, zip(*columns, strict=True))
+    write_predictions(file, predictions(logits, labels))
     return {
         "images": metrics.images,
         "misses": metrics.misses,

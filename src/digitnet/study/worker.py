@@ -17,6 +17,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from digitnet.errors import DigitnetError, TrainingInterruptedError
+from digitnet.signals import STOP_SIGNALS
 from digitnet.study.events import Event, Kind
 from digitnet.study.trials import Trial, run_trial
 
@@ -37,9 +38,9 @@ def work(parent: Connection, where: dict[str, Any]) -> None:
     """
     received: list[int] = []
     os.setsid()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOP_SIGNALS:
         signal.signal(number, lambda number, _frame: received.append(number))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     try:
         while not received:
             parent.send(READY)

@@ -7,12 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
-from digitnet import figures
-from digitnet.figures.theme import figure_of, save_png
-from digitnet.files import make_folder, write_atomic
-from digitnet.report.drawings import Drawing
+from digitnet.figures.theme import drawn, figure_of
+from digitnet.files import write_atomic
 from digitnet.report.layout import Page, Section, document, picture, section
 from digitnet.report.markup import Html, count, duration, el, percent, points, table
 from digitnet.transfer.budgets import budget_name
@@ -30,22 +26,12 @@ def write_page(results: Results, folder: Path) -> Path:
     """
     drawings = {}
     if results.budgets():
-        make_folder(folder / "figures")
-        with figures.theme():
-            save_png(_figure(results), folder / "figures" / f"{FIGURE}.png")
-        drawings[FIGURE] = Drawing(_png(results, dark=False), _png(results, dark=True))
+        drawing = drawn(lambda: figure_of(accuracy_against_labels(results)))
+        write_atomic(folder / "figures" / f"{FIGURE}.png", drawing.light)
+        drawings[FIGURE] = drawing
     file = folder / "report.html"
     write_atomic(file, compose(results, Page(drawings, [])))
     return file
-
-
-def _figure(results: Results) -> Figure:
-    return figure_of(accuracy_against_labels(results))
-
-
-def _png(results: Results, *, dark: bool) -> bytes:
-    with figures.theme(dark=dark):
-        return figures.png_bytes(_figure(results))
 
 
 def compose(results: Results, page: Page) -> str:
