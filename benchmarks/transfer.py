@@ -1,11 +1,10 @@
 """What a network that has learnt one task brings to another: every shown direction, measured.
 
-    python benchmarks/transfer.py --churchbooks FILE.npz [--usps FILE.npz] [--only NAME]
+    python benchmarks/transfer.py --churchbooks FILE.npz [--only NAME]
 
-Results are kept after each repetition; the same command goes on where it stopped. Data that cannot
-be fetched come from files: USPS with arrays x (N, 16, 16), y, split (0 training, 1 test); church
-books (DIDA, Kusetogullari et al. 2020) with packed arrays data, offset, shape, label. Of the church
-books one half served to find the settings of ``digitnet.transfer``; only the other is used here.
+Results are kept after each repetition; the same command goes on where it stopped. Church books
+(DIDA, Kusetogullari et al. 2020) come from a file with packed arrays data, offset, shape, label.
+One half of them served to find the settings of ``digitnet.transfer``; only the other is used here.
 """
 
 from __future__ import annotations
@@ -20,24 +19,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 import digitnet
 from digitnet import ink
-from digitnet.canonical import Canonical
 from digitnet.datasets import Dataset, load_dataset
 from digitnet.environment import environment
+from digitnet.export import export_run
 from digitnet.files import write_json
+from digitnet.recognizer import Recognizer
 from digitnet.simulator import simulate
 from digitnet.statistics import mean_interval, summarise
-from digitnet.transfer.centred import centred
 from digitnet.transfer.methods import TransferConfig
 from digitnet.transfer.results import Repetition, Results
 from digitnet.transfer.workflow import compare_transfer, fine_tune
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "transfer.json"
-DIGITS = tuple(str(digit) for digit in range(10))
 # The half of the church books that settings were found on is the first of this order.
 HALVES_SEED = 12345
 SPLITS = 5
@@ -53,7 +51,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--only", action="append", choices=sorted(DIRECTIONS))
     parser.add_argument("--churchbooks", type=Path, help="church books, .npz")
-    parser.add_argument("--usps", type=Path, help="USPS, .npz; default: fetched")
     parser.add_argument("--fashion-model", type=Path, help="run trained on Fashion-MNIST")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=0)
@@ -128,7 +125,7 @@ def _public(results: Results) -> dict[str, Any]:
 
 def usps(kept: Kept, args: Any) -> None:
     """MNIST to US post codes."""
-    measured(kept, read_usps(args.usps) if args.usps else "usps", "digitnet", args)
+    measured(kept, "usps", "digitnet", args)
 
 
 def digits8x8(kept: Kept, args: Any) -> None:
@@ -153,64 +150,92 @@ def from_fashion(kept: Kept, args: Any) -> None:
 
 
 def church(kept: Kept, args: Any) -> None:
-    """MNIST to the digits of old church books: the ink as it is found, and the one in the middle.
+    """MNIST to the digits of old church books, all the way from picture to answer.
 
     Five splits of the pictures by recorded seeds; what is not learnt from is measured on.
     """
-    whole, middle, labels = read_church(args.churchbooks)
-    for part, images in (("whole", whole), ("centred", middle)):
-        rows = list(kept.known(part))
-        for split in range(SPLITS):
-            known = {(r.method, r.labels) for r in rows if r.seed == split}
-            if {("all", n) for n in CHURCH_LABELS} <= known:
-                continue
-            config = TransferConfig(
-                methods=("zero-shot", "all", "scratch"),
-                labels=CHURCH_LABELS,
-                seeds=1,
-                crops=True,
-                threads=args.threads,
-            )
-            results = compare_transfer(
-                church_split(images, labels, split),
-                "digitnet",
-                config,
-                old_data="mnist",
-                measure_old=True,
-                on_repetition=told,
-            )
-            rows = [r for r in rows if r.seed != split]
-            rows += [dataclasses.replace(r, seed=split) for r in results.repetitions]
-            kept.write(**{part: [dataclasses.asdict(row) for row in rows]})
-            kept.write(old_accuracy=results.old_accuracy, settings=results.settings)
-    kept.write(errors=church_errors(kept), target={"data": "church books", "pictures": len(labels)})
+    pictures, labels = read_church(args.churchbooks)
+    rows = list(kept.direction.get("rows", ()))
+    for split in range(SPLITS):
+        if any(row["split"] == split for row in rows):
+            continue
+        with tempfile.TemporaryDirectory() as place:
+            folder = church_folder(Path(place) / "church_books", pictures, labels, split)
+            rows += [{"split": split, **row} for row in church_rows(folder, split, args.threads)]
+        kept.write(rows=rows, summary=church_summary(rows), settings=_church_config().as_dict())
+    kept.write(target={"data": "church books", "pictures": len(labels)})
 
 
-def church_errors(kept: Kept) -> list[dict[str, Any]]:
-    """Return, for each way to cut and learn, the error beside that of the untouched recogniser."""
-    untouched = {r.seed: 1 - r.accuracy for r in kept.known("whole") if r.method == "zero-shot"}
+def church_rows(folder: Path, split: int, threads: int) -> list[dict[str, Any]]:
+    """Return what each way to learn one split came to; the first is the untouched recogniser."""
+    untouched = {"way": "untouched", "labels": 0, "error": recognized(Recognizer(), folder)}
+    rows = [untouched]
+    results = compare_transfer(
+        folder, "digitnet", _church_config(threads), old_data="mnist", on_repetition=told
+    )
+    rows += [
+        {"way": each.method, "labels": each.labels, "error": 1 - each.accuracy}
+        for each in results.repetitions
+    ]
+    for count in CHURCH_LABELS:
+        settings: dict[str, Any] = {"labels": count, "seed": split, "threads": threads}
+        run = fine_tune(
+            folder,
+            out=folder.parent / f"run{count}",
+            crops=True,
+            old_data="mnist",
+            on_message=print,
+            **settings,
+        )
+        export_run(run)
+        about = run.transfer
+        assert about is not None, "a tuned run says where it comes from"
+        rows.append(
+            {
+                "way": "all",
+                "labels": count,
+                "error": recognized(Recognizer(run.path), folder),
+                "seconds": about["seconds"],
+                "old_accuracy_before": about["old_accuracy_before"],
+                "old_accuracy_after": about["old_accuracy_after"],
+            }
+        )
+    return rows
+
+
+def _church_config(threads: int = 0) -> TransferConfig:
+    return TransferConfig(
+        methods=("zero-shot", "scratch"),
+        labels=CHURCH_LABELS,
+        seeds=1,
+        crops=True,
+        threads=threads,
+    )
+
+
+def recognized(recognizer: Recognizer, folder: Path) -> float:
+    """Return the share of a folder's test pictures that are read as another class."""
+    wrong = []
+    for part in sorted((folder / "test").iterdir()):
+        answers = recognizer.predict_many(sorted(part.iterdir()))
+        wrong += [answer.label != part.name for answer in answers]
+    return float(np.mean(wrong))
+
+
+def church_summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return, for each way to learn, the error beside that of the untouched recogniser."""
+    untouched = summarise([row["error"] for row in rows if row["way"] == "untouched"]).mean
     found = []
-    for part in ("whole", "centred"):
-        rows = kept.known(part)
-        for method, labels in sorted({(r.method, r.labels) for r in rows}):
-            mine = [r for r in rows if (r.method, r.labels) == (method, labels)]
-            errors = [1 - r.accuracy for r in mine]
-            low, high = mean_interval(errors)
-            old = [r.old_accuracy for r in mine if r.old_accuracy is not None]
-            found.append(
-                {
-                    "ink": part,
-                    "method": method,
-                    "labels": labels,
-                    "error": summarise(errors).mean,
-                    "low": low,
-                    "high": high,
-                    "of_untouched": summarise([1 - r.accuracy for r in mine]).mean
-                    / summarise([untouched[r.seed] for r in mine]).mean,
-                    "mnist_accuracy": summarise(old).mean if old else None,
-                    "seconds": summarise([r.seconds for r in mine]).mean,
-                }
-            )
+    for way, labels in sorted({(row["way"], row["labels"]) for row in rows}):
+        mine = [row for row in rows if (row["way"], row["labels"]) == (way, labels)]
+        errors = [row["error"] for row in mine]
+        low, high = mean_interval(errors)
+        values = {"way": way, "labels": labels, "error": summarise(errors).mean}
+        values |= {"low": low, "high": high, "of_untouched": values["error"] / untouched}
+        for name in ("seconds", "old_accuracy_before", "old_accuracy_after"):
+            if name in mine[0]:
+                values[name] = summarise([row[name] for row in mine]).mean
+        found.append(values)
     return found
 
 
@@ -228,58 +253,40 @@ def own_folder(kept: Kept, args: Any) -> None:
         started = time.perf_counter()
         run = fine_tune(folder, out=Path(place) / "run", threads=args.threads)
         seconds = time.perf_counter() - started
-        about = json.loads((run.path / "transfer.json").read_text())
+        about = run.transfer
+    assert about is not None, "a tuned run says where it comes from"
     names = ("images", "steps", "seconds", "old_accuracy_before", "old_accuracy_after", "old_data")
     kept.write(**{name: about[name] for name in names}, seconds_in_all=seconds)
 
 
-def read_usps(file: Path) -> Dataset:
-    """Return USPS from one file."""
-    with np.load(file) as arrays:
-        images = canonical(arrays["x"].astype(np.float32) / 255)
-        labels, split = arrays["y"].astype(np.int64), arrays["split"]
-    train, test = split == 0, split == 1
-    return _dataset("usps", images[train], labels[train], images[test], labels[test])
+def read_church(file: Path) -> tuple[list[Images], NDArray[np.int64]]:
+    """Return the pictures of the half that is measured on, and their labels.
 
-
-def read_church(file: Path) -> tuple[Images, Images, NDArray[np.int64]]:
-    """Return both cuts of the pictures of the half that is measured on, and their labels."""
+    Those in which no ink is found are left out: a folder of pictures refuses them.
+    """
     with np.load(file) as arrays:
         data, offset, shape = arrays["data"], arrays["offset"], arrays["shape"]
         labels = arrays["label"].astype(np.int64)
     order = np.random.default_rng(HALVES_SEED).permutation(len(labels))
     chosen = order[len(labels) // 2 :]
-    print("finding the ink", flush=True)
-    whole, middle = [], []
-    for i in chosen:
-        picture = data[offset[i] : offset[i + 1]].reshape(shape[i])
-        found = ink.find(picture)
-        whole.append(canonical(found.pixels[None])[0])
-        middle.append(canonical(centred(found, *picture.shape).pixels[None])[0])
-    return np.stack(whole), np.stack(middle), labels[chosen]
+    pictures = {i: data[offset[i] : offset[i + 1]].reshape(shape[i]) for i in chosen}
+    kept = [i for i in chosen if ink.find(pictures[i]).box]
+    print(f"{len(chosen) - len(kept)} of {len(chosen):,} pictures left out: no ink found")
+    return [pictures[i] for i in kept], labels[kept]
 
 
-def church_split(images: Images, labels: NDArray[np.int64], seed: int) -> Dataset:
-    """Set some pictures of each class aside to learn from; the others are test pictures."""
+def church_folder(
+    folder: Path, pictures: list[Images], labels: NDArray[np.int64], seed: int
+) -> Path:
+    """Write a folder of pictures: some of each class to learn from, the others to test with."""
     rng = np.random.default_rng(seed)
-    members = [rng.permutation(np.flatnonzero(labels == digit)) for digit in range(10)]
-    pool = np.concatenate([each[:CHURCH_POOL] for each in members])
-    rest = np.concatenate([each[CHURCH_POOL:] for each in members])
-    return _dataset("churchbooks", images[pool], labels[pool], images[rest], labels[rest])
-
-
-def _dataset(
-    name: str, train: Images, train_labels: Any, test: Images, test_labels: Any
-) -> Dataset:
-    return Dataset(name, train, train_labels, test, test_labels, DIGITS, {})
-
-
-@torch.inference_mode()
-def canonical(inks: NDArray[np.float32]) -> Images:
-    """Return canonical images, uint8 (N, 28, 28), of inks (N, H, W)."""
-    images = Canonical()(torch.from_numpy(inks)[:, None])[:, 0]
-    stored: Images = (images.clamp(0, 1) * 255 + 0.5).to(torch.uint8).numpy()
-    return stored
+    for digit in range(10):
+        members = rng.permutation(np.flatnonzero(labels == digit))
+        for place, index in enumerate(members):
+            part = "train" if place < CHURCH_POOL else "test"
+            (folder / part / str(digit)).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pictures[index]).save(folder / part / str(digit) / f"{index}.png")
+    return folder
 
 
 DIRECTIONS: dict[str, Callable[[Kept, Any], None]] = {

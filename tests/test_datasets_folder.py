@@ -10,6 +10,7 @@ from PIL import Image
 from digitnet.config import TrainConfig
 from digitnet.datasets import load_dataset
 from digitnet.errors import InputError
+from digitnet.export import export_run
 from digitnet.recognizer import Recognizer
 from digitnet.report import write_report
 from digitnet.workflow import evaluate, train
@@ -56,6 +57,31 @@ def test_the_network_learns_from_what_the_recogniser_sees(drawn):
     for prediction in seen:
         difference = np.abs(images[labels == 2].astype(int) - prediction.image).max((1, 2))
         assert difference.min() <= 1
+
+
+def test_pictures_cut_from_rows_are_read_and_learnt_from_alike(drawn, tmp_path):
+    """The setting travels: from the training to the model file, and to whoever reads with it."""
+    cut = tmp_path / "cut"
+    for path in drawn.rglob("*.png"):
+        page = np.asarray(Image.open(path)).copy()
+        page[10:80, 86:] = 0
+        page[10:80, 0:6] = 0
+        (cut / path.parent.name).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(page[:, 20:]).save(cut / path.parent.name / path.name)
+    config = TrainConfig(data=str(cut)).override(
+        epochs=1, batch_size=8, channels=(4,), dense=(8,), threads=1, val_fraction=0.2, crops=True
+    )
+    run = train(config, out=tmp_path / "run")
+    evaluate(run)
+    export_run(run)
+    learnt = load_dataset(cut, crops=True)
+    images = np.concatenate([learnt.train_images, learnt.test_images])
+    for path in sorted((cut / "seven").iterdir()):
+        seen = Recognizer(run.path, threads=1).predict(path).image
+        alone = Recognizer(threads=1).predict(drawn / "seven" / path.name).image
+        assert np.abs(images.astype(int) - seen).max((1, 2)).min() <= 1
+        assert np.abs(seen.astype(int) - alone).mean() < 1
+        assert np.abs(seen.astype(int) - Recognizer(threads=1).predict(path).image).mean() > 5
 
 
 def test_names_of_files_do_not_matter_and_their_content_does(folder):

@@ -324,6 +324,51 @@ def test_a_blurred_digit_is_found_whole():
     assert_finds(cv2.GaussianBlur(picture, (0, 0), 4), written, pixels=5, difference=0.15)
 
 
+# Pictures cut out of rows of writing.
+
+
+def row_of(digit, *, neighbours=True, rule=True):
+    """Return a cut out of a row: the digit in its middle, and what the edges cut off."""
+    written = mask_of(digit, 60, (80, 80), (23, 10), 6)
+    shown = written.copy()
+    if neighbours:
+        shown[20:60, :6] = shown[30:70, 76:] = 1
+    if rule:
+        shown[:, 68:71] = 1
+    return np.clip(220 * (1 - 0.75 * shown), 0, 255).astype(np.uint8), written
+
+
+@pytest.mark.parametrize("digit", DIGITS)
+@pytest.mark.parametrize("rule", [False, True])
+def test_what_stands_beside_the_middle_of_a_crop_is_no_ink(digit, rule):
+    picture, written = row_of(digit, rule=rule)
+    ink = find(picture, crop=True)
+    assert_sound(ink)
+    assert off(ink.box, box_of(written)) <= 3
+    assert unlike(ink.pixels, written) <= 0.06
+
+
+@pytest.mark.parametrize("digit", DIGITS)
+def test_a_crop_without_neighbours_keeps_its_ink(digit):
+    picture, _ = row_of(digit, neighbours=False, rule=False)
+    whole, cut = find(picture), find(picture, crop=True)
+    np.testing.assert_array_equal(cut.pixels, whole.pixels)
+    assert cut.box == whole.box
+
+
+@settings(max_examples=100)
+@given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40)))
+def test_a_crop_has_less_ink_but_never_none(picture):
+    whole, cut = find(picture), find(picture, crop=True)
+    assert_sound(cut)
+    assert (cut.pixels <= whole.pixels).all()
+    assert (cut.box is None) == (whole.box is None)
+    if cut.box:
+        inner, outer = edges(cut.box), edges(whole.box)
+        assert all(a >= b for a, b in zip(inner[:2], outer[:2], strict=True))
+        assert all(a <= b for a, b in zip(inner[2:], outer[2:], strict=True))
+
+
 # Strokes.
 
 FINITE = st.floats(-1e6, 1e6)

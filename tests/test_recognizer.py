@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from digitnet import ink, pictures, recognizer
 from digitnet.errors import InputError, IntegrityError, UsageError
 from digitnet.ink import Box, Ink
-from digitnet.recognizer import MAX_INK_SIDE, Prediction, Recognizer, find_ink
+from digitnet.recognizer import MAX_INK_SIDE, Prediction, Recognizer
 from exported import CALIBRATION, model_file
 
 in_one_folder = settings(
@@ -259,7 +259,7 @@ def test_pictures_are_taken_one_by_one(reader, monkeypatch):
             alive -= 1
 
     found = Ink(np.ones((4, 4), np.float32), Box(1, 2, 3, 4))
-    monkeypatch.setattr(recognizer, "find_ink", lambda picture: found)
+    monkeypatch.setattr(reader, "find_ink", lambda picture: found)
     assert len(reader.predict_many(Tracked() for _ in range(300))) == 300
     assert most <= 2
 
@@ -272,7 +272,7 @@ def test_the_box_is_in_pixels_of_the_original(reader):
         assert abs(value - wanted) <= 16
     assert all(type(value) is int for value in vars(box).values())
     small = drawing((140, 140), ((70, 30), (70, 110)), 10)
-    assert reader.predict(small).box == ink.find(small).box == find_ink(small).box
+    assert reader.predict(small).box == ink.find(small).box == reader.find_ink(small).box
 
 
 def test_a_bad_picture_is_named(reader, tmp_path):

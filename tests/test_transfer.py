@@ -14,9 +14,7 @@ import digitnet
 from digitnet.cli.app import app
 from digitnet.datasets import Dataset
 from digitnet.errors import DataUnavailableError, InputError, UsageError
-from digitnet.ink import Box, Ink
 from digitnet.transfer.budgets import parse_budgets
-from digitnet.transfer.centred import centred
 from digitnet.transfer.comparing import Learner, Task
 from digitnet.transfer.methods import TransferConfig
 from digitnet.transfer.results import Repetition, Results, intervals_apart, read_results
@@ -262,21 +260,6 @@ def test_rows_keep_the_digit_in_the_middle(sample: Dataset) -> None:
     # Slanting moves ink sideways and takes none away.
     assert (rows.sum((1, 2, 3)) > 0.9 * digits.sum((1, 2, 3))).all()
     assert in_a_row(torch.zeros(3, 1, 28, 28)).isfinite().all()
-
-
-def test_what_stands_beside_the_middle_is_taken_away() -> None:
-    picture = np.zeros((60, 60), np.float32)
-    picture[15:45, 25:35] = 1  # the digit
-    picture[50:54, 27:31] = 1  # a part of it below
-    alone = picture.copy()
-    picture[20:40, 0:8] = 1  # a neighbour that the picture's edge cuts off
-    picture[0:60, 50:52] = 1  # the rule of a column
-    box = Box(0, 0, 52, 60)
-    assert np.array_equal(centred(Ink(picture, box), 60, 60).pixels, alone)
-    whole = Ink(alone, Box(25, 15, 10, 39))
-    assert np.array_equal(centred(whole, 60, 60).pixels, alone)
-    blank = Ink(np.zeros((1, 1), np.float32), None)
-    assert centred(blank, 60, 60) is blank
 
 
 def test_the_command_writes_everything(source: digitnet.Run, tmp_path: Path) -> None:

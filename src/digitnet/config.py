@@ -73,6 +73,11 @@ class ModelConfig:
         "Bring ink of any size to a canonical 28 by 28 image first: longer side 20 pixels, centre "
         "of mass in the middle.",
     )
+    crops: bool = _setting(
+        False,
+        "Pictures are cut from rows of writing: bits of neighbours and rules at their sides are no "
+        "ink. Of folders of pictures and what is recognised; data sets of images hold ink already.",
+    )
     reject: bool = _setting(False, "One output more, that says 'not one of the classes'.")
     num_classes: int = _setting(10, "Number of logits.")
 

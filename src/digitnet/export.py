@@ -101,7 +101,7 @@ def export_run(run: Path | str | Run, out: Path | str | None = None, **where: An
     """
     run = open_run(run)
     config, model = run.config, trained_model(run)
-    dataset = load_dataset(config.data, **where)
+    dataset = load_dataset(config.data, crops=config.model.crops, **where)
     refuse_changes(run, run.data_sha256, dataset.sha256)
     val = val_indices(config, dataset)
     calibration = calibrate(model, dataset.train_images[val], dataset.train_labels[val])
@@ -110,6 +110,7 @@ def export_run(run: Path | str | Run, out: Path | str | None = None, **where: An
         "recipe": config.recipe,
         "data": config.data,
         "seed": str(config.seed),
+        "crops": str(config.model.crops).lower(),
         "epochs": str(len(run.history)),
         "model_sha256": run.model_sha256,
     }

@@ -146,6 +146,7 @@ class Recognizer:
         self._file = load_model_file(model)
         self._threads = threads or min(usable_cores(), MAX_THREADS)
         self._session = open_session(self._file)
+        self._crops = self._file.metadata.get("crops") == "true"
         if model is not None:
             # A file of unknown origin is found out now, and not by the first picture.
             self.predict_inks([np.zeros((1, 1)), np.ones((9, 5))])
@@ -183,7 +184,7 @@ class Recognizer:
         Raises:
             InputError: it is no picture, or damaged, or too large.
         """
-        return next(self._answers([find_ink(picture)]))
+        return next(self._answers([self.find_ink(picture)]))
 
     def predict_many(self, pictures: Iterable[PictureSource]) -> list[Prediction]:
         """Return the digits of pictures, in the order given.
@@ -196,7 +197,23 @@ class Recognizer:
         """
         if isinstance(pictures, (str, bytes, os.PathLike)):
             raise UsageError("predict_many takes several pictures; predict takes one.")
-        return list(self._answers(_found(pictures)))
+        return list(self._answers(self._found(pictures)))
+
+    def find_ink(self, picture: PictureSource) -> Ink:
+        """Return the ink of a picture as the model wants it, its box in pixels of the original.
+
+        Raises:
+            InputError: it is no picture.
+        """
+        return self.ink_of(decoder.load(picture))
+
+    def ink_of(self, loaded: Picture) -> Ink:
+        """Return the ink of a decoded picture, its box in pixels of the original."""
+        found = finder.find(loaded.pixels, crop=self._crops)
+        if found.box is None or loaded.scale == 1:
+            return found
+        box = {name: round(side * loaded.scale) for name, side in vars(found.box).items()}
+        return Ink(found.pixels, Box(**box))
 
     def predict_ink(self, ink: NDArray[Any]) -> Prediction:
         """Return the digit of an ink.
@@ -242,6 +259,14 @@ class Recognizer:
             (rows,) = self._compute(("features",), _stack([arrays[place] for place in places]))
             found.update(zip(places, rows, strict=True))
         return np.stack([found[place] for place in range(len(arrays))])
+
+    def _found(self, pictures: Iterable[PictureSource]) -> Iterator[Ink]:
+        """Yield the ink of each picture; an error says which one it is about."""
+        for number, picture in enumerate(pictures, 1):
+            try:
+                yield self.find_ink(picture)
+            except InputError as error:
+                raise InputError(f"Picture {number}: {error}") from error
 
     def _answers(self, inks: Iterable[Ink]) -> Iterator[Prediction]:
         """Yield the prediction of each ink."""
@@ -300,33 +325,6 @@ class Recognizer:
         if score > self.ood_threshold:
             return "not_a_digit"
         return "ambiguous" if confidence < AMBIGUOUS else None
-
-
-def _found(pictures: Iterable[PictureSource]) -> Iterator[Ink]:
-    """Yield the ink of each picture; an error says which one it is about."""
-    for number, picture in enumerate(pictures, 1):
-        try:
-            yield find_ink(picture)
-        except InputError as error:
-            raise InputError(f"Picture {number}: {error}") from error
-
-
-def find_ink(picture: PictureSource) -> Ink:
-    """Return the ink of a picture, its box in pixels of the original.
-
-    Raises:
-        InputError: it is no picture.
-    """
-    return ink_of(decoder.load(picture))
-
-
-def ink_of(loaded: Picture) -> Ink:
-    """Return the ink of a decoded picture, its box in pixels of the original."""
-    found = finder.find(loaded.pixels)
-    if found.box is None or loaded.scale == 1:
-        return found
-    box = {name: round(side * loaded.scale) for name, side in vars(found.box).items()}
-    return Ink(found.pixels, Box(**box))
 
 
 def open_session(file: ModelFile) -> onnxruntime.InferenceSession:

@@ -62,7 +62,7 @@ def train(
     """
     config = named_recipe(recipe) if isinstance(recipe, str) else recipe
     config = resolve_threads(config.override(**settings))
-    dataset = load_dataset(config.data, data_dir=data_dir, offline=offline, progress=on_message)
+    dataset = _load(config, data_dir, offline, on_message)
     # The name, because that of a folder is its full path: the run may be read from elsewhere.
     config = config.override(data=dataset.name, num_classes=len(dataset.class_names))
     # An impossible network or split is an error before a folder is made for it.
@@ -106,7 +106,7 @@ def resume(
         # As many as there are cores: no claim about how many the run took.
         del settings["threads"]
     refuse_changes(run, config.flat(), config.override(**settings).flat())
-    dataset = load_dataset(config.data, data_dir=data_dir, offline=offline, progress=on_message)
+    dataset = _load(config, data_dir, offline, on_message)
     refuse_changes(run, run.data_sha256, dataset.sha256)
     with hold_lock(run.path):
         _fit(run, config, dataset, on_progress, on_message)
@@ -139,18 +139,13 @@ def evaluate(
     config = run.config
     _refuse_without_model(run)
     with hold_lock(run.path):
-        return _evaluate(run, config, data_dir, offline, on_message)
+        model = trained_model(run)
+        return measure_run(run, model, _load(config, data_dir, offline, on_message))
 
 
-def _evaluate(
-    run: Run,
-    config: TrainConfig,
-    data_dir: Path | str | None,
-    offline: bool | None,
-    on_message: Callable[[str], None],
-) -> Metrics:
-    model, history = trained_model(run), run.history
-    dataset = load_dataset(config.data, data_dir=data_dir, offline=offline, progress=on_message)
+def measure_run(run: Run, model: CNN, dataset: Dataset) -> Metrics:
+    """Measure the network of a run on its data, as ``evaluate`` does, and write what comes out."""
+    config, history = run.config, run.history
     started = time.perf_counter()
     logits = predict_logits(model, torch.from_numpy(dataset.test_images)).numpy()
     seconds = time.perf_counter() - started
@@ -245,6 +240,21 @@ def _fit(
             f"whole; go on with: digitnet train --resume {run.path}",
             received[0],
         )
+
+
+def _load(
+    config: TrainConfig,
+    data_dir: Path | str | None,
+    offline: bool | None,
+    on_message: Callable[[str], None],
+) -> Dataset:
+    return load_dataset(
+        config.data,
+        crops=config.model.crops,
+        data_dir=data_dir,
+        offline=offline,
+        progress=on_message,
+    )
 
 
 def refuse_changes(run: Run, saved: dict[str, Any], wanted: dict[str, Any]) -> None:

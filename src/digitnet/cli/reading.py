@@ -16,7 +16,7 @@ from digitnet.errors import InputError
 from digitnet.files import make_folder
 from digitnet.ink import Ink
 from digitnet.pictures import MAX_BYTES
-from digitnet.recognizer import Recognizer, find_ink
+from digitnet.recognizer import Recognizer
 
 if TYPE_CHECKING:
     from digitnet.pictures import PictureSource
@@ -49,7 +49,9 @@ class Reader:
     def read(self, batch: Sequence[Input]) -> list[Answer]:
         """Return what came of each input, in order."""
         sources = [each.name if each.error else _source(each.name) for each in batch]
-        found = [each.error or _find(source) for each, source in zip(batch, sources, strict=True)]
+        found = [
+            each.error or self._find(source) for each, source in zip(batch, sources, strict=True)
+        ]
         inks = [one for one in found if isinstance(one, Ink)]
         predictions = iter(self._recognizer.predict_inks(one.pixels for one in inks))
         answers = []
@@ -62,6 +64,13 @@ class Reader:
             answers.append(self._explained(answer, source, page) if page else answer)
         return answers
 
+    def _find(self, source: PictureSource) -> Ink | InputError:
+        """Return the ink of a picture, or why there is none."""
+        try:
+            return self._recognizer.find_ink(source)
+        except InputError as error:
+            return error
+
     def _explained(self, answer: Answer, source: PictureSource, page: Path) -> Answer:
         from digitnet.explain import explain
 
@@ -70,14 +79,6 @@ class Reader:
             return replace(answer, explanation=explain(self._recognizer, source, page, name=name))
         except InputError as error:  # the file has changed since it was read
             return Answer(answer.name, error=error)
-
-
-def _find(source: PictureSource) -> Ink | InputError:
-    """Return the ink of a picture, or why there is none."""
-    try:
-        return find_ink(source)
-    except InputError as error:
-        return error
 
 
 def page_names(inputs: Sequence[Input], folder: Path) -> Iterator[Path]:

@@ -25,7 +25,7 @@ from digitnet.cluster.listing import NAMES, Place, place_of
 from digitnet.errors import InputError, IntegrityError
 from digitnet.ink import Ink
 from digitnet.pictures import MAX_BYTES, PictureSource
-from digitnet.recognizer import Prediction, Recognizer, find_ink
+from digitnet.recognizer import Prediction, Recognizer
 
 ROWS = pa.schema(
     [
@@ -140,18 +140,18 @@ def _answers(
     recognizer: Recognizer, pictures: Sequence[PictureSource | InputError]
 ) -> Iterator[Prediction | InputError]:
     """Yield what came of each picture, in order."""
-    found = [_ink(picture) for picture in pictures]
+    found = [_ink(recognizer, picture) for picture in pictures]
     inks = (one.pixels for one in found if isinstance(one, Ink))
     predictions = iter(recognizer.predict_inks(inks))
     for one in found:
         yield one if isinstance(one, InputError) else next(predictions)
 
 
-def _ink(picture: PictureSource | InputError) -> Ink | InputError:
+def _ink(recognizer: Recognizer, picture: PictureSource | InputError) -> Ink | InputError:
     if isinstance(picture, InputError):
         return picture
     try:
-        return find_ink(picture)
+        return recognizer.find_ink(picture)
     except InputError as error:
         return error
 

@@ -51,12 +51,15 @@ class _Read:
     image: NDArray[np.uint8]
 
 
-def read_folder(folder: Path, tell: Callable[[str], None] = lambda _: None) -> Dataset:
+def read_folder(
+    folder: Path, tell: Callable[[str], None] = lambda _: None, *, crops: bool = False
+) -> Dataset:
     """Return the pictures of a folder as a data set.
 
     Args:
         folder: an existing folder; see the module for what it holds.
         tell: is called with a line of text about what takes time or is left out.
+        crops: whether the pictures are cut from rows of writing; see ``ink.find``.
 
     Raises:
         InputError: the folder is laid out otherwise, or a picture cannot be read or holds no ink.
@@ -72,7 +75,7 @@ def read_folder(folder: Path, tell: Callable[[str], None] = lambda _: None) -> D
     if count > MAX_PICTURES:
         raise InputError(f"{folder} holds {count:,} pictures; {MAX_PICTURES:,} are allowed.")
     tell(f"Reading {count:,} pictures of {len(names)} classes in {folder} …")
-    read = _read_all(folder, files)
+    read = _read_all(folder, files, crops)
     train, test = read if len(read) == len(SPLITS) else _set_aside(folder, names, read[0])
     return Dataset(
         name=str(folder),
@@ -150,7 +153,7 @@ def _pictures(folder: Path, tell: Callable[[str], None]) -> list[Path]:
     return pictures
 
 
-def _read_all(folder: Path, files: list[list[list[Path]]]) -> list[list[_Read]]:
+def _read_all(folder: Path, files: list[list[list[Path]]], crops: bool) -> list[list[_Read]]:
     """Return the pictures of each split; one error tells of all that cannot be used."""
     read: list[list[_Read]] = [[] for _ in files]
     errors: list[str] = []
@@ -158,7 +161,7 @@ def _read_all(folder: Path, files: list[list[list[Path]]]) -> list[list[_Read]]:
         for label, paths in enumerate(classes):
             for path in paths:
                 try:
-                    part.append(_read(path, label))
+                    part.append(_read(path, label, crops))
                 except InputError as error:
                     errors.append(str(error))
     if errors:
@@ -171,11 +174,11 @@ def _read_all(folder: Path, files: list[list[list[Path]]]) -> list[list[_Read]]:
     return read
 
 
-def _read(path: Path, label: int) -> _Read:
+def _read(path: Path, label: int, crops: bool) -> _Read:
     # OpenCV takes a tenth of a second, which other data sets need not wait for.
     from digitnet import ink, pictures
 
-    found = ink.find(pictures.decode(path))
+    found = ink.find(pictures.decode(path), crop=crops)
     if found.box is None:
         raise InputError(f"{path} holds no ink: nothing stands out from its ground.")
     with storage_errors(path, "read"), path.open("rb") as stream:

@@ -48,6 +48,7 @@ def load_dataset(
     name: str | Path = "mnist",
     *,
     data_dir: Path | str | None = None,
+    crops: bool = False,
     offline: bool | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Dataset:
@@ -57,9 +58,10 @@ def load_dataset(
         name: a name that ``list_datasets`` gives, or a folder with one subfolder of pictures for
             each class. A folder that is called like a data set is reached as ``./name``.
         data_dir: a folder with the raw files, used instead of the cache and the network.
+        crops: whether the pictures of a folder are cut from rows of writing; see ``ink.find``.
         offline: never use the network; default ``DIGITNET_OFFLINE``.
         progress: is called with a line of text at each step of what takes time.
-            What is part of a package, and a folder of pictures, need none of the last three.
+            What is part of a package needs none of these four, a folder of pictures only ``crops``.
 
     Returns:
         New arrays, which the caller may change.
@@ -80,7 +82,7 @@ def load_dataset(
     if name in _READERS:
         files = read_files(str(name), data_dir=data_dir, offline=offline, progress=progress)
         return _READERS[str(name)](str(name), files)
-    return read_folder(_existing(name), progress or (lambda _: None))
+    return read_folder(_existing(name), progress or (lambda _: None), crops=crops)
 
 
 def _existing(name: str | Path) -> Path:

@@ -15,7 +15,7 @@ from digitnet import pictures
 from digitnet.datasets import IMAGE_SIZE, load_dataset
 from digitnet.explain.words import sentence
 from digitnet.ink import Ink
-from digitnet.recognizer import Prediction, Recognizer, ink_of
+from digitnet.recognizer import Prediction, Recognizer
 from digitnet.words import are_digits
 
 # A patch covers a stroke's width and more; half of it is laid over the patch before.
@@ -67,7 +67,7 @@ def gather(recognizer: Recognizer, picture: pictures.PictureSource) -> Evidence:
         InputError: the picture cannot be read.
     """
     loaded = pictures.load(picture)
-    found = ink_of(loaded)
+    found = recognizer.ink_of(loaded)
     prediction = replace(recognizer.predict_ink(found.pixels), box=found.box)
     importance = np.zeros((IMAGE_SIZE, IMAGE_SIZE), np.float32)
     neighbours: tuple[Neighbour, ...] = ()

@@ -9,7 +9,7 @@ Guarantees:
 
 The way: ``drawn`` or ``photographed`` (with ``light`` and ``rules``) find where there is ink in a
 reduced picture; ``components`` makes groups of its parts, one for each digit; ``cutting`` goes back
-to the picture and cuts out the best one.
+to the picture and cuts out the best one. ``middle`` is for pictures cut from rows of writing.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from digitnet.errors import InputError
 from digitnet.ink import drawn, photographed
 from digitnet.ink.cutting import cut_drawing, cut_photograph
 from digitnet.ink.light import Grey, ink_is_dark, negative, shrink
+from digitnet.ink.middle import only_middle
 from digitnet.ink.result import MAX_SIDE, Box, Ink, blank
 from digitnet.ink.strokes import from_strokes
 
@@ -33,11 +34,13 @@ _WORK_SIDE = 400
 _SMOOTHED = 64
 
 
-def find(picture: NDArray[np.uint8]) -> Ink:
+def find(picture: NDArray[np.uint8], *, crop: bool = False) -> Ink:
     """Return the ink of the one digit that ``picture`` holds.
 
     Args:
         picture: uint8 (H, W), 0 black to 255 white, as the eye sees it; 1 × 1 or larger.
+        crop: whether it was cut out of a row of writing with the digit in its middle: bits of
+            neighbours and upright rules beside it are then no ink.
 
     Returns:
         The ink, and its box in pixels of ``picture``; blank with no box when there is none.
@@ -50,6 +53,11 @@ def find(picture: NDArray[np.uint8]) -> Ink:
             f"A picture is an array of {picture.dtype} with the shape {picture.shape}; it must be "
             "uint8 grey values, (height, width), with at least one pixel."
         )
+    found = _find(picture)
+    return only_middle(found, *picture.shape) if crop else found
+
+
+def _find(picture: Grey) -> Ink:
     work = shrink(picture, -(-max(picture.shape) // _WORK_SIDE))
     ground = drawn.find_ground(work)
     if ground is not None:

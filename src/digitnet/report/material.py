@@ -102,7 +102,9 @@ def gather(run: Run, *, data_dir: Path | str | None, offline: bool | None) -> Ma
             f"`digitnet evaluate {run.path}` measures it again."
         )
     predictions, model = run.predictions, load_model(run.model_file)
-    dataset = load_dataset(config.data, data_dir=data_dir, offline=offline)
+    dataset = load_dataset(
+        config.data, crops=config.model.crops, data_dir=data_dir, offline=offline
+    )
     _check_data(run, dataset)
     _check_predictions(run, predictions, metrics, dataset)
     train, val = split_train_val(

@@ -160,7 +160,7 @@ def _trained(trial: Trial, on_progress: Callable[[Progress], None], places: dict
 
     if (trial.folder / "config.json").exists():
         # Before the run is opened: what is wrong with the data is no reason to begin it anew.
-        load_dataset(trial.config.data, **_for_data(places))
+        load_dataset(trial.config.data, crops=trial.config.model.crops, **_for_data(places))
         try:
             run = open_run(trial.folder)
             _refuse_other(run, trial)

@@ -15,7 +15,6 @@ Guarantees:
     stream     what one step sees: pictures of the new task, and of the old one
     budgets    how many labels
     rows       digits as they look when cut out of a row of writing
-    centred    the ink in the middle of such a picture
     tuning     the steps themselves
     probing    a new last layer on features that stay as they are
     comparing  methods, label budgets and seeds, each measured

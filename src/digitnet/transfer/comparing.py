@@ -67,7 +67,7 @@ class Task:
         model = self.source.model.config
         reject = model.reject and self.same_classes
         base = TrainConfig(model=model).override(
-            num_classes=len(self.target.class_names), reject=reject
+            num_classes=len(self.target.class_names), reject=reject, crops=self.config.crops
         )
         count = labels * len(self.target.class_names)
         return resolve_threads(

@@ -34,7 +34,6 @@ def keep(
     labels: int,
     seed: int,
     on_epoch: Callable[[Epoch], None],
-    **where: Any,
 ) -> tuple[Run, dict[str, Any]]:
     """Tune a network and write it as a run folder.
 
@@ -45,7 +44,6 @@ def keep(
         labels: images of each class to learn from; 0 takes all but those for validation.
         seed: of the choice of images and of everything drawn.
         on_epoch: called after each.
-        **where: ``data_dir``, ``offline``: as for ``load_dataset``.
 
     Returns:
         The run, evaluated on the target's test images, and what ``transfer.json`` holds.
@@ -61,7 +59,7 @@ def keep(
         about = _about(task, tuned, method, labels, seed, images)
         run.write_transfer(about)
         _save(run, tuned, config, task)
-    workflow.evaluate(run, **where)
+        workflow.measure_run(run, workflow.trained_model(run), task.target)
     return run, about
 
 

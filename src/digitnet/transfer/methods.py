@@ -79,7 +79,8 @@ class TransferConfig:
         seeds: how many repetitions; each draws other images.
         replay: share of each batch that is taken from the old task, 0 to 0.9.
         steps: updates of the weights; 0 lets the number of images decide.
-        crops: whether the pictures are cut from rows of writing, with bits of what stands beside.
+        crops: whether the pictures are cut from rows of writing, with bits of what stands beside:
+            only their middle is read, and the network is shown such rows.
         threads: CPU threads; 0 takes one a core.
     """
 

@@ -116,7 +116,7 @@ def known_task(
         DataUnavailableError: the data set was named and cannot be had.
     """
     if name is not None:
-        old = load_dataset(name, progress=on_message, **where)
+        old = load_dataset(name, crops=source.model.config.crops, progress=on_message, **where)
         if old.class_names != source.class_names:
             raise InputError(
                 f"--old-data {name} has the classes {', '.join(old.class_names[:12])}, but the "
@@ -124,7 +124,7 @@ def known_task(
                 "trained on."
             )
         return old
-    found = _at_hand(source.data, where.get("data_dir"))
+    found = _at_hand(source, where.get("data_dir"))
     if found is None and source.data == "mnist":
         on_message("MNIST is not at hand; the sample of it that is shipped stands in for it.")
         found = load_dataset("sample")
@@ -137,9 +137,10 @@ def known_task(
     return found
 
 
-def _at_hand(name: str, data_dir: Any) -> Dataset | None:
+def _at_hand(source: Source, data_dir: Any) -> Dataset | None:
+    crops = source.model.config.crops
     try:
-        return load_dataset(name, data_dir=data_dir, offline=True)
+        return load_dataset(source.data, crops=crops, data_dir=data_dir, offline=True)
     except DataUnavailableError:
         return None
     except DigitnetError:

@@ -83,7 +83,7 @@ def fine_tune(
     )
     where: dict[str, Any] = {"data_dir": data_dir, "offline": offline}
     task = _task(data, source, config, old_data, on_message, where)
-    run, _ = _keep(task, Path(out) if out else None, method, labels, seed, on_message, where)
+    run, _ = _keep(task, Path(out) if out else None, method, labels, seed, on_message)
     return run
 
 
@@ -166,7 +166,7 @@ def transfer(
     _check_kept(task, method, labels)
     folder = create_run(out, f"transfer-{Path(task.target.name).name}").path
     results = _compared(task, False, (), on_repetition) if comparison else _bare(task)
-    run, about = _keep(task, folder / "model", method, labels, seed, on_message, where)
+    run, about = _keep(task, folder / "model", method, labels, seed, on_message)
     final = {**about, "test": run.metrics["test"], "run": "model"}
     results = _with_final(results, final)
     results.write(folder)
@@ -186,7 +186,7 @@ def _task(
     if isinstance(data, Dataset):
         target = data
     else:
-        target = load_dataset(str(data), progress=on_message, **where)
+        target = load_dataset(str(data), crops=config.crops, progress=on_message, **where)
     old = known_task(opened, old_data, on_message, **where)
     return Task(opened, target, old, config, on_message)
 
@@ -228,7 +228,6 @@ def _keep(
     labels: int,
     seed: int,
     on_message: Callable[[str], None],
-    where: dict[str, Any],
 ) -> tuple[Run, dict[str, Any]]:
     _check_kept(task, method, labels)
 
@@ -238,7 +237,7 @@ def _keep(
             f"val accuracy {epoch.val_accuracy:.2%}"
         )
 
-    return keep(task, out, method, labels, seed, tell, **where)
+    return keep(task, out, method, labels, seed, tell)
 
 
 def _check_kept(task: Task, method: Method, labels: int) -> None:

@@ -1,11 +1,11 @@
 """The ink in the middle of a picture that was cut out of a row of writing.
 
-``ink.find`` takes parts that lie side by side for one digit, as two strokes of a five are. In a cut
-from a row, what lies at the left and right edge is a bit of a neighbour, and an upright line beside
-the middle is the rule of a column.
+Elsewhere parts that lie side by side are taken for one digit, as two strokes of a five are. In a
+cut from a row, what lies at the left and right edge is a bit of a neighbour, and an upright line
+beside the middle is the rule of a column.
 
 Guarantees: ink is only taken away, and never all of it; a picture with one part and no upright line
-beside it keeps its ink as it is. No torch.
+beside it keeps its ink as it is.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitnet.ink import Box, Ink
+from digitnet.ink.result import Box, Ink
 
 Pixels = NDArray[np.float32]
 
@@ -33,11 +33,11 @@ _RULE_HEIGHT, _RULE_AWAY = 0.7, 0.2
 _LEAST = 0.15
 
 
-def centred(found: Ink, height: int, width: int) -> Ink:
+def only_middle(found: Ink, height: int, width: int) -> Ink:
     """Return the ink without what lies beside the digit in the middle.
 
     Args:
-        found: what ``ink.find`` made of a picture.
+        found: the ink of a picture.
         height: of that picture, in pixels.
         width: of that picture, in pixels.
     """
@@ -45,7 +45,10 @@ def centred(found: Ink, height: int, width: int) -> Ink:
         return found
     place = _place(found.pixels, found.box)
     pixels = _without_rules(found.pixels, place, height, width)
-    return Ink(_without_neighbours(pixels, place, width), found.box)
+    pixels = _without_neighbours(pixels, place, width)
+    if pixels is found.pixels:
+        return found
+    return Ink(pixels, _box_of(pixels, found))
 
 
 def _without_rules(pixels: Pixels, place: tuple[float, float], height: int, width: int) -> Pixels:
@@ -93,3 +96,19 @@ def _place(pixels: Pixels, box: Box) -> tuple[float, float]:
     columns = np.flatnonzero(pixels.any(axis=0))
     scale = box.width / float(columns[-1] + 1 - columns[0])
     return box.left - float(columns[0]) * scale, scale
+
+
+def _box_of(pixels: Pixels, found: Ink) -> Box:
+    """Return the box of what is left of the ink that was found."""
+    assert found.box is not None, "what was found had ink"
+    left, width = _span(pixels.max(axis=0), found.pixels.max(axis=0), found.box.width)
+    top, height = _span(pixels.max(axis=1), found.pixels.max(axis=1), found.box.height)
+    return Box(found.box.left + left, found.box.top + top, width, height)
+
+
+def _span(left_over: Pixels, whole: Pixels, length: int) -> tuple[int, int]:
+    """Return where ``left_over`` begins and how long it is, if ``whole`` is ``length`` long."""
+    (first, last), (begin, end) = (np.flatnonzero(each)[[0, -1]] for each in (left_over, whole))
+    scale = length / float(end + 1 - begin)
+    start = int((first - begin) * scale)
+    return start, min(max(1, round((last + 1 - first) * scale)), length - start)
