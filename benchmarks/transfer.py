@@ -162,8 +162,9 @@ def church(kept: Kept, args: Any) -> None:
         with tempfile.TemporaryDirectory() as place:
             folder = church_folder(Path(place) / "church_books", pictures, labels, split)
             rows += [{"split": split, **row} for row in church_rows(folder, split, args.threads)]
-        kept.write(rows=rows, summary=church_summary(rows), settings=_church_config().as_dict())
-    kept.write(target={"data": "church books", "pictures": len(labels)})
+        kept.write(rows=rows)
+    about = {"data": "church books", "pictures": len(labels)}
+    kept.write(summary=church_summary(rows), settings=_church_config().as_dict(), target=about)
 
 
 def church_rows(folder: Path, split: int, threads: int) -> list[dict[str, Any]]:

@@ -2,9 +2,9 @@
 
 import json
 import os
+import signal
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,16 @@ pq = pytest.importorskip("pyarrow.parquet", reason="needs digitnet[ray]")
 import pyarrow as pa  # noqa: E402
 
 import digitnet  # noqa: E402
+from digitnet import signals  # noqa: E402
 from digitnet.cluster import bulk, flow, listing, predict_all, shard  # noqa: E402
 from digitnet.datasets import Dataset  # noqa: E402
-from digitnet.errors import DigitnetError, InputError, IntegrityError, UsageError  # noqa: E402
+from digitnet.errors import (  # noqa: E402
+    DigitnetError,
+    InputError,
+    IntegrityError,
+    StoppedError,
+    UsageError,
+)
 from digitnet.recognizer import Recognizer  # noqa: E402
 
 
@@ -53,10 +60,14 @@ class Here:
         self.parts: list[int] = []
         self.stop_after: int | None = None
 
-    def results(self, function: Any, items: Any, *, common: Any, **_: Any) -> Iterator[Any]:
+    def results(
+        self, function: Any, items: Any, *, common: Any, should_stop: Any, **_: Any
+    ) -> Iterator[Any]:
         for item in items:
             if len(self.parts) == self.stop_after:
-                raise KeyboardInterrupt
+                os.kill(os.getpid(), signal.SIGINT)
+            if should_stop():
+                return
             self.parts.append(item[0])
             try:
                 yield item, function(item, **common)
@@ -68,7 +79,7 @@ class Here:
 def here(monkeypatch: pytest.MonkeyPatch) -> Here:
     engine = Here()
     monkeypatch.setattr(flow, "results", engine.results)
-    monkeypatch.setattr(bulk, "ray_session", lambda *_, **__: nullcontext())
+    monkeypatch.setattr(bulk, "ray_session", lambda *_, **__: signals.noted())
     return engine
 
 
@@ -268,7 +279,7 @@ def test_an_interrupted_recognition_goes_on_and_repeats_nothing(
     predict_all(str(pictures), whole, model=model)
     assert here.parts == [0, 1, 2, 3]
     here.parts, here.stop_after = [], stop_after
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(StoppedError):
         predict_all(str(pictures), broken, model=model)
     (broken / ".part-000003.parquet.0123.tmp").write_bytes(b"half")
     first, here.parts, here.stop_after = here.parts, [], None

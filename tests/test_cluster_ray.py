@@ -148,10 +148,6 @@ def listening_beyond_this_machine() -> set[str]:
     return {line[1] for line in lines if line[3] == "0A" and line[1].split(":")[0] not in loopback}
 
 
-@pytest.mark.skipif(
-    signal.getsignal(signal.SIGINT) is signal.SIG_IGN or "DIGITNET_CI" in os.environ,
-    reason="programs started in the background of a script do not hear Ctrl-C",
-)
 def test_on_this_machine_ray_is_private_and_ctrl_c_costs_nothing(
     pictures: Path, tmp_path: Path
 ) -> None:

@@ -6,13 +6,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from digitnet import cluster, study
+from digitnet import cluster, signals, study
 from digitnet.cluster import flow, session
 from digitnet.cluster import trials as module
 from digitnet.cluster.trials import run_one
@@ -20,7 +19,7 @@ from digitnet.config import TrainConfig
 from digitnet.errors import (
     DigitnetError,
     InputError,
-    TrainingInterruptedError,
+    StoppedError,
     UsageError,
 )
 from digitnet.files import hold_lock
@@ -36,8 +35,12 @@ def some_trials(folder: Path, threads: int = 1) -> list[Trial]:
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Run in this process what Ray would run elsewhere."""
 
-    def results(function: Any, items: Any, *, common: Any, **_: Any) -> Iterator[Any]:
+    def results(
+        function: Any, items: Any, *, common: Any, should_stop: Any, **_: Any
+    ) -> Iterator[Any]:
         for item in items:
+            if should_stop():
+                return
             try:
                 yield item, function(item, **common)
             except DigitnetError as error:
@@ -45,7 +48,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(flow, "results", results)
     monkeypatch.setattr(flow, "largest_node", lambda: 2)
-    monkeypatch.setattr(module, "ray_session", lambda *_, **__: nullcontext())
+    monkeypatch.setattr(module, "ray_session", lambda *_, **__: signals.noted())
     # It may change to another folder, as on a node; go back to this one.
     monkeypatch.chdir(Path.cwd())
 
@@ -79,17 +82,17 @@ def test_a_failed_trial_stops_no_other(
     assert (done, failed) == (["v0", "v2"], ["v1, seed 0: It is broken."])
 
 
-@pytest.mark.parametrize(("stop", "code"), [(KeyboardInterrupt(), 130), (SystemExit(143), 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_is_an_interruption_that_says_which(
-    here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: BaseException, code: int
+    here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int
 ) -> None:
-    def interrupted(*_: Any, **__: Any) -> None:
-        raise stop
-
-    monkeypatch.setattr(study, "run_trial", interrupted)
-    with pytest.raises(TrainingInterruptedError) as caught:
-        cluster.run_trials(some_trials(tmp_path))
+    done: list[Trial] = []
+    planned = some_trials(tmp_path)
+    monkeypatch.setattr(study, "run_trial", lambda *_, **__: os.kill(os.getpid(), number))
+    with pytest.raises(StoppedError) as caught:
+        cluster.run_trials(planned, on_done=done.append)
     assert caught.value.exit_code == code
+    assert done == planned[:1]
 
 
 def test_a_trial_that_no_node_can_run_is_refused_rather_than_waited_for(

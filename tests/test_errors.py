@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from digitnet import errors
-from digitnet.errors import DigitnetError, TrainingInterruptedError, UsageError, unknown_name
+from digitnet.errors import DigitnetError, StoppedError, UsageError, unknown_name
 
 CLASSES = {
     name: cls
@@ -18,7 +18,7 @@ NAMES = st.text(string.ascii_lowercase + "_", min_size=1, max_size=12)
 
 
 def make(cls, message="It is broken."):
-    return cls(message, 2) if cls is TrainingInterruptedError else cls(message)
+    return cls(message, 2) if cls is StoppedError else cls(message)
 
 
 def test_the_tree_in_the_docstring_is_the_tree():
@@ -47,7 +47,7 @@ def test_every_error_passes_between_processes(name):
 
 @pytest.mark.parametrize(("number", "code"), [(2, 130), (15, 143)])
 def test_an_interruption_ends_like_its_signal(number, code):
-    assert TrainingInterruptedError("stopped", number).exit_code == code
+    assert StoppedError("stopped", number).exit_code == code
 
 
 @given(NAMES, st.lists(NAMES, min_size=1, max_size=6, unique=True))

@@ -22,7 +22,7 @@ from digitnet.checkpoint import load_model
 from digitnet.cli.app import app
 from digitnet.config import ModelConfig, TrainConfig
 from digitnet.datasets import load_dataset
-from digitnet.errors import InputError, StorageError, TrainingInterruptedError
+from digitnet.errors import InputError, StoppedError, StorageError
 from digitnet.evaluation import measure, predictions
 from digitnet.figures import DARK, LIGHT
 from digitnet.models import CNN, layer_table, predict_logits
@@ -106,7 +106,7 @@ def odd_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     def stop(_: object) -> None:
         signal.raise_signal(signal.SIGINT)
 
-    with pytest.raises(TrainingInterruptedError):
+    with pytest.raises(StoppedError):
         workflow.train("plain", out=folder, on_progress=stop, epochs=3, **TINY)
     workflow.evaluate(folder)
     run = Run(folder)

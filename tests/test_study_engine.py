@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from digitnet.errors import TrainingInterruptedError
+from digitnet.errors import StoppedError
 from digitnet.study import is_finished, run_study, run_trial, trials
 from tiny_study import TINY, outcomes, tiny_study
 
@@ -35,7 +35,7 @@ def test_a_study_that_is_killed_and_stopped_ends_as_if_undisturbed(tmp_path, mon
             signal.raise_signal(signal.SIGTERM)
 
     monkeypatch.setattr("digitnet.study.workflow.usable_cores", lambda: 2)
-    with pytest.raises(TrainingInterruptedError, match="The study stopped with") as caught:
+    with pytest.raises(StoppedError, match="The study stopped with") as caught:
         run_study(study, out, processes=2, on_event=disturb)
     assert caught.value.exit_code == 128 + signal.SIGTERM
     (failed,) = (event.message for event in told if event.kind == "failed")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from digitnet.cli.study import study as study_command
-from digitnet.errors import TrainingInterruptedError, UsageError
+from digitnet.errors import StoppedError, UsageError
 from digitnet.study import is_finished, run_study, run_trial, trials
 from digitnet.study.trials import outcome
 from tiny_study import TINY, outcomes, tiny_study
@@ -36,7 +36,7 @@ def test_a_trial_goes_on_from_where_it_stands(tmp_path, undisturbed):
         if progress.step == 3:
             signal.raise_signal(signal.SIGINT)
 
-    with pytest.raises(TrainingInterruptedError):
+    with pytest.raises(StoppedError):
         run_trial(trial, on_progress=stop)
     assert not is_finished(trial)
     steps = []

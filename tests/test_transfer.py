@@ -8,18 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from typer.testing import CliRunner
 
 import digitnet
 from digitnet.cli.app import app
 from digitnet.datasets import Dataset
 from digitnet.errors import DataUnavailableError, InputError, UsageError
+from digitnet.export import ENOUGH_TO_CALIBRATE, _validation
 from digitnet.transfer.budgets import parse_budgets
 from digitnet.transfer.comparing import Learner, Task
 from digitnet.transfer.methods import TransferConfig
 from digitnet.transfer.results import Repetition, Results, intervals_apart, read_results
 from digitnet.transfer.rows import in_a_row
-from digitnet.transfer.source import known_task, load_source
+from digitnet.transfer.source import known_task, load_source, set_aside
 from digitnet.transfer.workflow import compare_transfer, fine_tune
 
 SMALL: dict[str, Any] = {
@@ -118,6 +120,28 @@ def test_validation_images_are_never_learnt_from(source: digitnet.Run, sample: D
     assert not set(train) & set(val)
     learnt = {image.tobytes() for image in made.images_for(0, 0).images}
     assert not learnt & {image.tobytes() for image in made.val.images}
+
+
+def test_few_pictures_are_filled_up_to_calibrate_with(
+    source: digitnet.Run, sample: Dataset, tmp_path: Path
+) -> None:
+    for label in range(10):
+        (tmp_path / "mine" / str(label)).mkdir(parents=True)
+        for index in np.flatnonzero(sample.test_labels == label)[:5]:
+            page = np.pad(255 - sample.test_images[index], 20, constant_values=255)
+            Image.fromarray(page).save(tmp_path / "mine" / str(label) / f"{index}.png")
+    run = fine_tune(tmp_path / "mine", source.path, out=tmp_path / "run", **FEW)
+    mine = digitnet.load_dataset(tmp_path / "mine")
+    images, labels = _validation(run, run.config, mine, {})
+    assert len(images) == len(labels) == ENOUGH_TO_CALIBRATE
+    own = {image.tobytes() for image in mine.train_images}
+    kept = {image.tobytes() for image in sample.train_images[set_aside(sample)]}
+    found = [image.tobytes() for image in images]
+    assert sum(image in own for image in found) == 10
+    assert sum(image in kept for image in found) == ENOUGH_TO_CALIBRATE - 10
+    replayed = Learner(task(source.path, mine))._images_to_replay()
+    assert replayed
+    assert not kept & {image.tobytes() for image in replayed.images}
 
 
 def test_the_same_seed_gives_the_same_weights(source: digitnet.Run, sample: Dataset) -> None:

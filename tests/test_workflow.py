@@ -13,7 +13,7 @@ import pytest
 
 import digitnet
 from digitnet.datasets import Dataset
-from digitnet.errors import InputError, IntegrityError, TrainingInterruptedError, UsageError
+from digitnet.errors import InputError, IntegrityError, StoppedError, UsageError
 from digitnet.training import Progress
 
 TINY = {
@@ -131,7 +131,7 @@ def stop_after(steps: int, number: int) -> object:
 def test_a_signal_leaves_a_usable_run(tmp_path: Path, number: int, code: int) -> None:
     handler = signal.getsignal(number)
     settings = {**TINY, "epochs": 2}
-    with pytest.raises(TrainingInterruptedError, match="--resume") as caught:
+    with pytest.raises(StoppedError, match="--resume") as caught:
         digitnet.train("plain", out=tmp_path / "a", on_progress=stop_after(20, number), **settings)
     assert caught.value.exit_code == code
     assert signal.getsignal(number) is handler

@@ -7,7 +7,7 @@
     ├── DataUnavailableError   1  no source could provide a data set
     ├── MissingExtraError      1  a part of digitnet that is not installed
     ├── TrainingDivergedError  1  the loss is no longer a number
-    ├── TrainingInterruptedError  130  stopped by Ctrl-C (143 by SIGTERM); the run is whole
+    ├── StoppedError  130  stopped by Ctrl-C (143 by SIGTERM); the run is whole
     └── IntegrityError         5  a file whose content cannot be trusted
 
 Each message is a sentence or more: what was wrong, the value, what is allowed, what to do.
@@ -53,8 +53,8 @@ class TrainingDivergedError(DigitnetError):
     """The loss became infinite or no number: the learning rate is too large for this network."""
 
 
-class TrainingInterruptedError(DigitnetError):
-    """A signal ended the training before its time; its run is whole and can be resumed."""
+class StoppedError(DigitnetError):
+    """A signal ended the work before its time; what is done is kept, and can be continued."""
 
     # The default is for pickle, which rebuilds an error from its message and sets the rest.
     def __init__(self, message: str, signal_number: int = 2) -> None:

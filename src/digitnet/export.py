@@ -30,18 +30,22 @@ from torch import Tensor, nn
 import digitnet
 from digitnet.calibration import Calibration, fit_temperature, fit_threshold
 from digitnet.canonical import Canonical
-from digitnet.datasets import load_dataset
-from digitnet.errors import IntegrityError
+from digitnet.config import TrainConfig
+from digitnet.datasets import Dataset, load_dataset
+from digitnet.errors import DigitnetError, IntegrityError
 from digitnet.files import write_atomic
 from digitnet.model_files import FORMAT, FORMAT_VERSION, OUTPUTS
 from digitnet.model_files.graph import check_graph
 from digitnet.models import CNN, to_float
 from digitnet.runs import Run, open_run
+from digitnet.transfer.source import set_aside
 from digitnet.workflow import refuse_changes, trained_model, val_indices
 
 OPSET = 18
 # The largest difference between torch and ONNX Runtime that is put down to rounding.
 TOLERANCE = 1e-5
+# Validation images from which on no others are asked.
+ENOUGH_TO_CALIBRATE = 200
 
 
 class Recognition(nn.Module):
@@ -103,8 +107,7 @@ def export_run(run: Path | str | Run, out: Path | str | None = None, **where: An
     config, model = run.config, trained_model(run)
     dataset = load_dataset(config.data, crops=config.model.crops, **where)
     refuse_changes(run, run.data_sha256, dataset.sha256)
-    val = val_indices(config, dataset)
-    calibration = calibrate(model, dataset.train_images[val], dataset.train_labels[val])
+    calibration = calibrate(model, *_validation(run, config, dataset, where))
     about = {
         "class_names": json.dumps(list(dataset.class_names)),
         "recipe": config.recipe,
@@ -118,6 +121,38 @@ def export_run(run: Path | str | Run, out: Path | str | None = None, **where: An
     content, difference = build(model, calibration, about)
     write_atomic(path, content)
     return Exported(path, len(content), difference, calibration)
+
+
+def _validation(
+    run: Run, config: TrainConfig, dataset: Dataset, where: dict[str, Any]
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return images and labels to calibrate with: those that the run was validated on.
+
+    Few of them would say little: ten that are all read right call for boundless confidence. Where
+    the network was tuned and knows another task of the same classes, that one's fill them up.
+    """
+    val = val_indices(config, dataset)
+    images, labels = dataset.train_images[val], dataset.train_labels[val]
+    old = _old_task(run, where) if len(val) < ENOUGH_TO_CALIBRATE else None
+    if old is None or old.class_names != dataset.class_names:
+        return images, labels
+    some = np.random.default_rng(0).permutation(set_aside(old))[: ENOUGH_TO_CALIBRATE - len(val)]
+    return (
+        np.concatenate([images, old.train_images[some]]),
+        np.concatenate([labels, old.train_labels[some]]),
+    )
+
+
+def _old_task(run: Run, where: dict[str, Any]) -> Dataset | None:
+    """Return the task that a tuned network knew before, if its images are at hand."""
+    about = run.transfer
+    if about is None or about["old_data"] is None:
+        return None
+    try:
+        old = load_dataset(about["old_data"], **{**where, "offline": True})
+    except DigitnetError:  # what was at hand then is no more
+        return None
+    return old if old.sha256 == about["old_data_sha256"] else None
 
 
 def calibrate(model: CNN, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Calibration:

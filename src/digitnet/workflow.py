@@ -22,7 +22,7 @@ from digitnet import signals
 from digitnet.checkpoint import load_model, read_tensors
 from digitnet.config import SCHEMA_VERSION, TrainConfig, differences
 from digitnet.datasets import Dataset, load_dataset, split_train_val
-from digitnet.errors import InputError, TrainingInterruptedError, UsageError
+from digitnet.errors import InputError, StoppedError, UsageError
 from digitnet.evaluation import DISPUTED_MNIST_TEST, Metrics, measure, predictions
 from digitnet.files import hold_lock
 from digitnet.models import CNN, predict_logits
@@ -58,7 +58,7 @@ def train(
     Raises:
         UsageError: a setting does not exist or cannot have that value.
         DataUnavailableError: the data cannot be had.
-        TrainingInterruptedError: Ctrl-C or SIGTERM came; the run is whole and can be resumed.
+        StoppedError: Ctrl-C or SIGTERM came; the run is whole and can be resumed.
     """
     config = named_recipe(recipe) if isinstance(recipe, str) else recipe
     config = resolve_threads(config.override(**settings))
@@ -98,7 +98,7 @@ def resume(
     Raises:
         InputError: the folder is not a run.
         UsageError: a setting, or the data, is not that of the run; the message says which.
-        TrainingInterruptedError: as for ``train``.
+        StoppedError: as for ``train``.
     """
     run = open_run(path)
     config = run.config
@@ -235,7 +235,7 @@ def _fit(
             run, config, dataset, on_progress=on_progress, should_stop=lambda: bool(received)
         )
     if not finished:
-        raise TrainingInterruptedError(
+        raise StoppedError(
             f"Training stopped after {len(run.history)} of {config.epochs} epochs. The run is "
             f"whole; go on with: digitnet train --resume {run.path}",
             received[0],

@@ -41,22 +41,18 @@ def predict_in_bulk(
             f"--engine ray takes one folder, quoted pattern, Parquet file or URL, "
             f"not {len(pictures)}."
         )
-    try:
-        with _progress(hidden=quiet) as on_progress:
-            summary = predict_all(
-                pictures[0],
-                out,
-                model=model,
-                column=column,
-                recursive=recursive,
-                processes=processes,
-                address=address,
-                on_progress=on_progress,
-                on_message=notes(quiet),
-            )
-    except KeyboardInterrupt:
-        say("Stopped; what is done is kept, and the same command goes on.")
-        raise
+    with _progress(hidden=quiet) as on_progress:
+        summary = predict_all(
+            pictures[0],
+            out,
+            model=model,
+            column=column,
+            recursive=recursive,
+            processes=processes,
+            address=address,
+            on_progress=on_progress,
+            on_message=notes(quiet),
+        )
     if as_json:
         show_json(asdict(summary))
     else:

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 from digitnet import __version__, extras
 from digitnet.cluster.session import ray_session
-from digitnet.errors import DigitnetError, InputError, IntegrityError, UsageError
+from digitnet.errors import DigitnetError, InputError, IntegrityError, StoppedError, UsageError
 from digitnet.files import hold_lock, make_folder, storage_errors, write_atomic, write_json
 
 if TYPE_CHECKING:
@@ -107,6 +107,7 @@ def predict_all(
         MissingExtraError: Ray is not installed, or what a URL needs is not.
         UsageError: ``out`` holds something else, or another process is writing there.
         InputError: there is no such picture, or a node does not see it.
+        StoppedError: a signal came; the same call goes on.
         DigitnetError: a part could not be computed; what is done is kept.
     """
     with extras.needed():
@@ -147,7 +148,7 @@ def _computed(
     cores = processes or usable_cores()
     # Processors are for pictures: so many at a time is faster than one by many threads.
     env = {"OMP_NUM_THREADS": "1"}
-    with ray_session(address, cores=cores, env=env):
+    with ray_session(address, cores=cores, env=env) as received:
         found = flow.results(
             shard.read_part,
             ((number, parts.table(number)) for number in left),
@@ -158,12 +159,18 @@ def _computed(
                 if address
                 else _AHEAD * cores
             ),
+            should_stop=lambda: bool(received),
         )
         with contextlib.closing(found) as ended:
             for (number, table), content in ended:
                 if isinstance(content, DigitnetError):
                     raise _named(content, number, table)
                 yield number, content
+    if received:
+        raise StoppedError(
+            "The recognition was stopped; what is done is kept, and the same command goes on.",
+            received[0],
+        )
 
 
 def _named(error: DigitnetError, number: int, table: pa.Table) -> DigitnetError:

@@ -5,11 +5,12 @@ Guarantees:
 - No more than the allowed number of items, and their results, are held at a time.
 - What a lost node had under way is called again elsewhere: a function must bear being called twice.
 - An error of one item is a result like another; the others go on.
-- When the caller stops, by Ctrl-C or otherwise, what runs is told to stop and given some seconds.
+- When the caller stops, or says that it must, what runs is told to stop and given some seconds.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -23,6 +24,8 @@ Result = TypeVar("Result")
 RETRIES = 5
 # How long nothing may come back before it is asked whether there is anybody left to work.
 _PATIENCE_SECONDS = 30.0
+# Between two looks whether to stop.
+_LOOK_SECONDS = 0.3
 _FAREWELL_SECONDS = 10.0
 
 
@@ -33,6 +36,7 @@ def results(
     common: dict[str, Any],
     threads: int,
     limit: Callable[[], int],
+    should_stop: Callable[[], bool],
 ) -> Generator[tuple[Item, Result | DigitnetError]]:
     """Yield each item with what ``function(item, **common)`` returned, as they come.
 
@@ -42,6 +46,7 @@ def results(
         common: what every call gets; sent to each node once.
         threads: of each call: so many processors of a node it takes.
         limit: asked before each item, how many may be under way.
+        should_stop: asked now and then; nothing more comes when it says so.
 
     Raises:
         DigitnetError: no node is left that could run anything.
@@ -53,11 +58,13 @@ def results(
     running: dict[Any, Item] = {}
     try:
         for item in items:
-            while len(running) >= max(1, limit()):
-                yield from _ended(running, threads)
+            while len(running) >= max(1, limit()) and not should_stop():
+                yield from _ended(running, threads, should_stop)
+            if should_stop():
+                return
             running[remote.remote(item, **shared)] = item
-        while running:
-            yield from _ended(running, threads)
+        while running and not should_stop():
+            yield from _ended(running, threads, should_stop)
     finally:
         _stop(list(running))
 
@@ -77,14 +84,20 @@ def largest_node() -> int:
     return max((int(node["Resources"].get("CPU", 0)) for node in alive), default=0)
 
 
-def _ended(running: dict[Any, Item], threads: int) -> Iterator[tuple[Item, Result | DigitnetError]]:
+def _ended(
+    running: dict[Any, Item], threads: int, should_stop: Callable[[], bool]
+) -> Iterator[tuple[Item, Result | DigitnetError]]:
     """Wait until something has ended, take it from ``running``, and yield what came of it."""
     import ray
 
     done: list[Any] = []
-    while not done:
-        done, _ = ray.wait(list(running), timeout=_PATIENCE_SECONDS)
-        if not done and largest_node() < threads:
+    asked = time.monotonic()
+    while not done and not should_stop():
+        done, _ = ray.wait(list(running), timeout=_LOOK_SECONDS)
+        if done or time.monotonic() - asked < _PATIENCE_SECONDS:
+            continue
+        asked = time.monotonic()
+        if largest_node() < threads:
             raise DigitnetError(
                 f"The cluster has no node left with {threads} processor(s) for this. What is "
                 "finished is kept; when nodes have joined again, the same command goes on."

@@ -6,6 +6,8 @@ Guarantees:
   no dashboard, sends no statistics, and is ended with all its files when the block ends.
 - With one, what can be known of it is checked first: a wrong address is an error within seconds.
 - Ray's own messages do not reach the terminal.
+- Ctrl-C and SIGTERM are noted in the block, not obeyed: an exception raised in the middle of Ray's
+  own code may be lost there, or come out as another.
 
 The settings that Ray takes from the environment (``RAY_…``) stay set in this process.
 """
@@ -22,10 +24,9 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
-from digitnet import extras
+from digitnet import extras, signals
 from digitnet.errors import DigitnetError, UsageError
 
 _LOOPBACK = "127.0.0.1"
@@ -55,13 +56,16 @@ _LOCAL = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
 @contextlib.contextmanager
 def ray_session(
     address: str | None, *, cores: int, env: dict[str, str] | None = None
-) -> Iterator[None]:
+) -> Iterator[list[int]]:
     """Have Ray in the block.
 
     Args:
         address: HOST:PORT of a cluster that this machine is a part of; None starts Ray here.
         cores: how many tasks of one thread it may run at a time when it is started here.
         env: environment variables of the processes that tasks run in.
+
+    Yields:
+        The signals that came; the second one raises KeyboardInterrupt at once.
 
     Raises:
         MissingExtraError: Ray is not installed.
@@ -89,19 +93,15 @@ def ray_session(
     main = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGTERM)
     try:
-        with _started(cores, settings) if address is None else _joined(address, settings):
-            if main:
-                # Instead of Ray's, which would exit with 15.
-                signal.signal(signal.SIGTERM, _exit)
-            yield
+        with (
+            _started(cores, settings) if address is None else _joined(address, settings),
+            signals.noted() as received,
+        ):
+            yield received
     finally:
         if main:
+            # Ray puts one of its own there, which exits with 15.
             signal.signal(signal.SIGTERM, before)
-
-
-def _exit(number: int, _frame: FrameType | None) -> NoReturn:
-    """Unwind this process, and end it with the code that a shell gives one ended by a signal."""
-    raise SystemExit(128 + number)
 
 
 @contextlib.contextmanager

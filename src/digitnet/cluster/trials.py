@@ -25,8 +25,8 @@ from digitnet.cluster.session import ray_session
 from digitnet.errors import (
     DigitnetError,
     InputError,
+    StoppedError,
     StorageError,
-    TrainingInterruptedError,
     UsageError,
 )
 from digitnet.files import hold_lock, make_folder, storage_errors
@@ -65,7 +65,7 @@ def run_trials(
         MissingExtraError: Ray is not installed.
         UsageError: the cluster cannot be joined, or has no node with the processors that a trial
             takes.
-        TrainingInterruptedError: a signal came; the same call goes on.
+        StoppedError: a signal came; the same call goes on.
         DigitnetError: trials failed; the others are finished.
     """
     if not trials:
@@ -76,22 +76,20 @@ def run_trials(
     # What is asked for is given, though there be fewer cores than that takes.
     places = processes or max(1, usable_cores() // threads)
     failed: list[tuple[Trial, DigitnetError]] = []
-    try:
-        with (
-            ray_session(address, cores=places * threads, env=_settings()),
-            _meeting_place(trials) as meeting,
-        ):
-            where = {"data_dir": data_dir, "offline": offline}
-            for trial, error in _ended(trials, threads, processes, meeting, where):
-                if error is None:
-                    on_done(trial)
-                elif on_failed:
-                    on_failed(trial, error)
-                else:
-                    failed.append((trial, error))
-    except (KeyboardInterrupt, SystemExit) as error:
-        number = error.code - 128 if isinstance(error, SystemExit) else 2  # type: ignore[operator]
-        raise TrainingInterruptedError("The study was stopped.", number) from error
+    with (
+        ray_session(address, cores=places * threads, env=_settings()) as received,
+        _meeting_place(trials) as meeting,
+    ):
+        where = {"data_dir": data_dir, "offline": offline}
+        for trial, error in _ended(trials, threads, processes, received, meeting, where):
+            if error is None:
+                on_done(trial)
+            elif on_failed:
+                on_failed(trial, error)
+            else:
+                failed.append((trial, error))
+    if received:
+        raise StoppedError("The study was stopped.", received[0])
     if failed:
         told = " ".join(f"{trial}: {error}" for trial, error in failed)
         raise DigitnetError(f"{len(failed)} of {len(trials)} trials failed. {told}")
@@ -101,6 +99,7 @@ def _ended(
     trials: Sequence[Trial],
     threads: int,
     processes: int | None,
+    received: list[int],
     meeting: Path,
     where: dict[str, Any],
 ) -> Iterator[tuple[Trial, DigitnetError | None]]:
@@ -119,6 +118,7 @@ def _ended(
         common=common,
         threads=threads,
         limit=lambda: processes or flow.processors() // threads,
+        should_stop=lambda: bool(received),
     )
     with contextlib.closing(found) as ended:
         yield from ended

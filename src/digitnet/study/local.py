@@ -20,7 +20,7 @@ from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from digitnet import signals
-from digitnet.errors import DigitnetError, TrainingInterruptedError
+from digitnet.errors import DigitnetError, StoppedError
 from digitnet.signals import STOP_SIGNALS
 from digitnet.study.events import Event, Listener
 from digitnet.study.trials import Trial
@@ -39,7 +39,7 @@ def run_trials(
         **where: ``data_dir`` and ``offline``, as for ``run_trial``.
 
     Raises:
-        TrainingInterruptedError: a signal came; every run is whole and can be continued.
+        StoppedError: a signal came; every run is whole and can be continued.
         DigitnetError: processes cannot be started.
     """
     with signals.noted() as received:
@@ -49,7 +49,7 @@ def run_trials(
         finally:
             engine.kill()
     if received:
-        raise TrainingInterruptedError("The study was stopped.", received[0])
+        raise StoppedError("The study was stopped.", received[0])
 
 
 @dataclass

@@ -131,7 +131,7 @@ def run_trial(
 
     Raises:
         UsageError: its folder holds a run of other settings or data.
-        TrainingInterruptedError: a signal came; the run can be continued.
+        StoppedError: a signal came; the run can be continued.
         DigitnetError: as for ``workflow.train`` and ``workflow.evaluate``; but not
             ``TrainingDivergedError``, which is an outcome.
     """

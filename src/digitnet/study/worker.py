@@ -16,7 +16,7 @@ import traceback
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
-from digitnet.errors import DigitnetError, TrainingInterruptedError
+from digitnet.errors import DigitnetError, StoppedError
 from digitnet.signals import STOP_SIGNALS
 from digitnet.study.events import Event, Kind
 from digitnet.study.trials import Trial, run_trial
@@ -59,7 +59,7 @@ def _run(parent: Connection, trial: Trial, received: list[int], where: dict[str,
     teller = _Teller(parent, trial, received)
     try:
         run_trial(trial, on_progress=teller.progress, on_message=teller.message, **where)
-    except TrainingInterruptedError:
+    except StoppedError:
         parent.send(Event("stopped", trial))
         raise SystemExit from None
     except DigitnetError as error:

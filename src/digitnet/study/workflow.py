@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from digitnet import extras
 from digitnet.environment import usable_cores
-from digitnet.errors import DigitnetError, TrainingInterruptedError, UsageError, unknown_name
+from digitnet.errors import DigitnetError, StoppedError, UsageError, unknown_name
 from digitnet.files import hold_lock, make_folder
 from digitnet.study import folder as study_folder
 from digitnet.study import local
@@ -56,7 +56,7 @@ def run_study(
 
     Raises:
         UsageError: the study or an argument is not allowed, or the folder holds another study.
-        TrainingInterruptedError: a signal came; call again to go on.
+        StoppedError: a signal came; call again to go on.
         DataUnavailableError: the data cannot be had.
         MissingExtraError: what training, or the engine, needs is not installed.
         DigitnetError: trials failed; the others are finished and written about, and another call
@@ -83,9 +83,9 @@ def run_study(
 
         try:
             _run(left, engine, places.processes, address, listen, where)
-        except TrainingInterruptedError as error:
+        except StoppedError as error:
             done = sum(map(is_finished, planned))
-            raise TrainingInterruptedError(
+            raise StoppedError(
                 f"The study stopped with {done} of {len(planned)} runs finished. Nothing is lost; "
                 f"the same command goes on.",
                 error.exit_code - 128,

@@ -37,7 +37,7 @@ from digitnet.transfer.methods import (
 )
 from digitnet.transfer.probing import probe
 from digitnet.transfer.results import Repetition
-from digitnet.transfer.source import Source
+from digitnet.transfer.source import Source, set_aside
 from digitnet.transfer.stream import Pictures, Stream, drawings
 from digitnet.transfer.tuning import Tuned, tune
 
@@ -154,8 +154,9 @@ class Learner:
         old = self.task.old
         if old is None or not self.task.config.replay:
             return None
-        every = np.random.default_rng(0).permutation(len(old.train_images))[:REPLAYED]
-        return Pictures(old.train_images[every], old.train_labels[every])
+        free = np.setdiff1d(np.arange(len(old.train_images)), set_aside(old))
+        some = np.random.default_rng(0).permutation(free)[:REPLAYED]
+        return Pictures(old.train_images[some], old.train_labels[some])
 
     def _drawings(self) -> Tensor | None:
         task = self.task

@@ -16,12 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from digitnet.checkpoint import load_model, read_tensors
+from digitnet.config import TrainConfig
 from digitnet.datasets import Dataset, load_dataset
-from digitnet.errors import DataUnavailableError, DigitnetError, InputError
+from digitnet.errors import DataUnavailableError, DigitnetError, InputError, UsageError
 from digitnet.models import CNN
 from digitnet.runs import open_run
-from digitnet.workflow import trained_model
+from digitnet.workflow import trained_model, val_indices
 
 SHIPPED = "digitnet"
 _SHIPPED_FILE = "digitnet.safetensors"
@@ -135,6 +139,17 @@ def known_task(
         )
         return None
     return found
+
+
+def set_aside(old: Dataset) -> NDArray[np.int64]:
+    """Return the training images of an old task that are never replayed: those to calibrate with.
+
+    They are those that the recipes validate on, so that a source trained by one never saw them.
+    """
+    try:
+        return val_indices(TrainConfig(), old)
+    except UsageError:  # a class with too few images to spare any
+        return np.zeros(0, np.int64)
 
 
 def _at_hand(source: Source, data_dir: Any) -> Dataset | None:
