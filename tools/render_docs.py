@@ -20,6 +20,7 @@ from typing import Any
 
 import recognition_tables
 import study_tables
+import transfer_tables
 from digitnet.config import setting_meanings
 from digitnet.errors import DigitnetError
 from digitnet.files import write_atomic
@@ -187,6 +188,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "recognition-speed": recognition_tables.recognition_speed,
     "model-card": recognition_tables.model_card,
     **study_tables.blocks(),
+    **transfer_tables.blocks(),
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,12 @@ TITLES = {
     "fashion_to_mnist": "Fashion-MNIST → MNIST",
 }
 METHODS = ("probe", "head", "all", "scratch")
-INKS = {"whole": "as it is found", "centred": "in the middle only"}
+WAYS = {
+    "untouched": "the recogniser as it comes, without `--crops`",
+    "zero-shot": "as it comes, with `--crops`",
+    "all": "all layers tuned, with `--crops`",
+    "scratch": "from scratch, with `--crops`",
+}
 
 
 def transfer_directions() -> str:
@@ -29,25 +34,59 @@ def transfer_directions() -> str:
 
 def transfer_churchbooks() -> str:
     """Return the table of the church books: error with five and thirty pictures a class."""
-    direction = _directions().get("churchbooks", {})
     head = (
-        *("ink", "way to learn", "pictures a class", "error", "95 % interval"),
-        *("of the untouched recogniser's", "MNIST", "seconds"),
+        *("way to learn", "pictures a class", "error", "95 % interval"),
+        *("of the untouched recogniser's", "MNIST before", "after", "seconds"),
     )
-    rows = (
-        (
-            INKS[row["ink"]],
-            row["method"],
-            str(row["labels"] or "none"),
-            f"{row['error']:.1%}",
-            f"{row['low']:.1%} to {row['high']:.1%}",
-            f"{row['of_untouched']:.0%}",
-            "–" if row["mnist_accuracy"] is None else f"{row['mnist_accuracy']:.2%}",
-            f"{row['seconds']:.1f}",
-        )
-        for row in direction.get("errors", ())
-    )
+    summary = {(row["way"], row["labels"]): row for row in _directions()["churchbooks"]["summary"]}
+    rows = [_church_row(row) for key, row in sorted(summary.items(), key=_church_order)]
     return _table(head, rows)
+
+
+def _church_order(item: tuple[tuple[str, int], dict[str, Any]]) -> tuple[int, int]:
+    (way, labels), _ = item
+    return list(WAYS).index(way), labels
+
+
+def _church_row(row: dict[str, Any]) -> tuple[str, ...]:
+    before, after = row.get("old_accuracy_before"), row.get("old_accuracy_after")
+    return (
+        WAYS[row["way"]],
+        str(row["labels"] or "none"),
+        f"{row['error']:.1%}",
+        f"{row['low']:.1%} to {row['high']:.1%}",
+        f"{row['of_untouched']:.0%}",
+        "–" if before is None else f"{before:.2%}",
+        "–" if after is None else f"{after:.2%}",
+        f"{row['seconds']:.1f}" if "seconds" in row else "–",
+    )
+
+
+def transfer_own_folder() -> str:
+    """Return the sentence about a folder of five pictures a class."""
+    own = _directions()["own_folder"]
+    return (
+        f"A folder of 50 simulated photos on squared paper, five of each digit, {own['images']} of "
+        f"them to learn from: {own['steps']} steps in {own['seconds']:.1f} seconds, "
+        f"{own['seconds_in_all']:.1f} seconds with reading the pictures and evaluating. MNIST "
+        f"({own['old_data']}): {own['old_accuracy_before']:.2%} before, "
+        f"{own['old_accuracy_after']:.2%} after."
+    )
+
+
+def blocks() -> dict[str, Callable[[], str]]:
+    """Return what writes each block whose results are there, by the block's name."""
+    if not RESULT.is_file():
+        return {}
+    known = _directions()
+    found: dict[str, Callable[[], str]] = {}
+    if set(TITLES) & set(known):
+        found["transfer-directions"] = transfer_directions
+    if known.get("churchbooks", {}).get("summary"):
+        found["transfer-churchbooks"] = transfer_churchbooks
+    if "own_folder" in known:
+        found["transfer-own-folder"] = transfer_own_folder
+    return found
 
 
 def _directions() -> dict[str, dict[str, Any]]:
