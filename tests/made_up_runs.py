@@ -34,6 +34,7 @@ def make_runs(
             continue
         rng = np.random.default_rng([trial.seed, *trial.variant.encode()])
         run = Run(trial.folder)
+        run.write_config(trial.config, {"images": "made up"}, tuple("0123456789"))
         run.model_file.write_bytes(trial.variant.encode())
         sha256 = hashlib.sha256(run.model_file.read_bytes()).hexdigest()
         for data in (study.data, *study.test_on):

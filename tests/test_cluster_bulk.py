@@ -120,6 +120,29 @@ def test_a_pattern_gives_what_glob_gives(
     }
 
 
+def test_links_to_folders_are_followed_and_lead_in_no_circle(
+    pictures: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "linked"
+    folder.mkdir()
+    (folder / "there").symlink_to(pictures / "more")
+    (folder / "back").symlink_to(folder)
+    assert listed(f"{folder}/*/deep/*.png", tmp_path) == [f"{folder}/there/deep/100.png"]
+    assert listed(f"{folder}//*//deep/*.png", tmp_path) == [f"{folder}/there/deep/100.png"]
+    assert listed(f"{folder}/**/*.png", tmp_path) == [f"{folder}/there/deep/100.png"]
+    assert listed(str(folder), tmp_path, recursive=True) == [f"{folder}/there/deep/100.png"]
+
+
+@pytest.mark.parametrize("given", ["a**.png", "zip://*.png::notes.txt"])
+def test_what_is_no_pattern_or_archive_is_refused(
+    given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("notes.txt").write_text("no archive")
+    with pytest.raises(InputError):
+        listed(given, tmp_path)
+
+
 def test_relative_names_stay_relative(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,6 +274,28 @@ def test_urls_are_read_as_fsspec_opens_them(
     assert zipped[0]["path"] == "zip://in/000.png"
     assert zipped[-1]["error"]
     assert [r["digit"] for r in zipped[:-1]] == [r["digit"] for r in plain if not r["error"]]
+
+
+def test_one_odd_row_stops_no_other(here: Here, pictures: Path, tmp_path: Path) -> None:
+    good = str(pictures / "000.png")
+    paths = [None, good, "foo::bar.png", "nosuch://bucket/a.png", good]
+    pq.write_table(pa.table({"path": paths}), tmp_path / "odd.parquet")
+    summary = predict_all(str(tmp_path / "odd.parquet"), tmp_path / "out")
+    rows = rows_of(tmp_path / "out")
+    assert (summary.rows, summary.unread) == (5, 3)
+    assert [row["error"] is None for row in rows] == [False, True, False, False, True]
+    assert [row["path"] for row in rows][1:] == paths[1:]
+
+
+def test_a_damaged_page_is_told_with_its_file(here: Here, pictures: Path, tmp_path: Path) -> None:
+    content = [path.read_bytes() for path in sorted(pictures.glob("0*.png"))]
+    file = tmp_path / "pages.parquet"
+    pq.write_table(pa.table({"bytes": content}), file, compression="zstd")
+    raw = bytearray(file.read_bytes())
+    raw[200:4000] = bytes(3800)
+    file.write_bytes(raw)
+    with pytest.raises(InputError, match=r"pages\.parquet cannot be read as Parquet"):
+        predict_all(str(file), tmp_path / "out")
 
 
 def test_parquet_without_such_a_column_says_what_there_is(here: Here, tmp_path: Path) -> None:

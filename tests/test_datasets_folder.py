@@ -129,6 +129,52 @@ def test_what_is_no_picture_is_told_and_left_out(folder):
     assert lines[1].startswith("Reading 30 pictures of 3 classes in ")
 
 
+def test_copies_of_a_picture_are_never_learnt_from_and_tested_with(folder):
+    for path in sorted(folder.rglob("*.png")):
+        shutil.copy(path, path.with_name(f"copy of {path.name}"))
+    dataset = load_dataset(folder)
+    train, test = (
+        {image.tobytes() for image in images}
+        for images in (dataset.train_images, dataset.test_images)
+    )
+    assert test
+    assert not train & test
+    for path in sorted((folder / "9").iterdir())[1:]:
+        path.unlink()
+    only = next((folder / "9").iterdir())
+    shutil.copy(only, folder / "9" / "again.png")
+    with pytest.raises(InputError, match=r"The class 9 .* copies of 1 picture"):
+        load_dataset(folder)
+
+
+def test_pictures_beside_the_classes_are_told(folder, drawn):
+    shutil.copy(next((drawn / "9").iterdir()), folder / "lost.png")
+    lines = []
+    load_dataset(folder, progress=lines.append)
+    assert lines[0].startswith("note: 1 picture in ")
+
+
+def test_splits_that_teach_or_test_nothing_are_refused(folder, tmp_path):
+    both, lines = tmp_path / "both", []
+    shutil.copytree(folder, both / "train")
+    (both / "test" / "9").mkdir(parents=True)
+    with pytest.raises(InputError, match="test holds no picture"):
+        load_dataset(both)
+    for path in list((both / "train" / "9").iterdir())[:3]:
+        shutil.copy(path, both / "test" / "9")
+    load_dataset(both, progress=lines.append)
+    assert any("3 of the pictures" in line for line in lines)
+    shutil.rmtree(both / "train" / "seven")
+    (both / "train" / "seven").mkdir()
+    with pytest.raises(InputError, match="class seven has no picture"):
+        load_dataset(both)
+
+
+def test_a_user_that_is_not_there_is_a_sentence():
+    with pytest.raises(InputError, match="There is no folder ~nosuch"):
+        load_dataset("~nosuchuser/digits")
+
+
 def test_one_error_tells_of_every_picture_that_cannot_be_used(folder):
     (folder / "9" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
     Image.new("L", (50, 50), 200).save(folder / "10" / "blank.png")

@@ -11,7 +11,6 @@ from digitnet.statistics import (
     crossed_difference,
     holm,
     mean_interval,
-    paired_difference,
     summarise,
     wilson_interval,
 )
@@ -108,19 +107,6 @@ def test_the_interval_of_a_mean_is_students():
     assert mean_interval(values) == pytest.approx((known.low, known.high))
     with pytest.raises(ValueError, match="two values"):
         mean_interval([1.0])
-
-
-def test_a_paired_difference_is_the_paired_t_test():
-    first, second = [0.981, 0.984, 0.988, 0.98], [0.985, 0.986, 0.989, 0.986]
-    known = stats.ttest_rel(second, first)
-    found = paired_difference(first, second)
-    assert found.p == pytest.approx(known.pvalue)
-    low, high = known.confidence_interval(0.95)
-    assert (found.low, found.high) == pytest.approx((low, high))
-    assert found.degrees_of_freedom == 3
-    assert paired_difference([0.5, 0.6], [0.5, 0.6]).p == 1.0
-    with pytest.raises(ValueError, match="not two pairs"):
-        paired_difference([1.0], [1.0])
 
 
 def test_holm_corrects_as_published():

@@ -8,13 +8,22 @@ from pathlib import Path
 import pytest
 
 from digitnet.errors import DigitnetError, InputError, UsageError
-from digitnet.study import Study, is_finished, load_study, places_for, shipped_studies, trials
+from digitnet.runs import Run
+from digitnet.study import (
+    Study,
+    is_finished,
+    load_study,
+    places_for,
+    shipped_studies,
+    trials,
+    words,
+)
 from digitnet.study import folder as study_folder
 from digitnet.study.events import Clock, Event
 from digitnet.study.gathering import gather
 from digitnet.study.outputs import write
 from digitnet.study.results import VAL
-from made_up_runs import IMAGES, make_runs
+from made_up_runs import IMAGES, make_runs, write_outcome
 
 PLAIN = """
 title = "Try"
@@ -242,6 +251,33 @@ def test_a_run_without_a_part_is_not_finished(tmp_path, missing):
     assert is_finished(trial)
     (trial.folder / missing).unlink()
     assert not is_finished(trial)
+
+
+def test_runs_on_other_images_are_not_compared(tmp_path):
+    study = study_of(tmp_path)
+    planned = trials(study, tmp_path / "out")
+    make_runs(study, planned, {"none": 60, "half": 50, "most": 40})
+    changed = Run(planned[1].folder)
+    changed.write_config(planned[1].config, {"images": "others"}, tuple("0123456789"))
+    with pytest.raises(InputError, match="not measured on the same images of"):
+        gather(study, planned, 4500)
+
+
+def test_predictions_of_each_data_set_have_a_file_of_their_own(tmp_path):
+    trial = trials(study_of(tmp_path), tmp_path / "out")[0]
+    names = ("usps", "a/b", "a-b", "/a/b", "a/b/")
+    assert len({trial.predictions_file(name) for name in names}) == len(names)
+
+
+def test_runs_that_diverged_are_counted_and_told(tmp_path):
+    study = study_of(tmp_path)
+    planned = trials(study, tmp_path / "out")
+    make_runs(study, planned, {"none": 60, "half": 50, "most": 40})
+    write_outcome(planned[0], outcome="diverged", message="made up")
+    results = gather(study, planned, 4500).results
+    base = next(v for v in results.variants if v.name == study.base_variant)
+    assert words.verdict(None, base) == "diverged (1 of 3)"
+    assert f"Diverged, and so not compared: {base.name}." in words.headline(results)
 
 
 def test_a_run_with_a_damaged_part_is_not_finished(tmp_path):

@@ -6,8 +6,9 @@ import signal
 
 import pytest
 
+from digitnet import signals
 from digitnet.errors import StoppedError
-from digitnet.study import is_finished, run_study, run_trial, trials
+from digitnet.study import is_finished, run_study, run_trial, trials, worker
 from tiny_study import TINY, outcomes, tiny_study
 
 # One variant, three seeds.
@@ -52,3 +53,14 @@ def test_a_study_that_is_killed_and_stopped_ends_as_if_undisturbed(tmp_path, mon
     # What was finished is not touched again.
     assert [file.stat().st_mtime_ns for file in files] == before
     assert (out / "report.html").is_file()
+
+
+def test_a_run_whose_parent_is_gone_is_stopped_once():
+    """Training then saves it; a second signal would end it in the middle."""
+    here, there = multiprocessing.Pipe()
+    there.close()
+    with signals.noted() as received:
+        teller = worker._Teller(here, None, [])
+        teller.message("lost")
+        teller.message("lost")
+        assert received == [signal.SIGTERM]

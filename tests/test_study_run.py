@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from digitnet.cli.study import study as study_command
 from digitnet.errors import StoppedError, UsageError
@@ -65,6 +67,22 @@ def test_a_run_of_other_settings_is_refused_and_kept(tmp_path):
     with pytest.raises(UsageError, match=r"dropout is 0\.0, not 0\.5"):
         run_trial(other)
     assert (other.folder / "model.safetensors").is_file()
+
+
+def test_a_folder_of_pictures_may_be_named_from_where_one_stands(tmp_path, monkeypatch, sample):
+    for label in (0, 1):
+        (tmp_path / "mine" / str(label)).mkdir(parents=True)
+        for index in np.flatnonzero(sample.train_labels == label)[:15]:
+            page = np.pad(255 - sample.train_images[index], 10, constant_values=255)
+            Image.fromarray(page).save(tmp_path / "mine" / str(label) / f"{index}.png")
+    monkeypatch.chdir(tmp_path)
+    text = TINY.replace('"sample"', '"mine"').replace('test_on = ["digits8x8"]', "")
+    text = text.replace("train_images = 200", "").replace("0.02", "0.2")
+    trial, *_ = trials(tiny_study(tmp_path, text), tmp_path / "out")
+    run_trial(trial)
+    trial.outcome_file.unlink()
+    run_trial(trial)
+    assert is_finished(trial)
 
 
 def test_divergence_is_an_outcome(tmp_path):

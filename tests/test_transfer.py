@@ -13,16 +13,20 @@ from typer.testing import CliRunner
 
 import digitnet
 from digitnet.cli.app import app
+from digitnet.config import TrainConfig
 from digitnet.datasets import Dataset
 from digitnet.errors import DataUnavailableError, InputError, UsageError
 from digitnet.export import ENOUGH_TO_CALIBRATE, _validation
+from digitnet.training import reproducible
+from digitnet.transfer import final
 from digitnet.transfer.budgets import parse_budgets
-from digitnet.transfer.comparing import Learner, Task
+from digitnet.transfer.comparing import Learner, Task, accuracy_on_old
 from digitnet.transfer.methods import TransferConfig
 from digitnet.transfer.results import Repetition, Results, intervals_apart, read_results
 from digitnet.transfer.rows import in_a_row
 from digitnet.transfer.source import known_task, load_source, set_aside
-from digitnet.transfer.workflow import compare_transfer, fine_tune
+from digitnet.transfer.tuning import Tuned, begin
+from digitnet.transfer.workflow import compare_transfer, fine_tune, transfer
 
 SMALL: dict[str, Any] = {
     "data": "sample",
@@ -173,6 +177,72 @@ def test_other_classes_get_a_last_layer_of_their_own(source: digitnet.Run, sampl
     # Drawings of no digit say nothing about what is no letter.
     assert not config.model.reject
     assert tuned.knowing_old().head[-1].out_features == 11
+
+
+def test_reading_crops_changes_no_layer(source: digitnet.Run, sample: Dataset) -> None:
+    made = task(source.path, sample, crops=True)
+    config = made.train_config("all", 10, 0)
+    model, old_head = begin(made.source.model, config.model, "all", same_classes=True)
+    assert model.config.crops
+    assert old_head is model.head[-1]
+    before = made.source.model.state_dict()
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_other_classes_get_a_new_layer_though_they_are_as_many(
+    source: digitnet.Run, sample: Dataset
+) -> None:
+    made = task(source.path, letters(sample, tuple("abcdefghij")))
+    config = TrainConfig(model=made.source.model.config)
+    model, old_head = begin(made.source.model, config.model, "all", same_classes=made.same_classes)
+    assert old_head is not model.head[-1]
+
+
+def test_the_old_task_is_measured_before_and_after_alike(
+    source: digitnet.Run, sample: Dataset
+) -> None:
+    made = task(source.path, letters(sample, ("a", "b", "c")))
+    config = made.train_config("all", 10, 0)
+    with reproducible(config):
+        model, head = begin(made.source.model, config.model, "all", same_classes=False)
+    untouched = Tuned(model.eval(), head, made.source.model.config, [], 0, 0.0).knowing_old()
+    assert accuracy_on_old(made, untouched) == accuracy_on_old(made, made.source.model)
+
+
+def test_an_interrupted_comparison_goes_on(source: digitnet.Run, tmp_path: Path) -> None:
+    config = TransferConfig(methods=("probe", "all"), labels=(5,), seeds=2, **FEW)
+    first: list[Repetition] = []
+
+    def stop(repetition: Repetition) -> None:
+        first.append(repetition)
+        if len(first) == 2:
+            raise KeyboardInterrupt
+
+    where: dict[str, Any] = {"out": tmp_path / "out", "labels": 5}
+    with pytest.raises(KeyboardInterrupt):
+        transfer("digits8x8", source.path, config, on_repetition=stop, **where)
+    other = TransferConfig(**{**vars(config), "steps": 6})
+    with pytest.raises(UsageError, match="another settings"):
+        transfer("digits8x8", source.path, other, **where)
+    second: list[Repetition] = []
+    _, results = transfer("digits8x8", source.path, config, on_repetition=second.append, **where)
+    assert results.repetitions == (*first, *second)
+    assert len(second) == 2
+    with pytest.raises(UsageError, match="finished transfer"):
+        transfer("digits8x8", source.path, config, **where)
+
+
+def test_a_network_that_was_not_written_whole_is_no_run(
+    source: digitnet.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(final, "save_model", fail)
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune("digits8x8", source.path, out=tmp_path / "run", labels=5, **FEW)
+    with pytest.raises(InputError):
+        digitnet.open_run(tmp_path / "run").config  # noqa: B018
 
 
 def test_zero_shot_needs_the_same_classes(source: digitnet.Run, sample: Dataset) -> None:

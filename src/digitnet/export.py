@@ -32,7 +32,7 @@ from digitnet.calibration import Calibration, fit_temperature, fit_threshold
 from digitnet.canonical import Canonical
 from digitnet.config import TrainConfig
 from digitnet.datasets import Dataset, load_dataset
-from digitnet.errors import DigitnetError, IntegrityError
+from digitnet.errors import DataUnavailableError, InputError, IntegrityError
 from digitnet.files import write_atomic
 from digitnet.model_files import FORMAT, FORMAT_VERSION, OUTPUTS
 from digitnet.model_files.graph import check_graph
@@ -149,8 +149,9 @@ def _old_task(run: Run, where: dict[str, Any]) -> Dataset | None:
     if about is None or about["old_data"] is None:
         return None
     try:
-        old = load_dataset(about["old_data"], **{**where, "offline": True})
-    except DigitnetError:  # what was at hand then is no more
+        crops = about["source"]["crops"]
+        old = load_dataset(about["old_data"], crops=crops, **{**where, "offline": True})
+    except (DataUnavailableError, InputError):  # what was at hand then is no more
         return None
     return old if old.sha256 == about["old_data_sha256"] else None
 

@@ -46,13 +46,14 @@ def write_atomic(path: Path, content: bytes | str) -> None:
 
     Args:
         path: where the file goes; its folder is made when missing.
-        content: the whole content; text is written as UTF-8.
+        content: the whole content; text is written as UTF-8, names of files that are no text with
+            backslashes.
 
     Raises:
         StorageError: the disk is full or the folder cannot be written; ``path`` then holds the
             whole old content (or, if only the last fsync failed, the whole new one).
     """
-    data = content.encode() if isinstance(content, str) else content
+    data = content if isinstance(content, bytes) else content.encode(errors="backslashreplace")
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         # The dot and the suffix keep a leftover of a killed process from being taken for a result.

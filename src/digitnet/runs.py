@@ -226,8 +226,10 @@ def create_run(out: Path | str | None, name: str) -> Run:
     if out is not None:
         path = Path(out)
         # Hidden files are no results: the lock, and what a killed process was writing.
-        if path.is_dir() and any(not entry.name.startswith(".") for entry in path.iterdir()):
+        with storage_errors(path, "read"):
+            full = path.is_dir() and any(not each.name.startswith(".") for each in path.iterdir())
             is_run = (path / "config.json").is_file()
+        if full:
             remedy = f", or continue the run that is in it with --resume {path}" if is_run else ""
             raise UsageError(f"--out {path} is not empty. Name a new folder{remedy}.")
         return Run(make_folder(path))

@@ -127,21 +127,6 @@ def crossed_difference(
     return _difference(mean, error, freedom, confidence)
 
 
-def paired_difference(
-    first: Sequence[float], second: Sequence[float], confidence: float = 0.95
-) -> Difference:
-    """Compare numbers measured in pairs, such as accuracies with the same seeds, by a t-test.
-
-    Raises:
-        ValueError: there are fewer than two pairs, or not as many of one as of the other.
-    """
-    if len(first) != len(second) or len(first) < 2:
-        raise ValueError(f"{len(first)} and {len(second)} values are not two pairs or more.")
-    found = summarise([b - a for a, b in zip(first, second, strict=True)])
-    error = found.sd / math.sqrt(found.count)
-    return _difference(found.mean, error, found.count - 1, confidence)
-
-
 def holm(p_values: Sequence[float]) -> list[float]:
     """Return p-values corrected for their number, in the order given (S. Holm, 1979).
 

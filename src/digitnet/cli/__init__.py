@@ -11,6 +11,8 @@ Guarantees:
 
 from __future__ import annotations
 
+import io
+import sys
 import traceback
 
 from digitnet.cli.app import app
@@ -22,6 +24,10 @@ __all__ = ["app", "main"]
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    # Names of files may be no text; what is printed of them is no reason to fail.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except DigitnetError as error:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from digitnet.cli.console import notes, show, show_json, show_rows
+from digitnet.cli.console import notes, say, show, show_json, show_rows
 from digitnet.cli.options import DataDir, Json, Offline, Quiet
 from digitnet.errors import DigitnetError, InputError, IntegrityError
 
@@ -96,7 +96,7 @@ def import_copy(
     """Take a data set that you already have into the cache."""
     from digitnet import fetch as fetching
 
-    _show_paths(fetching.import_files(path, name), as_json)
+    _show_paths(fetching.import_files(path, name, progress=say), as_json)
 
 
 def cache_state() -> dict[str, Any]:

@@ -165,13 +165,15 @@ def _show(results: StudyResults, folder: Path) -> None:
     from rich.console import Console
 
     from digitnet.study import words
-    from digitnet.study.table import accuracy_table, comparison_table
+    from digitnet.study.table import accuracy_table, comparison_table, cost_table
 
     console = Console(highlight=False)
     if not console.is_terminal:
         # Rich takes what is not a terminal for 80 columns wide, and would cut figures off.
         console.width = _WIDTH
     console.print(accuracy_table(results))
+    console.print()
+    console.print(cost_table(results))
     for data in results.test_sets:
         console.print()
         console.print(comparison_table(results, data))

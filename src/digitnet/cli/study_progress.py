@@ -66,7 +66,9 @@ def _bar(clock: Clock, total: int) -> Iterator[Listener]:
         start = f"{clock.runs_done}/{total}"
         task = bars.add_task("", total=_PARTS, runs=start, state="")
         bars.update(task, completed=_PARTS * clock.share)
-        lines = _listener(clock, total, lambda text: bars.console.print(text, highlight=False))
+        lines = _listener(
+            clock, total, lambda text: bars.console.print(text, highlight=False, markup=False)
+        )
         working: dict[object, str] = {}
 
         def listen(event: Event) -> None:

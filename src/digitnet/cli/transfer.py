@@ -90,7 +90,8 @@ def transfer(
 ) -> None:
     """Teach a trained network another task, beside other ways to learn it.
 
-    Every way learns from the same images, in as many steps; test images choose nothing.
+    Every way learns from the same images; test images choose nothing. Stop it at any time; with
+    --out, the same command goes on where it stopped.
     """
     from digitnet.transfer.budgets import parse_budgets
     from digitnet.transfer.methods import METHODS, TransferConfig

@@ -20,6 +20,8 @@ import heapq
 import itertools
 import os
 import re
+import tarfile
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,7 +135,7 @@ def place_of(given: str) -> Place:
         system, path = fsspec.core.url_to_fs(given)
     except ImportError as error:
         raise MissingExtraError(f"{given} cannot be opened: {error}.") from error
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, zipfile.BadZipFile, tarfile.TarError) as error:
         raise InputError(f"{given} cannot be opened: {error}.") from error
     if type(system).__name__ == "LocalFileSystem":
         return Place(path)
@@ -154,15 +156,26 @@ def files(place: Place, *, suffixes: tuple[str, ...], recursive: bool) -> Iterat
     walk = _walk_files if place.url is None else _remote_walk(place)
     path = place.path
     if place.is_pattern:
+        if place.url is None:
+            path = re.sub("/+", "/", path)
         root, depth = _root(path)
-        matches = re.compile(glob_translate(path)).fullmatch
-        yield from filter(matches, walk(root, depth))
+        yield from filter(_matcher(path), walk(root, depth))
     elif _is_folder(place):
         depth = None if recursive else 1
         ends = (n for n in walk(path, depth) if n.lower().endswith(suffixes))
         yield from ends
     else:
         yield path
+
+
+def _matcher(pattern: str) -> Callable[[str], object]:
+    try:
+        return re.compile(glob_translate(pattern)).fullmatch
+    except ValueError as error:
+        raise InputError(
+            f"'{pattern}' is no pattern: ** stands alone between two slashes, for any folders; "
+            "* stands for any part of a name."
+        ) from error
 
 
 def list_pictures(place: Place, folder: Path, *, recursive: bool) -> Listing:
@@ -231,25 +244,44 @@ def _root(pattern: str) -> tuple[str, int | None]:
 
 
 def _walk_files(folder: str, depth: int | None) -> Iterator[str]:
-    """Yield the files below a folder of this machine, hidden ones left out."""
-    waiting = [(folder, 1)]
+    """Yield the files below a folder of this machine, hidden ones left out.
+
+    Links to folders are followed, unless they lead back to where they lie.
+    """
+    start: tuple[str, ...] = (os.path.realpath(folder),)
+    waiting = [(folder, 1, start)]
     while waiting:
-        place, level = waiting.pop()
+        place, level, above = waiting.pop()
         prefix = f"{place.rstrip('/')}/" if place else ""
         try:
             with os.scandir(place or ".") as entries:
                 for entry in entries:
                     if entry.name.startswith("."):
                         continue
-                    if entry.is_dir(follow_symlinks=False):
-                        if depth is None or level < depth:
-                            waiting.append((prefix + entry.name, level + 1))
-                    elif not entry.is_dir():
+                    if not entry.is_dir():
                         yield prefix + entry.name
+                    elif depth is None or level < depth:
+                        inside = _inside(entry, above)
+                        if inside:
+                            waiting.append((prefix + entry.name, level + 1, inside))
         except OSError as error:
             raise InputError(
                 f"Cannot list the folder '{place or '.'}': {error.strerror or error}."
             ) from error
+
+
+def _inside(entry: os.DirEntry[str], above: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the folders that one lies in, itself the last, or none for a link back to one.
+
+    Of those on the way, only the first one and links count: the others are below these.
+    """
+    if not entry.is_symlink():
+        return above
+    place = os.path.realpath(entry.path)
+    back = any(f"{each}/".startswith(f"{place.rstrip('/')}/") for each in above)
+    own = os.path.realpath(os.path.dirname(entry.path) or ".")  # noqa: PTH120
+    back |= f"{own}/".startswith(f"{place.rstrip('/')}/")
+    return () if back else (*above, place)
 
 
 def _remote_walk(place: Place) -> Callable[[str, int | None], Iterator[str]]:

@@ -184,7 +184,7 @@ def _muted() -> Iterator[None]:
 def _parsed(address: str) -> tuple[str, int]:
     """Return host and port."""
     host, _, port = address.rpartition(":")
-    if "://" in address or not host or not port.isdigit() or not 0 < int(port) < 65536:
+    if "://" in address or not host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise UsageError(
             f"--address {address} is no address of a Ray cluster; it must be HOST:PORT, "
             "as `ray start --head` prints it, for example 192.168.1.7:6379."
@@ -201,9 +201,10 @@ def _check_answers(address: str, host: str, port: int) -> None:
         host = ray.util.get_node_ip_address()
     try:
         socket.create_connection((host, port), _CONNECT_SECONDS).close()
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # a name longer than names of hosts may be
+        reason = getattr(error, "strerror", None) or error
         raise UsageError(
-            f"No Ray cluster answers at --address {address}: {error.strerror or error}. "
+            f"No Ray cluster answers at --address {address}: {reason}. "
             "Check the address, and that `ray start --head` runs there."
         ) from error
 

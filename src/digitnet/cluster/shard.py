@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from digitnet import __version__
 from digitnet.cluster import tables
 from digitnet.cluster.listing import NAMES, Place, place_of
-from digitnet.errors import InputError, IntegrityError
+from digitnet.errors import DigitnetError, InputError, IntegrityError
 from digitnet.ink import Ink
 from digitnet.pictures import MAX_BYTES, PictureSource
 from digitnet.recognizer import Prediction, Recognizer
@@ -201,10 +201,13 @@ def _files(names: list[str], job: Job) -> list[tuple[str, PictureSource | InputE
 def _of_row(name: str, value: bytes | str | None, job: Job) -> PictureSource | InputError:
     if value is None or isinstance(value, bytes):
         return InputError(f"{name} is empty (null).") if value is None else value
-    place = place_of(value)
-    if place.url is None:
-        return str(Path(job.folder) / place.path)
-    return _fetched(place, [place.path])[0]
+    try:
+        place = place_of(value)
+        if place.url is not None:
+            return _fetched(place, [place.path])[0]
+    except DigitnetError as error:
+        return InputError(str(error))
+    return str(Path(job.folder) / place.path)
 
 
 def _fetched(place: Place, names: Sequence[str]) -> list[bytes | InputError]:

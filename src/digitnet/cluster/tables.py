@@ -118,7 +118,7 @@ def _named(
         values = [value and value.get("bytes") for value in values]
     elif "path" in rows.schema.names:
         paths = rows.column("path").to_pylist()
-    elif values and isinstance(values[0], str):
+    elif _is_text(rows.column(column).type):
         paths = values
     return [
         (path if isinstance(path, str) else f"{file}#{place}", value)
@@ -150,12 +150,15 @@ def _check_type(name: str, field: pa.Field) -> None:
     kind = field.type
     if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
         kind = kind.field("bytes").type
-    text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-    if not text and not pa.types.is_binary(kind) and not pa.types.is_large_binary(kind):
+    if not _is_text(kind) and not pa.types.is_binary(kind) and not pa.types.is_large_binary(kind):
         raise InputError(
             f"Column '{field.name}' of {name} is of type {field.type}; it must hold the bytes of "
             "pictures, their paths, or structs with a field 'bytes'."
         )
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 @contextlib.contextmanager
@@ -165,8 +168,8 @@ def _opened(name: str, place: Place, folder: str) -> Iterator[pq.ParquetFile]:
             source: Any = str(Path(folder) / name)
             if place.url is not None:
                 source = stack.enter_context(place.filesystem().open(name, "rb"))
-            file = stack.enter_context(pq.ParquetFile(source, buffer_size=_BUFFER))
+            # What is done with it is in here too: pages are read, and may be damaged, later.
+            yield stack.enter_context(pq.ParquetFile(source, buffer_size=_BUFFER))
         except (OSError, pa.ArrowException) as error:
             reason = str(error).splitlines()[0].rstrip(".")
             raise InputError(f"{name} cannot be read as Parquet: {reason}.") from error
-        yield file

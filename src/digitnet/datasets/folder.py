@@ -5,12 +5,12 @@ Every picture goes the way that a picture to be recognised goes: decoded, its in
 The test split is the folder ``test`` beside ``train`` where there are these two. Otherwise a fifth
 of each class (at least one picture) is set aside: those whose files have the smallest SHA-256. So
 the choice needs no seed, does not depend on names, and stays nearly the same when pictures are
-added.
+added. Copies of one picture stay together: none is learnt from and tested with.
 
 Guarantees:
 
 - Nothing is left out in silence: a picture that cannot be used is an error that names it.
-- The hash of the data set is that of the names and contents of its pictures.
+- The hash of the data set is that of the names of its classes and the content of its pictures.
 """
 
 from __future__ import annotations
@@ -70,13 +70,18 @@ def read_folder(
         folder = folder.resolve()
         parts = _parts(folder)
         names = _class_names(folder, parts[0])
+        _tell_of_loose(parts, tell)
         files = [_files(part, names, tell) for part in parts]
     count = sum(len(each) for part in files for each in part)
     if count > MAX_PICTURES:
         raise InputError(f"{folder} holds {count:,} pictures; {MAX_PICTURES:,} are allowed.")
     tell(f"Reading {count:,} pictures of {len(names)} classes in {folder} …")
     read = _read_all(folder, files, crops)
-    train, test = read if len(read) == len(SPLITS) else _set_aside(folder, names, read[0])
+    if len(read) == len(SPLITS):
+        train, test = read
+        _check_splits(folder, names, train, test, tell)
+    else:
+        train, test = _set_aside(folder, names, read[0])
     return Dataset(
         name=str(folder),
         train_images=_images(train),
@@ -99,6 +104,16 @@ def _parts(folder: Path) -> list[Path]:
             f"is called train or test, there must be both and no other. {_LAYOUT}"
         )
     return [folder / split for split in SPLITS]
+
+
+def _tell_of_loose(parts: Sequence[Path], tell: Callable[[str], None]) -> None:
+    """Tell of pictures that lie beside the folders of classes, and so have no class."""
+    for part in parts:
+        names = [each.name.lower() for each in part.iterdir() if not each.is_dir()]
+        loose = sum(name.endswith(SUFFIXES) for name in names if not name.startswith("."))
+        if loose:
+            noun = "picture" if loose == 1 else "pictures"
+            tell(f"note: {loose:,} {noun} in {part} left out: not in the folder of a class.")
 
 
 def _subfolders(folder: Path) -> list[Path]:
@@ -199,9 +214,41 @@ def _set_aside(
                 "class needs at least two, one to learn from and one to test with."
             )
         count = max(1, round(TEST_SHARE * len(mine)))
+        while count < len(mine) and mine[count].digest == mine[count - 1].digest:
+            count += 1
+        if count == len(mine):
+            raise InputError(
+                f"The class {name} in {folder} has copies of {len({e.digest for e in mine})} "
+                "picture(s) only; each class needs two that differ, to learn from and to test with."
+            )
         test += mine[:count]
         train += mine[count:]
     return train, test
+
+
+def _check_splits(
+    folder: Path,
+    names: tuple[str, ...],
+    train: Sequence[_Read],
+    test: Sequence[_Read],
+    tell: Callable[[str], None],
+) -> None:
+    """Refuse a class that nothing can be learnt of; tell of what is on both sides."""
+    if not test:
+        raise InputError(f"{folder / 'test'} holds no picture. Put some in the folders of classes.")
+    known = {each.label for each in train}
+    for label, name in enumerate(names):
+        if label not in known:
+            raise InputError(
+                f"The class {name} has no picture ({SHOWN_SUFFIXES}) in {folder / 'train'}; put "
+                "some there, or remove its folders."
+            )
+    both = {each.digest for each in train} & {each.digest for each in test}
+    if both:
+        tell(
+            f"note: {len(both):,} of the pictures in {folder} are in train and in test; what is "
+            "measured on pictures that were learnt from says nothing."
+        )
 
 
 def _images(read: Sequence[_Read]) -> NDArray[np.uint8]:

@@ -14,6 +14,7 @@ from digitnet.datasets.shipped import read_digits8x8, read_sample
 from digitnet.datasets.usps import read_usps
 from digitnet.errors import InputError, unknown_name
 from digitnet.fetch import is_available, read_files
+from digitnet.fetch.cache import expand
 
 _READERS = {
     "mnist": read_idx_set,
@@ -87,7 +88,7 @@ def load_dataset(
 
 def _existing(name: str | Path) -> Path:
     """Return the folder that ``name`` means, if there is one."""
-    path = Path(name).expanduser() if str(name).startswith("~") else Path(name)
+    path = expand(name)
     # Not Path.is_dir, which raises for names that no file can have.
     if str(name) and os.path.isdir(path):  # noqa: PTH112
         return path

@@ -26,6 +26,7 @@ sentence that names the file, the variant and what is allowed.
 from __future__ import annotations
 
 import importlib.resources
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -96,7 +97,8 @@ def load_study(source: str | Path) -> Study:
         UsageError: there is no study of this name, or the file does not say what a study needs.
     """
     path = Path(source)
-    if path.suffix == ".toml" or path.is_file():
+    # Not Path.is_file, which raises for names that no file can have.
+    if path.suffix == ".toml" or os.path.isfile(path):  # noqa: PTH113
         return _read(path)
     if str(source) not in _shipped_names():
         raise UsageError(

@@ -19,7 +19,7 @@ from typing import Any
 
 from digitnet.config import TrainConfig, differences
 from digitnet.errors import InputError, UsageError
-from digitnet.files import write_atomic, write_json
+from digitnet.files import storage_errors, write_atomic, write_json
 from digitnet.study.definition import Study
 
 SCHEMA_VERSION = 1
@@ -63,8 +63,9 @@ def read(folder: Path) -> dict[str, Any] | None:
         InputError: it cannot be read.
     """
     file = folder / "study.json"
-    if not file.is_file():
-        return None
+    with storage_errors(file, "read"):
+        if not file.is_file():
+            return None
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
         if values["schema_version"] != SCHEMA_VERSION or type(values["threads"]) is not int:
@@ -79,7 +80,9 @@ def read(folder: Path) -> dict[str, Any] | None:
 
 
 def _refuse_full(folder: Path) -> None:
-    if folder.is_dir() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
+    with storage_errors(folder, "read"):
+        full = folder.is_dir() and any(not entry.name.startswith(".") for entry in folder.iterdir())
+    if full:
         raise UsageError(f"--out {folder} is not empty and holds no study. Name a new folder.")
 
 

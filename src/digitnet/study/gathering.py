@@ -8,6 +8,8 @@ Guarantees:
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +45,8 @@ class Read:
     history: tuple[Epoch, ...]
     right: Mapping[str, NDArray[np.bool_]]
     """By set of test images, whether each was read correctly."""
+    origins: Mapping[str, str]
+    """By set of test images, a hash of them, as far as it is recorded, and of their labels."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,8 @@ def gather(study: Study, trials: Sequence[Trial], all_images: int) -> Material:
     sets = (study.data, *study.test_on)
     told = [(trial, outcome(trial)) for trial in trials]
     read = [_read(trial, ended, study.data) for trial, ended in told if ended]
+    for name in sets:
+        _refuse_other_images(read, name)
     results = StudyResults(
         name=study.name,
         title=study.title,
@@ -95,11 +101,17 @@ def gather(study: Study, trials: Sequence[Trial], all_images: int) -> Material:
 def _read(trial: Trial, ended: Mapping[str, Any], data: str) -> Read:
     folder = f"{trial.folder.parent.name}/{trial.folder.name}"
     if ended["outcome"] == "diverged":
-        return Read(RunResult(trial.variant, trial.seed, folder, "diverged", {}), (), {})
+        return Read(RunResult(trial.variant, trial.seed, folder, "diverged", {}), (), {}, {})
     run = Run(trial.folder)
     files = {data: trial.folder / "predictions.csv"}
     files |= {name: trial.predictions_file(name) for name in trial.test_on}
-    right = {name: _right(file) for name, file in files.items()}
+    hashes = {name: ended["tests"][name].get("data_sha256") for name in trial.test_on}
+    predictions = {name: _predictions(file) for name, file in files.items()}
+    right = {name: each.predicted == each.label for name, each in predictions.items()}
+    origins = {
+        name: _origin(each, hashes.get(name, run.data_sha256 if name == data else None))
+        for name, each in predictions.items()
+    }
     metrics = run.metrics
     try:
         result = RunResult(
@@ -122,15 +134,19 @@ def _read(trial: Trial, ended: Mapping[str, Any], data: str) -> Read:
             f"{trial.folder}/metrics.json has no usable {error}. Remove the folder, and the same "
             "command trains it again."
         ) from error
-    return Read(result, tuple(run.history), right)
+    return Read(result, tuple(run.history), right, origins)
 
 
-def _right(file: Path) -> NDArray[np.bool_]:
-    told: Predictions = read_predictions(file)
+def _predictions(file: Path) -> Predictions:
+    told = read_predictions(file)
     if not len(told.label):
         raise InputError(f"{file} holds no predictions.")
-    right: NDArray[np.bool_] = told.predicted == told.label
-    return right
+    return told
+
+
+def _origin(told: Predictions, data_sha256: Mapping[str, str] | None) -> str:
+    recorded = json.dumps(data_sha256, sort_keys=True).encode()
+    return hashlib.sha256(recorded + told.label.tobytes()).hexdigest()
 
 
 def _of(read: Sequence[Read], variant: str) -> list[Read]:
@@ -138,14 +154,19 @@ def _of(read: Sequence[Read], variant: str) -> list[Read]:
     return [r for r in read if r.result.variant == variant and r.result.outcome == "trained"]
 
 
-def _count(read: Sequence[Read], data: str) -> int:
-    counts = {len(each.right[data]) for each in read if data in each.right}
-    if len(counts) > 1:
+def _refuse_other_images(read: Sequence[Read], data: str) -> None:
+    """Refuse to compare runs in pairs that were not measured on the same images."""
+    found = {each.origins[data]: each.result for each in read if data in each.origins}
+    if len(found) > 1:
+        first, second = list(found.values())[:2]
         raise InputError(
-            f"The runs were measured on different numbers of images of {data}: "
-            f"{', '.join(map(str, sorted(counts)))}. Run the study in a new folder."
+            f"{first.folder} and {second.folder} were not measured on the same images of {data}, "
+            "which have changed meanwhile. Run the study in a new folder."
         )
-    return next(iter(counts), 0)
+
+
+def _count(read: Sequence[Read], data: str) -> int:
+    return next((len(each.right[data]) for each in read if data in each.right), 0)
 
 
 def _variant(

@@ -3,7 +3,7 @@
 Guarantees:
 
 - A process that dies, of whatever cause, costs the trial it was in and no other; another process
-  takes its place.
+  takes its place. One that cannot even start ends the study, whose runs can be continued.
 - Ctrl-C and SIGTERM end every process cleanly, each with its run saved; a second one at once.
 - No process outlives the call.
 """

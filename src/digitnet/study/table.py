@@ -14,13 +14,23 @@ from digitnet.study.results import Estimate, StudyResults, VariantResult
 
 def accuracy_table(results: StudyResults) -> Table:
     """Return the variants with their accuracies, mean ± sd over seeds, in percent."""
-    titles = [words.set_title(name) for name in results.sets]
-    table = _table("seeds", *titles, "parameters", "training s", "µs an image")
+    titles = [escape(words.set_title(name)) for name in results.sets]
+    table = _table("seeds", *titles)
     for variant in results.variants:
         table.add_row(
             escape(variant.name),
             str(_count(variant)),
             *(words.spread(variant.accuracy.get(name)) for name in results.sets),
+        )
+    return table
+
+
+def cost_table(results: StudyResults) -> Table:
+    """Return the variants with what they cost: parameters, and times as they were measured."""
+    table = _table("parameters", "training s", "µs an image")
+    for variant in results.variants:
+        table.add_row(
+            escape(variant.name),
             _number(variant.parameters),
             f"{variant.seconds.mean:.0f}" if variant.seconds else "–",
             _number(variant.microseconds_per_image),
@@ -31,7 +41,8 @@ def accuracy_table(results: StudyResults) -> Table:
 def comparison_table(results: StudyResults, data: str) -> Table:
     """Return the variants beside the base on one set of test images, in percentage points."""
     table = _table("95 % interval", "difference", "its interval", "p", "verdict")
-    table.title = f"{words.set_title(data)} test accuracy, beside {escape(results.base_variant)}"
+    title = f"{words.set_title(data)} test accuracy, beside {results.base_variant}"
+    table.title = escape(title)
     table.title_justify = "left"
     for variant in results.variants:
         found = results.comparison(variant.name, data)

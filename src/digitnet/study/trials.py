@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,8 +37,9 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 
-# Decided by the data or by the machine that a run began on, not by the study.
-_NOT_COMPARED = ("threads", "num_classes")
+# Decided by the data or by the machine that a run began on, not by the study; that the data are the
+# same, their hashes say.
+_NOT_COMPARED = ("threads", "num_classes", "data")
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,11 @@ class Trial:
 
     def predictions_file(self, data: str) -> Path:
         """Return where the predictions for another data set are kept."""
-        # A data set may be a folder of the user's.
-        return self.folder / f"predictions-{data.strip('/').replace('/', '-')}.csv"
+        if "/" not in data:
+            return self.folder / f"predictions-{data}.csv"
+        # A folder of the user's: the hash tells a/b from a-b.
+        mark = hashlib.sha256(os.fsencode(data)).hexdigest()[:8]
+        return self.folder / f"predictions-{data.strip('/').replace('/', '-')[-80:]}-{mark}.csv"
 
     def __str__(self) -> str:
         return f"{self.variant}, seed {self.seed}"
@@ -198,9 +203,12 @@ def _measured(trial: Trial, run: Run, places: dict[str, Any]) -> dict[str, Any]:
     with reproducible(run.config):
         workflow.evaluate(run, **places)
         model = workflow.trained_model(run)
+        crops = trial.config.model.crops
         tests = {
             name: _tested(
-                model, load_dataset(name, **_for_data(places)), trial.predictions_file(name)
+                model,
+                load_dataset(name, crops=crops, **_for_data(places)),
+                trial.predictions_file(name),
             )
             for name in trial.test_on
         }
@@ -232,6 +240,7 @@ def _tested(model: CNN, dataset: Dataset, file: Path) -> dict[str, Any]:
         "misses": metrics.misses,
         "accuracy": metrics.accuracy,
         "loss": metrics.loss,
+        "data_sha256": dataset.sha256,
     }
 
 

@@ -54,7 +54,7 @@ def p_value(p: float | None) -> str:
 def verdict(found: Comparison | None, variant: VariantResult) -> str:
     """Return the verdict on a variant in plain words; of the base, that it is the base."""
     if variant.diverged:
-        runs = variant.diverged + (found.seeds if found else 0)
+        runs = variant.diverged + next((each.count for each in variant.accuracy.values()), 0)
         return "diverged" if not variant.accuracy else f"diverged ({variant.diverged} of {runs})"
     return "the base" if found is None else found.verdict
 
@@ -74,6 +74,8 @@ def headline(results: StudyResults) -> str:
     ]
     if alike := told["no difference shown"]:
         parts.append(f"No difference from {base} shown: {', '.join(alike)}.")
+    if lost := [variant.name for variant in results.variants if variant.diverged]:
+        parts.append(f"Diverged, and so not compared: {', '.join(lost)}.")
     if not parts:
         return "There is nothing to compare yet."
     return " ".join(parts)

@@ -84,6 +84,7 @@ class _Teller:
         self._parent, self._trial, self._received = parent, trial, received
         self._started = self._sent = time.perf_counter()
         self._start: float | None = None
+        self._alone = False
 
     def progress(self, progress: Progress) -> None:
         if self._received:
@@ -104,7 +105,16 @@ class _Teller:
         )
         kind: Kind = "epoch" if row else "progress"
         trained, seconds = done - self._start, now - self._started
-        self._parent.send(Event(kind, self._trial, done, trained, seconds, message))
+        self._send(Event(kind, self._trial, done, trained, seconds, message))
 
     def message(self, text: str) -> None:
-        self._parent.send(Event("note", self._trial, message=text))
+        self._send(Event("note", self._trial, message=text))
+
+    def _send(self, event: Event) -> None:
+        """Tell the parent; if it is gone, stop as if it had said so, which saves the run."""
+        try:
+            self._parent.send(event)
+        except (BrokenPipeError, ConnectionResetError):
+            if not self._alone:
+                self._alone = True
+                signal.raise_signal(signal.SIGTERM)

@@ -150,9 +150,10 @@ def _check_data(study: Study, where: dict[str, Any]) -> int:
     with extras.needed():
         from digitnet.datasets import load_dataset, split_train_val
         from digitnet.models import CNN
-    own = load_dataset(study.data, **where)
+    crops = study.variants[0].config.model.crops
+    own = load_dataset(study.data, crops=crops, **where)
     for name in study.test_on:
-        other = load_dataset(name, **where)
+        other = load_dataset(name, crops=crops, **where)
         if other.class_names != own.class_names:
             raise UsageError(
                 f"'test_on' cannot have {name}, whose classes are not those of {study.data}."

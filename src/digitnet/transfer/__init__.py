@@ -7,7 +7,7 @@ Guarantees:
 
 - Nothing is chosen on test images: the settings of each method are fixed (``methods``), and test
   images are read to report.
-- Every way of learning gets the same images, the same distortions and the same number of steps.
+- Every way that takes steps gets the same images, the same distortions and as many steps.
 - What comes out is an ordinary run folder; ``transfer.json`` in it says where the network is from.
 
     methods    the ways to learn a task, and their settings

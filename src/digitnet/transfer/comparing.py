@@ -35,7 +35,7 @@ from digitnet.transfer.methods import (
     Method,
     TransferConfig,
 )
-from digitnet.transfer.probing import probe
+from digitnet.transfer.probing import MOST_IMAGES, probe
 from digitnet.transfer.results import Repetition
 from digitnet.transfer.source import Source, set_aside
 from digitnet.transfer.stream import Pictures, Stream, drawings
@@ -148,7 +148,7 @@ class Learner:
     def __init__(self, task: Task) -> None:
         self.task = task
         self._replayed = self._images_to_replay()
-        self._drawn = self._drawings()
+        self._drawn = self._drawings(self._replayed) if self._replayed else None
 
     def _images_to_replay(self) -> Pictures | None:
         old = self.task.old
@@ -158,12 +158,12 @@ class Learner:
         some = np.random.default_rng(0).permutation(free)[:REPLAYED]
         return Pictures(old.train_images[some], old.train_labels[some])
 
-    def _drawings(self) -> Tensor | None:
+    def _drawings(self, digits: Pictures) -> Tensor | None:
         task = self.task
         if not (task.source.model.config.reject and task.same_classes):
             return None
-        digits = self._replayed.images if self._replayed else task.target.train_images
-        return drawings(NON_DIGITS, 0, digits)
+        # Pairs and negatives are made of digits: with nothing to replay, of those that are learnt.
+        return drawings(NON_DIGITS, 0, digits.images)
 
     def learn(
         self,
@@ -183,26 +183,30 @@ class Learner:
             on_epoch: called after each.
         """
         task, config = self.task, self.task.train_config(method, labels, seed)
-        new = task.images_for(labels, seed)
+        new, same = task.images_for(labels, seed), task.same_classes
+        drawn = self._drawn if self._replayed else self._drawings(new)
         if method not in TUNED:
-            return probe(task.source.model, new, self._drawn, config), config, len(new)
+            new = new.first(MOST_IMAGES)
+            probed = probe(task.source.model, new, drawn, config, same_classes=same)
+            return probed, config, len(new)
         # The rival knows nothing that could be forgotten: its batches are all of the new task.
         old = None if method == "scratch" else self._replayed
-        sizes = self._sizes(old)
+        sizes = self._sizes(old, drawn)
 
         def stream() -> Stream:
             crops = task.config.crops
-            return Stream(new, old, self._drawn, config, sizes, crops=crops)
+            return Stream(new, old, drawn, config, sizes, crops=crops)
 
         steps = task.config.steps_for(len(new))
-        tuned = tune(task.source.model, stream, config, method, steps, len(new), val, on_epoch)
+        settings: Any = {"same_classes": same, "val": val, "on_epoch": on_epoch}
+        tuned = tune(task.source.model, stream, config, method, steps, len(new), **settings)
         return tuned, config, len(new)
 
-    def _sizes(self, old: Pictures | None) -> tuple[int, int, int]:
+    def _sizes(self, old: Pictures | None, drawn: Tensor | None) -> tuple[int, int, int]:
         """Return how many images of a batch are new, old and drawings."""
-        drawn = _DRAWN if self._drawn is not None else 0
+        drawings = 0 if drawn is None else _DRAWN
         replayed = round(BATCH_SIZE * self.task.config.replay) if old else 0
-        return max(1, BATCH_SIZE - replayed - drawn), replayed, drawn
+        return max(1, BATCH_SIZE - replayed - drawings), replayed, drawings
 
 
 def right(model: CNN, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> int:
@@ -248,7 +252,11 @@ def _wanted(task: Task) -> Iterable[tuple[Method, int, int]]:
             )
     for labels in task.budgets():
         for seed in range(task.config.seeds):
-            yield from ((m, labels, seed) for m in methods if m != "zero-shot")
+            for method in methods:
+                # A probe draws nothing but images: on all of them it is always the same.
+                same_again = method == "probe" and labels == 0 and seed > 0
+                if method != "zero-shot" and not same_again:
+                    yield method, labels, seed
 
 
 def _measured(

@@ -5,7 +5,8 @@
     checkpoint.safetensors  a finished training, so that --resume leaves it as it is
     and the other files of a run
 
-Guarantees: the images for validation, by which confidence is calibrated, were not learnt from.
+Guarantees: the images for validation, by which confidence is calibrated, were not learnt from; a
+folder is a run only when everything but the evaluation lies in it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from digitnet.config import SCHEMA_VERSION, TrainConfig
 from digitnet.environment import environment
 from digitnet.files import hold_lock
 from digitnet.runs import Epoch, Run, create_run
-from digitnet.training import Position, Trainer
+from digitnet.training import Position, Trainer, reproducible
 from digitnet.transfer.comparing import Learner, Task, accuracy_on_old
 from digitnet.transfer.methods import Method
 from digitnet.transfer.tuning import Tuned
@@ -48,17 +49,19 @@ def keep(
     Returns:
         The run, evaluated on the target's test images, and what ``transfer.json`` holds.
     """
-    learner = Learner(task)
-    tuned, config, images = learner.learn(method, labels, seed, task.val, on_epoch)
-    config = config.override(epochs=len(tuned.history))
+    # First, so that a folder that cannot be used is an error before anything is learnt.
     run = create_run(out, f"transfer-{Path(task.target.name).name}-seed{seed}")
     with hold_lock(run.path):
-        run.write_config(config, task.target.sha256, task.target.class_names)
-        run.write_environment(environment())
-        run.write_history(tuned.history)
+        learner = Learner(task)
+        tuned, config, images = learner.learn(method, labels, seed, task.val, on_epoch)
+        config = config.override(epochs=len(tuned.history))
         about = _about(task, tuned, method, labels, seed, images)
+        run.write_environment(environment())
         run.write_transfer(about)
+        run.write_history(tuned.history)
         _save(run, tuned, config, task)
+        # Last: a folder with this file is a run, which is resumed from what lies there.
+        run.write_config(config, task.target.sha256, task.target.class_names)
         workflow.measure_run(run, workflow.trained_model(run), task.target)
     return run, about
 
@@ -89,10 +92,11 @@ def _about(
 
 def _save(run: Run, tuned: Tuned, config: TrainConfig, task: Task) -> None:
     """Write the network, and a checkpoint that says that nothing is left to do."""
-    trainer = Trainer(config, task.target)
-    trainer.model.load_state_dict(tuned.model.state_dict())
-    trainer.history = list(tuned.history)
-    trainer.position = dataclasses.replace(Position(), epoch=config.epochs)
-    trainer.save(run, task.target.sha256)
+    with reproducible(config):
+        trainer = Trainer(config, task.target)
+        trainer.model.load_state_dict(tuned.model.state_dict())
+        trainer.history = list(tuned.history)
+        trainer.position = dataclasses.replace(Position(), epoch=config.epochs)
+        trainer.save(run, task.target.sha256)
     about = {"class_names": list(task.target.class_names), "epochs": len(tuned.history)}
     save_model(run.model_file, tuned.model, config, about)

@@ -118,7 +118,8 @@ def _comparison(results: Results, page: Page) -> Section | None:
             FIGURE,
             f"Accuracy against labels a class. {_verdict(results)}",
             "Mean accuracy on the test images against the labels of each class that were learnt "
-            "from. Bars are 95 % intervals over repetitions, each with other images.",
+            "from. Bars are 95 % intervals over repetitions, each with other images to learn from; "
+            "of a single network, over the test images.",
         ),
         el("p", _verdict(results)),
         table(
@@ -235,9 +236,9 @@ def _how(results: Results) -> Section:
         "How it was done",
         el(
             "p",
-            "Every way got the same images, the same distortions and the same number of steps. "
-            "Settings are the same for every data set. Of the training images a part was set aside "
-            "for calibration and never learnt from.",
+            "Every way that takes steps got the same images, the same distortions and as many "
+            "steps. Settings are the same for every data set. Of the training images a part was "
+            "set aside for calibration and never learnt from.",
         ),
         table("Ways to learn", ("Way", "Top rate", "What is special"), rows),
     )

@@ -30,7 +30,14 @@ _FREEDOM = 0.05
 _ITERATIONS = 300
 
 
-def probe(source: CNN, new: Pictures, non_digits: Tensor | None, config: TrainConfig) -> Tuned:
+def probe(
+    source: CNN,
+    new: Pictures,
+    non_digits: Tensor | None,
+    config: TrainConfig,
+    *,
+    same_classes: bool,
+) -> Tuned:
     """Return a copy of ``source`` with a last layer fitted to ``new``.
 
     Args:
@@ -38,10 +45,11 @@ def probe(source: CNN, new: Pictures, non_digits: Tensor | None, config: TrainCo
         new: images of the new task; the first 10,000 of them are used.
         non_digits: uint8 (M, 40, 40), for a network that refuses.
         config: the settings, with ``threads`` resolved.
+        same_classes: whether the new task's classes are those that ``source`` knows.
     """
     with reproducible(config):
         started = time.perf_counter()
-        model, old_head = begin(source, config.model, "probe")
+        model, old_head = begin(source, config.model, "probe", same_classes=same_classes)
         if model.head[-1] is old_head:
             # One that knows the classes is set aside all the same: it is what a probe replaces.
             old_head = copy.deepcopy(old_head)
@@ -54,7 +62,8 @@ def probe(source: CNN, new: Pictures, non_digits: Tensor | None, config: TrainCo
             np.concatenate(features), np.concatenate(labels), output_count(config.model)
         )
         model.eval()
-        return Tuned(model, old_head, [], 0, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        return Tuned(model, old_head, source.config, [], 0, seconds)
 
 
 @torch.inference_mode()

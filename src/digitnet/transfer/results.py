@@ -4,7 +4,9 @@
     results.csv    one row a repetition
 
 Guarantees: ``Results.from_dict(results.as_dict())`` gives the same; intervals are Student's t over
-the repetitions, which each draw other images and start from another seed.
+the repetitions, which each draw other images, where there are more than all take, and start from
+another seed. They say how far another repetition may fall on the same test images. What is the same
+in each repetition is measured once and has Wilson's interval, which is over the test images.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from digitnet.statistics import mean_interval, summarise, wilson_interval
 from digitnet.transfer.methods import METHODS
 
 SCHEMA_VERSION = 1
+RESULTS_FILE = "results.json"
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,7 @@ class Results:
 
     def write(self, folder: Path) -> None:
         """Write ``results.json`` and ``results.csv``."""
-        write_json(folder / "results.json", self.as_dict())
+        write_json(folder / RESULTS_FILE, self.as_dict())
         names = [f.name for f in dataclasses.fields(Repetition)]
         write_csv(folder / "results.csv", names, map(dataclasses.astuple, self.repetitions))
 
@@ -152,9 +155,9 @@ def read_results(file: Path) -> Results:
         InputError: it is no such file.
     """
     with storage_errors(file, "read"):
-        text = file.read_text(encoding="utf-8")
+        content = file.read_bytes()
     try:
-        return Results.from_dict(json.loads(text))
+        return Results.from_dict(json.loads(content))
     except ValueError as error:
         raise InputError(f"{file} is not readable JSON: {error}.") from error
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from digitnet.checkpoint import load_model, read_tensors
 from digitnet.config import TrainConfig
 from digitnet.datasets import Dataset, load_dataset
-from digitnet.errors import DataUnavailableError, DigitnetError, InputError, UsageError
+from digitnet.errors import DataUnavailableError, InputError, UsageError
 from digitnet.models import CNN
 from digitnet.runs import open_run
 from digitnet.workflow import trained_model, val_indices
@@ -53,6 +53,7 @@ class Source:
             "recipe": self.recipe,
             "classes": list(self.class_names),
             "parameters": self.model.num_parameters,
+            "crops": self.model.config.crops,
         }
 
 
@@ -144,7 +145,8 @@ def known_task(
 def set_aside(old: Dataset) -> NDArray[np.int64]:
     """Return the training images of an old task that are never replayed: those to calibrate with.
 
-    They are those that the recipes validate on, so that a source trained by one never saw them.
+    They are those that the recipes validate on, so that a source trained on ``old`` by one of them
+    never saw them. Where the sample stands in for MNIST, it saw most.
     """
     try:
         return val_indices(TrainConfig(), old)
@@ -156,8 +158,6 @@ def _at_hand(source: Source, data_dir: Any) -> Dataset | None:
     crops = source.model.config.crops
     try:
         return load_dataset(source.data, crops=crops, data_dir=data_dir, offline=True)
-    except DataUnavailableError:
-        return None
-    except DigitnetError:
-        # A folder of pictures that is no more, a data set of another digitnet.
+    except (DataUnavailableError, InputError, UsageError):
+        # Not fetched, a folder of pictures that is no more, a data set of another digitnet.
         return None

@@ -37,6 +37,10 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.images)
 
+    def first(self, count: int) -> Pictures:
+        """Return the first ``count`` of them."""
+        return Pictures(self.images[:count], self.labels[:count])
+
 
 @dataclass(frozen=True, eq=False)
 class Batch:

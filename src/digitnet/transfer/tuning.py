@@ -53,6 +53,8 @@ class Tuned:
     model: CNN
     old_head: nn.Linear
     """The last layer for the old task; the network's own where the classes are the same."""
+    old_config: ModelConfig
+    """The source's, which says what that layer's outputs are."""
     history: list[Epoch]
     steps: int
     seconds: float
@@ -63,15 +65,16 @@ class Tuned:
             return self.model
         model = copy.deepcopy(self.model)
         model.head[-1] = self.old_head
-        classes = self.old_head.out_features - model.config.reject
-        model.config = _with_classes(model.config, classes, reject=model.config.reject)
+        model.config = self.old_config
         return model
 
 
-def begin(source: CNN, config: ModelConfig, method: Method) -> tuple[CNN, nn.Linear]:
+def begin(
+    source: CNN, config: ModelConfig, method: Method, *, same_classes: bool
+) -> tuple[CNN, nn.Linear]:
     """Return the network to tune and the last layer of the old task.
 
-    The last layer is the source's own where ``config`` wants as many outputs, and new otherwise.
+    The last layer is the source's own where the classes are the same, and new otherwise.
     Call it inside ``reproducible``: it draws what is new.
     """
     if method == "scratch":
@@ -79,9 +82,9 @@ def begin(source: CNN, config: ModelConfig, method: Method) -> tuple[CNN, nn.Lin
         return model, _last(model)
     model = copy.deepcopy(source)
     old = _last(model)
-    if config != source.config:
+    if not same_classes:
         model.head[-1] = nn.Linear(old.in_features, output_count(config))
-        model.config = config
+    model.config = config
     return model.use_fast_memory_order(), old
 
 
@@ -89,10 +92,6 @@ def _last(model: CNN) -> nn.Linear:
     layer = model.head[-1]
     assert isinstance(layer, nn.Linear)
     return layer
-
-
-def _with_classes(config: ModelConfig, classes: int, *, reject: bool) -> ModelConfig:
-    return TrainConfig(model=config).override(num_classes=classes, reject=reject).model
 
 
 def tune(
@@ -104,6 +103,8 @@ def tune(
     images: int,
     val: Pictures | None = None,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
+    *,
+    same_classes: bool,
 ) -> Tuned:
     """Tune a copy of ``source``, or train one like it from scratch.
 
@@ -117,13 +118,14 @@ def tune(
         images: of the new task to learn from, which makes an epoch.
         val: images to validate on after each epoch.
         on_epoch: called after each.
+        same_classes: whether the new task's classes are those that ``source`` knows.
 
     Raises:
         TrainingDivergedError: the loss is no number any more.
     """
     with reproducible(config):
         started = time.perf_counter()
-        model, old_head = begin(source, config.model, method)
+        model, old_head = begin(source, config.model, method, same_classes=same_classes)
         tuner = _Tuner(source, model, old_head, config, method, steps)
         batches = stream()
         epochs = _Epochs(images, config.learning_rate, val, on_epoch)
@@ -134,7 +136,8 @@ def tune(
                 tuner.use_average(batches)
             epochs.note(tuner, batch, loss, correct, last=step + 1 == steps)
         model.eval()
-        return Tuned(model, old_head, epochs.history, steps, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        return Tuned(model, old_head, source.config, epochs.history, steps, seconds)
 
 
 class _Tuner:

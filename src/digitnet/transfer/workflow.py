@@ -5,23 +5,26 @@
     OUT/report.html                          all of it on one page
     OUT/model/                               the network, an ordinary run folder
 
-Guarantees: as ``digitnet.transfer`` says.
+Guarantees: as ``digitnet.transfer`` says; each repetition is on disk before the next one begins.
 """
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from digitnet.datasets import Dataset, load_dataset
-from digitnet.errors import unknown_name
+from digitnet.errors import UsageError, unknown_name
+from digitnet.files import hold_lock, storage_errors
 from digitnet.runs import Epoch, Run, create_run
 from digitnet.transfer import page
 from digitnet.transfer.comparing import Task, about_target, accuracy_on_old, compare
 from digitnet.transfer.final import keep
 from digitnet.transfer.methods import TUNED, Method, TransferConfig
-from digitnet.transfer.results import Repetition, Results
+from digitnet.transfer.results import RESULTS_FILE, Repetition, Results, read_results
 from digitnet.transfer.source import SHIPPED, Source, known_task, load_source
 
 
@@ -144,7 +147,8 @@ def transfer(
         data: as for ``fine_tune``.
         source: as for ``fine_tune``.
         config: what to compare.
-        out: the folder for everything, new or empty; by default a fresh one under ``runs/``.
+        out: the folder for everything: new, empty, or that of the same call, which is continued;
+            by default a fresh one under ``runs/``.
         method: of the network to keep.
         labels: images of each class that the network to keep learns from; 0 takes all.
         seed: of the network to keep.
@@ -163,15 +167,59 @@ def transfer(
     """
     where: dict[str, Any] = {"data_dir": data_dir, "offline": offline}
     task = _task(data, source, config or TransferConfig(), old_data, on_message, where)
-    _check_kept(task, method, labels)
-    folder = create_run(out, f"transfer-{Path(task.target.name).name}").path
-    results = _compared(task, False, (), on_repetition) if comparison else _bare(task)
-    run, about = _keep(task, folder / "model", method, labels, seed, on_message)
-    final = {**about, "test": run.metrics["test"], "run": "model"}
-    results = _with_final(results, final)
-    results.write(folder)
-    page.write_page(results, folder)
+    _check_kept(task, method, labels, seed)
+    folder, known = _begun(task, Path(out) if out else None)
+    with hold_lock(folder):
+        results = _bare(task, known)
+        if comparison:
+            results = _compared(task, False, known, _writing(task, folder, known, on_repetition))
+        with storage_errors(folder / "model", "remove"):
+            # Of an earlier call, that was ended before it was whole.
+            shutil.rmtree(folder / "model", ignore_errors=True)
+        run, about = _keep(task, folder / "model", method, labels, seed, on_message)
+        final = {**about, "test": run.metrics["test"], "run": "model"}
+        results = _with_final(results, final)
+        results.write(folder)
+        page.write_page(results, folder)
     return folder, results
+
+
+def _begun(task: Task, out: Path | None) -> tuple[Path, tuple[Repetition, ...]]:
+    """Return the folder for everything, and what an earlier call measured before it was ended.
+
+    Raises:
+        UsageError: the folder holds something else, or is finished.
+    """
+    if out is None or not (out / RESULTS_FILE).is_file():
+        return create_run(out, f"transfer-{Path(task.target.name).name}").path, ()
+    found = read_results(out / RESULTS_FILE)
+    if found.final is not None:
+        raise UsageError(f"--out {out} holds a finished transfer. Name a new or empty folder.")
+    mine = json.loads(json.dumps(_bare(task).as_dict()))
+    for part in ("source", "target", "settings", "old_data"):
+        if mine[part] != getattr(found, part):
+            raise UsageError(
+                f"--out {out} holds a transfer with another {part.replace('_', ' ')}. Repeat the "
+                "command that began it, or name a new folder."
+            )
+    return out, found.repetitions
+
+
+def _writing(
+    task: Task,
+    folder: Path,
+    known: tuple[Repetition, ...],
+    on_repetition: Callable[[Repetition], None],
+) -> Callable[[Repetition], None]:
+    """Return what keeps each repetition on disk before it is told."""
+    rows = list(known)
+
+    def note(repetition: Repetition) -> None:
+        rows.append(repetition)
+        _bare(task, tuple(rows)).write(folder)
+        on_repetition(repetition)
+
+    return note
 
 
 def _task(
@@ -229,7 +277,7 @@ def _keep(
     seed: int,
     on_message: Callable[[str], None],
 ) -> tuple[Run, dict[str, Any]]:
-    _check_kept(task, method, labels)
+    _check_kept(task, method, labels, seed)
 
     def tell(epoch: Epoch) -> None:
         on_message(
@@ -240,8 +288,9 @@ def _keep(
     return keep(task, out, method, labels, seed, tell)
 
 
-def _check_kept(task: Task, method: Method, labels: int) -> None:
+def _check_kept(task: Task, method: Method, labels: int, seed: int) -> None:
     """Refuse a network to keep that cannot be had, before hours are spent on others."""
     if method not in TUNED:
         raise unknown_name("method of the network to keep", method, TUNED)
-    task.images_for(labels, 0)
+    task.train_config(method, labels, seed)
+    task.images_for(labels, seed)
