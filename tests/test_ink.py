@@ -7,6 +7,7 @@ from hypothesis.extra import numpy as hnp
 
 from digitnet.errors import InputError, UsageError
 from digitnet.ink import MAX_SIDE, Box, find, from_strokes
+from digitnet.ink.middle import only_middle
 
 # Strokes in units of the digit's height: lists of points, one list for each stroke.
 DIGITS = {
@@ -356,10 +357,19 @@ def test_a_crop_without_neighbours_keeps_its_ink(digit):
     assert cut.box == whole.box
 
 
+def test_hairlines_of_a_crop_are_ink():
+    picture, written = row_of(7, neighbours=False, rule=False)
+    faint = picture.copy()
+    faint[10:40] = 220 - (220 - picture[10:40].astype(int)) * 2 // 5
+    assert off(find(faint, crop=True).box, box_of(written)) <= 3
+
+
 @settings(max_examples=100)
 @given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40)))
-def test_a_crop_has_less_ink_but_never_none(picture):
-    whole, cut = find(picture), find(picture, crop=True)
+def test_the_middle_is_less_than_the_whole_but_never_nothing(picture):
+    assert_sound(find(picture, crop=True))
+    whole = find(picture)
+    cut = only_middle(whole, *picture.shape)
     assert_sound(cut)
     assert (cut.pixels <= whole.pixels).all()
     assert (cut.box is None) == (whole.box is None)

@@ -40,7 +40,7 @@ def find(picture: NDArray[np.uint8], *, crop: bool = False) -> Ink:
     Args:
         picture: uint8 (H, W), 0 black to 255 white, as the eye sees it; 1 × 1 or larger.
         crop: whether it was cut out of a row of writing with the digit in its middle: bits of
-            neighbours and upright rules beside it are then no ink.
+            neighbours and upright rules beside it are then no ink, and faint hairlines are.
 
     Returns:
         The ink, and its box in pixels of ``picture``; blank with no box when there is none.
@@ -53,18 +53,18 @@ def find(picture: NDArray[np.uint8], *, crop: bool = False) -> Ink:
             f"A picture is an array of {picture.dtype} with the shape {picture.shape}; it must be "
             "uint8 grey values, (height, width), with at least one pixel."
         )
-    found = _find(picture)
+    found = _find(picture, crop=crop)
     return only_middle(found, *picture.shape) if crop else found
 
 
-def _find(picture: Grey) -> Ink:
+def _find(picture: Grey, *, crop: bool) -> Ink:
     work = shrink(picture, -(-max(picture.shape) // _WORK_SIDE))
     ground = drawn.find_ground(work)
     if ground is not None:
         found = drawn.search(work, ground)
         return cut_drawing(picture, found, ground) if found else blank()
     dark = ink_is_dark(work)
-    found = photographed.search(_prepared(work, dark=dark))
+    found = photographed.search(_prepared(work, dark=dark), crop=crop)
     return cut_photograph(picture, found, dark=dark) if found else blank()
 
 

@@ -27,6 +27,9 @@ _COARSE = 200
 # Ink stands this many standard deviations of the paper's noise above it, and lacks this many of
 # 255 parts of the paper's light, at least.
 _NOISE, _FAINTEST = 4.0, 5
+# Where little but ink is in the picture, what hangs on to ink needs only this part of its
+# threshold: the hairlines of a quill are far fainter than its broad strokes.
+_HAIRLINE = 0.6
 # The lack of full ink is the value that this part of the ink stays below.
 _CORE = 0.7
 # A larger window is believed when it adds this part to the ink, as dark as this part of it; where
@@ -41,23 +44,26 @@ _SHARED, _LARGER = 0.5, 6
 _PEELS = 3
 
 
-def search(work: Grey) -> Find | None:
-    """Return the digit in ``work``, uint8 (h, w) with dark strokes, or None for bare paper."""
+def search(work: Grey, *, crop: bool = False) -> Find | None:
+    """Return the digit in ``work``, uint8 (h, w) with dark strokes, or None for bare paper.
+
+    A ``crop`` was cut out of a row of writing, so that there is little but ink in it.
+    """
     size = max(work.shape)
-    best = _search(work, max(_SMALLEST_WINDOW, odd(_WINDOWS[0] * size)))
+    best = _search(work, max(_SMALLEST_WINDOW, odd(_WINDOWS[0] * size)), crop)
     factor = -(-size // _COARSE)
     coarse = shrink(work, factor)
     for part in _WINDOWS[1:]:
-        found = _search(coarse, max(_SMALLEST_WINDOW, odd(part * max(coarse.shape))))
+        found = _search(coarse, max(_SMALLEST_WINDOW, odd(part * max(coarse.shape))), crop)
         if found and (best is None or _adds_ink(found, best)):
             best = found
     return best
 
 
-def _search(work: Grey, window: int) -> Find | None:
+def _search(work: Grey, window: int, crop: bool) -> Find | None:
     """Return the best digit among what is narrower than ``window`` pixels."""
     lack, noise = darkness(work, window)
-    labels, parts = _ink_parts(lack, noise)
+    labels, parts = _ink_parts(lack, noise, crop)
     if not parts:
         return None
     best = groups(parts, lack.shape)[0]
@@ -66,10 +72,10 @@ def _search(work: Grey, window: int) -> Find | None:
     return Find(lack, member, best, core)
 
 
-def _ink_parts(lack: Grey, noise: float) -> tuple[Labels, list[Part]]:
+def _ink_parts(lack: Grey, noise: float, crop: bool) -> tuple[Labels, list[Part]]:
     """Return the parts of what lacks light, without the paper's lines and what frames the page."""
     for _ in range(_PEELS):
-        mask = _ink_mask(lack, noise)
+        mask = _ink_mask(lack, noise, crop)
         labels, parts = connected(mask)
         cleared = without_rules(mask, parts)
         if cleared is not mask:
@@ -84,12 +90,19 @@ def _ink_parts(lack: Grey, noise: float) -> tuple[Labels, list[Part]]:
     return labels, kept
 
 
-def _ink_mask(lack: Grey, noise: float) -> Mask:
+def _ink_mask(lack: Grey, noise: float, crop: bool) -> Mask:
     """Return 255 where there is ink and 0 elsewhere."""
     least = max(_FAINTEST, round(_NOISE * noise))
     counts = histogram(lack)
     counts[: least + 1] = 0
-    return above(lack, max(_otsu(counts), least))
+    threshold = max(_otsu(counts), least)
+    ink = above(lack, threshold)
+    if not crop:
+        return ink
+    faint = above(lack, max(_HAIRLINE * threshold, least))
+    _, labels = cv2.connectedComponents(faint)
+    hanging = np.isin(labels, np.unique(labels[ink > 0]))
+    return np.asarray((hanging & (faint > 0)) * np.uint8(255), np.uint8)
 
 
 def _otsu(counts: np.ndarray[tuple[int], np.dtype[np.float32]]) -> int:
