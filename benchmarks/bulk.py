@@ -112,7 +112,9 @@ def main() -> None:
             for kind, sizes in kinds.items()
             if sizes
         }
-    about = {"processes": args.processes, "environment": environment()}
+    # Without the command line, which names files of this machine.
+    machine = {name: value for name, value in environment().items() if name != "command"}
+    about = {"processes": args.processes, "environment": machine}
     write_json(args.out, {"schema_version": 1, **about, **found})
 
 

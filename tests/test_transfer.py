@@ -308,6 +308,13 @@ def test_settings_are_checked(settings: dict[str, Any], named: str) -> None:
         TransferConfig(**settings)
 
 
+def test_crops_leave_more_of_a_batch_to_the_new_task() -> None:
+    assert TransferConfig().replayed > TransferConfig(crops=True).replayed > 0
+    for replay in (0.0, 0.7):
+        config = TransferConfig(crops=True, replay=replay)
+        assert config.replayed == config.as_dict()["replay"] == replay
+
+
 def test_a_network_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no network"):
         load_source(tmp_path / "nothing")

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import bulk_tables
 import recognition_tables
 import study_tables
 import transfer_tables
@@ -189,6 +190,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "model-card": recognition_tables.model_card,
     **study_tables.blocks(),
     **transfer_tables.blocks(),
+    **bulk_tables.blocks(),
 }
 
 

@@ -64,11 +64,14 @@ def transfer(
     ] = "all",
     seed: Annotated[int, typer.Option(help="Seed of the kept network and of its images.")] = 0,
     replay: Annotated[
-        float,
+        float | None,
         typer.Option(
-            metavar="SHARE", help="Share of each batch that shows the old task again, to keep it."
+            metavar="SHARE",
+            help="Share of each batch that shows the old task again, to keep it; default: 0.4, "
+            "with --crops 0.2.",
+            show_default=False,
         ),
-    ] = 0.4,
+    ] = None,
     old_data: Annotated[
         str | None,
         typer.Option(

@@ -152,7 +152,7 @@ class Learner:
 
     def _images_to_replay(self) -> Pictures | None:
         old = self.task.old
-        if old is None or not self.task.config.replay:
+        if old is None or not self.task.config.replayed:
             return None
         free = np.setdiff1d(np.arange(len(old.train_images)), set_aside(old))
         some = np.random.default_rng(0).permutation(free)[:REPLAYED]
@@ -205,7 +205,7 @@ class Learner:
     def _sizes(self, old: Pictures | None, drawn: Tensor | None) -> tuple[int, int, int]:
         """Return how many images of a batch are new, old and drawings."""
         drawings = 0 if drawn is None else _DRAWN
-        replayed = round(BATCH_SIZE * self.task.config.replay) if old else 0
+        replayed = round(BATCH_SIZE * self.task.config.replayed) if old else 0
         return max(1, BATCH_SIZE - replayed - drawings), replayed, drawings
 
 

@@ -40,6 +40,7 @@ WARM_UP = 0.12
 AVERAGED, LEAST_RATE = 0.5, 0.1
 # Weight of reading old images as the source reads them, and the temperature it is compared at.
 REMEMBERING, TEMPERATURE = 2.0, 2.0
+_REPLAY, _REPLAY_CROPS = 0.4, 0.2
 _FEWEST_STEPS, _MOST_STEPS = 40, 400
 # To look past neighbours and rules is more to learn than another hand.
 _CROPS_STEPS = 3.5
@@ -77,7 +78,8 @@ class TransferConfig:
         methods: some of ``METHODS``.
         labels: images of each class to learn from; 0 takes all.
         seeds: how many repetitions; each draws other images.
-        replay: share of each batch that is taken from the old task, 0 to 0.9.
+        replay: share of each batch that is taken from the old task, 0 to 0.9; None takes 0.4, or
+            0.2 with ``crops``, where there is more to learn.
         steps: updates of the weights; 0 lets the number of images decide.
         crops: whether the pictures are cut from rows of writing, with bits of what stands beside:
             only their middle is read, and the network is shown such rows.
@@ -87,7 +89,7 @@ class TransferConfig:
     methods: tuple[Method, ...] = METHODS
     labels: tuple[int, ...] = BUDGETS
     seeds: int = 3
-    replay: float = 0.4
+    replay: float | None = None
     steps: int = 0
     crops: bool = False
     threads: int = 0
@@ -104,12 +106,17 @@ class TransferConfig:
                 "from 1, and 'all'."
             )
         # Written so that NaN fails too.
-        if not 0 <= self.replay <= 0.9:
+        if not 0 <= self.replayed <= 0.9:
             raise UsageError(f"--replay cannot be {self.replay}; allowed: a share from 0 to 0.9.")
         for name, low, high in (("seeds", 1, 100), ("steps", 0, 100_000), ("threads", 0, 1024)):
             value = getattr(self, name)
             if type(value) is not int or not low <= value <= high:
                 raise UsageError(f"--{name} cannot be {value!r}; allowed: from {low} to {high:,}.")
+
+    @property
+    def replayed(self) -> float:
+        """The share of each batch that is taken from the old task."""
+        return self.replay if self.replay is not None else _REPLAY_CROPS if self.crops else _REPLAY
 
     def steps_for(self, images: int) -> int:
         """Return how many steps to take with so many images of the new task."""
@@ -121,6 +128,7 @@ class TransferConfig:
         """Return plain JSON values, with everything that is fixed."""
         return {
             **{name: _plain(value) for name, value in dataclasses.asdict(self).items()},
+            "replay": self.replayed,
             "batch_size": BATCH_SIZE,
             "weight_decay": WEIGHT_DECAY,
             "label_smoothing": LABEL_SMOOTHING,

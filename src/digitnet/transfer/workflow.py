@@ -40,7 +40,7 @@ def fine_tune(
     method: Method = "all",
     labels: int = 0,
     seed: int = 0,
-    replay: float = 0.4,
+    replay: float | None = None,
     crops: bool = False,
     steps: int = 0,
     threads: int = 0,
@@ -58,7 +58,8 @@ def fine_tune(
         method: "all" layers, the "head" alone, or "scratch".
         labels: images of each class to learn from; 0 takes all.
         seed: of the choice of images and of everything drawn.
-        replay: share of each batch that is taken from the old task, to keep it.
+        replay: share of each batch that is taken from the old task, to keep it; 0.4 by default,
+            0.2 with ``crops``.
         crops: whether the pictures are cut from rows of writing.
         steps: updates of the weights; 0 lets the number of images decide.
         threads: CPU threads; 0 takes one a core.

@@ -1,0 +1,63 @@
+"""The table of bulk recognition, from docs/results/bulk.json, for tools/render_docs.py."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+RESULT = Path(__file__).parent.parent / "docs" / "results" / "bulk.json"
+_KINDS = {"digits": "drawings of 28 × 28", "photos": "photos of paper"}
+
+
+def blocks() -> dict[str, Callable[[], str]]:
+    """Return what writes the block, if the result is there."""
+    return {"bulk": bulk} if RESULT.is_file() else {}
+
+
+def bulk() -> str:
+    """Return a row for each size of each kind of pictures, and the conditions."""
+    found = json.loads(RESULT.read_text(encoding="utf-8"))
+    head = (
+        *("pictures", "a picture and core", "processor time", "speed beside local"),
+        *("whole", "memory: driver", "worker"),
+    )
+    rows = [
+        row for kind, words in _KINDS.items() if kind in found for row in _rows(words, found[kind])
+    ]
+    lines = [head, ["---"] * len(head), *rows]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{table}\n\n{_conditions(found)}"
+
+
+def _rows(words: str, found: dict[str, Any]) -> list[tuple[str, ...]]:
+    return [
+        (
+            f"{cost['pictures']:,} {words}",
+            f"{1e6 * cost['seconds']:.0f} µs",
+            f"{1e6 * cost['cpu_seconds']:.0f} µs",
+            f"{speed:.2f}",
+            _time(cost["whole_seconds"]),
+            f"{cost['driver_megabytes']:.0f} MB",
+            f"{cost['worker_megabytes']:.0f} MB",
+        )
+        for cost, speed in zip(found["costs"], found["throughput"], strict=True)
+    ]
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
+
+
+def _conditions(found: dict[str, Any]) -> str:
+    local = ", ".join(
+        f"{1e6 * found[kind]['local']['seconds']:.0f} µs for {words}"
+        for kind, words in _KINDS.items()
+        if kind in found
+    )
+    return (
+        f"{found['processes']} processes of one thread on an {found['environment']['cpu']}; times "
+        "are from the first answer to the last, `whole` is with starting Ray and listing. The "
+        f"local engine, one process of one thread on the same pictures: {local}."
+    )
