@@ -69,6 +69,7 @@ VALUES = {
     # True needs --padding.
     "residual": st.just(False),
     "canonical": st.booleans(),
+    "crops": st.booleans(),
     "reject": st.booleans(),
     "padding": st.booleans(),
     "batch_norm": st.booleans(),

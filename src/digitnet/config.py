@@ -75,8 +75,8 @@ class ModelConfig:
     )
     crops: bool = _setting(
         False,
-        "Pictures are cut from rows of writing: bits of neighbours and rules at their sides are no "
-        "ink. Of folders of pictures and what is recognised; data sets of images hold ink already.",
+        "Pictures in folders, and those to recognise, are cut from rows of writing: neighbours and "
+        "rules beside the middle are no ink.",
     )
     reject: bool = _setting(False, "One output more, that says 'not one of the classes'.")
     num_classes: int = _setting(10, "Number of logits.")
