@@ -12,7 +12,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from digitnet.errors import StorageError, UsageError
-from digitnet.files import hold_lock, make_folder, storage_errors, write_atomic, write_json
+from digitnet.files import (
+    hold_lock,
+    is_occupied,
+    make_folder,
+    storage_errors,
+    write_atomic,
+    write_json,
+)
 
 OLD = b"old content"
 
@@ -328,3 +335,11 @@ def test_a_folder_that_cannot_be_locked_is_a_storage_error(tmp_path, monkeypatch
     monkeypatch.setattr(filelock.FileLock, "acquire", failing(errno.EROFS))
     with pytest.raises(StorageError, match=r"Cannot lock .*read-only"), hold_lock(tmp_path):
         pass
+
+
+def test_a_folder_is_occupied_by_what_can_be_seen(tmp_path):
+    assert not is_occupied(tmp_path / "none")
+    (tmp_path / ".lock").touch()
+    assert not is_occupied(tmp_path)
+    (tmp_path / "result").touch()
+    assert is_occupied(tmp_path)

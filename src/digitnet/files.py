@@ -84,6 +84,15 @@ def make_folder(path: Path) -> Path:
     return path
 
 
+def is_occupied(folder: Path) -> bool:
+    """Return whether there is a folder that holds anything but hidden files.
+
+    Those are no results: the lock, and what a killed process was writing.
+    """
+    with storage_errors(folder, "read"):
+        return folder.is_dir() and any(not each.name.startswith(".") for each in folder.iterdir())
+
+
 @contextlib.contextmanager
 def hold_lock(folder: Path) -> Iterator[None]:
     """Keep other processes from working in ``folder`` during the block.

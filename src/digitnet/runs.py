@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from digitnet.config import SCHEMA_VERSION, TrainConfig
 from digitnet.errors import InputError, StorageError, UsageError
-from digitnet.files import make_folder, storage_errors, write_atomic, write_json
+from digitnet.files import is_occupied, make_folder, storage_errors, write_atomic, write_json
 
 TRANSFER_FILE = "transfer.json"
 
@@ -225,11 +225,8 @@ def create_run(out: Path | str | None, name: str) -> Run:
     """
     if out is not None:
         path = Path(out)
-        # Hidden files are no results: the lock, and what a killed process was writing.
-        with storage_errors(path, "read"):
-            full = path.is_dir() and any(not each.name.startswith(".") for each in path.iterdir())
+        if is_occupied(path):
             is_run = (path / "config.json").is_file()
-        if full:
             remedy = f", or continue the run that is in it with --resume {path}" if is_run else ""
             raise UsageError(f"--out {path} is not empty. Name a new folder{remedy}.")
         return Run(make_folder(path))

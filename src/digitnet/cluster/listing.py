@@ -278,10 +278,9 @@ def _inside(entry: os.DirEntry[str], above: tuple[str, ...]) -> tuple[str, ...]:
     if not entry.is_symlink():
         return above
     place = os.path.realpath(entry.path)
-    back = any(f"{each}/".startswith(f"{place.rstrip('/')}/") for each in above)
     own = os.path.realpath(os.path.dirname(entry.path) or ".")  # noqa: PTH120
-    back |= f"{own}/".startswith(f"{place.rstrip('/')}/")
-    return () if back else (*above, place)
+    leads_back = any(os.path.commonpath((each, place)) == place for each in (*above, own))
+    return () if leads_back else (*above, place)
 
 
 def _remote_walk(place: Place) -> Callable[[str, int | None], Iterator[str]]:

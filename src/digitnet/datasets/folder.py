@@ -213,16 +213,16 @@ def _set_aside(
                 f"The class {name} in {folder} has {len(mine)} pictures ({SHOWN_SUFFIXES}); each "
                 "class needs at least two, one to learn from and one to test with."
             )
-        count = max(1, round(TEST_SHARE * len(mine)))
-        while count < len(mine) and mine[count].digest == mine[count - 1].digest:
-            count += 1
-        if count == len(mine):
+        # Copies count once, and go where the first of them goes.
+        digests = sorted({each.digest for each in mine})
+        if len(digests) < 2:
             raise InputError(
-                f"The class {name} in {folder} has copies of {len({e.digest for e in mine})} "
-                "picture(s) only; each class needs two that differ, to learn from and to test with."
+                f"The class {name} in {folder} has copies of 1 picture only; each class needs two "
+                "that differ, one to learn from and one to test with."
             )
-        test += mine[:count]
-        train += mine[count:]
+        tested = set(digests[: max(1, round(TEST_SHARE * len(digests)))])
+        test += [each for each in mine if each.digest in tested]
+        train += [each for each in mine if each.digest not in tested]
     return train, test
 
 

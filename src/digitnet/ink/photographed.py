@@ -101,8 +101,8 @@ def _ink_mask(lack: Grey, noise: float, crop: bool) -> Mask:
         return ink
     faint = above(lack, max(_HAIRLINE * threshold, least))
     _, labels = cv2.connectedComponents(faint)
-    hanging = np.isin(labels, np.unique(labels[ink > 0]))
-    return np.asarray((hanging & (faint > 0)) * np.uint8(255), np.uint8)
+    # All ink is faint ink too, so its labels are none of the ground's.
+    return np.asarray(np.isin(labels, labels[ink > 0]) * np.uint8(255), np.uint8)
 
 
 def _otsu(counts: np.ndarray[tuple[int], np.dtype[np.float32]]) -> int:

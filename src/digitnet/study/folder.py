@@ -19,7 +19,7 @@ from typing import Any
 
 from digitnet.config import TrainConfig, differences
 from digitnet.errors import InputError, UsageError
-from digitnet.files import storage_errors, write_atomic, write_json
+from digitnet.files import is_occupied, storage_errors, write_atomic, write_json
 from digitnet.study.definition import Study
 
 SCHEMA_VERSION = 1
@@ -80,9 +80,7 @@ def read(folder: Path) -> dict[str, Any] | None:
 
 
 def _refuse_full(folder: Path) -> None:
-    with storage_errors(folder, "read"):
-        full = folder.is_dir() and any(not entry.name.startswith(".") for entry in folder.iterdir())
-    if full:
+    if is_occupied(folder):
         raise UsageError(f"--out {folder} is not empty and holds no study. Name a new folder.")
 
 
