@@ -288,6 +288,19 @@ def test_one_picture_where_several_belong_is_told(reader):
     for one in ("photo.png", png(drawing())):
         with pytest.raises(UsageError, match="predict takes one"):
             reader.predict_many(one)
+        with pytest.raises(UsageError, match="predict takes one"):
+            next(reader.predict_each(one))
+
+
+def test_each_picture_has_an_answer_or_why_there_is_none(reader, tmp_path):
+    good, gone = png(drawing()), InputError("It could not be fetched.")
+    answers = list(reader.predict_each([good, b"no picture", gone, good] * 100))
+    assert len(answers) == 400
+    alone = reader.predict(good)
+    for first, unreadable, passed_on, last in zip(*[iter(answers)] * 4, strict=True):
+        assert (first.digit, first.box) == (last.digit, last.box) == (alone.digit, alone.box)
+        assert isinstance(unreadable, InputError)
+        assert passed_on is gone
 
 
 @pytest.mark.skipif(not hasattr(ink, "from_strokes"), reason="strokes are not read yet")

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import onnxruntime
@@ -66,6 +66,7 @@ _FAILURES = (
 )
 
 _Array = NDArray[np.float32]
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,9 +196,26 @@ class Recognizer:
             InputError: one of them is no picture; the message names it.
             UsageError: ``pictures`` is itself one path or the bytes of one file.
         """
-        if isinstance(pictures, (str, bytes, os.PathLike)):
-            raise UsageError("predict_many takes several pictures; predict takes one.")
-        return list(self._answers(self._found(pictures)))
+        return list(self._answers(self._found(_several(pictures))))
+
+    def predict_each(
+        self, pictures: Iterable[PictureSource | InputError]
+    ) -> Iterator[Prediction | InputError]:
+        """Yield for each picture, in order, its digit or why it cannot be read.
+
+        Args:
+            pictures: as for ``predict_many``; an error among them, of a picture that could not
+                even be had, is yielded in its place.
+
+        Raises:
+            UsageError: as for ``predict_many``.
+        """
+        rest = _several(pictures)
+        while window := list(itertools.islice(rest, _WINDOW)):
+            found = [self._ink_or_error(picture) for picture in window]
+            predictions = self._answers(one for one in found if isinstance(one, Ink))
+            for one in found:
+                yield next(predictions) if isinstance(one, Ink) else one
 
     def find_ink(self, picture: PictureSource) -> Ink:
         """Return the ink of a picture as the model wants it, its box in pixels of the original.
@@ -259,6 +277,12 @@ class Recognizer:
             (rows,) = self._compute(("features",), _stack([arrays[place] for place in places]))
             found.update(zip(places, rows, strict=True))
         return np.stack([found[place] for place in range(len(arrays))])
+
+    def _ink_or_error(self, picture: PictureSource | InputError) -> Ink | InputError:
+        try:
+            return picture if isinstance(picture, InputError) else self.find_ink(picture)
+        except InputError as error:
+            return error
 
     def _found(self, pictures: Iterable[PictureSource]) -> Iterator[Ink]:
         """Yield the ink of each picture; an error says which one it is about."""
@@ -366,6 +390,12 @@ def _cannot_run(file: ModelFile, error: object) -> IntegrityError:
     return IntegrityError(
         f"{file.name} cannot be run: {reason}. Make it again with `digitnet export RUN`."
     )
+
+
+def _several(pictures: Iterable[_T]) -> Iterator[_T]:
+    if isinstance(pictures, (str, bytes, os.PathLike)):
+        raise UsageError("This is one picture where several belong; predict takes one.")
+    return iter(pictures)
 
 
 def _as_inks(inks: Iterable[NDArray[Any]]) -> Iterator[_Array]:

@@ -14,7 +14,6 @@ from digitnet.cli.answers import Answer
 from digitnet.cli.inputs import STDIN, Input
 from digitnet.errors import InputError
 from digitnet.files import make_folder
-from digitnet.ink import Ink
 from digitnet.pictures import MAX_BYTES
 from digitnet.recognizer import Recognizer
 
@@ -49,27 +48,18 @@ class Reader:
     def read(self, batch: Sequence[Input]) -> list[Answer]:
         """Return what came of each input, in order."""
         sources = [each.name if each.error else _source(each.name) for each in batch]
-        found = [
-            each.error or self._find(source) for each, source in zip(batch, sources, strict=True)
-        ]
-        inks = [one for one in found if isinstance(one, Ink)]
-        predictions = iter(self._recognizer.predict_inks(one.pixels for one in inks))
+        given = (each.error or source for each, source in zip(batch, sources, strict=True))
         answers = []
-        for each, source, one in zip(batch, sources, found, strict=True):
+        for each, source, one in zip(
+            batch, sources, self._recognizer.predict_each(given), strict=True
+        ):
             page = next(self._pages) if self._pages else None
             if isinstance(one, InputError):
                 answers.append(Answer(each.name, error=one))
                 continue
-            answer = Answer(each.name, replace(next(predictions), box=one.box))
+            answer = Answer(each.name, one)
             answers.append(self._explained(answer, source, page) if page else answer)
         return answers
-
-    def _find(self, source: PictureSource) -> Ink | InputError:
-        """Return the ink of a picture, or why there is none."""
-        try:
-            return self._recognizer.find_ink(source)
-        except InputError as error:
-            return error
 
     def _explained(self, answer: Answer, source: PictureSource, page: Path) -> Answer:
         from digitnet.explain import explain

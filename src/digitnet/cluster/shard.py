@@ -23,7 +23,6 @@ from digitnet import __version__
 from digitnet.cluster import tables
 from digitnet.cluster.listing import NAMES, Place, place_of
 from digitnet.errors import DigitnetError, InputError, IntegrityError
-from digitnet.ink import Ink
 from digitnet.pictures import MAX_BYTES, PictureSource
 from digitnet.recognizer import Prediction, Recognizer
 
@@ -84,7 +83,7 @@ def read_part(part: tuple[int, pa.Table], *, job: Job) -> bytes:
     recognizer = _recognizer(job.model_sha256, job.model)
     columns: dict[str, list[object]] = {name: [] for name in ROWS.names}
     for batch in _pictures(part[1], job):
-        answers = _answers(recognizer, [picture for _, picture in batch])
+        answers = recognizer.predict_each(picture for _, picture in batch)
         for (name, _), answer in zip(batch, answers, strict=True):
             for column, value in _row(name, answer).items():
                 columns[column].append(value)
@@ -134,26 +133,6 @@ def _recognizer(sha256: str, model: bytes | None) -> Recognizer:
             f"not {sha256[:12]}…. Install the same digitnet on every node."
         )
     return recognizer
-
-
-def _answers(
-    recognizer: Recognizer, pictures: Sequence[PictureSource | InputError]
-) -> Iterator[Prediction | InputError]:
-    """Yield what came of each picture, in order."""
-    found = [_ink(recognizer, picture) for picture in pictures]
-    inks = (one.pixels for one in found if isinstance(one, Ink))
-    predictions = iter(recognizer.predict_inks(inks))
-    for one in found:
-        yield one if isinstance(one, InputError) else next(predictions)
-
-
-def _ink(recognizer: Recognizer, picture: PictureSource | InputError) -> Ink | InputError:
-    if isinstance(picture, InputError):
-        return picture
-    try:
-        return recognizer.find_ink(picture)
-    except InputError as error:
-        return error
 
 
 def _row(name: str, answer: Prediction | InputError) -> dict[str, object]:
