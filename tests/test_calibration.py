@@ -4,6 +4,15 @@ import pytest
 from digitnet.calibration import fit_temperature, fit_threshold
 
 
+def test_images_that_are_all_read_right_make_nobody_certain():
+    """Two hundred hits earn the trust that one in two hundred may still be a miss."""
+    labels = np.arange(200) % 10
+    logits = np.where(np.arange(10) == labels[:, None], 12.0, 0.0)
+    scaled = logits / fit_temperature(logits, labels)
+    confidence = np.exp(scaled.max(axis=1)) / np.exp(scaled).sum(axis=1)
+    assert 0.99 < confidence.mean() < 0.999
+
+
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 2.5])
 def test_the_temperature_that_made_the_labels_is_found(temperature):
     random = np.random.default_rng(0)
