@@ -83,6 +83,7 @@ def test_a_file_becomes_a_study(tmp_path):
         ("seeds = 3", 'base_variant = "non"', ["Unknown base_variant 'non'", "'none'"]),
         ('axis = "dropout"', 'axis = "dropuot"', ["Unknown setting", "'dropout'"]),
         ('axis = "dropout"', 'axis = "channels"', ["'axis' cannot be 'channels'", "no number"]),
+        ('axis = "dropout"', 'axis = "rotate"', ["'axis' cannot be 'rotate'", "same value"]),
         ('["usps"]', '["sample"]', ["'test_on' cannot be", "'sample'"]),
         ('["usps"]', '"usps"', ["'test_on' cannot be 'usps'", "list"]),
         ("dropout = 0.9", "dropout = 9", ["[variants.most]", "--dropout cannot be 9"]),
@@ -228,6 +229,14 @@ def test_results_are_written_for_people_and_programs(tmp_path):
     assert pictures == {"accuracy.png", "curves.png", "axis.png"}
     write(gather(study, planned, 4500), out)
     assert (out / "report.html").read_text() == page
+
+
+def test_variants_may_share_a_place_on_the_axis(tmp_path):
+    study = study_of(tmp_path, PLAIN + "[variants.turned]\ndropout = 0.5\nrotate = 9\n")
+    planned = trials(study, tmp_path / "out")
+    make_runs(study, planned, {"none": 60, "half": 15, "most": 50, "turned": 15})
+    write(gather(study, planned, 4500), tmp_path / "out")
+    assert (tmp_path / "out" / "figures" / "axis.png").is_file()
 
 
 def test_a_study_that_is_not_whole_says_so(tmp_path):

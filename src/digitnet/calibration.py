@@ -4,9 +4,9 @@ Guarantees: both are found on validation images and nothing else; neither change
 
 The temperature is that of Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural
 networks" (ICML 2017): logits are divided by the one number that makes the labels most likely. Few
-images that are all read right would call for boundless confidence; so, as Platt does (Probabilistic
-outputs for support vector machines, 1999), one more miss and one more hit than were seen are reckoned
-with.
+images that are all read right would call for boundless confidence; so one more miss and one more
+hit than were seen are reckoned with, as J. Platt does ("Probabilistic outputs for support vector
+machines", 1999).
 """
 
 from __future__ import annotations

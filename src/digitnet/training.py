@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 (the name that every PyTorch reader knows)
+from numpy.typing import NDArray
 from torch import Tensor
 
 from digitnet.batches import Batches
@@ -84,12 +85,7 @@ class Trainer:
 
     def __init__(self, config: TrainConfig, dataset: Dataset) -> None:
         self.config = config
-        train, val = split_train_val(
-            dataset.train_labels, val_fraction=config.val_fraction, seed=config.split_seed
-        )
-        if config.train_images:
-            labels, count = dataset.train_labels, config.train_images
-            train = take_of_each_class(train, labels, count, config.seed)
+        train, val = choose_images(config, dataset.train_labels)
         self.train = _tensors(dataset, train)
         self.val_images, self.val_labels = _tensors(dataset, val)
         self.steps = math.ceil(len(train) / config.batch_size)
@@ -332,6 +328,24 @@ def learning_rate(config: TrainConfig, done: float) -> float:
         # Up along a line for the first third, then down along a line to nothing.
         return top * max(min(3 * done, 1.5 * (1 - done)), 0.01)
     return top
+
+
+def choose_images(
+    config: TrainConfig, labels: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the places of the training images to learn from, and of those to validate on.
+
+    Args:
+        config: the settings.
+        labels: int64 (N,), of all training images.
+
+    Raises:
+        UsageError: there are too few of a class.
+    """
+    train, val = split_train_val(labels, val_fraction=config.val_fraction, seed=config.split_seed)
+    if config.train_images:
+        train = take_of_each_class(train, labels, config.train_images, config.seed)
+    return train, val
 
 
 def resolve_threads(config: TrainConfig) -> TrainConfig:

@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 from digitnet import signals
 from digitnet.checkpoint import load_model, read_tensors
 from digitnet.config import SCHEMA_VERSION, TrainConfig, differences
-from digitnet.datasets import Dataset, load_dataset, split_train_val
+from digitnet.datasets import Dataset, load_dataset
 from digitnet.errors import InputError, StoppedError, UsageError
 from digitnet.evaluation import DISPUTED_MNIST_TEST, Metrics, measure, predictions
 from digitnet.files import hold_lock
 from digitnet.models import CNN, predict_logits
 from digitnet.recipes import recipe as named_recipe
 from digitnet.runs import Run, create_run, open_run
-from digitnet.training import Progress, fit, resolve_threads
+from digitnet.training import Progress, choose_images, fit, resolve_threads
 
 
 def train(
@@ -67,7 +67,7 @@ def train(
     config = config.override(data=dataset.name, num_classes=len(dataset.class_names))
     # An impossible network or split is an error before a folder is made for it.
     CNN(config.model)
-    split_train_val(dataset.train_labels, val_fraction=config.val_fraction, seed=config.split_seed)
+    choose_images(config, dataset.train_labels)
     run = create_run(out, f"{config.recipe}-seed{config.seed}")
     with hold_lock(run.path):
         # First, because a folder with this file is a run that can be resumed.
@@ -191,10 +191,7 @@ def trained_model(run: Run) -> CNN:
 
 def val_indices(config: TrainConfig, dataset: Dataset) -> NDArray[np.int64]:
     """Return which training images a run of these settings sets aside for validation."""
-    _, val = split_train_val(
-        dataset.train_labels, val_fraction=config.val_fraction, seed=config.split_seed
-    )
-    return val
+    return choose_images(config, dataset.train_labels)[1]
 
 
 def _refuse_without_model(run: Run) -> None:

@@ -124,9 +124,12 @@ def _show_plan(
     as_json: bool,
 ) -> None:
     """Say what would be trained, and what is there already."""
+    from digitnet.datasets.loading import check_name
     from digitnet.study import is_finished, places_for, trials
     from digitnet.study.folder import check
 
+    for name in (asked.data, *asked.test_on):
+        check_name(name)
     check(asked, folder)
     places = places_for(asked, folder, engine, processes, address)
     planned = trials(asked, folder, threads=places.threads)

@@ -86,6 +86,16 @@ def load_dataset(
     return read_folder(_existing(name), progress or (lambda _: None), crops=crops)
 
 
+def check_name(name: str | Path) -> None:
+    """Check that there is a data set of this name, or a folder, and read nothing of it.
+
+    Raises:
+        UsageError, InputError: there is none, as for ``load_dataset``.
+    """
+    if name not in NAMES:
+        _existing(name)
+
+
 def _existing(name: str | Path) -> Path:
     """Return the folder that ``name`` means, if there is one."""
     path = expand(name)

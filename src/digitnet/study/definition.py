@@ -28,7 +28,7 @@ from __future__ import annotations
 import importlib.resources
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -246,12 +246,12 @@ def _override(base: TrainConfig, settings: Mapping[str, Any], where: str) -> Tra
         raise UsageError(f"{where}: {error}") from error
 
 
-def _axis(values: Mapping[str, Any], variants: Iterable[Variant]) -> str | None:
+def _axis(values: Mapping[str, Any], variants: Sequence[Variant]) -> str | None:
     if "axis" not in values:
         return None
     name = _text(values, "axis")
     if name not in setting_names():
-        raise unknown_name("setting as 'axis'", name, setting_names())
+        raise UsageError(f"'axis': {unknown_name('setting', name, setting_names())}")
     for variant in variants:
         value = variant.config.flat()[name]
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -259,4 +259,9 @@ def _axis(values: Mapping[str, Any], variants: Iterable[Variant]) -> str | None:
                 f"'axis' cannot be '{name}': its value {value!r} of variant '{variant.name}' is "
                 "no number."
             )
+    if len({variant.config.flat()[name] for variant in variants}) == 1 < len(variants):
+        raise UsageError(
+            f"'axis' cannot be '{name}': it has the same value in all variants. Name the setting "
+            "in which they differ."
+        )
     return name

@@ -113,7 +113,7 @@ def axis_figure(results: StudyResults, figure: Figure | None = None) -> Figure:
     colours = _colours(palette)
     accuracies = []
     for index, data in enumerate(results.test_sets):
-        known = sorted(_along_axis(results, data))
+        known = sorted(_along_axis(results, data), key=lambda each: each[0])
         xs = [x for x, _ in known]
         ys = [variant.accuracy[data].mean for _, variant in known]
         accuracies += [_ends(variant, data) for _, variant in known]
@@ -315,6 +315,7 @@ def _draw_dots(ax: Axes, results: StudyResults, data: str) -> None:
     if accuracies:
         _set_accuracy_axis(ax.xaxis, ax.set_xlim, _within_reach(accuracies, ends),
                            apart=0.09 * len(results.test_sets))  # fmt: skip
+        _mark_cut_off(ax, results, data)
     ax.set_xlabel(f"{set_title(data)} test accuracy (%)" if len(results.test_sets) == 1
                   else f"{set_title(data)} (%)")  # fmt: skip
 
@@ -326,6 +327,19 @@ def _within_reach(accuracies: Sequence[float], ends: Sequence[float]) -> tuple[f
     first, last = float(place(min(ends))), float(place(max(ends)))
     shown = max(min(first, low), low - reach), min(max(last, high), high + reach)
     return float(1 - 10 ** -shown[0]), float(1 - 10 ** -shown[1])
+
+
+def _mark_cut_off(ax: Axes, results: StudyResults, data: str) -> None:
+    """Draw an arrowhead at the frame where an interval goes on beyond it."""
+    left, right = ax.get_xlim()
+    for y, variant in enumerate(results.variants):
+        if data not in variant.accuracy:
+            continue
+        low, high = map(place, _ends(variant, data))
+        for x, marker, beyond in ((left, "<", low < left), (right, ">", high > right)):
+            if beyond:
+                ax.plot(x, y, marker=marker, markersize=5, color=palette_of(figure_of(ax)).muted,
+                        clip_on=False, zorder=5)  # fmt: skip
 
 
 def _draw_variant(

@@ -84,8 +84,8 @@ def _accuracy_section(results: StudyResults, page: Page) -> Section:
             "accuracy",
             f"Test accuracy of {count(len(results.variants), 'variant')}, with intervals.",
             "Test accuracy of each variant. Dot: mean over the seeds; strokes: single seeds; bar: "
-            "95 % t-interval of the mean. The dashed line is the base. Halving the mistakes is the "
-            "same step everywhere on the axis.",
+            "95 % t-interval of the mean. An arrowhead stands where it goes on. The dashed line "
+            "is the base. Halving the mistakes is the same step everywhere on the axis.",
         ),
         table(caption, head, rows, numbers=range(1, len(head))),
     )

@@ -148,8 +148,9 @@ def _check_data(study: Study, where: dict[str, Any]) -> int:
         How many images there are to train on, validation set aside.
     """
     with extras.needed():
-        from digitnet.datasets import load_dataset, split_train_val
+        from digitnet.datasets import load_dataset
         from digitnet.models import CNN
+        from digitnet.training import choose_images
     crops = study.variants[0].config.model.crops
     own = load_dataset(study.data, crops=crops, **where)
     for name in study.test_on:
@@ -161,13 +162,11 @@ def _check_data(study: Study, where: dict[str, Any]) -> int:
     for variant in study.variants:
         try:
             CNN(variant.config.override(num_classes=len(own.class_names)).model)
+            choose_images(variant.config, own.train_labels)
         except UsageError as error:
             raise UsageError(f"[variants.{variant.name}]: {error}") from error
-    config = study.variants[0].config
-    train, _ = split_train_val(
-        own.train_labels, val_fraction=config.val_fraction, seed=config.split_seed
-    )
-    return len(train)
+    whole = study.variants[0].config.override(train_images=0)
+    return len(choose_images(whole, own.train_labels)[0])
 
 
 def _write(study: Study, planned: Sequence[Trial], folder: Path, all_images: int) -> StudyResults:
@@ -206,7 +205,10 @@ def _run(
 
 
 def _told(failed: Sequence[Event], total: int) -> str:
-    told = " ".join(f"{event.trial}: {event.message}" for event in failed)
+    reasons: dict[str, list[str]] = {}
+    for event in failed:
+        reasons.setdefault(event.message, []).append(str(event.trial))
+    told = " ".join(f"{'; '.join(runs)}: {reason}" for reason, runs in reasons.items())
     return (
         f"{len(failed)} of {total} runs could not be finished. {told} The same command tries them "
         "again."
