@@ -178,6 +178,9 @@ def test_wrong_flags_are_usage_errors(args: tuple[str, ...], words: tuple[str, .
 def test_wrong_files_are_input_errors(tmp_path: Path) -> None:
     fails(3, "nowhere", args=("evaluate", tmp_path / "nowhere"))
     fails(3, "not a run folder", args=("report", tmp_path))
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").touch()
+    fails(3, f"There is one in it: {tmp_path / 'model'}", args=("report", tmp_path))
     fails(3, "no run folder", args=("train", "--resume", tmp_path / "nowhere"))
     fails(3, "nowhere.toml", args=("train", "--config", tmp_path / "nowhere.toml"))
     (tmp_path / "bad.toml").write_text("epochs = = 3")

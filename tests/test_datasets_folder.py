@@ -49,6 +49,13 @@ def test_each_subfolder_is_a_class_and_a_fifth_is_for_testing(drawn):
     assert list(dataset.sha256) == ["pictures"]
 
 
+def test_a_picture_in_the_folders_of_two_classes_is_told(folder):
+    shutil.copy(next((folder / "9").iterdir()), folder / "seven" / "copy.png")
+    told = []
+    load_dataset(folder, progress=told.append)
+    assert any("1 picture" in line and "9 and seven" in line for line in told)
+
+
 def test_the_network_learns_from_what_the_recogniser_sees(drawn):
     dataset = load_dataset(drawn)
     images = np.concatenate([dataset.train_images, dataset.test_images])

@@ -248,6 +248,7 @@ def test_a_picture_comes_from_the_standard_input(model: Path, folder: Path) -> N
     assert b"<stdin>" in done.stdout
     done = subprocess.run(command, input=b"", capture_output=True, check=False)
     assert done.returncode == 3
+    assert b"<stdin> is empty" in done.stdout + done.stderr
 
 
 def test_a_terminal_is_no_picture(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ import digitnet
 from digitnet.cli.app import app
 from digitnet.config import TrainConfig
 from digitnet.datasets import Dataset
-from digitnet.errors import DataUnavailableError, InputError, UsageError
+from digitnet.errors import DataUnavailableError, InputError, StoppedError, UsageError
 from digitnet.export import ENOUGH_TO_CALIBRATE, _validation
 from digitnet.training import reproducible
 from digitnet.transfer import final
@@ -220,17 +220,20 @@ def test_an_interrupted_comparison_goes_on(source: digitnet.Run, tmp_path: Path)
             raise KeyboardInterrupt
 
     where: dict[str, Any] = {"out": tmp_path / "out", "labels": 5}
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(StoppedError, match=r"--out .* goes on"):
         transfer("digits8x8", source.path, config, on_repetition=stop, **where)
     other = TransferConfig(**{**vars(config), "steps": 6})
-    with pytest.raises(UsageError, match="another settings"):
+    with pytest.raises(UsageError, match=r"holds another transfer: steps is \d+, not 6\."):
         transfer("digits8x8", source.path, other, **where)
     second: list[Repetition] = []
     _, results = transfer("digits8x8", source.path, config, on_repetition=second.append, **where)
     assert results.repetitions == (*first, *second)
     assert len(second) == 2
-    with pytest.raises(UsageError, match="finished transfer"):
-        transfer("digits8x8", source.path, config, **where)
+    assert results.final
+    # A finished one is read, unless another network was to be kept.
+    assert transfer("digits8x8", source.path, config, **where) == (tmp_path / "out", results)
+    with pytest.raises(UsageError, match="labels is 5, not 10"):
+        transfer("digits8x8", source.path, config, **{**where, "labels": 10})
 
 
 def test_a_network_that_was_not_written_whole_is_no_run(

@@ -232,7 +232,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def _target(row: dict[str, Any], least: float) -> tuple[str, str, str, str]:
     reached = 100 * row["accuracy"]
     title = f"{GROUP_TITLES[row['group']]}: {set_title(row['group'], row['name'])}"
-    return _row(title, f"≥ {least:.1f} %", f"{reached:.2f} %", reached >= least)
+    digits = 1 if least == round(least, 1) else 2
+    return _row(title, f"≥ {least:.{digits}f} %", f"{reached:.2f} %", reached >= least)
 
 
 def _row(title: str, promised: str, reached: str, met: bool) -> tuple[str, str, str, str]:

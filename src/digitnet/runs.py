@@ -210,9 +210,9 @@ def open_run(path: Path | str | Run) -> Run:
         if not path.is_dir():
             raise InputError(f"There is no run folder {path}.")
     if not (path / "config.json").is_file():
-        raise InputError(
-            f"{path} is not a run folder: it has no config.json. `digitnet train` makes one."
-        )
+        inside = next((each.parent for each in sorted(path.glob("*/config.json"))), None)
+        hint = f"There is one in it: {inside}." if inside else "`digitnet train` makes one."
+        raise InputError(f"{path} is not a run folder: it has no config.json. {hint}")
     return Run(path)
 
 

@@ -14,6 +14,11 @@ def percent(probability: float) -> str:
     return f"{100 * probability:.1f} %"
 
 
+def count_of(number: int, noun: str) -> str:
+    """Return a number with its noun: "1 core", "1,234 pictures"."""
+    return f"{number:,} {noun}" + "s" * (number != 1)
+
+
 def are_digits(class_names: Sequence[str]) -> bool:
     """Return whether classes are called 0, 1, 2 and so on, as digits are, up to 9."""
     return len(class_names) <= 10 and all(

@@ -5,21 +5,25 @@ Guarantees:
 - What was asked for goes to stdout; progress, notes and errors go to stderr.
 - ``--json`` prints one JSON object with a ``schema_version``.
 - An error is a sentence and an exit code, never a traceback (``DIGITNET_DEBUG=1`` shows it).
-- Ctrl-C exits with 130, a reader that went away with 1; typer sees to both, without a word.
+- Ctrl-C exits with 130, and says so; a reader that went away exits with 1, without a word. Typer
+  sees to both codes.
 - Loading this loads neither torch nor matplotlib; the verbs that need them load them.
 """
 
 from __future__ import annotations
 
 import io
+import signal
 import sys
 import traceback
 
 from digitnet.cli.app import app
-from digitnet.cli.console import fail
+from digitnet.cli.console import fail, say
 from digitnet.errors import DigitnetError
 
 __all__ = ["app", "main"]
+
+_INTERRUPTED = 128 + signal.SIGINT
 
 
 def main() -> None:
@@ -30,6 +34,11 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         app()
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:
+            # Before, or outside of, what says itself how to go on.
+            say("Stopped.")
+        raise
     except DigitnetError as error:
         fail(str(error), error.exit_code, error)
     except Exception as error:

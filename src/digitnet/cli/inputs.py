@@ -87,10 +87,11 @@ def _in_folder(folder: str, recursive: bool, tell: Callable[[str], None]) -> lis
 
 
 def _nothing_in(folder: str, left_out: int, recursive: bool) -> InputError:
-    holds = f"{left_out:,} other files" if left_out > 1 else "1 other file" if left_out else "none"
+    others = "1 other file" if left_out == 1 else f"{left_out:,} other files"
+    holds = f", but {others}" if left_out else ""
     deeper = "" if recursive else " --recursive looks in the folders inside it too."
     return InputError(
-        f"The folder '{folder}' holds no picture ({holds}). "
+        f"The folder '{folder}' holds no picture{holds}. "
         f"Allowed are {SHOWN_SUFFIXES}, with the usual endings.{deeper}"
     )
 

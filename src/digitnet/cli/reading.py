@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections import Counter
@@ -65,6 +66,8 @@ class Reader:
         from digitnet.explain import explain
 
         name = None if answer.name == STDIN else answer.name
+        if isinstance(source, io.BytesIO):
+            source.seek(0)
         try:
             return replace(answer, explanation=explain(self._recognizer, source, page, name=name))
         except InputError as error:  # the file has changed since it was read
@@ -93,9 +96,11 @@ def _key(folder: Path, name: str) -> str:
 
 
 def _source(name: str) -> PictureSource:
-    """Return what to read: a path, or the bytes of the standard input, which come only once."""
+    """Return what to read: a path, or what came on the standard input, which comes only once."""
     if name != STDIN:
         return name
     stream = getattr(sys.stdin, "buffer", None)
     # One byte more than allowed, for the recogniser to refuse.
-    return b"" if stream is None else stream.read(MAX_BYTES + 1)
+    content = io.BytesIO(b"" if stream is None else stream.read(MAX_BYTES + 1))
+    content.name = STDIN  # for messages
+    return content

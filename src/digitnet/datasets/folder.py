@@ -28,6 +28,7 @@ from digitnet.datasets.resizing import canonical_pictures
 from digitnet.errors import InputError
 from digitnet.files import storage_errors
 from digitnet.suffixes import SHOWN_SUFFIXES, SUFFIXES
+from digitnet.words import count_of
 
 SPLITS = ("train", "test")
 TEST_SHARE = 0.2
@@ -77,6 +78,7 @@ def read_folder(
         raise InputError(f"{folder} holds {count:,} pictures; {MAX_PICTURES:,} are allowed.")
     tell(f"Reading {count:,} pictures of {len(names)} classes in {folder} …")
     read = _read_all(folder, files, crops)
+    _tell_of_contradictions(folder, names, [each for part in read for each in part], tell)
     if len(read) == len(SPLITS):
         train, test = read
         _check_splits(folder, names, train, test, tell)
@@ -112,8 +114,8 @@ def _tell_of_loose(parts: Sequence[Path], tell: Callable[[str], None]) -> None:
         names = [each.name.lower() for each in part.iterdir() if not each.is_dir()]
         loose = sum(name.endswith(SUFFIXES) for name in names if not name.startswith("."))
         if loose:
-            noun = "picture" if loose == 1 else "pictures"
-            tell(f"note: {loose:,} {noun} in {part} left out: not in the folder of a class.")
+            told = count_of(loose, "picture")
+            tell(f"note: {told} in {part} left out: not in the folder of a class.")
 
 
 def _subfolders(folder: Path) -> list[Path]:
@@ -126,8 +128,8 @@ def _class_names(folder: Path, part: Path) -> tuple[str, ...]:
     names = [each.name for each in _subfolders(part)]
     if not 2 <= len(names) <= MAX_CLASSES:
         raise InputError(
-            f"{part} holds {len(names)} subfolders; 2 to {MAX_CLASSES:,} classes are allowed. "
-            f"{_LAYOUT}"
+            f"{part} holds {count_of(len(names), 'subfolder')}; 2 to {MAX_CLASSES:,} classes are "
+            f"allowed. {_LAYOUT}"
         )
     for name in names:
         if not name.isprintable() or len(name) > MAX_NAME:
@@ -160,11 +162,8 @@ def _pictures(folder: Path, tell: Callable[[str], None]) -> list[Path]:
     shown = [each for each in sorted(folder.iterdir()) if not each.name.startswith(".")]
     pictures = [each for each in shown if each.name.lower().endswith(SUFFIXES)]
     if len(pictures) < len(shown):
-        left_out = len(shown) - len(pictures)
-        tell(
-            f"note: {left_out} {'file' if left_out == 1 else 'files'} in {folder} left out: no "
-            "name of a picture (.png, .jpg and so on)."
-        )
+        left_out = count_of(len(shown) - len(pictures), "file")
+        tell(f"note: {left_out} in {folder} left out: no name of a picture (.png, .jpg and so on).")
     return pictures
 
 
@@ -189,6 +188,22 @@ def _read_all(folder: Path, files: list[list[list[Path]]], crops: bool) -> list[
     return read
 
 
+def _tell_of_contradictions(
+    folder: Path, names: tuple[str, ...], read: Sequence[_Read], tell: Callable[[str], None]
+) -> None:
+    """Tell of pictures that lie in the folders of several classes."""
+    labels: dict[str, set[int]] = {}
+    for each in read:
+        labels.setdefault(each.digest, set()).add(each.label)
+    torn = [sorted(found) for found in labels.values() if len(found) > 1]
+    if torn:
+        first = " and ".join(names[label] for label in torn[0][:2])
+        tell(
+            f"note: {count_of(len(torn), 'picture')} in {folder} in the folders of several classes "
+            f"(one in {first}); what is learnt from one, the other contradicts."
+        )
+
+
 def _read(path: Path, label: int, crops: bool) -> _Read:
     # OpenCV takes a tenth of a second, which other data sets need not wait for.
     from digitnet import ink, pictures
@@ -210,8 +225,9 @@ def _set_aside(
         mine = sorted((each for each in read if each.label == label), key=lambda e: e.digest)
         if len(mine) < 2:
             raise InputError(
-                f"The class {name} in {folder} has {len(mine)} pictures ({SHOWN_SUFFIXES}); each "
-                "class needs at least two, one to learn from and one to test with."
+                f"The class {name} in {folder} has {count_of(len(mine), 'picture')} "
+                f"({SHOWN_SUFFIXES}); each class needs at least two, one to learn from and one to "
+                "test with."
             )
         # Copies count once, and go where the first of them goes.
         digests = sorted({each.digest for each in mine})

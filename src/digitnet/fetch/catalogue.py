@@ -267,5 +267,5 @@ def find_dataset(name: str) -> RawDataset:
             f"import or verify. Just use it: --data {name}."
         )
     if name not in DATASETS:
-        raise unknown_name("data set to fetch", name, DATASETS)
+        raise unknown_name("data set", name, (*DATASETS, *SHIPPED))
     return DATASETS[name]

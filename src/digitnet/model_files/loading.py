@@ -135,7 +135,9 @@ def _model_in(path: Path) -> Path:
             raise InputError(
                 f"The run {path} has no model.onnx. `digitnet export {path}` makes it."
             )
-    raise InputError(f"{path} is a folder, and no run of digitnet. Name a model file (*.onnx).")
+    raise InputError(
+        f"{path} is a folder, and no run of digitnet. Name a model file (*.onnx) or a run folder."
+    )
 
 
 def _refuse_older(described: ModelFile, run: Path) -> None:

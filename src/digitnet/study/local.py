@@ -101,6 +101,10 @@ class _Engine:
         self.waiting.clear()
         for worker in self.workers:
             worker.process.terminate()
+            if worker.trial:
+                self.on_event(
+                    Event("note", worker.trial, message=f"{worker.trial} is being saved …")
+                )
 
     def _hear(self, worker: _Worker) -> None:
         """Take a message from a worker, or note its end."""

@@ -16,6 +16,7 @@ from digitnet.study import local
 from digitnet.study.definition import Study, load_study
 from digitnet.study.events import Event, Listener
 from digitnet.study.trials import Trial, is_finished, trials
+from digitnet.words import count_of
 
 if TYPE_CHECKING:
     from digitnet.study.results import StudyResults
@@ -134,11 +135,6 @@ def places_for(
             f"allowed: {'1' if most == 1 else f'1 to {most}'}."
         )
     return Places(processes, threads or max(cores // processes, 1))
-
-
-def count_of(number: int, noun: str) -> str:
-    """Return a number with its noun."""
-    return f"{number} {noun}" + "s" * (number != 1)
 
 
 def _check_data(study: Study, where: dict[str, Any]) -> int:

@@ -52,7 +52,8 @@ def accuracy_against_labels(results: Results, ax: Axes | None = None) -> Axes:
         ax.axhline(_error(zero.accuracy), color=palette.muted, linewidth=1.4, linestyle=(0, (2, 2)))
         ends.append(("zero-shot", zero.accuracy, palette.muted))
     ax.set_xticks(range(len(budgets)), [budget_name(b) for b in budgets])
-    ax.set_xlim(-0.25, max(len(budgets) - 1, 0) + 0.25)
+    room = 0.25 if len(budgets) > 1 else 1.5
+    ax.set_xlim(-room, len(budgets) - 1 + room)
     ax.set_xlabel("Labelled images of each class")
     ax.set_ylabel("Accuracy on the test images (%)")
     _set_range(ax, results)

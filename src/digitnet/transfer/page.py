@@ -142,7 +142,7 @@ def _verdict(results: Results) -> str:
     told = {b: intervals_apart(results, b) for b in results.budgets()}
     measured = [b for b, apart in told.items() if apart is not None]
     if not measured:
-        return "The start from scratch was not measured beside it."
+        return "Tuning all layers and starting from scratch were not both measured."
     clear = [b for b in measured if told[b]]
     if not clear:
         return (
@@ -175,9 +175,9 @@ def _kept(results: Results) -> Section | None:
         "The network that was kept",
         el(
             "p",
-            f"It lies in the folder {final['run']}, an ordinary run folder: digitnet predict, "
-            "export, evaluate and report take it. It was made by the method "
-            f"“{NAMES[final['method']]}” from {count(final['images'], 'image')} in "
+            f"It lies in the folder {final['run']}, an ordinary run folder: digitnet evaluate, "
+            "report and export take it, and once exported digitnet predict. It was made by the "
+            f"method “{NAMES[final['method']]}” from {count(final['images'], 'image')} in "
             f"{count(final['steps'], 'step')}.",
         ),
         table(
@@ -219,18 +219,20 @@ def _old_task(results: Results) -> Section | None:
 
 def _how(results: Results) -> Section:
     rates = results.settings["rates"]
-    rows = (
-        ("as it is", "no step", "only where the classes are the same"),
-        ("new last layer", "no step", "logistic regression on the features of the last layer"),
-        *(
-            (NAMES[name], f"rate {rates[name]['learning_rate']:g}", what)
-            for name, what in (
-                ("head", "the convolutions stay as they are"),
-                ("all", f"each layer at {rates['all']['layer_decay']:g} of the next one's rate"),
-                ("scratch", "the same network, batches of the new task only"),
-            )
-        ),
-    )
+    used = {r.method for r in results.repetitions}
+    used |= {results.final["method"]} if results.final else set()
+    ways = {
+        "zero-shot": "only where the classes are the same",
+        "probe": "logistic regression on the features of the last layer",
+        "head": "the convolutions stay as they are",
+        "all": f"each layer at {rates['all']['layer_decay']:g} of the next one's rate",
+        "scratch": "the same network, batches of the new task only",
+    }
+    rows = [
+        (NAMES[n], f"rate {rates[n]['learning_rate']:g}" if n in rates else "no step", what)
+        for n, what in ways.items()
+        if n in used
+    ]
     return section(
         "how",
         "How it was done",
@@ -246,7 +248,10 @@ def _how(results: Results) -> Section:
 
 def _record(results: Results) -> Section:
     settings = {k: v for k, v in results.settings.items() if not isinstance(v, dict)}
-    rows = [(name.replace("_", " "), _plain(value)) for name, value in settings.items()]
+    settings["labels"] = [budget_name(labels) for labels in settings["labels"]]
+    # What a comparison would have compared is no setting of a network alone.
+    unused = () if results.repetitions else ("methods", "labels", "seeds")
+    rows = [(k.replace("_", " "), _plain(v)) for k, v in settings.items() if k not in unused]
     hashes = [("source", results.source["sha256"]), *results.target["data_sha256"].items()]
     return section(
         "record",

@@ -10,14 +10,16 @@ Guarantees: as ``digitnet.transfer`` says; each repetition is on disk before the
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from digitnet.config import differences
 from digitnet.datasets import Dataset, load_dataset
-from digitnet.errors import UsageError, unknown_name
+from digitnet.errors import StoppedError, UsageError, unknown_name
 from digitnet.files import hold_lock, storage_errors
 from digitnet.runs import Epoch, Run, create_run
 from digitnet.transfer import page
@@ -148,8 +150,8 @@ def transfer(
         data: as for ``fine_tune``.
         source: as for ``fine_tune``.
         config: what to compare.
-        out: the folder for everything: new, empty, or that of the same call, which is continued;
-            by default a fresh one under ``runs/``.
+        out: the folder for everything: new, empty, or that of the same call, which is continued, or
+            read if it is finished; by default a fresh one under ``runs/``.
         method: of the network to keep.
         labels: images of each class that the network to keep learns from; 0 takes all.
         seed: of the network to keep.
@@ -165,12 +167,17 @@ def transfer(
 
     Raises:
         UsageError, InputError, DataUnavailableError: as for ``fine_tune``.
+        StoppedError: Ctrl-C came; what was measured is kept.
     """
     where: dict[str, Any] = {"data_dir": data_dir, "offline": offline}
     task = _task(data, source, config or TransferConfig(), old_data, on_message, where)
     _check_kept(task, method, labels, seed)
-    folder, known = _begun(task, Path(out) if out else None)
-    with hold_lock(folder):
+    folder, found = _begun(task, Path(out) if out else None)
+    if found.final is not None and (found.repetitions or not comparison):
+        _refuse_other({"method": method, "labels": labels, "seed": seed}, found.final, folder)
+        return folder, found
+    known = found.repetitions
+    with hold_lock(folder), _told_how_to_go_on(folder):
         results = _bare(task, known)
         if comparison:
             results = _compared(task, False, known, _writing(task, folder, known, on_repetition))
@@ -185,25 +192,42 @@ def transfer(
     return folder, results
 
 
-def _begun(task: Task, out: Path | None) -> tuple[Path, tuple[Repetition, ...]]:
-    """Return the folder for everything, and what an earlier call measured before it was ended.
+@contextlib.contextmanager
+def _told_how_to_go_on(folder: Path) -> Iterator[None]:
+    """Give an interruption its sentence."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise StoppedError(
+            f"The transfer was stopped. What was measured is in {folder}; the same command with "
+            f"--out {folder} goes on."
+        ) from error
+
+
+def _begun(task: Task, out: Path | None) -> tuple[Path, Results]:
+    """Return the folder for everything, and what an earlier call measured.
 
     Raises:
-        UsageError: the folder holds something else, or is finished.
+        UsageError: the folder holds something else.
     """
+    bare = _bare(task)
     if out is None or not (out / RESULTS_FILE).is_file():
-        return create_run(out, f"transfer-{Path(task.target.name).name}").path, ()
+        return create_run(out, f"transfer-{Path(task.target.name).name}").path, bare
     found = read_results(out / RESULTS_FILE)
-    if found.final is not None:
-        raise UsageError(f"--out {out} holds a finished transfer. Name a new or empty folder.")
-    mine = json.loads(json.dumps(_bare(task).as_dict()))
-    for part in ("source", "target", "settings", "old_data"):
-        if mine[part] != getattr(found, part):
-            raise UsageError(
-                f"--out {out} holds a transfer with another {part.replace('_', ' ')}. Repeat the "
-                "command that began it, or name a new folder."
-            )
-    return out, found.repetitions
+    mine = json.loads(json.dumps(bare.as_dict()))
+    for part in ("source", "target", "settings"):
+        _refuse_other(mine[part], getattr(found, part), out)
+    _refuse_other({"old_data": mine["old_data"]}, {"old_data": found.old_data}, out)
+    return out, found
+
+
+def _refuse_other(wanted: dict[str, Any], found: dict[str, Any], out: Path) -> None:
+    """Refuse a folder that was begun with other values than those ``wanted``."""
+    if told := differences({name: found.get(name) for name in wanted}, wanted):
+        raise UsageError(
+            f"--out {out} holds another transfer: {told}. Repeat the command that began it, or "
+            "name a new folder."
+        )
 
 
 def _writing(
