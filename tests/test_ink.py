@@ -11,6 +11,7 @@ from digitnet.ink.middle import only_middle
 
 # Strokes in units of the digit's height: lists of points, one list for each stroke.
 DIGITS = {
+    0: [[(0.3, 0), (0.05, 0.25), (0.05, 0.75), (0.3, 1), (0.6, 0.75), (0.6, 0.25), (0.3, 0)]],
     1: [[(0.2, 0.2), (0.35, 0.0), (0.35, 1.0)]],
     4: [[(0.45, 0.0), (0.0, 0.6), (0.7, 0.6)], [(0.5, 0.3), (0.5, 1.0)]],
     7: [[(0.0, 0.0), (0.6, 0.0), (0.2, 1.0)]],
@@ -274,6 +275,20 @@ def lines(pitch, breadth, lean, *, squared):
 def test_lines_of_the_paper_are_no_ink(squared, lean, strength):
     paper = 220 * (1 - strength * lines(24, 1.5, lean, squared=squared))
     assert_finds(*page(7, paper=paper), pixels=4, difference=0.1)
+
+
+@pytest.mark.parametrize("lean", [0.0, 0.04])
+@pytest.mark.parametrize("place", [(100, 60), (2, 60)])
+def test_lines_inside_a_loop_are_no_ink(lean, place):
+    """They leave the picture nowhere, so only the lines beside the digit give them away."""
+    paper = 220 * (1 - 0.4 * lines(40, 3, lean, squared=True))
+    picture, written = page(0, size=170, pen=16, place=place, paper=paper)
+    ink = find(picture)
+    assert off(ink.box, box_of(written)) <= 4
+    height, width = ink.pixels.shape
+    inside = ink.pixels[height // 3 : -height // 3, width // 3 : -width // 3]
+    assert inside.size
+    assert inside.max() == 0
 
 
 def test_specks_are_no_ink():

@@ -9,6 +9,7 @@ Guarantees:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -109,22 +110,35 @@ def _hanging_on(ink: NDArray[np.float32], crop: Crop, breadth: float) -> Mask:
     """Return 1 where ink hangs together with the digit, and at its edges; 0 elsewhere.
 
     What leaves the crop, which has room around the digit, and is thinner than its strokes, of
-    ``breadth`` pixels, is a line of the paper; what leaves it twice is no stroke's end either.
+    ``breadth`` pixels, is a line of the paper; what leaves it twice is no stroke's end either. On
+    such paper what is thin and runs from stroke to stroke, as in a loop, or to the picture's edge
+    is a line as well.
     """
     more = cv2.bitwise_and(above(ink, _HANGS_ON), negative(crop.member))
     _, labels, stats, _ = cv2.connectedComponentsWithStats(more, ltype=cv2.CV_32S)
-    start, size = stats[:, :2], stats[:, 2:4]
-    leaves = ((start == 0) & crop.begins_inside).sum(axis=1)
-    leaves += ((start + size == ink.shape[::-1]) & crop.ends_inside).sum(axis=1)
-    touching = cv2.dilate(crop.member, np.ones((3, 3), np.uint8)) > 0
-    hanging = np.bincount(labels[touching], minlength=len(stats)) > 0
-    hanging &= leaves < 2
-    if leaves[hanging].any():
+    first, last = stats[:, :2] == 0, stats[:, :2] + stats[:, 2:4] == ink.shape[::-1]
+    leaves = (first & crop.begins_inside).sum(axis=1) + (last & crop.ends_inside).sum(axis=1)
+    touches = _touches(labels, crop.member, len(stats))
+    hanging = (touches > 0) & (leaves < 2)
+    leaves[0] = 0
+    if leaves.any():
         core = cv2.erode(more, np.ones((odd(_THIN * breadth),) * 2, np.uint8)) > 0
-        hanging &= (leaves == 0) | (np.bincount(labels[core], minlength=len(stats)) > 0)
+        thin = np.bincount(labels[core], minlength=len(stats)) == 0
+        if (thin & (leaves > 0)).any():
+            hanging &= ~thin | ((touches < 2) & ~(first | last).any(axis=1))
     hanging[0] = False
     belongs = hanging.astype(np.uint8)[labels]
     return np.asarray(cv2.dilate(belongs, np.ones((5, 5), np.uint8)), np.uint8)
+
+
+def _touches(labels: NDArray[Any], member: Mask, count: int) -> NDArray[np.int64]:
+    """Return at how many places each part touches the digit."""
+    touching = cv2.dilate(member, np.ones((3, 3), np.uint8)) > 0
+    contacts = np.asarray((touching & (labels > 0)) * 255, np.uint8)
+    number, places = cv2.connectedComponents(contacts)
+    part = np.zeros(number, np.int64)
+    part[places[contacts > 0]] = labels[contacts > 0]
+    return np.bincount(part[1:], minlength=count)
 
 
 def _scale(picture: Grey, find: Find) -> int:
