@@ -14,8 +14,9 @@ Methods, on one forward pass:
 - mahalanobis: relative Mahalanobis distance of the features (Ren et al., 2021)
 - gram: deviation of channel correlations from those of the class (Sastry and Oore, ICML 2020), the
   second power, layer by layer
-- extra class: log odds of the output trained on drawings against the digits; what is shipped
+- extra class: log odds of the output trained on drawings against the digits
 - extra class and energy: the sum of both
+- extra class and half the energy: what is shipped
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from digitnet import load_dataset, load_model, open_run
 from digitnet.canonical import Canonical
 from digitnet.datasets import split_train_val
 from digitnet.environment import environment
+from digitnet.export import ENERGY
 from digitnet.files import write_json
 from digitnet.models import CNN, to_float
 from digitnet.nondigits import KINDS, draw_non_digits
@@ -108,6 +110,7 @@ class Methods:
             "gram": self._gram(outputs),
             "extra class": extra,
             "extra class and energy": extra + energy,
+            "extra class and half the energy": extra + ENERGY * energy,
         }
 
     def _neighbours(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
