@@ -13,6 +13,7 @@ import typer
 from digitnet import __version__, extras
 from digitnet.cli import bench, data
 from digitnet.cli.console import notes, say, show, show_json, show_rows
+from digitnet.cli.exporting import export_trained
 from digitnet.cli.options import DataDir, Json, Offline, Quiet
 from digitnet.cli.predict import EPILOG as PREDICT_EPILOG
 from digitnet.cli.predict import predict
@@ -23,7 +24,7 @@ from digitnet.cli.study import study
 from digitnet.cli.transfer import EPILOG as TRANSFER_EPILOG
 from digitnet.cli.transfer import transfer
 from digitnet.config import TrainConfig, read_toml
-from digitnet.errors import IntegrityError, UsageError
+from digitnet.errors import UsageError
 from digitnet.recipes import DESCRIPTIONS, recipe
 
 if TYPE_CHECKING:
@@ -123,11 +124,7 @@ def train(
     workflow.evaluate(run, **places)
     if not no_report:
         _write_report(run, data_dir, offline)
-    try:
-        _export(run, None, places)
-    except IntegrityError as error:
-        # The training is whole all the same.
-        say(f"No model.onnx: {error}")
+    export_trained(run, **places)
     _show_result(run, as_json)
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from digitnet.errors import InputError
 from digitnet.suffixes import SHOWN_SUFFIXES, SUFFIXES
+from digitnet.words import count_of
 
 STDIN = "-"
 
@@ -81,14 +82,13 @@ def _in_folder(folder: str, recursive: bool, tell: Callable[[str], None]) -> lis
         else:
             left_out += 1
     if left_out and inputs:
-        files = "1 file" if left_out == 1 else f"{left_out:,} files"
+        files = count_of(left_out, "file")
         tell(f"note: {files} in {folder} left out: no name of a picture (.png, .jpg and so on).")
     return inputs or [Input(folder, _nothing_in(folder, left_out, recursive))]
 
 
 def _nothing_in(folder: str, left_out: int, recursive: bool) -> InputError:
-    others = "1 other file" if left_out == 1 else f"{left_out:,} other files"
-    holds = f", but {others}" if left_out else ""
+    holds = f", but {count_of(left_out, 'other file')}" if left_out else ""
     deeper = "" if recursive else " --recursive looks in the folders inside it too."
     return InputError(
         f"The folder '{folder}' holds no picture{holds}. "

@@ -9,8 +9,9 @@ import typer
 
 from digitnet import extras
 from digitnet.cli.console import notes, say, show_json, show_rows
+from digitnet.cli.exporting import export_trained
 from digitnet.cli.options import DataDir, Json, Offline, Quiet
-from digitnet.errors import IntegrityError, UsageError
+from digitnet.errors import UsageError
 
 if TYPE_CHECKING:
     from digitnet.transfer.results import Repetition, Results
@@ -131,24 +132,12 @@ def transfer(
         on_message=notes(quiet),
         on_repetition=(lambda _: None) if quiet else _tell,
     )
-    _export(folder / "model", data_dir, offline)
+    if not (folder / "model" / "model.onnx").is_file():
+        export_trained(folder / "model", data_dir=data_dir, offline=offline)
     if as_json:
         show_json({**results.as_dict(), "folder": str(folder)})
     else:
         _show(results, folder)
-
-
-def _export(run: Path, data_dir: Path | None, offline: bool | None) -> None:
-    """Write the file that ``predict`` reads, unless there is one."""
-    from digitnet.export import export_run
-
-    if (run / "model.onnx").is_file():
-        return
-    try:
-        export_run(run, data_dir=data_dir, offline=offline)
-    except IntegrityError as error:
-        # The network is whole all the same.
-        say(f"No model.onnx: {error}")
 
 
 def _tell(repetition: Repetition) -> None:
