@@ -7,6 +7,7 @@ from hypothesis.extra import numpy as hnp
 
 from digitnet.errors import InputError, UsageError
 from digitnet.ink import MAX_SIDE, Box, find, from_strokes
+from digitnet.ink.components import connected, groups
 from digitnet.ink.middle import only_middle
 
 # Strokes in units of the digit's height: lists of points, one list for each stroke.
@@ -305,6 +306,26 @@ def test_a_table_at_the_frame_is_no_ink(side):
     table = {"left": x < 20 + 0.1 * y, "top": y < 30, "corner": (x < 25) | (y > 215)}[side]
     paper[table] = 50
     assert_finds(*page(7, paper=paper))
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_the_grain_of_a_table_is_no_ink(turns):
+    # Streaks one behind another along one side, with more ink than the digit has.
+    mask = np.zeros((200, 200), np.uint8)
+    for start in range(4, 200, 24):
+        mask[start : start + 20, 186:] = 255
+    mask[90:130, 60:66] = 255
+    labels, parts = connected(np.ascontiguousarray(np.rot90(mask, turns)))
+    best = groups(parts, labels.shape)[0]
+    assert best.area == 40 * 6
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_a_dark_corner_is_no_ink(turns):
+    paper = np.full((240, 240), 220.0)
+    paper[150:, :8] = 40
+    thin = {"size": 50, "pen": 3.0, "place": (160, 30)}
+    assert_finds(*page(7, shape=paper.shape, paper=np.rot90(paper, turns), **thin))
 
 
 def test_broken_strokes_are_one_digit():

@@ -31,9 +31,12 @@ _REACH, _REACH_DRAWN, _REACH_AT_FRAME, _FULL_PART = 0.2, 0.5, 0.03, 0.2
 _HALF_WAY = 0.8
 # The ink of a part that touches the frame, and does not fill it, counts this much.
 _CUT_OFF = 0.3
+# The ink of a group that touches the frame counts this much when it runs along this part of it, or
+# along this part within a band at one side: the grain of a table, a fold.
+_RUNS_THROUGH, _THROUGH, _BESIDE = 0.1, 0.96, 0.75
 # What lies along the frame: a part on this much of all four sides, or one that is this narrow, as a
-# part of the picture, on this much of the shorter side.
-_RUN_AROUND, _BAND, _RUN_ALONG = 0.3, 0.3, 0.5
+# part of the picture, on this much of the shorter side; less when it lies in a corner.
+_RUN_AROUND, _BAND, _RUN_ALONG, _RUN_FROM_CORNER = 0.3, 0.3, 0.5, 0.3
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,8 @@ def _lies_along(part: Part, run: int, shape: Shape) -> bool:
     breadth = min((part.right - part.left) / width, (part.bottom - part.top) / height)
     if run > _RUN_AROUND * 2 * (height + width):
         return True
-    return breadth < _BAND and run >= _RUN_ALONG * min(height, width)
+    least = _RUN_FROM_CORNER if part.sides > 1 else _RUN_ALONG
+    return breadth < _BAND and run >= least * min(height, width)
 
 
 def groups(parts: list[Part], shape: Shape, *, drawn: bool = False) -> list[Group]:
@@ -147,7 +151,7 @@ def groups(parts: list[Part], shape: Shape, *, drawn: bool = False) -> list[Grou
     for group in found:
         least = _SPECK * group.area
         group.parts = [part for part in group.parts if part.area >= least]
-    return sorted(found, key=lambda group: -sum(_worth(part, shape) for part in group.parts))
+    return sorted(found, key=lambda group: -_worth_together(group, shape))
 
 
 def marked(labels: Labels, group: Group) -> Mask:
@@ -191,6 +195,24 @@ def _gap(one: Part, other: Part) -> float:
     across = max(0, one.left - other.right, other.left - one.right)
     down = max(0, one.top - other.bottom, other.top - one.bottom)
     return math.hypot(across, down)
+
+
+def _worth_together(group: Group, shape: Shape) -> float:
+    """Return the ink of a group, discounted as that of its parts, and where it runs through."""
+    worth = sum(_worth(part, shape) for part in group.parts)
+    return worth * _RUNS_THROUGH if group.sides and _runs_through(group, shape) else worth
+
+
+def _runs_through(group: Group, shape: Shape) -> bool:
+    """Tell whether a group runs from one side of the frame to the other, or nearly so beside it."""
+    left, top, right, bottom = group.box
+    height, width = shape
+    across, down = (right - left) / width, (bottom - top) / height
+    if max(across, down) >= _THROUGH:
+        return True
+    beside_top = bottom <= _BAND * height or top >= (1 - _BAND) * height
+    beside_left = right <= _BAND * width or left >= (1 - _BAND) * width
+    return (beside_top and across >= _BESIDE) or (beside_left and down >= _BESIDE)
 
 
 def _worth(part: Part, shape: Shape) -> float:
