@@ -235,6 +235,34 @@ def test_bright_ink_is_as_good_as_dark():
     assert unlike(ink.pixels, find(picture).pixels) < 0.05
 
 
+def test_chalk_with_a_hole_is_bright_ink():
+    # Broad chalk lets a small window take the board inside the loop for a dark stroke.
+    board = np.full((240, 320), 45.0)
+    cv2.ellipse(board, (110, 120), (24, 40), 0, 0, 360, 225, 34)
+    grain = np.random.default_rng(1).normal(0, 1, board.shape)
+    picture = np.clip(board + grain * np.where(board > 100, 25, 4), 0, 255).astype(np.uint8)
+    found = find(picture)
+    assert off(found.box, Box(69, 63, 83, 115)) < 8
+    assert found.pixels[found.pixels.shape[0] // 2, found.pixels.shape[1] // 2] < 0.2
+
+
+def test_a_light_page_is_no_bright_ink():
+    paper = np.full((240, 320), 215.0)
+    paper[:, 295:] = 60
+    paper[:8, :] = 255
+    assert_finds(*page(7, size=40, pen=2.5, place=(140, 120), paper=paper))
+
+
+def test_a_bold_digit_that_fills_the_frame_is_found():
+    picture = np.full((180, 120), 190, np.uint8)
+    for centre, axes in (((60, 48), (28, 28)), ((60, 128), (32, 32))):
+        cv2.ellipse(picture, centre, axes, 0, 0, 360, 70, 28)
+    noise = np.random.default_rng(0).normal(0, 3, picture.shape)
+    found = find(np.clip(picture + noise, 0, 255).astype(np.uint8))
+    assert off(found.box, Box(14, 6, 94, 170)) < 6
+    assert (found.pixels > 0.5).mean() > 0.4
+
+
 def test_more_paper_around_changes_little():
     picture, written = page(4)
     wide = np.pad(picture, 60, mode="reflect")

@@ -80,7 +80,8 @@ def cut_photograph(picture: Grey, find: Find, *, dark: bool) -> Ink:
     left, top, right, bottom = find.group.box
     room = round(max(window, _ROOM * scale * max(right - left, bottom - top)))
     crop = _crop(picture, find, room)
-    lack, noise = darkness(crop.pixels if dark else negative(crop.pixels), odd(window / crop.step))
+    strokes = crop.pixels if dark else negative(crop.pixels)
+    lack, noise = darkness(strokes, odd(window / crop.step), crop.member)
     darkest = _darkest_nearby(lack, crop.member, odd(_NEARBY * breadth / crop.step))
     paper = np.maximum(_PAPER * darkest, np.float32(_NOISE * noise))
     ink = (lack - paper) / np.maximum(_FULL * darkest - paper, np.float32(1))

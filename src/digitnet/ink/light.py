@@ -34,6 +34,9 @@ _GLANCE, _FAINT = 64, 0.25
 # the grain of chalk.
 _WIDE, _NARROW = 0.3, 0.12
 _ENOUGH_DARK, _GRAIN = 0.5, 0.1
+# A ground darker than the first is a board, and one lighter than the second is paper, on which ink
+# is dark if there is only this part as much of it as of what is bright, a table's edge perhaps.
+_BOARD, _PAPER, _LEAST_DARK = 64, 160, 0.01
 
 
 def odd(size: float) -> int:
@@ -81,12 +84,15 @@ def ink_is_dark(picture: Grey) -> bool:
     Most pixels are paper, so a median over a window is paper too, and keeps shadows' edges; what
     remains when it is taken away is mostly strokes, on one side of zero. A large window sees bold
     strokes rightly, a small one is not misled by a page on a dark table; ink is bright when both
-    say so.
+    say so. On a board the large one decides alone: the small one takes the holes in chalk for ink.
     """
     small = shrink(picture, -(-max(picture.shape) // _GLANCE))
     dark, bright = _dark_and_bright(small, odd(max(small.shape) * _WIDE))
-    if dark >= _ENOUGH_DARK * bright:
+    ground = float(np.median(small))
+    if dark >= (_LEAST_DARK if ground > _PAPER else _ENOUGH_DARK) * bright:
         return True
+    if ground < _BOARD:
+        return False
     near_dark, near_bright = _dark_and_bright(small, odd(max(small.shape) * _NARROW))
     seen = near_dark + near_bright >= _GRAIN * (dark + bright)
     return seen and near_dark >= _ENOUGH_DARK * near_bright
@@ -112,12 +118,13 @@ def shrink(picture: Grey, factor: int) -> Grey:
     return np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def darkness(picture: Grey, window: int) -> tuple[Grey, float]:
+def darkness(picture: Grey, window: int, ink: Grey | None = None) -> tuple[Grey, float]:
     """Return how much of its paper's light each pixel lacks, and the noise of that.
 
     Args:
         picture: uint8 (H, W), dark strokes narrower than ``window`` pixels.
         window: in pixels, odd.
+        ink: uint8 (H, W), not 0 where ink is known to be; without, most pixels are bare paper.
 
     Returns:
         uint8 (H, W), 0 is paper and 255 black; and the standard deviation on bare paper.
@@ -129,8 +136,9 @@ def darkness(picture: Grey, window: int) -> tuple[Grey, float]:
     lack = np.asarray(
         cv2.divide(minus(paper, picture), np.maximum(paper, floor), scale=255), np.uint8
     )
-    # The closing is the brightest of the paper's noise; most pixels are bare paper, and below it.
-    low, middle = quantiles(histogram(_some(lack)), (0.16, 0.5))
+    # The closing is the brightest of the paper's noise; bare paper is below it.
+    counts = histogram(_some(lack)) if ink is None else histogram(lack, negative(above(ink, 0)))
+    low, middle = quantiles(counts, (0.16, 0.5))
     return minus(lack, middle), float(middle - low)
 
 
