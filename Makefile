@@ -39,7 +39,7 @@ bench: $(VENV)/dev.installed $(PEERS)/peers.installed ## Time training against K
 seeds: $(VENV)/dev.installed ## Train each recipe with five seeds (half an hour or more)
 	$(BIN)/python benchmarks/seeds.py $(ARGS)
 
-model: $(VENV)/dev.installed ## Train the shipped recogniser again and put it in its place (an hour)
+model: $(VENV)/dev.installed ## Train the shipped recogniser again and put it in its place (an hour or more)
 	$(BIN)/digitnet train --recipe robust --threads 1 --out runs/robust $(ARGS)
 	$(BIN)/python tools/ship_model.py runs/robust
 

@@ -56,6 +56,23 @@ def test_drawings_of_no_digit_come_behind_with_a_label_of_their_own(stored, monk
     assert (images[64:].amax((1, 2, 3)) > 0).all()
 
 
+def test_half_of_the_drawings_are_as_soft_as_mnist(stored, monkeypatch):
+    # Were all of them sharper than digits, the network would learn to refuse what is sharp.
+    monkeypatch.setattr("digitnet.batches._NON_DIGITS", 60)
+    config = TrainConfig(model=CANONICAL, non_digits=3.0)
+    drawings = {drawing.numpy().tobytes() for drawing in Batches(*stored, config).non_digits}
+    images, _ = batch(stored, config)
+    kept = [(image * 255).round().byte().numpy().tobytes() in drawings for image in images[64:, 0]]
+    assert 0.35 < sum(kept) / len(kept) < 0.65
+    softened = images[64:][~torch.tensor(kept)]
+    assert steepest(softened).mean() < 0.8 * steepest(images[64:][torch.tensor(kept)]).mean()
+
+
+def steepest(images):
+    """Return the largest step between neighbouring pixels of each image."""
+    return (images[..., 1:] - images[..., :-1]).abs().amax((1, 2, 3))
+
+
 def test_a_share_of_the_images_is_redrawn(stored):
     config = TrainConfig(augmentation=AugmentationConfig(pen=0.5))
     images, _ = batch(stored, config)

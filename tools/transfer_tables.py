@@ -1,16 +1,26 @@
-"""Tables about transfer, from docs/results/transfer.json, for tools/render_docs.py."""
+"""Tables and figures of transfer, from docs/results/transfer.json; for tools/render_docs.py.
+
+python tools/transfer_tables.py             # draws docs/results/transfer/*.png
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
+from digitnet.figures.theme import drawn, figure_of
+from digitnet.files import write_atomic
 from digitnet.transfer.budgets import budget_name
+from digitnet.transfer.figure import accuracy_against_labels
 from digitnet.transfer.results import Results, Summary, intervals_apart
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "transfer.json"
+FIGURES = RESULT.parent / "transfer"
 TITLES = {
     "mnist_to_usps": "MNIST → USPS",
     "mnist_to_digits8x8": "MNIST → digits of 8 × 8 pixels",
@@ -29,7 +39,7 @@ WAYS = {
 def transfer_directions() -> str:
     """Return a table for each direction: accuracy of each way to learn with each budget."""
     known = _directions()
-    return "\n\n".join(_direction(TITLES[n], known[n]) for n in TITLES if n in known)
+    return "\n\n".join(_direction(n, known[n]) for n in TITLES if n in known)
 
 
 def transfer_churchbooks() -> str:
@@ -94,7 +104,7 @@ def _directions() -> dict[str, dict[str, Any]]:
     return found
 
 
-def _direction(title: str, values: dict[str, Any]) -> str:
+def _direction(name: str, values: dict[str, Any]) -> str:
     results = Results.from_dict(values)
     budgets = results.budgets()
     head = ("way to learn", *(f"{budget_name(b)} a class" if b else "all" for b in budgets))
@@ -107,7 +117,8 @@ def _direction(title: str, values: dict[str, Any]) -> str:
     before = f" As it was, the network read {zero.accuracy:.2%}." if zero else ""
     apart = [budget_name(b) for b in budgets if intervals_apart(results, b)]
     clear = f" Intervals of `all` and `scratch` apart at: {', '.join(apart) or 'none'}."
-    return f"**{title}.**{before}{clear}\n\n{_table(head, rows)}"
+    figure = f"![{TITLES[name]}](results/transfer/{name}.png)"
+    return f"**{TITLES[name]}.**{before}{clear}\n\n{figure}\n\n{_table(head, rows)}"
 
 
 def _cell(summary: Summary | None) -> str:
@@ -119,3 +130,21 @@ def _cell(summary: Summary | None) -> str:
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _figure(results: Results) -> Figure:
+    return figure_of(accuracy_against_labels(results))
+
+
+def draw_figures() -> None:
+    """Draw accuracy against labels for each direction that was measured."""
+    FIGURES.mkdir(exist_ok=True)
+    known = _directions()
+    for name in set(TITLES) & set(known):
+        drawing = drawn(partial(_figure, Results.from_dict(known[name])), dark=False)
+        write_atomic(FIGURES / f"{name}.png", drawing.light)
+        print(FIGURES / f"{name}.png")
+
+
+if __name__ == "__main__":
+    draw_figures()

@@ -25,6 +25,8 @@ from digitnet.styles import restyle
 
 # Drawings to choose from: one for every two images, and at most this many.
 _NON_DIGITS = 24_000
+# Drawings made as coarse as this, and large again, are as soft as MNIST's digits.
+_COARSE = 28
 # Pen widths in pixels of a digit 20 pixels high.
 _FINEST, _BROADEST = 0.6, 6.5
 
@@ -85,7 +87,11 @@ class Batches:
 
     def _some_non_digits(self, non_digits: Tensor, images: int) -> Tensor:
         count = max(1, round(images * self.config.non_digits))
-        return to_float(non_digits[torch.randint(len(non_digits), (count,))])
+        sharp = to_float(non_digits[torch.randint(len(non_digits), (count,))])
+        # Half of them as soft as MNIST's digits are, or the network would refuse what is sharp.
+        coarse = F.interpolate(sharp, size=_COARSE, mode="area")
+        soft = F.interpolate(coarse, size=SIZE, mode="bilinear")
+        return torch.where(torch.rand(count, 1, 1, 1) < 0.5, soft, sharp)
 
 
 def _pen(config: TrainConfig) -> float:

@@ -119,14 +119,15 @@ class AugmentationConfig:
         0.0, "Largest thickening or thinning of strokes: 1 is a full 3 by 3 dilation or erosion."
     )
     style: float = _setting(
-        0.0, "Share of flagged ones, crossed sevens, curled nines and, half of it, of open zeros."
+        0.0, "Share of zeros, ones, sevens and nines in other styles: rings, flags, bars, curls."
     )
     pen: float = _setting(
         0.0, "Share of images whose strokes are redrawn with a pen of one width, fine or broad."
     )
     faults: float = _setting(
         0.0,
-        "Share of images with each fault of real pictures: gaps, rests of lines, specks, blur.",
+        "Share of images with each fault of real pictures: gaps, rests of lines, specks, blur, and "
+        "hard edges five times as often.",
     )
 
     def __post_init__(self) -> None:

@@ -45,6 +45,7 @@ _FACES = (
     "cmtt10",
     "cmti10",
 )
+_WITHOUT_SERIFS = ("DejaVuSans", "cmss")
 
 
 def draw_non_digits(
@@ -110,6 +111,8 @@ def _printed_letter(random: Random, _digits: Any, _cv2: Any) -> Canvas:
     face = _typefaces()[random.integers(len(_typefaces()))]
     font = ImageFont.truetype(str(face), 120)
     letter = _PRINTED[random.integers(len(_PRINTED))]
+    if letter == "I" and face.stem.startswith(_WITHOUT_SERIFS):  # no more than a stroke
+        letter = "H"
     image = Image.new("L", (240, 240))
     # A display face is fatter than any of these: broaden the stroke of some.
     stroke = int(random.integers(0, 9)) if random.random() < 0.5 else 0
@@ -148,16 +151,12 @@ def _written_letter(random: Random, _digits: Any, cv2: Any) -> Canvas:
 
 
 def _bar(random: Random, _digits: Any, cv2: Any) -> Canvas:
-    """A fat printed I: a block with square ends, most with serifs.
-
-    Few without, since a broad pen writes a one that is nearly a block.
-    """
+    """A fat printed I: a block with serifs, since without them it is a one of a broad pen."""
     canvas, width = _canvas(), int(random.integers(18, 44))
     cv2.rectangle(canvas, (80 - width // 2, _LOW), (80 + width // 2, _HIGH), 255, -1)
-    if random.random() < 0.9:
-        reach, thick = width // 2 + int(random.integers(6, 26)), int(random.integers(6, 20))
-        cv2.rectangle(canvas, (80 - reach, _LOW), (80 + reach, _LOW + thick), 255, -1)
-        cv2.rectangle(canvas, (80 - reach, _HIGH - thick), (80 + reach, _HIGH), 255, -1)
+    reach, thick = width // 2 + int(random.integers(10, 26)), int(random.integers(6, 20))
+    cv2.rectangle(canvas, (80 - reach, _LOW), (80 + reach, _LOW + thick), 255, -1)
+    cv2.rectangle(canvas, (80 - reach, _HIGH - thick), (80 + reach, _HIGH), 255, -1)
     return canvas
 
 

@@ -1,7 +1,7 @@
 """Ways of writing that MNIST hardly has.
 
-Crossed sevens, ones with a flag or a foot, slashed zeros, open zeros, nines with a curled tail,
-fives that have lost the most of their flag.
+Crossed sevens, ones with a flag or a foot, zeros that are slashed, open or as even as a ring, nines
+with a curled tail, fives that have lost the most of their flag.
 
 Guarantees: images keep their shape, dtype and label; a share of these digits is restyled, the rest
 is returned as it is; a seed gives the same result each time.
@@ -34,8 +34,7 @@ def restyle(
     Args:
         images: uint8 (N, 28, 28), light on black.
         labels: int64 (N,).
-        share: of the ones, sevens and nines, 0 to 1; of the zeros, the half of it; of the fives,
-            a third.
+        share: of the zeros, ones, sevens and nines, 0 to 1; of the fives, a third.
         seed: of all randomness.
     """
     import cv2
@@ -92,8 +91,16 @@ def _slash_zero(image: NDArray[np.uint8], random: np.random.Generator, cv2: Any)
     )
 
 
-def _open_or_slash_zero(image: NDArray[np.uint8], random: np.random.Generator, cv2: Any) -> None:
-    (_open_zero if random.random() < 0.5 else _slash_zero)(image, random, cv2)
+def _draw_zero(image: NDArray[np.uint8], random: np.random.Generator, cv2: Any) -> None:
+    """Draw a zero anew: a plain ring, as even as no zero of MNIST is."""
+    start = random.uniform(0, 360)
+    ring = _ellipse(np.array((0.5, 0.5)), np.array((0.5, 0.5)), (start, start + 365))
+    _redraw(image, [ring], random, cv2)
+
+
+def _change_zero(image: NDArray[np.uint8], random: np.random.Generator, cv2: Any) -> None:
+    style = random.choice(3, p=(0.5, 0.25, 0.25))
+    (_draw_zero, _open_zero, _slash_zero)[style](image, random, cv2)
 
 
 def _open_zero(image: NDArray[np.uint8], random: np.random.Generator, cv2: Any) -> None:
@@ -232,5 +239,5 @@ _STYLES = {
     7: (_cross_seven, 1.0),
     9: (_curl_or_draw_nine, 1.0),
     5: (_draw_five, 0.33),
-    0: (_open_or_slash_zero, 0.5),
+    0: (_change_zero, 1.0),
 }
