@@ -364,6 +364,19 @@ def test_broken_strokes_are_one_digit():
     assert_finds(picture, written)
 
 
+@pytest.mark.parametrize("others", [0, 4])
+def test_strokes_that_stand_apart_are_one_digit_where_nothing_else_is(others):
+    # A five whose flag is off its bowl by a third of its height.
+    picture = np.full((240, 320), 215, np.uint8)
+    cv2.ellipse(picture, (150, 150), (30, 26), 0, -100, 150, 60, 8)
+    cv2.line(picture, (165, 84), (205, 78), 60, 8)
+    for place in range(others):
+        cv2.line(picture, (20 + 70 * place, 210), (50 + 70 * place, 222), 60, 8)
+    noise = np.random.default_rng(0).normal(0, 2, picture.shape)
+    found = find(np.clip(picture + noise, 0, 255).astype(np.uint8))
+    assert (found.box.top < 85) == (not others)
+
+
 def test_a_neighbour_at_the_frame_is_no_part():
     paper = np.full((240, 320), 220.0)
     paper[60:160, 310:] = 60

@@ -27,6 +27,9 @@ _SPECK = 0.01
 # drawing, and when it touches the frame, which is mostly a neighbour's. A part with less ink than
 # this part of the digit's reaches less far.
 _REACH, _REACH_DRAWN, _REACH_AT_FRAME, _FULL_PART = 0.2, 0.5, 0.03, 0.2
+# Strokes have at least this part of the ink of the largest; on paper they reach as far as in a
+# drawing when there are so few of them, and only this part as much other ink.
+_STROKE, _MOST_STROKES, _LITTLE = 0.1, 3, 0.05
 # The ink of a part this far from the middle (1 is the frame's half) counts half.
 _HALF_WAY = 0.8
 # The ink of a part that touches the frame, and does not fill it, counts this much.
@@ -148,6 +151,8 @@ def groups(parts: list[Part], shape: Shape, *, drawn: bool = False) -> list[Grou
     found = [Group([part]) for part in sorted(parts, key=lambda part: -_worth(part, shape))]
     while _join_two(found, reach):
         pass
+    if not drawn:
+        found = _with_strokes_joined(found)
     for group in found:
         least = _SPECK * group.area
         group.parts = [part for part in group.parts if part.area >= least]
@@ -174,6 +179,22 @@ def _join_two(found: list[Group], reach: float) -> bool:
                 del found[index]
                 return True
     return False
+
+
+def _with_strokes_joined(found: list[Group]) -> list[Group]:
+    """Return ``found`` with strokes that stand apart joined, if there is little else on the paper.
+
+    A five's flag often stands well off its bowl. What lies about where rules or neighbours are is
+    of many sizes, or leans in from the frame.
+    """
+    largest = max(group.area for group in found)
+    strokes = [group for group in found if group.area >= _STROKE * largest]
+    rest = [group for group in found if group.area < _STROKE * largest]
+    alone = sum(group.area for group in rest) <= _LITTLE * sum(group.area for group in strokes)
+    if alone and len(strokes) <= _MOST_STROKES and not any(group.sides for group in strokes):
+        while _join_two(strokes, _REACH_DRAWN):
+            pass
+    return strokes + rest
 
 
 def _belong_together(home: Group, other: Group, reach: float) -> bool:
