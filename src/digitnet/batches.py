@@ -56,7 +56,8 @@ class Batches:
         """Return the images at ``indices``, float32 (M, 1, S, S) in [0, 1], and labels (M,)."""
         images, labels = self._framed(self._drawn(indices)), self.labels[indices]
         if self.non_digits is not None:
-            extra = self._some_non_digits(self.non_digits, len(indices))
+            count = max(1, round(len(indices) * self.config.non_digits))
+            extra = some_drawings(self.non_digits, count)
             images = torch.cat((images, extra))
             none = torch.full((len(extra),), self.config.model.num_classes)
             labels = torch.cat((labels, none))
@@ -85,13 +86,20 @@ class Batches:
         margin = (SIZE - images.shape[-1]) // 2
         return F.pad(images, (margin,) * 4)
 
-    def _some_non_digits(self, non_digits: Tensor, images: int) -> Tensor:
-        count = max(1, round(images * self.config.non_digits))
-        sharp = to_float(non_digits[torch.randint(len(non_digits), (count,))])
-        # Half of them as soft as MNIST's digits are, or the network would refuse what is sharp.
-        coarse = F.interpolate(sharp, size=_COARSE, mode="area")
-        soft = F.interpolate(coarse, size=SIZE, mode="bilinear")
-        return torch.where(torch.rand(count, 1, 1, 1) < 0.5, soft, sharp)
+
+def some_drawings(drawings: Tensor, count: int) -> Tensor:
+    """Return ``count`` of the drawings of no digit, float32 (count, 1, 40, 40) in [0, 1].
+
+    Half of them are as soft as MNIST's digits are, or a network would refuse what is sharp.
+
+    Args:
+        drawings: uint8 (N, 40, 40).
+        count: how many; some may come twice.
+    """
+    sharp = to_float(drawings[torch.randint(len(drawings), (count,))])
+    coarse = F.interpolate(sharp, size=_COARSE, mode="area")
+    soft = F.interpolate(coarse, size=SIZE, mode="bilinear")
+    return torch.where(torch.rand(count, 1, 1, 1) < 0.5, soft, sharp)
 
 
 def _pen(config: TrainConfig) -> float:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from digitnet.augment import augment
-from digitnet.batches import Batches
+from digitnet.batches import Batches, some_drawings
 from digitnet.canonical import Canonical
 from digitnet.config import TrainConfig
 from digitnet.models import to_float
@@ -103,7 +103,7 @@ class Stream:
         return taken
 
     def _some_drawings(self, drawings: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        chosen = to_float(drawings[torch.randint(len(drawings), (count,))])
+        chosen = some_drawings(drawings, count)
         config = self._config
         none = torch.full((count,), config.model.num_classes)
         return augment(chosen, config.augmentation, torch.default_generator), none
