@@ -43,7 +43,7 @@ from timing import summary
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "recognition_speed.json"
 INKS = 10_000
-BATCH = 8
+BATCH = 16
 # What the command and a program load at the least.
 LIBRARIES = "import numpy, cv2, onnxruntime, PIL.Image"
 
