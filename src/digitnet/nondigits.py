@@ -2,8 +2,8 @@
 
 Guarantees:
 
-- ``draw_non_digits`` gives inks, bright on 0, whose kinds are named; a seed gives the same
-  drawings each time.
+- ``draw_non_digits`` gives inks, bright on 0 and never blank, whose kinds are named; a seed gives
+  the same drawings each time.
 - Nothing is downloaded: letters come from the typefaces that matplotlib and OpenCV bring along,
   everything else is drawn or made of the digits given.
 
@@ -32,6 +32,8 @@ SIZE = 40
 _LARGE = 160
 # Where a drawing lies on the canvas: a field of 28 pixels inside the margin.
 _LOW, _HIGH = 28, 132
+# A drawing whose brightest pixel is darker than this is blank.
+_VISIBLE = 64
 
 _PRINTED = "ABCDEFGHIJKLMNPQRTUVWXYabcdefhkmnprtuvwxyacdehkmrtwx&@#%?+=$€§"
 _WRITTEN = "ABCDEFGHJKLMNPQRTUVWXYacdefhkmnprtuvwxy&@#%?+=*"
@@ -78,9 +80,20 @@ def draw_non_digits(
     names = [(kinds or tuple(KINDS))[i % len(kinds or KINDS)] for i in range(count)]
     drawn = np.empty((count, SIZE, SIZE), np.uint8)
     for index, name in enumerate(names):
-        large = KINDS[name](random, digits, cv2)
-        drawn[index] = cv2.resize(large, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+        drawn[index] = _draw(KINDS[name], random, digits, cv2)
     return drawn, names
+
+
+def _draw(
+    kind: Callable[[Random, Canvas, Any], Canvas], random: Random, digits: Canvas, cv2: Any
+) -> Canvas:
+    """Draw one; a blank one, as when a blot lies outside its window, is drawn again."""
+    while True:
+        small: Canvas = cv2.resize(
+            kind(random, digits, cv2), (SIZE, SIZE), interpolation=cv2.INTER_AREA
+        )
+        if small.max() >= _VISIBLE:
+            return small
 
 
 def _canvas() -> Canvas:
@@ -366,10 +379,12 @@ def _dots(random: Random, _digits: Any, cv2: Any) -> Canvas:
 def _block(random: Random, _digits: Any, cv2: Any) -> Canvas:
     """A full or framed rectangle or disc: a dark picture, a stain, a box with nothing in it."""
     canvas = _canvas()
-    low, high = random.integers(_LOW, 70, 2).tolist(), random.integers(90, _HIGH, 2).tolist()
+    low, high = random.integers(_LOW, 70, 2), random.integers(90, _HIGH, 2)
+    if (high - low)[1] > 2.5 * (high - low)[0]:  # high and narrow: a one of a broad pen
+        low, high = low[::-1], high[::-1]
     thick = -1 if random.random() < 0.6 else int(random.integers(3, 12))
     if random.random() < 0.7:
-        cv2.rectangle(canvas, low, high, 255, thick)
+        cv2.rectangle(canvas, low.tolist(), high.tolist(), 255, thick)
     else:
         cv2.circle(canvas, (80, 80), int(random.integers(10, 50)), 255, -1, cv2.LINE_AA)
     return (canvas * (1 - 0.5 * _texture(random, cv2) * random.random())).astype(np.uint8)
