@@ -17,6 +17,7 @@ from digitnet.robustness.own import from_arrays, own
 from digitnet.robustness.readers import DigitnetReader, PlainReader, Readings, invert_and_resize
 from digitnet.robustness.results import DigitRow, NonDigitRow
 from digitnet.robustness.sets import PictureSet, Plan, parts_by
+from digitnet.simulator.pen import can_be_redrawn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,10 +137,19 @@ def test_a_set_repeats_and_has_what_it_says(group, plans):
 
 
 def test_the_nth_picture_does_not_depend_on_how_many_there_are(plans, sample):
-    fewer = built_in.built_in(sample.test_images[:4], sample.test_labels[:4], seed=3)
+    fewer = built_in.built_in(sample.test_images[:8], sample.test_labels[:8], seed=3)
     for few, many in zip(fewer, plans, strict=True):
         if few.group in (built_in.MNIST, built_in.PHOTOGRAPHS):
             assert few.make().pictures[3] == many.make().pictures[3]
+
+
+def test_photographs_with_another_pen_are_of_digits_that_it_can_draw(plans, sample):
+    able = [can_be_redrawn(image) for image in sample.test_images[:12]]
+    expected = sample.test_labels[:12][able]
+    assert len(expected) > 0
+    for plan in plans:
+        if plan.name in ("thin", "thick"):
+            np.testing.assert_array_equal(plan.make().labels, expected)
 
 
 # Choosing

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image, ImageOps
 
 from digitnet.errors import InputError, UsageError
-from digitnet.simulator import CONDITIONS, simulate, simulate_many
+from digitnet.simulator import CONDITIONS, can_show, simulate, simulate_many
 from digitnet.simulator.conditions import SCENES
-from digitnet.simulator.pen import draw, put_ink, thin
+from digitnet.simulator.pen import can_be_redrawn, draw, put_ink, thin, write
 from digitnet.simulator.scenes import paint
 
 each_condition = pytest.mark.parametrize("condition", CONDITIONS)
@@ -292,6 +292,44 @@ def test_a_filled_loop_stays_a_blot_under_a_fine_pen():
     assert inside.max() > 0.1 * 260
     # The stem is as fine as asked for.
     assert 4 <= (ink[: len(ink) // 3] > 0.5).sum(axis=1).max() <= 18
+
+
+@pytest.fixture
+def bold_three(sample):
+    """A 3 whose bar reaches out of its broad strokes by less than half their width."""
+    assert sample.test_labels[39] == 3
+    return sample.test_images[39]
+
+
+def test_what_a_pen_cannot_redraw_stays_as_it_was_written(bold_three):
+    three, plain = bold_three, np.zeros((28, 28), np.uint8)
+    cv2.line(plain, (14, 4), (12, 23), 255, 2, cv2.LINE_AA)
+    assert not can_be_redrawn(three)
+    assert (write(three, 0.04).field == draw(three).field).all()
+    assert can_be_redrawn(plain)
+    assert write(plain, 0.04).stroke == draw(plain, 0.04).stroke
+    assert can_be_redrawn(np.zeros((28, 28), np.uint8))
+
+
+def test_only_conditions_about_the_pen_cannot_show_every_digit(bold_three):
+    unable = {name for name in CONDITIONS if not can_show(bold_three, name)}
+    assert unable == {"thin", "thick"}
+
+
+def test_most_digits_can_be_redrawn(sample):
+    able = [can_be_redrawn(image) for image in sample.test_images[:200]]
+    assert 0.7 < np.mean(able) < 0.95
+
+
+def test_a_thick_pen_does_not_fill_the_angle_of_a_four():
+    four = np.zeros((28, 28), np.uint8)
+    lines = [((9, 4), (8, 13)), ((8, 13), (17, 13)), ((16, 4), (16, 24))]
+    for a, b in lines:
+        cv2.line(four, a, b, 255, 1, cv2.LINE_AA)
+    drawn = draw(four, 0.27)
+    assert drawn.stroke / drawn.side < 0.27
+    height = cv2.distanceTransform((drawn.field > 0).astype(np.uint8), cv2.DIST_L2, 5) / 4
+    assert height.max() < 1.8 * drawn.stroke / 2
 
 
 def test_a_thick_pen_keeps_the_loops(sample):

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +52,7 @@ def built_in(images: Images, labels: Labels, seed: int) -> list[Plan]:
     return [
         *_placed(images, labels, seed),
         Plan(OTHER_HANDS, "digits8x8", _digits8x8),
-        *_photographed(images[:PHOTOGRAPHS_EACH], labels[:PHOTOGRAPHS_EACH], seed),
+        *_photographed(images, labels, seed),
         *_corrupted(images, labels, seed),
         Plan(NON_DIGITS, "drawn", partial(_drawn, images, seed)),
     ]
@@ -66,13 +67,23 @@ def _placed(images: Images, labels: Labels, seed: int) -> Iterator[Plan]:
 
 
 def _photographed(images: Images, labels: Labels, seed: int) -> Iterator[Plan]:
-    from digitnet.simulator import CONDITIONS, simulate
-
-    def draw(name: str, index: int) -> bytes:
-        return simulate(images[index], name, seed, index)
+    from digitnet.simulator import CONDITIONS
 
     for name in CONDITIONS:
-        yield Plan(PHOTOGRAPHS, name, partial(_drawn_digits, labels, partial(draw, name)))
+        yield Plan(PHOTOGRAPHS, name, partial(_photographs, images, labels, name, seed))
+
+
+def _photographs(images: Images, labels: Labels, condition: str, seed: int) -> PictureSet:
+    """Return photographs of the first digits that the condition can show."""
+    from digitnet.simulator import can_show, simulate
+
+    able = (i for i in range(len(images)) if can_show(images[i], condition))
+    shown = list(islice(able, PHOTOGRAPHS_EACH))
+
+    def draw(index: int) -> bytes:
+        return simulate(images[shown[index]], condition, seed, shown[index])
+
+    return _drawn_digits(labels[shown], draw)
 
 
 def _drawn_digits(labels: Labels, draw: Callable[[int], bytes]) -> PictureSet:

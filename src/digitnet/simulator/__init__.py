@@ -4,7 +4,8 @@ Guarantees:
 
 - A picture depends on its image, the condition, the seed and its index, and on nothing else: the
   n-th of a thousand is the n-th of ten.
-- Every picture is a whole PNG or JPEG file that a person can read.
+- Every picture is a whole PNG or JPEG file that a person can read, if the digit is one that the
+  condition can show (``can_show``).
 - A ``rotated_exif`` picture is a JPEG whose pixels are turned and whose EXIF tag turns them back.
 
 An MNIST digit is redrawn as a pen of some width would write it (`pen`), set on a page (`paper`,
@@ -21,13 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitnet.errors import InputError, UsageError, unknown_name
-from digitnet.simulator.conditions import SCENES
+from digitnet.simulator.conditions import SCENES, WITH_ANOTHER_PEN
+from digitnet.simulator.pen import can_be_redrawn
 from digitnet.simulator.scenes import take
 
 # The ten reading errors that MNIST programs are known for, then mixtures and plain pages.
 CONDITIONS: tuple[str, ...] = tuple(SCENES)
 
-__all__ = ["CONDITIONS", "simulate", "simulate_many"]
+__all__ = ["CONDITIONS", "can_show", "simulate", "simulate_many"]
 
 
 def simulate(image: NDArray[np.uint8], condition: str, seed: int, index: int = 0) -> bytes:
@@ -68,3 +70,12 @@ def simulate_many(images: NDArray[np.uint8], condition: str, seed: int) -> Itera
     """
     for index, image in enumerate(images):
         yield simulate(image, condition, seed, index)
+
+
+def can_show(image: NDArray[np.uint8], condition: str) -> bool:
+    """Tell whether ``condition`` shows the digit of ``image`` (uint8 (28, 28)).
+
+    A bold digit whose loop ink has filled cannot be drawn with a finer pen, nor a broader one: its
+    lines are not known. ``thin`` and ``thick`` show four of five of MNIST's digits, the others all.
+    """
+    return condition not in WITH_ANOTHER_PEN or can_be_redrawn(image)

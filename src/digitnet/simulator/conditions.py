@@ -2,7 +2,8 @@
 
 Guarantees:
 
-- A person reads the digit in each scene: it lies whole on the page and differs from the paper.
+- A person reads the digit in each scene: it lies whole on the page and differs from the paper. Of
+  the conditions in ``WITH_ANOTHER_PEN`` this holds for a digit that ``pen.can_be_redrawn``.
 - Everything about a scene is drawn from the given generator.
 """
 
@@ -237,3 +238,7 @@ SCENES: dict[str, Callable[[Image, Generator], Setting]] = {
     "pencil": pencil,
     "clean_page": clean_page,
 }
+
+# These are about the pen and draw every digit with theirs; the others leave a digit that cannot be
+# redrawn as it was written.
+WITH_ANOTHER_PEN = ("thin", "thick")

@@ -4,9 +4,10 @@ Guarantees:
 
 - Strokes have crisp, smooth outlines at every size: nothing shows the 28×28 grid.
 - A stroke width that is asked for is reached within a tenth (below 1/30 of the digit, lines come
-  out up to a third wider), unless it would close a loop of the digit or make a new one; it is then
-  the next finer width that does neither.
+  out up to a third wider), unless it would close a loop of the digit, make a new one or run strokes
+  together to a blot; it is then the next finer width that does none of that.
 - A fine pen never skips: strokes that hang together stay so.
+- ``can_be_redrawn`` tells of which digits another pen leaves the shape.
 
 A digit is kept as a *field*: the signed distance to the nearest outline, in pixels of the 28×28
 image, positive inside strokes. A field can be enlarged and turned like a picture, and only then
@@ -44,6 +45,8 @@ _AXIS_SMOOTHING = 2.8
 _BLOT = 1.65
 # Pixels of paper around the digit in its window: blur spreads ink that far.
 _PAPER_AROUND = 8
+# Written ink that lies farther than this beside its line is part of the digit, in image pixels.
+_BESIDE = 1.25
 # Holes and blots smaller than this (in field points) are specks, not loops of a digit.
 _SMALLEST_LOOP = 32
 
@@ -87,17 +90,24 @@ def draw(image: NDArray[np.uint8], stroke: float | None = None) -> Drawing:
 
 
 def write(image: NDArray[np.uint8], stroke: float | None) -> Drawing:
-    """Return ``draw(image, stroke)``, or a digit with blots in its own strokes.
+    """Return ``draw(image, stroke)``, or in its own strokes a digit that cannot be redrawn."""
+    return draw(image, stroke if can_be_redrawn(image) else None)
 
-    A fine pen shows too little of what was a loop or a doubled stroke before ink ran into it: half
-    of such digits can no longer be told by anybody.
+
+def can_be_redrawn(image: NDArray[np.uint8]) -> bool:
+    """Tell whether another pen shows the same digit as ``image``; a blank one counts as such.
+
+    The lines of a digit with blots show too little of what was a loop or a doubled stroke before
+    ink ran into it: half of such digits can no longer be told by anybody. A bold 3 may have no
+    blot and yet lose its bar, which does not reach far enough out of the strokes to have a line.
     """
     written = _as_written(image)
-    if stroke is None or not (written > 0).any():
-        return _drawing(written)
+    if not (written > 0).any():
+        return True
     lines = _Lines(written)
-    blotted = _has_blots(lines.depth, lines.usual)
-    return _drawing(written) if blotted else _redrawn(lines, stroke)
+    beside = _distance_to_line(lines.axis) - np.float32(lines.usual / 2)
+    lost = (written > 0) & (beside > _BESIDE)
+    return not _has_blots(lines.depth, lines.usual) and not lost.any()
 
 
 class _Lines:
@@ -132,9 +142,17 @@ def _redrawn(lines: _Lines, stroke: float) -> Drawing:
     # A line of 0.6 of the written width shows the loops that ink has nearly closed.
     finest = 0.6 * usual
     loops = _count_loops(line + np.float32(finest / 2))
-    while pen > finest and _count_loops(line + np.float32(pen / 2)) != loops:
+    blotted = _has_blots(depth, usual)
+    while pen > finest and _runs_together(line + np.float32(pen / 2), pen, loops, blotted):
         pen = max(0.93 * pen, finest)
     return _drawing(line + np.float32(pen / 2), pen)
+
+
+def _runs_together(field: Float, pen: float, loops: int, blotted: bool) -> bool:
+    """Tell whether strokes of the width ``pen`` have other loops or, unlike before, blots."""
+    if _count_loops(field) != loops:
+        return True
+    return not blotted and _has_blots(_distance_to(field <= 0), pen)
 
 
 def _has_blots(depth: Float, usual: float) -> bool:
