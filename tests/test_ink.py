@@ -289,6 +289,14 @@ def test_a_shadow_across_the_digit_is_no_ink(softness, darkness):
     assert_finds(*page(7, paper=220 * shade), difference=0.08)
 
 
+def test_the_shadow_of_a_finger_that_points_at_the_digit_is_no_ink():
+    y, x = np.mgrid[:240, :320]
+    finger = np.hypot(np.maximum(x - 140, 0), y - 90) < 24
+    shade = 1 - 0.65 * cv2.GaussianBlur(finger.astype(np.float32), (0, 0), 2.0)
+    shade[:, :60] = 1
+    assert_finds(*page(7, paper=220 * shade))
+
+
 def lines(pitch, breadth, lean, *, squared):
     """Return how much of each pixel of a 240 × 320 page the paper's lines cover."""
     y, x = np.mgrid[:240, :320].astype(np.float32)

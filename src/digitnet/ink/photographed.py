@@ -40,6 +40,8 @@ _MORE_AT_FRAME, _DARK_AT_FRAME = 4, (0.95, 1.3)
 _STROKE_END = 0.1
 # A digit that shares less than this with what a smaller window found must be this much larger.
 _SHARED, _LARGER = 0.5, 6
+# Ink this near to shade, in coarse pixels, may lie in it, and lacks this much more light there.
+_NEAR, _DARKER_UNDER_SHADE = 9, 1.2
 # What lies along the frame is removed this many times, at most: each may hide a fainter one.
 _PEELS = 3
 
@@ -126,6 +128,8 @@ def _adds_ink(large: Find, small: Find) -> bool:
         return False
     shared = cv2.countNonZero(cv2.bitwise_and(large.member, member))
     (level,) = quantiles(histogram(large.lack, more), (0.5,))
+    if _lies_over(more, member, large.lack, level):
+        return False
     ratio = level / max(small.core, 1)
     if _run_on_frame(large) > _STROKE_END * max(large.member.shape):
         darker = _DARK_AT_FRAME[0] <= ratio <= _DARK_AT_FRAME[1]
@@ -133,6 +137,20 @@ def _adds_ink(large: Find, small: Find) -> bool:
     if shared < _SHARED * known and large.group.area < _LARGER * known:
         return False
     return ratio >= _AS_DARK
+
+
+def _lies_over(more: Mask, member: Mask, lack: Grey, level: int) -> bool:
+    """Tell whether what a larger window adds, which lacks ``level``, lies over the ink as shade.
+
+    Ink in the shadow of a finger lacks more light than the finger's shadow does; ink that goes on
+    lacks as much as where it comes from.
+    """
+    near = cv2.dilate(more, np.ones((_NEAR, _NEAR), np.uint8))
+    covered = np.asarray(cv2.bitwise_and(near, member), np.uint8)
+    if not cv2.countNonZero(covered):
+        return False
+    (under,) = quantiles(histogram(lack, covered), (0.5,))
+    return under > _DARKER_UNDER_SHADE * level
 
 
 def _run_on_frame(find: Find) -> int:
