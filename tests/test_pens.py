@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from digitnet.pens import STEPS_PER_PIXEL, draw_with_pen, keep_their_shape, stroke_distances
+from digitnet.pens import STEPS_PER_PIXEL, draw_with_pen, stroke_distances
 
 
 @pytest.fixture(scope="module")
@@ -46,31 +46,3 @@ def test_redrawn_digits_lie_on_the_original_strokes(sample, distances):
     ink = torch.from_numpy(sample.train_images[:60]).flatten(1).float() / 255
     on_stroke = (drawn * (ink > 0.1)).sum(1) / drawn.sum(1)
     assert on_stroke.median() > 0.95
-
-
-def test_a_filled_loop_does_not_keep_its_shape():
-    images = np.zeros((3, 28, 28), np.uint8)
-    images[0, 4:24, 12:15] = 255  # a line
-    images[1:, 4:24, 9:11] = 255  # a line with a loop, which in the second ink has filled
-    images[1:, 12:24, 9:20] = 255
-    images[1, 14:22, 11:18] = 0
-    both = torch.from_numpy(images), torch.from_numpy(stroke_distances(images))
-    assert keep_their_shape(*both).tolist() == [True, True, False]
-
-
-def test_most_digits_keep_their_shape_whatever_they_are_drawn_with(sample):
-    images = sample.train_images[:100]
-    keep = keep_their_shape(torch.from_numpy(images), torch.from_numpy(stroke_distances(images)))
-    assert 0.6 < keep.float().mean() < 1
-
-
-def test_an_image_keeps_its_shape_alone_as_among_others(sample, distances):
-    images = torch.from_numpy(sample.train_images[:60])
-    alone = [keep_their_shape(images[i : i + 1], distances[i : i + 1]) for i in range(60)]
-    assert torch.equal(torch.cat(alone), keep_their_shape(images, distances))
-
-
-def test_a_blank_keeps_its_shape():
-    blank = np.zeros((2, 28, 28), np.uint8)
-    distances = torch.from_numpy(stroke_distances(blank))
-    assert keep_their_shape(torch.from_numpy(blank), distances).all()

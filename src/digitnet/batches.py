@@ -20,7 +20,7 @@ from digitnet.augment import augment
 from digitnet.config import TrainConfig
 from digitnet.models import to_float
 from digitnet.nondigits import SIZE, draw_non_digits
-from digitnet.pens import draw_with_pen, keep_their_shape, stroke_distances
+from digitnet.pens import draw_with_pen, stroke_distances
 from digitnet.styles import restyle
 
 # Drawings to choose from: one for every two images, and at most this many.
@@ -46,9 +46,7 @@ class Batches:
         if share := config.augmentation.style:
             array = restyle(array, labels.numpy(), share, config.seed)
         self.images = torch.from_numpy(array)
-        if config.augmentation.pen:
-            self.distances = torch.from_numpy(stroke_distances(array))
-            self.redrawable = keep_their_shape(self.images, self.distances)
+        self.distances = torch.from_numpy(stroke_distances(array)) if _pen(config) else None
         self.non_digits = self._draw_non_digits() if config.non_digits else None
 
     def __len__(self) -> int:
@@ -73,11 +71,9 @@ class Batches:
     def _drawn(self, indices: Tensor) -> Tensor:
         """Return the images at ``indices``, some of them with another pen."""
         images = to_float(self.images[indices])
-        pen = self.config.augmentation.pen
-        if not pen:
+        if self.distances is None:
             return images
-        wanted = torch.rand(len(indices)) < pen
-        chosen = torch.nonzero(wanted & self.redrawable[indices]).flatten()
+        chosen = torch.nonzero(torch.rand(len(indices)) < _pen(self.config)).flatten()
         # Drawn on a log scale: fine pens differ from each other by as much as broad ones.
         spread = torch.rand(len(chosen)) * math.log(_BROADEST / _FINEST)
         redrawn = draw_with_pen(self.distances[indices[chosen]], _FINEST * torch.exp(spread))
@@ -104,3 +100,7 @@ def some_drawings(drawings: Tensor, count: int) -> Tensor:
     coarse = F.interpolate(sharp, size=_COARSE, mode="area")
     soft = F.interpolate(coarse, size=SIZE, mode="bilinear")
     return torch.where(torch.rand(count, 1, 1, 1) < 0.5, soft, sharp)
+
+
+def _pen(config: TrainConfig) -> float:
+    return config.augmentation.pen
