@@ -122,9 +122,7 @@ class AugmentationConfig:
         0.0, "Share of zeros, ones, sevens and nines in other styles: rings, flags, bars, curls."
     )
     pen: float = _setting(
-        0.0,
-        "Share of images whose strokes are redrawn with a pen of one width, fine or broad, if they "
-        "keep their shape.",
+        0.0, "Share of images whose strokes are redrawn with a pen of one width, fine or broad."
     )
     faults: float = _setting(
         0.0,

@@ -21,7 +21,7 @@ RECIPES: dict[str, TrainConfig] = {
     # paper and cameras do to digits, and what is no digit has an output of its own.
     "robust": TrainConfig(
         recipe="robust",
-        epochs=45,
+        epochs=100,
         batch_size=128,
         optimizer="adamw",
         schedule="one-cycle",
