@@ -538,3 +538,47 @@ def test_what_is_no_drawing_is_refused(strokes, message):
 def test_a_pen_has_a_width(pen_width):
     with pytest.raises(UsageError, match="pen_width is"):
         from_strokes([[(0, 0), (1, 1)]], pen_width=pen_width)
+
+
+# What is drawn around
+
+
+def framed(digit, inset, breadth):
+    """Return a drawn digit with a border: uint8 (200, 200)."""
+    written = mask_of(digit, 110, (200, 200), (60, 45), 8.0)
+    picture = np.rint(255 * (1 - written)).astype(np.uint8)
+    return cv2.rectangle(picture, (inset, inset), (199 - inset, 199 - inset), 0, breadth), written
+
+
+@pytest.mark.parametrize("breadth", [1, 3, 6])
+@pytest.mark.parametrize("inset", [0, 6, 20])
+@pytest.mark.parametrize("digit", DIGITS)
+def test_a_border_around_a_drawing_is_no_ink(digit, inset, breadth):
+    picture, written = framed(digit, inset, breadth)
+    assert off(find(picture).box, box_of(written)) <= 1
+    assert off(find(255 - picture).box, box_of(written)) <= 1
+
+
+def test_a_rectangle_with_nothing_in_it_may_be_a_zero():
+    picture = np.full((200, 140), 255, np.uint8)
+    cv2.rectangle(picture, (6, 6), (133, 193), 0, 7)
+    assert find(picture).box.width > 120
+
+
+def test_an_angular_seven_that_fills_the_picture_is_no_border():
+    picture = np.full((200, 140), 255, np.uint8)
+    cv2.polylines(picture, [np.array([(5, 5), (134, 5), (134, 194)])], False, 0, 7)
+    cv2.line(picture, (20, 120), (60, 120), 0, 7)
+    assert find(picture).box.height > 180
+
+
+# Bare paper
+
+
+@pytest.mark.parametrize("fall", [0.1, 0.2, 0.35])
+@pytest.mark.parametrize("angle", [0.0, 0.6, 2.0, 4.0])
+def test_bare_paper_whose_light_falls_off_evenly_is_blank(fall, angle):
+    y, x = np.mgrid[:480, :640]
+    along = np.cos(angle) * x / 640 + np.sin(angle) * y / 480
+    along = (along - along.min()) / np.ptp(along)
+    assert find(np.rint(240 * (1 - fall * along)).astype(np.uint8)).box is None

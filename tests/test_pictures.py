@@ -323,6 +323,9 @@ BAD_ARRAYS = {
     "infinity": (np.where(np.eye(5), np.inf, 0.5), "infinity"),
     "negative float": (np.linspace(-1, 1, 25).reshape(5, 5), "from -1 to 1.*0 to 1 or 0 to 255"),
     "float of 1.5": (np.linspace(0, 1.5, 25).reshape(5, 5), "from 0 to 1.5"),
+    "float of 3": (np.linspace(0, 3, 25).reshape(5, 5), "from 0 to 3"),
+    "colours to 1, opacity to 255": (np.full((5, 5, 4), (0.0, 0.5, 1.0, 255.0)), "up to 255"),
+    "colours to 255, opacity to 1": (np.full((5, 5, 4), (0, 9, 255, 1), np.uint8), "up to 1"),
     "float of 300": (np.linspace(0, 300, 25).reshape(5, 5), "0 to 255"),
     "negative int": (np.arange(-5, 20).reshape(5, 5), "from -5 to 19"),
     "int of 70,000": (np.arange(25).reshape(5, 5) * 70_000, "0 to 65535"),
@@ -341,6 +344,11 @@ def test_other_arrays_are_refused_with_what_is_allowed(name):
     array, message = BAD_ARRAYS[name]
     with pytest.raises(InputError, match=message):
         decode(array)
+
+
+@pytest.mark.parametrize("opacity", [0, 255])
+def test_black_strokes_of_any_opacity_are_a_picture(opacity):
+    decode(np.full((5, 5, 4), (0, 0, 0, opacity), np.uint8))
 
 
 def test_blank_arrays_are_pictures():

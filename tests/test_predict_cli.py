@@ -287,6 +287,31 @@ def test_a_reader_that_goes_away_is_no_error(model: Path, folder: Path) -> None:
     assert "did not expect" not in done.stderr
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("form", ["--json", "--no-show"])
+def test_a_full_disk_is_told(model: Path, folder: Path, form: str) -> None:
+    command = f"{sys.executable} -m digitnet predict --model {model} {folder} {form} > /dev/full"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "could not be written: No space left on device." in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_codes_in_the_name_of_a_folder_do_not_reach_the_terminal(cli: Any, tmp_path: Path) -> None:
+    evil = tmp_path / "e\x1b[31mvil"
+    evil.mkdir()
+    _, out, err = cli(evil)
+    assert "\x1b[31m" not in out + err
+    assert r"e\x1b[31mvil" in err
+
+
+def test_pages_of_explain_are_none_of_the_folders_pictures(cli: Any, folder: Path) -> None:
+    before = cli("--no-show", folder, "--explain", folder)
+    again = cli("--no-show", folder, "--explain", folder)
+    assert len(before[1].splitlines()) == len(again[1].splitlines())
+    assert not list(folder.glob("*_explained_explained*"))
+
+
 def test_help_loads_nothing_heavy() -> None:
     code = (
         "import sys\nsys.argv = ['digitnet', 'predict', '--help']\n"

@@ -292,6 +292,31 @@ def test_one_picture_where_several_belong_is_told(reader):
             next(reader.predict_each(one))
 
 
+@pytest.mark.parametrize("single", ["io", "bytearray", "image", "array", "nothing", "number"])
+def test_what_is_not_several_pictures_is_told(reader, single):
+    one = {
+        "io": io.BytesIO(b"P1 1 1 0"),
+        "bytearray": bytearray(b"P1 1 1 0"),
+        "image": Image.new("L", (28, 28)),
+        "array": np.zeros((28, 28)),
+        "nothing": None,
+        "number": 3,
+    }[single]
+    with pytest.raises(UsageError, match=r"predict takes one|several pictures"):
+        reader.predict_many(one)
+
+
+@pytest.mark.parametrize("inks", [None, 3])
+def test_what_is_not_several_inks_is_told(reader, inks):
+    with pytest.raises(InputError, match="Here belong inks"):
+        reader.predict_inks(inks)
+
+
+def test_an_ink_of_uneven_rows_is_told(reader):
+    with pytest.raises(InputError, match="different lengths"):
+        reader.predict_ink([[1.0], [1.0, 0.0]])
+
+
 def test_each_picture_has_an_answer_or_why_there_is_none(reader, tmp_path):
     good, gone = png(drawing()), InputError("It could not be fetched.")
     answers = list(reader.predict_each([good, b"no picture", gone, good] * 100))
@@ -369,6 +394,16 @@ def test_it_says_what_it_is(reader, file):
 def test_a_wrong_number_of_threads_is_a_usage_error(threads, file):
     with pytest.raises(UsageError, match="1 to 256"):
         Recognizer(file, threads=threads)
+
+
+def test_numpys_numbers_of_threads_are_numbers(file):
+    Recognizer(file, threads=np.int64(2))
+
+
+@pytest.mark.parametrize("path", [b"model.onnx", 4])
+def test_a_model_that_is_no_path_is_told(path):
+    with pytest.raises(InputError, match=type(path).__name__):
+        Recognizer(path)
 
 
 def test_it_uses_the_cores_that_it_may(file, digits, monkeypatch):

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import operator
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -143,10 +144,8 @@ class Recognizer:
     """
 
     def __init__(self, model: Path | str | None = None, *, threads: int | None = None) -> None:
-        if threads is not None and not (type(threads) is int and 1 <= threads <= MAX_THREADS):
-            raise UsageError(f"threads={threads!r}; it must be a whole number, 1 to {MAX_THREADS}.")
+        self._threads = min(usable_cores(), MAX_THREADS) if threads is None else _checked(threads)
         self._file = load_model_file(model)
-        self._threads = threads or min(usable_cores(), MAX_THREADS)
         self._session = open_session(self._file)
         self._crops = self._file.metadata.get("crops") == "true"
         if model is not None:
@@ -205,8 +204,8 @@ class Recognizer:
         """Yield for each picture, in order, its digit or why it cannot be read.
 
         Args:
-            pictures: as for ``predict_many``; an error among them, of a picture that could not
-                even be had, is yielded in its place.
+            pictures: as for ``predict_many``; up to 256 are taken before the first answer. An
+                error among them, of a picture that could not even be had, is yielded in its place.
 
         Raises:
             UsageError: as for ``predict_many``.
@@ -393,10 +392,28 @@ def _cannot_run(file: ModelFile, error: object) -> IntegrityError:
     )
 
 
+def _checked(threads: int) -> int:
+    try:
+        number = 0 if isinstance(threads, bool) else operator.index(threads)
+    except TypeError:
+        number = 0
+    if not 1 <= number <= MAX_THREADS:
+        raise UsageError(f"threads={threads!r}; it must be a whole number, 1 to {MAX_THREADS}.")
+    return number
+
+
 def _several(pictures: Iterable[_T]) -> Iterator[_T]:
-    if isinstance(pictures, (str, bytes, os.PathLike)):
+    single = isinstance(pictures, (str, bytes, bytearray, os.PathLike))
+    flat = isinstance(pictures, np.ndarray) and pictures.ndim < 3
+    if single or flat or hasattr(pictures, "read") or hasattr(pictures, "getbands"):
         raise UsageError("This is one picture where several belong; predict takes one.")
-    return iter(pictures)
+    try:
+        return iter(pictures)
+    except TypeError:
+        raise UsageError(
+            f"Here belong several pictures, in a list or from a generator, not "
+            f"{type(pictures).__name__}."
+        ) from None
 
 
 def _as_inks(inks: Iterable[NDArray[Any]]) -> Iterator[_Array]:
@@ -406,10 +423,25 @@ def _as_inks(inks: Iterable[NDArray[Any]]) -> Iterator[_Array]:
         for start in range(0, len(inks), _WINDOW):
             yield from _as_floats(inks[start : start + _WINDOW])
         return
-    for array in map(np.asarray, inks):
-        if array.ndim != 2:
-            raise _wrong_shape(array.shape)
-        yield _as_floats(array)
+    try:
+        several = iter(inks)
+    except TypeError:
+        raise InputError(
+            f"Here belong inks, in a list or an array, not {type(inks).__name__}."
+        ) from None
+    for ink in several:
+        yield _as_floats(_as_array(ink))
+
+
+def _as_array(ink: Any) -> NDArray[Any]:
+    """Return one ink as an array (H, W)."""
+    try:
+        array = np.asarray(ink)
+    except ValueError:
+        raise InputError("The ink's rows have different lengths; it must be rectangular.") from None
+    if array.ndim != 2:
+        raise _wrong_shape(array.shape)
+    return array
 
 
 def _as_floats(array: NDArray[Any]) -> _Array:

@@ -12,18 +12,21 @@ Guarantees:
 
 from __future__ import annotations
 
+import errno
 import io
 import signal
 import sys
 import traceback
+from typing import NoReturn
 
 from digitnet.cli.app import app
 from digitnet.cli.console import fail, say
-from digitnet.errors import DigitnetError
+from digitnet.errors import DigitnetError, StorageError
 
 __all__ = ["app", "main"]
 
 _INTERRUPTED = 128 + signal.SIGINT
+_CANNOT_BE_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def main() -> None:
@@ -41,12 +44,20 @@ def main() -> None:
         raise
     except DigitnetError as error:
         fail(str(error), error.exit_code, error)
+    except OSError as error:
+        if error.errno not in _CANNOT_BE_WRITTEN:
+            _fail_unexpectedly(error)
+        fail(f"The answer could not be written: {error.strerror}.", StorageError.exit_code, error)
     except Exception as error:
         # The one place where everything is caught: no traceback reaches a user.
-        reason = traceback.format_exception_only(error)[-1].strip()
-        fail(
-            f"digitnet met an error it did not expect: {reason} "
-            f"Please report it with what DIGITNET_DEBUG=1 shows.",
-            1,
-            error,
-        )
+        _fail_unexpectedly(error)
+
+
+def _fail_unexpectedly(error: Exception) -> NoReturn:
+    reason = traceback.format_exception_only(error)[-1].strip()
+    fail(
+        f"digitnet met an error it did not expect: {reason.rstrip('.')}. "
+        f"Please report it with what DIGITNET_DEBUG=1 shows.",
+        1,
+        error,
+    )

@@ -6,6 +6,7 @@ Guarantees:
   2.png before 10.png.
 - An argument that leads to no picture becomes an ``Input`` with an error: nothing typed is lost,
   and nothing here raises.
+- Pages that ``--explain`` wrote into a folder are none of its pictures; named one by one they are.
 - Nothing is opened.
 """
 
@@ -22,6 +23,8 @@ from digitnet.suffixes import SHOWN_SUFFIXES, SUFFIXES
 from digitnet.words import count_of
 
 STDIN = "-"
+# Pages of --explain may lie beside the pictures that they explain.
+_PAGE = re.compile(r"_explained(_\d+)?\.png$")
 
 
 @dataclass(frozen=True)
@@ -77,13 +80,16 @@ def _in_folder(folder: str, recursive: bool, tell: Callable[[str], None]) -> lis
     for name in _walk(folder, recursive):
         if isinstance(name, Input):
             inputs.append(name)
-        elif name.lower().endswith(SUFFIXES):
+        elif name.lower().endswith(SUFFIXES) and not _PAGE.search(name):
             inputs.append(Input(name))
         else:
             left_out += 1
     if left_out and inputs:
         files = count_of(left_out, "file")
-        tell(f"note: {files} in {folder} left out: no name of a picture (.png, .jpg and so on).")
+        tell(
+            f"note: {files} in {folder} left out: no name of a picture (.png, .jpg and so on), "
+            "or a page of --explain."
+        )
     return inputs or [Input(folder, _nothing_in(folder, left_out, recursive))]
 
 

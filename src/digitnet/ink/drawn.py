@@ -4,6 +4,7 @@ Guarantees:
 
 - The grey values of a picture whose ground is one value are its ink: nothing is thresholded away,
   and strokes may be as bold as they like and touch the frame.
+- A straight border around the picture, or around the field to draw in, is no ink.
 - A photograph is told from such a picture by its ground, and a scan with a shadow on it by the grey
   that lies far from every stroke.
 """
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from digitnet.ink.components import connected, groups, marked
+from digitnet.ink.components import Labels, Part, connected, groups, marked
 from digitnet.ink.light import Grey, above, histogram, minus, shrink
 from digitnet.ink.result import Find
 
@@ -33,6 +34,11 @@ _INK = 0.2
 # Grey between these parts of the contrast, away from strokes, is a shadow when there is more of it
 # than this part of the strokes; so is what holds a square of this part of the frame.
 _GREY, _SHADOW, _SOLID = (0.15, 0.5), 0.1, 0.45
+# A line around this part of the picture, both ways, and no nearer to its middle than this part of
+# its box, is a border: a round stroke comes nearer.
+_FIELD, _BORDER = 0.75, 0.12
+# Its sides are whole to this part, and what it is drawn around is this part of the picture long.
+_WHOLE, _SOMETHING = 0.9, 0.1
 # The size at which shadows are looked for, in pixels.
 _GLANCE = 160
 
@@ -114,6 +120,32 @@ def search(picture: Grey, ground: Ground) -> Find | None:
     labels, parts = connected(above(ink, max(1.0, _INK * ground.contrast)))
     if not parts:
         return None
+    parts = _without_border(parts, labels)
     # Nobody draws a neighbour's edge into a picture: what touches the frame is the digit.
     best = groups(parts, picture.shape, drawn=True)[0]
     return Find(ink, marked(labels, best), best, ground.contrast)
+
+
+def _without_border(parts: list[Part], labels: Labels) -> list[Part]:
+    """Return ``parts`` without a border, if there is something in it; alone it may be a 0."""
+    least = _SOMETHING * max(labels.shape)
+    rest = [part for part in parts if not _is_border(part, labels)]
+    return rest if any(max(_sides(part)) >= least for part in rest) else parts
+
+
+def _sides(part: Part) -> tuple[int, int]:
+    return part.right - part.left, part.bottom - part.top
+
+
+def _is_border(part: Part, labels: Labels) -> bool:
+    """Tell whether a part is a line around the picture, or around the field to draw in."""
+    height, width = labels.shape
+    across, down = _sides(part)
+    if across < _FIELD * width or down < _FIELD * height:
+        return False
+    left, top = round(_BORDER * across), round(_BORDER * down)
+    own = labels[part.top : part.bottom, part.left : part.right] == part.label
+    if own[top : down - top, left : across - left].any():
+        return False
+    bands = (own[:top].any(0), own[-top:].any(0), own[:, :left].any(1), own[:, -left:].any(1))
+    return all(bool(band.mean() > _WHOLE) for band in bands)

@@ -24,6 +24,8 @@ Values = NDArray[np.uint8] | NDArray[np.float32]
 # A paper darker than this part of the picture's typical paper is taken as that: dividing by nearly
 # black paper would turn its noise into ink.
 _DARKEST_PAPER = 0.3
+# Light falls by this part within half a window, at most; more is a shadow's edge.
+_STEEPEST = 0.15
 # So many pixels show how a picture's grey values are spread.
 _ENOUGH = 10_000
 # Whether ink is dark is seen in a picture reduced to this many pixels a side, and by what differs
@@ -131,6 +133,7 @@ def darkness(picture: Grey, window: int, ink: Grey | None = None) -> tuple[Grey,
     """
     square = np.ones((window, window), np.uint8)
     paper = np.asarray(cv2.morphologyEx(picture, cv2.MORPH_CLOSE, square), np.uint8)
+    paper = _darker_towards_frame(paper, window // 2)
     (typical,) = quantiles(histogram(_some(paper)), (0.5,))
     floor = np.uint8(max(1, round(_DARKEST_PAPER * typical)))
     lack = np.asarray(
@@ -140,6 +143,23 @@ def darkness(picture: Grey, window: int, ink: Grey | None = None) -> tuple[Grey,
     counts = histogram(_some(lack)) if ink is None else histogram(lack, negative(above(ink, 0)))
     low, middle = quantiles(counts, (0.16, 0.5))
     return minus(lack, middle), float(middle - low)
+
+
+def _darker_towards_frame(paper: Grey, reach: int) -> Grey:
+    """Return ``paper`` with its light falling on to the frame as it falls before.
+
+    Within ``reach`` pixels of the frame a closing stays as bright as it is farther in, so that
+    paper whose light falls off would look like ink there.
+    """
+    for _ in range(4):  # each side in turn is the first rows
+        if len(paper) > 2 * reach:
+            first, second = paper[reach].astype(np.float32), paper[2 * reach].astype(np.float32)
+            fall = np.clip(second - first, 0, _STEEPEST * first)
+            distance = np.arange(reach, 0, -1, dtype=np.float32)[:, None] / reach
+            lit = np.rint(first - distance * fall).astype(np.uint8)
+            paper[:reach] = np.minimum(paper[:reach], lit)
+        paper = np.rot90(paper)
+    return np.ascontiguousarray(paper)
 
 
 def _some(picture: Grey) -> Grey:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -81,6 +82,10 @@ def load_model_file(path: Path | str | None = None) -> ModelFile:
     if path is None:
         name, content = "the model of digitnet", _read_shipped(resources.files("digitnet"))
         return _described(name, content)
+    if not isinstance(path, (str, os.PathLike)):
+        raise InputError(
+            f"A model is the path of a file or of a run folder, not {type(path).__name__}."
+        )
     file = _model_in(Path(path))
     content = _read(file)
     name = str(file)

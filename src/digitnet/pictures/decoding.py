@@ -32,6 +32,8 @@ PictureSource: TypeAlias = Union[str, Path, bytes, IO[bytes], "PIL.Image.Image",
 MAX_PIXELS = 50_000_000
 # Twelve megapixels, 4032 × 3024, become 2016 × 1512 by JPEG's own halving.
 MAX_SIDE = 2048
+# Colours or opacity of which nothing is above 1 do not go with others above this.
+_TWO_SCALES = 2
 
 # What Pillow's readers raise on broken files.
 _BROKEN = (
@@ -77,8 +79,8 @@ def load(source: PictureSource) -> Picture:
             reading bytes; a Pillow image (its current frame); or an array (H, W), (H, W, 1),
             (H, W, 3) in the order red, green, blue, or (H, W, 4) with opacity last, of booleans,
             whole numbers in 0..65535 or floats in 0..1 or 0..255. Files are of ``FORMATS``. Arrays
-            that could mean two things are refused: whole numbers that are all 0 or 1, and floats
-            whose largest lies between 1 and 2.
+            that could mean two things are refused: whole numbers that are all 0 or 1, floats whose
+            largest lies between 1 and 6, and opacity on another scale than the colours.
 
     Returns:
         A new picture; ``source`` is not changed, apart from what is read of an open file.
@@ -183,7 +185,22 @@ def _from_array(array: NDArray[Any], name: str) -> PIL.Image.Image:
             "The array holds only the whole numbers 0 and 1. Pass it as booleans or as floats, "
             "or multiply it by 255."
         )
+    if array.ndim == 3 and array.shape[2] == 4:
+        _check_opacity(array)
     return Image.fromarray(np.ascontiguousarray(grey.to_bytes(array, "The array")))
+
+
+def _check_opacity(array: NDArray[Any]) -> None:
+    """Refuse opacity on another scale than the colours: all would be clear, or all black."""
+    if array.dtype.kind not in "iuf":
+        return
+    colour, opacity = float(array[:, :, :3].max()), float(array[:, :, 3].max())
+    one, other = sorted((colour, opacity))
+    if 0 < one <= 1 and other > _TWO_SCALES:
+        raise InputError(
+            f"The array's colours go up to {colour:g} and its opacity up to {opacity:g}. Both must "
+            "be in 0 to 1 or both in 0 to 255; scale one of them."
+        )
 
 
 def _shape_message(shape: tuple[int, ...]) -> str:

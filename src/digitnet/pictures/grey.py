@@ -24,6 +24,9 @@ _JUDGED_SIDE = 128
 _BLANK_RANGE = 16
 
 _DEPTHS = (8, 10, 12, 14, 16)
+# Floats whose largest is between 1 and this may have been scaled by anything: of 255 parts they
+# would show nothing.
+_LEAST_OF_BYTES = 6
 # How far past 0 and 1 the floats of a resized picture may be.
 _FLOAT_SLACK = 1e-3
 
@@ -79,7 +82,7 @@ def _floats_to_bytes(values: NDArray[Any], low: float, high: float, name: str) -
         raise InputError(f"{name} holds NaN or infinity. Replace them first.")
     if low >= -_FLOAT_SLACK and high <= 1 + _FLOAT_SLACK:
         factor = 255.0
-    elif low >= 0 and 2 <= high <= 255:
+    elif low >= 0 and _LEAST_OF_BYTES <= high <= 255:
         factor = 1.0
     else:
         raise InputError(
