@@ -722,3 +722,15 @@ def test_many_threads_decode_at_once():
 def test_the_public_names():
     assert all(hasattr(pictures, name) for name in pictures.__all__)
     assert set(pictures.FORMATS) == {"PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM"}
+
+
+def test_a_file_that_was_read_to_its_end_is_told():
+    stream = io.BytesIO()
+    Image.new("L", (9, 9)).save(stream, "PNG")
+    with pytest.raises(InputError, match=r"nothing left to read.*seek\(0\)"):
+        decode(stream)
+
+
+def test_rows_of_numbers_are_told_how_they_become_an_array():
+    with pytest.raises(InputError, match=r"np\.asarray"):
+        decode([[0, 255], [255, 0]])

@@ -77,7 +77,8 @@ def _points(stroke: Sequence[tuple[float, float]], index: int) -> NDArray[np.flo
         return np.zeros((0, 2))
     if points.ndim != 2 or points.shape[1] != 2:
         raise InputError(
-            f"Stroke {index} has the shape {points.shape}; it must be points (x, y), (N, 2)."
+            f"Stroke {index} has the shape {points.shape}; it must be points (x, y), (N, 2). A "
+            "drawing is a list of strokes, and each is a list of points: [[(1, 2), (3, 4)]]."
         )
     if not np.isfinite(points).all():
         raise InputError(f"Stroke {index} holds NaN or infinity; every x and y must be finite.")

@@ -74,10 +74,19 @@ def read(source: object, name: str) -> bytes:
         content = _read_path(source, name)
     elif callable(getattr(source, "read", None)):
         content = _read_stream(source, name)
+        if not content and _was_read(source):
+            raise InputError(
+                f"{name} has nothing left to read. If it was read before, go back with seek(0)."
+            )
     else:
+        rows = (
+            " Rows of numbers become an array by np.asarray."
+            if isinstance(source, (list, tuple))
+            else ""
+        )
         raise InputError(
             f"{name} is no picture. Allowed: a path, '-', the bytes of a file, a file open for "
-            "reading bytes, a Pillow image or a NumPy array."
+            f"reading bytes, a Pillow image or a NumPy array.{rows}"
         )
     if len(content) > MAX_BYTES:
         raise InputError(
@@ -85,6 +94,14 @@ def read(source: object, name: str) -> bytes:
             "Save it smaller."
         )
     return content
+
+
+def _was_read(stream: Any) -> bool:
+    """Tell whether an open file stands anywhere but at its beginning."""
+    try:
+        return bool(stream.tell() > 0)
+    except (AttributeError, OSError, ValueError):
+        return False
 
 
 def _read_path(path: str | os.PathLike[str], name: str) -> bytes:
