@@ -133,7 +133,8 @@ def darkness(picture: Grey, window: int, ink: Grey | None = None) -> tuple[Grey,
     """
     square = np.ones((window, window), np.uint8)
     paper = np.asarray(cv2.morphologyEx(picture, cv2.MORPH_CLOSE, square), np.uint8)
-    paper = _darker_towards_frame(paper, window // 2)
+    if min(paper.shape) > _GLANCE:  # a smaller one is a cutting, all ink and lit evenly
+        paper = _darker_towards_frame(paper, window // 2)
     (typical,) = quantiles(histogram(_some(paper)), (0.5,))
     floor = np.uint8(max(1, round(_DARKEST_PAPER * typical)))
     lack = np.asarray(

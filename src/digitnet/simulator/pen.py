@@ -43,6 +43,8 @@ _OUTLINE = 0.42
 _AXIS_SMOOTHING = 2.8
 # Strokes this many times deeper than usual are blots, not lines or crossings of lines.
 _BLOT = 1.65
+# A broad pen that makes them this much deeper has filled an angle; lines that cross do not.
+_FILLED = 1.5
 # Pixels of paper around the digit in its window: blur spreads ink that far.
 _PAPER_AROUND = 8
 # Written ink that lies farther than this beside its line is part of the digit, in image pixels.
@@ -142,7 +144,7 @@ def _redrawn(lines: _Lines, stroke: float) -> Drawing:
     # A line of 0.6 of the written width shows the loops that ink has nearly closed.
     finest = 0.6 * usual
     loops = _count_loops(line + np.float32(finest / 2))
-    blotted = _has_blots(depth, usual)
+    blotted = _has_blots(depth, usual, _FILLED)
     while pen > finest and _runs_together(line + np.float32(pen / 2), pen, loops, blotted):
         pen = max(0.93 * pen, finest)
     return _drawing(line + np.float32(pen / 2), pen)
@@ -152,12 +154,12 @@ def _runs_together(field: Float, pen: float, loops: int, blotted: bool) -> bool:
     """Tell whether strokes of the width ``pen`` have other loops or, unlike before, blots."""
     if _count_loops(field) != loops:
         return True
-    return not blotted and _has_blots(_distance_to(field <= 0), pen)
+    return not blotted and _has_blots(_distance_to(field <= 0), pen, _FILLED)
 
 
-def _has_blots(depth: Float, usual: float) -> bool:
-    """Tell whether there are places that are too thick for lines, ``usual`` wide."""
-    return int((depth > _BLOT * usual / 2).sum()) >= _SMALLEST_LOOP
+def _has_blots(depth: Float, usual: float, times: float = _BLOT) -> bool:
+    """Tell whether there are places ``times`` as deep as lines that are ``usual`` wide."""
+    return int((depth > times * usual / 2).sum()) >= _SMALLEST_LOOP
 
 
 def _blots(depth: Float, usual: float) -> Float:
