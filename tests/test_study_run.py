@@ -147,7 +147,7 @@ def test_the_sample_study_runs_by_name(tmp_path, capsys):
 def test_what_would_be_trained_is_shown(tmp_path):
     done = run_cli("dropout", "--dry-run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "33 runs in studies/dropout, 0 of them finished" in done.stdout
+    assert "55 runs in studies/dropout, 0 of them finished" in done.stdout
     assert not list(tmp_path.iterdir())
 
 
