@@ -55,7 +55,7 @@ RECIPES: dict[str, TrainConfig] = {
 
 DESCRIPTIONS: dict[str, str] = {
     "reference": "two convolutions, dropout and augmentation; the default",
-    "robust": "the shipped recogniser's: any pen and paper, refuses what is no digit; hours",
+    "robust": "the shipped recogniser's: any pen and paper, refuses what is no digit; an hour",
     "plain": "without dropout, augmentation and schedule, at Adam's usual rate",
 }
 

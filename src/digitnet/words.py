@@ -19,6 +19,11 @@ def count_of(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + "s" * (number != 1)
 
 
+def escaped(text: str, *, kept: str = "") -> str:
+    """Return ``text`` with control codes and stray bytes written out, but those in ``kept``."""
+    return "".join(c if c.isprintable() or c in kept else ascii(c)[1:-1] for c in text)
+
+
 def are_digits(class_names: Sequence[str]) -> bool:
     """Return whether classes are called 0, 1, 2 and so on, as digits are, up to 9."""
     return len(class_names) <= 10 and all(

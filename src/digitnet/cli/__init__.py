@@ -17,11 +17,10 @@ import io
 import signal
 import sys
 import traceback
-from typing import NoReturn
 
 from digitnet.cli.app import app
 from digitnet.cli.console import fail, say
-from digitnet.errors import DigitnetError, StorageError
+from digitnet.errors import DigitnetError
 
 __all__ = ["app", "main"]
 
@@ -44,20 +43,16 @@ def main() -> None:
         raise
     except DigitnetError as error:
         fail(str(error), error.exit_code, error)
-    except OSError as error:
-        if error.errno not in _CANNOT_BE_WRITTEN:
-            _fail_unexpectedly(error)
-        fail(f"The answer could not be written: {error.strerror}.", StorageError.exit_code, error)
     except Exception as error:
         # The one place where everything is caught: no traceback reaches a user.
-        _fail_unexpectedly(error)
+        fail(_unexpected(error), 1, error)
 
 
-def _fail_unexpectedly(error: Exception) -> NoReturn:
-    reason = traceback.format_exception_only(error)[-1].strip()
-    fail(
-        f"digitnet met an error it did not expect: {reason.rstrip('.')}. "
-        f"Please report it with what DIGITNET_DEBUG=1 shows.",
-        1,
-        error,
+def _unexpected(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno in _CANNOT_BE_WRITTEN:
+        return f"The answer could not be written: {error.strerror}."
+    reason = traceback.format_exception_only(error)[-1].strip().rstrip(".")
+    return (
+        f"digitnet met an error it did not expect: {reason}. "
+        "Please report it with what DIGITNET_DEBUG=1 shows."
     )

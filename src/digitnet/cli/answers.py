@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from digitnet.cli.console import SCHEMA_VERSION, say, show
 from digitnet.cli.inputs import STDIN
 from digitnet.explain.words import note
-from digitnet.words import are_digits, percent
+from digitnet.words import are_digits, escaped, percent
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -142,7 +142,7 @@ def printable(name: str) -> str:
     """Return a file name without what no terminal should get: control codes, stray bytes."""
     if name == STDIN:
         return "<stdin>"
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name) or "''"
+    return escaped(name) or "''"
 
 
 def _values(answer: Answer) -> dict[str, Any]:

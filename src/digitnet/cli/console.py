@@ -9,17 +9,14 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from digitnet.words import escaped
+
 SCHEMA_VERSION = 1
 
 
 def say(text: str) -> None:
     """Print a line about the work to stderr, without codes that names of files may hold."""
-    print(escaped(text), file=sys.stderr, flush=True)  # noqa: T201
-
-
-def escaped(text: str) -> str:
-    """Return ``text`` with what a terminal would obey written out, line ends excepted."""
-    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+    print(escaped(text, kept="\n\t"), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def notes(quiet: bool) -> Callable[..., None]:

@@ -23,8 +23,9 @@ from digitnet.suffixes import SHOWN_SUFFIXES, SUFFIXES
 from digitnet.words import count_of
 
 STDIN = "-"
-# Pages of --explain may lie beside the pictures that they explain.
-_PAGE = re.compile(r"_explained(_\d+)?\.png$")
+# How names of --explain's pages end, which may lie beside the pictures that they explain.
+PAGE = "_explained"
+_PAGE = re.compile(PAGE + r"(_\d+)?\.png$")
 
 
 @dataclass(frozen=True)

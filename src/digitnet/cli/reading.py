@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from digitnet.cli.answers import Answer
-from digitnet.cli.inputs import STDIN, Input
+from digitnet.cli.inputs import PAGE, STDIN, Input
 from digitnet.errors import InputError
 from digitnet.files import make_folder
 from digitnet.pictures import MAX_BYTES
@@ -85,7 +85,7 @@ def page_names(inputs: Sequence[Input], folder: Path) -> Iterator[Path]:
         name = ""
         while not name or _key(place, name) in taken:
             counts[stem] += 1
-            name = f"{stem}_explained{f'_{counts[stem]}' if counts[stem] > 1 else ''}.png"
+            name = f"{stem}{PAGE}{f'_{counts[stem]}' if counts[stem] > 1 else ''}.png"
         taken.add(_key(place, name))
         yield folder / name
 

@@ -61,6 +61,16 @@ class Part:
     area: int
     sides: int
 
+    @property
+    def width(self) -> int:
+        """Of its box, in pixels."""
+        return self.right - self.left
+
+    @property
+    def height(self) -> int:
+        """Of its box, in pixels."""
+        return self.bottom - self.top
+
 
 @dataclass
 class Group:
@@ -129,7 +139,7 @@ def without_edges(parts: list[Part], labels: Labels) -> list[Part]:
 def _lies_along(part: Part, run: int, shape: Shape) -> bool:
     """Tell whether a part that touches the frame in ``run`` pixels follows it."""
     height, width = shape
-    breadth = min((part.right - part.left) / width, (part.bottom - part.top) / height)
+    breadth = min(part.width / width, part.height / height)
     if run > _RUN_AROUND * 2 * (height + width):
         return True
     least = _RUN_FROM_CORNER if part.sides > 1 else _RUN_ALONG
@@ -243,5 +253,5 @@ def _worth(part: Part, shape: Shape) -> float:
     down = (part.top + part.bottom) / height - 1
     off = math.hypot(across, down) / _HALF_WAY
     worth = part.area / (1 + off * off)
-    fills = (part.right - part.left) * 2 > width or (part.bottom - part.top) * 2 > height
+    fills = part.width * 2 > width or part.height * 2 > height
     return worth if fills or not part.sides else worth * _CUT_OFF

@@ -130,22 +130,17 @@ def _without_border(parts: list[Part], labels: Labels) -> list[Part]:
     """Return ``parts`` without a border, if there is something in it; alone it may be a 0."""
     least = _SOMETHING * max(labels.shape)
     rest = [part for part in parts if not _is_border(part, labels)]
-    return rest if any(max(_sides(part)) >= least for part in rest) else parts
-
-
-def _sides(part: Part) -> tuple[int, int]:
-    return part.right - part.left, part.bottom - part.top
+    return rest if any(max(part.width, part.height) >= least for part in rest) else parts
 
 
 def _is_border(part: Part, labels: Labels) -> bool:
     """Tell whether a part is a line around the picture, or around the field to draw in."""
     height, width = labels.shape
-    across, down = _sides(part)
-    if across < _FIELD * width or down < _FIELD * height:
+    if part.width < _FIELD * width or part.height < _FIELD * height:
         return False
-    left, top = round(_BORDER * across), round(_BORDER * down)
+    left, top = round(_BORDER * part.width), round(_BORDER * part.height)
     own = labels[part.top : part.bottom, part.left : part.right] == part.label
-    if own[top : down - top, left : across - left].any():
+    if own[top : part.height - top, left : part.width - left].any():
         return False
     bands = (own[:top].any(0), own[-top:].any(0), own[:, :left].any(1), own[:, -left:].any(1))
     return all(bool(band.mean() > _WHOLE) for band in bands)

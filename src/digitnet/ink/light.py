@@ -26,6 +26,8 @@ Values = NDArray[np.uint8] | NDArray[np.float32]
 _DARKEST_PAPER = 0.3
 # Light falls by this part within half a window, at most; more is a shadow's edge.
 _STEEPEST = 0.15
+# A picture of up to this many pixels on the shorter side is a cutting, all ink and lit evenly.
+_CUTTING = 64
 # So many pixels show how a picture's grey values are spread.
 _ENOUGH = 10_000
 # Whether ink is dark is seen in a picture reduced to this many pixels a side, and by what differs
@@ -133,7 +135,7 @@ def darkness(picture: Grey, window: int, ink: Grey | None = None) -> tuple[Grey,
     """
     square = np.ones((window, window), np.uint8)
     paper = np.asarray(cv2.morphologyEx(picture, cv2.MORPH_CLOSE, square), np.uint8)
-    if min(paper.shape) > _GLANCE:  # a smaller one is a cutting, all ink and lit evenly
+    if min(paper.shape) > _CUTTING:
         paper = _darker_towards_frame(paper, window // 2)
     (typical,) = quantiles(histogram(_some(paper)), (0.5,))
     floor = np.uint8(max(1, round(_DARKEST_PAPER * typical)))

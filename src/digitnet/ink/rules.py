@@ -33,8 +33,8 @@ def without_rules(mask: Mask, parts: list[Part]) -> Mask:
         parts: its connected parts.
     """
     height, width = mask.shape
-    across = any(part.right - part.left >= _ACROSS * width for part in parts if part.sides > 1)
-    down = any(part.bottom - part.top >= _ACROSS * height for part in parts if part.sides > 1)
+    across = any(part.width >= _ACROSS * width for part in parts if part.sides > 1)
+    down = any(part.height >= _ACROSS * height for part in parts if part.sides > 1)
     if not (across or down):
         return mask
     lines = np.zeros_like(mask)

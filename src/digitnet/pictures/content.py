@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from digitnet.errors import InputError
+from digitnet.words import escaped
 
 MAX_BYTES = 50_000_000
 
@@ -59,7 +60,7 @@ def _printable(path: str) -> str:
     """Return a path that fits in a message: the end of a long one, strange characters escaped."""
     if len(path) > _NAME_LENGTH:
         path = "…" + path[-(_NAME_LENGTH - 1) :]
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in path) or "''"
+    return escaped(path) or "''"
 
 
 def read(source: object, name: str) -> bytes:

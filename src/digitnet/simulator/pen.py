@@ -93,23 +93,17 @@ def draw(image: NDArray[np.uint8], stroke: float | None = None) -> Drawing:
 
 def write(image: NDArray[np.uint8], stroke: float | None) -> Drawing:
     """Return ``draw(image, stroke)``, or in its own strokes a digit that cannot be redrawn."""
-    return draw(image, stroke if can_be_redrawn(image) else None)
+    written = _as_written(image)
+    if stroke is None or not (written > 0).any():
+        return _drawing(written)
+    lines = _Lines(written)
+    return _redrawn(lines, stroke) if lines.hold_all() else _drawing(written)
 
 
 def can_be_redrawn(image: NDArray[np.uint8]) -> bool:
-    """Tell whether another pen shows the same digit as ``image``; a blank one counts as such.
-
-    The lines of a digit with blots show too little of what was a loop or a doubled stroke before
-    ink ran into it: half of such digits can no longer be told by anybody. A bold 3 may have no
-    blot and yet lose its bar, which does not reach far enough out of the strokes to have a line.
-    """
+    """Tell whether another pen shows the same digit as ``image``; a blank one counts as such."""
     written = _as_written(image)
-    if not (written > 0).any():
-        return True
-    lines = _Lines(written)
-    beside = _distance_to_line(lines.axis) - np.float32(lines.usual / 2)
-    lost = (written > 0) & (beside > _BESIDE)
-    return not _has_blots(lines.depth, lines.usual) and not lost.any()
+    return not (written > 0).any() or _Lines(written).hold_all()
 
 
 class _Lines:
@@ -117,14 +111,27 @@ class _Lines:
 
     Attributes:
         axis: where the middle line is.
+        away: how far each point is from it, in image pixels.
         depth: how far inside the strokes each point is, in image pixels.
         usual: width of the strokes.
     """
 
     def __init__(self, written: Float) -> None:
         self.axis = thin((written > 0).astype(np.uint8)) > 0
+        self.away = _distance_to_line(self.axis)
         self.depth = _distance_to(written <= 0)
         self.usual = 2 * float(np.median(self.depth[self.axis]))
+
+    def hold_all(self) -> bool:
+        """Tell whether the lines show all that the strokes do.
+
+        Those of a digit with blots show too little of what was a loop or a doubled stroke before
+        ink ran into it: half of such digits can no longer be told by anybody. A bold 3 may have no
+        blot and yet lose its bar, which does not reach far enough out of the strokes to have a
+        line.
+        """
+        lost = (self.depth > 0) & (self.away - np.float32(self.usual / 2) > _BESIDE)
+        return not _has_blots(self.depth, self.usual) and not lost.any()
 
 
 def _as_written(image: NDArray[np.uint8]) -> Float:
@@ -136,11 +143,11 @@ def _as_written(image: NDArray[np.uint8]) -> Float:
 
 def _redrawn(lines: _Lines, stroke: float) -> Drawing:
     """Return the drawing with a pen of ``stroke`` of its longer side."""
-    axis, depth, usual = lines.axis, lines.depth, lines.usual
+    depth, usual = lines.depth, lines.usual
     # Lines as the pen draws them, once the width of the pen is added.
-    line = _float(np.maximum(-_distance_to_line(axis), _blots(depth, usual)))
+    line = _float(np.maximum(-lines.away, _blots(depth, usual)))
     # The box of the strokes is the box of the axis and half a pen more on each side.
-    pen = stroke * _drawing(axis - np.float32(0.5)).side / (1 - stroke)
+    pen = stroke * _drawing(lines.axis - np.float32(0.5)).side / (1 - stroke)
     # A line of 0.6 of the written width shows the loops that ink has nearly closed.
     finest = 0.6 * usual
     loops = _count_loops(line + np.float32(finest / 2))
