@@ -24,11 +24,11 @@ from typing import Any
 
 from PIL import Image
 
-from digitnet.cluster import predict_all
-from digitnet.datasets import load_dataset
-from digitnet.environment import environment, usable_cores
+from digitnet.data.datasets import load_dataset
+from digitnet.experiments.cluster import predict_all
 from digitnet.files import write_json
-from digitnet.simulator import simulate
+from digitnet.machine import environment, usable_cores
+from digitnet.synthesis.simulator import simulate
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "bulk.json"
 A_FOLDER = 1_000
@@ -40,7 +40,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 LOCAL = """
 import json, sys, time
 from pathlib import Path
-from digitnet.recognizer import Recognizer
+from digitnet.reading.recognizer import Recognizer
 names = sorted(map(str, Path(sys.argv[1]).iterdir()))
 recognizer = Recognizer(threads=1)
 recognizer.predict_many(names[:20])

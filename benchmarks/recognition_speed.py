@@ -31,14 +31,14 @@ import onnx
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from digitnet import ink, pictures
-from digitnet.datasets import load_dataset
-from digitnet.environment import environment, usable_cores
+from digitnet.data.datasets import load_dataset
 from digitnet.files import write_json
-from digitnet.model_files import load_model_file
-from digitnet.model_files.cost import tensor_shapes
-from digitnet.recognizer import ANSWER, Recognizer, open_session
-from digitnet.simulator import simulate
+from digitnet.machine import environment, usable_cores
+from digitnet.reading import ink, pictures
+from digitnet.reading.model_files import load_model_file
+from digitnet.reading.model_files.cost import tensor_shapes
+from digitnet.reading.recognizer import ANSWER, Recognizer, open_session
+from digitnet.synthesis.simulator import simulate
 from timing import summary
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "recognition_speed.json"
@@ -58,7 +58,7 @@ def note(step):
     steps[step], steps["peak"] = sizes["VmRSS:"], sizes["VmHWM:"]
 
 steps = {}
-from digitnet.recognizer import Recognizer
+from digitnet.reading.recognizer import Recognizer
 note("imported")
 recognizer = Recognizer(*sys.argv[3:], threads=int(sys.argv[2]))
 note("ready")

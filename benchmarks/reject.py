@@ -33,13 +33,13 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from digitnet import load_dataset, load_model, open_run
-from digitnet.canonical import Canonical
-from digitnet.datasets import split_train_val
-from digitnet.environment import environment
-from digitnet.export import ENERGY
+from digitnet.data.datasets import split_train_val
 from digitnet.files import write_json
-from digitnet.models import CNN, to_float
-from digitnet.nondigits import KINDS, draw_non_digits
+from digitnet.machine import environment
+from digitnet.network.canonical import Canonical
+from digitnet.network.cnn import CNN, to_float
+from digitnet.network.export import ENERGY
+from digitnet.synthesis.nondigits import KINDS, draw_non_digits
 
 ROOT = Path(__file__).parent.parent
 SEED = 20_000

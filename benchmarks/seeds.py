@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import digitnet
-from digitnet.environment import environment, usable_cores
 from digitnet.files import write_json
+from digitnet.machine import environment, usable_cores
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "seeds.json"
 RUNS = Path("runs") / "seeds"

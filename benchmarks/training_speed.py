@@ -24,10 +24,10 @@ import numpy as np
 import torch
 
 from digitnet import load_dataset, recipe
-from digitnet.datasets import split_train_val
-from digitnet.environment import environment, usable_cores
+from digitnet.data.datasets import split_train_val
 from digitnet.files import write_json
-from digitnet.training import Trainer, reproducible
+from digitnet.machine import environment, usable_cores
+from digitnet.training.loop import Trainer, reproducible
 from timing import summary
 
 HERE = Path(__file__).parent

@@ -4,7 +4,8 @@
 
 Results are kept after each repetition; the same command goes on where it stopped. Church books
 (DIDA, Kusetogullari et al. 2020) come from a file with packed arrays data, offset, shape, label.
-One half of them served to find the settings of ``digitnet.transfer``; only the other is used here.
+One half of them served to find the settings of ``digitnet.experiments.transfer``; only the other
+is used here.
 """
 
 from __future__ import annotations
@@ -23,17 +24,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import digitnet
-from digitnet import ink
-from digitnet.datasets import Dataset, load_dataset
-from digitnet.environment import environment
-from digitnet.export import export_run
+from digitnet.data.datasets import Dataset, load_dataset
+from digitnet.experiments.transfer.methods import TransferConfig
+from digitnet.experiments.transfer.results import Repetition, Results
+from digitnet.experiments.transfer.workflow import compare_transfer, fine_tune
 from digitnet.files import write_json
-from digitnet.recognizer import Recognizer
-from digitnet.simulator import simulate
-from digitnet.statistics import mean_interval, summarise
-from digitnet.transfer.methods import TransferConfig
-from digitnet.transfer.results import Repetition, Results
-from digitnet.transfer.workflow import compare_transfer, fine_tune
+from digitnet.machine import environment
+from digitnet.network.export import export_run
+from digitnet.reading import ink
+from digitnet.reading.recognizer import Recognizer
+from digitnet.synthesis.simulator import simulate
+from digitnet.training.statistics import mean_interval, summarise
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "transfer.json"
 # The half of the church books that settings were found on is the first of this order.

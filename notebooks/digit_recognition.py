@@ -64,19 +64,19 @@ import torch
 from IPython.display import Image, Markdown
 
 import digitnet
-from digitnet import figures
-from digitnet.augment import augment
-from digitnet.config import setting_meanings
-from digitnet.datasets import split_train_val
-from digitnet.evaluation import DISPUTED_MNIST_TEST, measure, softmax
-from digitnet.explain import explain
-from digitnet.models import layer_table, predict_logits, to_float
-from digitnet.nondigits import draw_non_digits
-from digitnet.pictures import decode
-from digitnet.report.drawings import first_kernels, layer_outputs
-from digitnet.robustness.readers import invert_and_resize
-from digitnet.simulator import simulate
-from digitnet.statistics import wilson_interval
+from digitnet.data.datasets import split_train_val
+from digitnet.experiments.robustness.readers import invert_and_resize
+from digitnet.network.cnn import layer_table, predict_logits, to_float
+from digitnet.network.config import setting_meanings
+from digitnet.reading.explain import explain
+from digitnet.reading.pictures import decode
+from digitnet.showing import figures
+from digitnet.showing.report.drawings import first_kernels, layer_outputs
+from digitnet.synthesis.nondigits import draw_non_digits
+from digitnet.synthesis.simulator import simulate
+from digitnet.training.augment import augment
+from digitnet.training.evaluation import DISPUTED_MNIST_TEST, measure, softmax
+from digitnet.training.statistics import wilson_interval
 
 print("digitnet", digitnet.__version__)
 
@@ -788,7 +788,7 @@ plt.show()
 # | `activation="relu"` | `activation="relu"`, for the whole network |
 # | `MaxPooling2D((2, 2))`, `Flatten()` | always there: pooling ends each block, flatten follows |
 # | `Dense(64)`, `Dropout(0.25)` | `dense=(64,)`, `dropout=0.25` |
-# | `Dense(10, activation="softmax")` | ten logits; `digitnet.evaluation.softmax` comes after |
+# | `Dense(10, activation="softmax")` | ten logits; `evaluation.softmax` comes after |
 # | `x / 255.0`, shape `(28, 28, 1)` | `to_float`, shape `(1, 28, 28)` |
 # | `compile(optimizer="adam")` | `optimizer="adam"`, `learning_rate`, `schedule` |
 # | `loss="sparse_categorical_crossentropy"` | always: cross-entropy on whole-number labels |

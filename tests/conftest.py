@@ -7,7 +7,7 @@ import hypothesis
 import pytest
 import pytest_socket
 
-from digitnet.datasets import Dataset, load_dataset
+from digitnet.data.datasets import Dataset, load_dataset
 
 # Before torch is loaded, here and in every process that a test starts: tests run side by side, and
 # threads that want one core wait for one another.

@@ -7,11 +7,11 @@ from unittest import mock
 import torch
 from torch.nn import functional
 
-from digitnet.calibration import Calibration
-from digitnet.config import ModelConfig
-from digitnet.datasets import load_dataset
-from digitnet.export import build
-from digitnet.models import CNN, to_float
+from digitnet.data.datasets import load_dataset
+from digitnet.network.cnn import CNN, to_float
+from digitnet.network.config import ModelConfig
+from digitnet.network.export import build
+from digitnet.training.calibration import Calibration
 
 CONFIG = ModelConfig(channels=(6, 12), dense=(32,), batch_norm=True, reject=True)
 CALIBRATION = Calibration(temperature=1.25, ood_threshold=0.5)

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from digitnet.fetch.catalogue import RawDataset
-from digitnet.fetch.mirrors import Mirror
-from digitnet.fetch.raw import RawFile
-from digitnet.idx import encode_idx
+from digitnet.data.fetch.catalogue import RawDataset
+from digitnet.data.fetch.mirrors import Mirror
+from digitnet.data.fetch.raw import RawFile
+from digitnet.data.idx import encode_idx
 
 Handler = http.server.BaseHTTPRequestHandler
 

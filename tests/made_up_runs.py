@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from digitnet.evaluation import predictions
+from digitnet.experiments.study import Study, Trial
 from digitnet.files import write_json
-from digitnet.runs import Epoch, Predictions, Run
-from digitnet.study import Study, Trial
+from digitnet.training.evaluation import predictions
+from digitnet.training.runs import Epoch, Predictions, Run
 
 IMAGES = 400
 

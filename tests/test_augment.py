@@ -7,9 +7,9 @@ import torch.nn.functional as F  # noqa: N812
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from digitnet.augment import augment
-from digitnet.config import AugmentationConfig
-from digitnet.models import to_float
+from digitnet.network.cnn import to_float
+from digitnet.network.config import AugmentationConfig
+from digitnet.training.augment import augment
 
 STRONG = {"shift": 3, "rotate": 30, "scale": 0.3, "shear": 20, "elastic": 1.5, "stroke": 0.8}
 CONFIGS = [AugmentationConfig(**{name: value}) for name, value in STRONG.items()]

@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from digitnet.batches import Batches
-from digitnet.config import AugmentationConfig, ModelConfig, TrainConfig
 from digitnet.errors import UsageError
-from digitnet.models import to_float
+from digitnet.network.cnn import to_float
+from digitnet.network.config import AugmentationConfig, ModelConfig, TrainConfig
+from digitnet.training.batches import Batches
 
 PLAIN = TrainConfig()
 CANONICAL = ModelConfig(canonical=True, reject=True)
@@ -48,7 +48,7 @@ def test_a_canonical_network_gets_room_around_its_images(stored):
 
 
 def test_drawings_of_no_digit_come_behind_with_a_label_of_their_own(stored, monkeypatch):
-    monkeypatch.setattr("digitnet.batches._NON_DIGITS", 60)
+    monkeypatch.setattr("digitnet.training.batches._NON_DIGITS", 60)
     images, labels = batch(stored, TrainConfig(model=CANONICAL, non_digits=0.25))
     assert images.shape == (80, 1, 40, 40)
     assert torch.equal(labels[:64], stored[1][:64])
@@ -58,7 +58,7 @@ def test_drawings_of_no_digit_come_behind_with_a_label_of_their_own(stored, monk
 
 def test_half_of_the_drawings_are_as_soft_as_mnist(stored, monkeypatch):
     # Were all of them sharper than digits, the network would learn to refuse what is sharp.
-    monkeypatch.setattr("digitnet.batches._NON_DIGITS", 60)
+    monkeypatch.setattr("digitnet.training.batches._NON_DIGITS", 60)
     config = TrainConfig(model=CANONICAL, non_digits=3.0)
     drawings = {drawing.numpy().tobytes() for drawing in Batches(*stored, config).non_digits}
     images, _ = batch(stored, config)

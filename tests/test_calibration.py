@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from digitnet.calibration import fit_temperature, fit_threshold
+from digitnet.training.calibration import fit_temperature, fit_threshold
 
 
 def test_images_that_are_all_read_right_make_nobody_certain():

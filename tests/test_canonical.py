@@ -5,8 +5,8 @@ import torch.nn.functional as F  # noqa: N812
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from digitnet.canonical import BOX_SIZE, CENTRE, Canonical
-from digitnet.models import to_float
+from digitnet.network.canonical import BOX_SIZE, CENTRE, Canonical
+from digitnet.network.cnn import to_float
 
 canonical = Canonical()
 

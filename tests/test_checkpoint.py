@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save
 
-from digitnet import checkpoint
-from digitnet.checkpoint import load_model, read_tensors, save_model, write_tensors
-from digitnet.config import AugmentationConfig, ModelConfig, TrainConfig
 from digitnet.errors import DigitnetError, InputError, IntegrityError, StorageError
-from digitnet.models import CNN, predict_logits
+from digitnet.network.cnn import CNN, predict_logits
+from digitnet.network.config import AugmentationConfig, ModelConfig, TrainConfig
+from digitnet.training import checkpoint
+from digitnet.training.checkpoint import load_model, read_tensors, save_model, write_tensors
 
 NAMES = tuple("0123456789")
 SMALL = ModelConfig(channels=(2, 3), dense=(4,), batch_norm=True)

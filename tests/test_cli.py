@@ -279,7 +279,7 @@ def test_doctor_tells_versions_and_state() -> None:
 
 def test_doctor_tells_of_a_cache_that_cannot_be_read() -> None:
     code = (
-        "import sys, digitnet.fetch as fetch\n"
+        "import sys, digitnet.data.fetch as fetch\n"
         "from digitnet.errors import StorageError\n"
         "def broken(name): raise StorageError('the cache is on fire')\n"
         "fetch.verify = broken\n"

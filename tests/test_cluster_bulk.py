@@ -17,8 +17,7 @@ import pyarrow as pa  # noqa: E402
 
 import digitnet  # noqa: E402
 from digitnet import signals  # noqa: E402
-from digitnet.cluster import bulk, flow, listing, predict_all, shard  # noqa: E402
-from digitnet.datasets import Dataset  # noqa: E402
+from digitnet.data.datasets import Dataset  # noqa: E402
 from digitnet.errors import (  # noqa: E402
     DigitnetError,
     InputError,
@@ -26,7 +25,8 @@ from digitnet.errors import (  # noqa: E402
     StoppedError,
     UsageError,
 )
-from digitnet.recognizer import Recognizer  # noqa: E402
+from digitnet.experiments.cluster import bulk, flow, listing, predict_all, shard  # noqa: E402
+from digitnet.reading.recognizer import Recognizer  # noqa: E402
 
 
 @pytest.fixture(scope="session")

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from digitnet.datasets import Dataset
-from digitnet.recognizer import Recognizer
-from digitnet.study import load_study, run_trial, trials
+from digitnet.data.datasets import Dataset
+from digitnet.experiments.study import load_study, run_trial, trials
+from digitnet.reading.recognizer import Recognizer
 from ray_nodes import nodes
 
 pytestmark = [
@@ -50,8 +50,8 @@ dropout = 0.5
 RUN_TRIALS = """
 import sys
 from pathlib import Path
-from digitnet.cluster import run_trials
-from digitnet.study import load_study, trials
+from digitnet.experiments.cluster import run_trials
+from digitnet.experiments.study import load_study, trials
 
 if __name__ == "__main__":
     run_trials(

@@ -11,19 +11,20 @@ from typing import Any
 
 import pytest
 
-from digitnet import cluster, signals, study
-from digitnet.cluster import flow, session
-from digitnet.cluster import trials as module
-from digitnet.cluster.trials import run_one
-from digitnet.config import TrainConfig
 from digitnet.errors import (
     DigitnetError,
     InputError,
     StoppedError,
     UsageError,
 )
+from digitnet.experiments import cluster, study
+from digitnet.experiments.cluster import flow, session
+from digitnet.experiments.cluster import trials as module
+from digitnet.experiments.cluster.trials import run_one
+from digitnet.experiments.study import Trial
 from digitnet.files import hold_lock
-from digitnet.study import Trial
+from digitnet.network.config import TrainConfig
+from digitnet.training import signals
 
 
 def some_trials(folder: Path, threads: int = 1) -> list[Trial]:
@@ -184,7 +185,7 @@ def test_a_missing_package_is_told_with_the_remedy(package: str, tmp_path: Path)
 
 def test_loading_the_package_loads_no_heavy_library() -> None:
     heavy = {"ray", "pyarrow", "fsspec", "torch", "numpy"}
-    code = f"import sys, digitnet.cluster; print({heavy} & set(sys.modules))"
+    code = f"import sys, digitnet.experiments.cluster; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
     assert done.stdout == "set()\n"
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from digitnet.config import (
+from digitnet.errors import InputError, UsageError
+from digitnet.network.config import (
     Activation,
     AugmentationConfig,
     ModelConfig,
@@ -21,7 +22,6 @@ from digitnet.config import (
     setting_names,
     setting_part,
 )
-from digitnet.errors import InputError, UsageError
 
 CLASSES = (TrainConfig, ModelConfig, AugmentationConfig)
 WHOLE = {

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from digitnet.corruptions import CORRUPTIONS, corrupt
 from digitnet.errors import InputError, UsageError
+from digitnet.synthesis.corruptions import CORRUPTIONS, corrupt
 
 each_kind = pytest.mark.parametrize("kind", CORRUPTIONS)
 

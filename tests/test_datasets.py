@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from digitnet import datasets
-from digitnet.datasets import (
+from digitnet.data import datasets
+from digitnet.data.datasets import (
     Dataset,
     list_datasets,
     load_dataset,
@@ -20,9 +20,9 @@ from digitnet.datasets import (
     split_train_val,
     take_of_each_class,
 )
-from digitnet.datasets.mnist_like import CLASS_NAMES
+from digitnet.data.datasets.mnist_like import CLASS_NAMES
+from digitnet.data.fetch import catalogue
 from digitnet.errors import InputError, IntegrityError, UsageError
-from digitnet.fetch import catalogue
 from hostile import CONTENTS, tiny_dataset
 
 
@@ -240,7 +240,7 @@ def test_other_senseless_splits_are_refused():
 
 def test_importing_loads_no_torch_and_no_web_client():
     code = (
-        "import sys, digitnet.datasets;"
+        "import sys, digitnet.data.datasets;"
         "print(*{'torch', 'pooch', 'requests', 'cv2', 'sklearn'} & set(sys.modules))"
     )
     command = [sys.executable, "-c", code]

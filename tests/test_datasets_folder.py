@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from digitnet.config import TrainConfig
-from digitnet.datasets import load_dataset
+from digitnet.data.datasets import load_dataset
 from digitnet.errors import InputError
-from digitnet.export import export_run
-from digitnet.recognizer import Recognizer
-from digitnet.report import write_report
-from digitnet.workflow import evaluate, train
+from digitnet.network.config import TrainConfig
+from digitnet.network.export import export_run
+from digitnet.reading.recognizer import Recognizer
+from digitnet.showing.report import write_report
+from digitnet.training.workflow import evaluate, train
 
 
 def draw(path, image, *, side=90):

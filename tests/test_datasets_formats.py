@@ -13,16 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digitnet.datasets import load_dataset
-from digitnet.datasets.mnist_like import CLASS_NAMES
-from digitnet.datasets.resizing import canonical_images
-from digitnet.datasets.unpacking import bunzip, gunzip, zip_member
-from digitnet.datasets.usps import parse_libsvm, read_usps
+from digitnet.data.datasets import load_dataset
+from digitnet.data.datasets.mnist_like import CLASS_NAMES
+from digitnet.data.datasets.resizing import canonical_images
+from digitnet.data.datasets.unpacking import bunzip, gunzip, zip_member
+from digitnet.data.datasets.usps import parse_libsvm, read_usps
+from digitnet.data.fetch import catalogue, import_files, is_available, verify
+from digitnet.data.fetch.catalogue import RawDataset
+from digitnet.data.fetch.raw import RawFile
+from digitnet.data.idx import encode_idx
 from digitnet.errors import InputError, IntegrityError
-from digitnet.fetch import catalogue, import_files, is_available, verify
-from digitnet.fetch.catalogue import RawDataset
-from digitnet.fetch.raw import RawFile
-from digitnet.idx import encode_idx
 
 RNG = np.random.default_rng(0)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from digitnet import environment as module
-from digitnet.environment import cpu_name, environment
+from digitnet import machine as module
+from digitnet.machine import cpu_name, environment
 
 
 def test_it_survives_json():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from digitnet.errors import DigitnetError, InputError
-from digitnet.evaluation import (
+from digitnet.training.evaluation import (
     DISPUTED_MNIST_TEST,
     RELIABILITY_BINS,
     ClassMetrics,
@@ -23,7 +23,7 @@ from digitnet.evaluation import (
     reliability,
     softmax,
 )
-from digitnet.statistics import wilson_interval
+from digitnet.training.statistics import wilson_interval
 
 NAMES = tuple("0123456789")
 

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import exported
-from digitnet.datasets import Dataset
+from digitnet.data.datasets import Dataset
 from digitnet.errors import InputError, StorageError
-from digitnet.explain import explain, words
-from digitnet.explain.evidence import Evidence, gather, nearest, occlusion
-from digitnet.explain.page import draw
-from digitnet.figures import theme
-from digitnet.recognizer import Prediction, Recognizer
+from digitnet.reading.explain import explain, words
+from digitnet.reading.explain.evidence import Evidence, gather, nearest, occlusion
+from digitnet.reading.explain.page import draw
+from digitnet.reading.recognizer import Prediction, Recognizer
+from digitnet.showing.figures import theme
 
 
 @pytest.fixture(scope="module")
@@ -254,7 +254,7 @@ def pixels_of_a_third(figure: Any) -> int:
 def test_importing_loads_nothing_heavy_and_matplotlib_is_asked_for(tmp_path: Path) -> None:
     code = (
         "import sys\n"
-        "from digitnet.explain import explain\n"
+        "from digitnet.reading.explain import explain\n"
         "print([m for m in ('numpy', 'matplotlib', 'torch') if m in sys.modules])\n"
         "sys.modules['matplotlib'] = None\n"
         "from digitnet.errors import MissingExtraError\n"

@@ -6,12 +6,20 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from digitnet import export as export_module
-from digitnet.calibration import Calibration
-from digitnet.config import ModelConfig
 from digitnet.errors import InputError, IntegrityError
-from digitnet.export import OPSET, OUTPUTS, Recognition, build, export_run, golden_inks, parity
-from digitnet.models import CNN
+from digitnet.network import export as export_module
+from digitnet.network.cnn import CNN
+from digitnet.network.config import ModelConfig
+from digitnet.network.export import (
+    OPSET,
+    OUTPUTS,
+    Recognition,
+    build,
+    export_run,
+    golden_inks,
+    parity,
+)
+from digitnet.training.calibration import Calibration
 
 REFERENCE = ModelConfig()
 ROBUST = ModelConfig(
@@ -121,7 +129,7 @@ def test_a_run_is_exported_with_what_it_is(run):
 
 
 def test_one_in_a_hundred_validation_digits_is_refused(run, sample):
-    from digitnet.datasets import split_train_val
+    from digitnet.data.datasets import split_train_val
 
     exported = export_run(run)
     _, val = split_train_val(sample.train_labels, seed=run.config.split_seed)

@@ -44,7 +44,7 @@ def test_nothing_happens_where_nothing_is_missing():
 
 def test_the_package_answers_for_a_missing_torch(monkeypatch):
     monkeypatch.delitem(vars(digitnet), "load_model", raising=False)
-    monkeypatch.delitem(sys.modules, "digitnet.checkpoint", raising=False)
+    monkeypatch.delitem(sys.modules, "digitnet.training.checkpoint", raising=False)
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(MissingExtraError, match="'torch'"):
         _ = digitnet.load_model

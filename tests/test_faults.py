@@ -2,9 +2,9 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from digitnet import faults
-from digitnet.faults import add_faults
-from digitnet.models import to_float
+from digitnet.network.cnn import to_float
+from digitnet.synthesis import faults
+from digitnet.synthesis.faults import add_faults
 
 
 @pytest.fixture(scope="module")

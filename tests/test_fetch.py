@@ -10,6 +10,8 @@ from pathlib import Path
 import filelock
 import pytest
 
+from digitnet.data.fetch import cache, cache_dir, catalogue, chain, fetch, read_files, verify
+from digitnet.data.fetch.mirrors import Mirror
 from digitnet.errors import (
     DataUnavailableError,
     InputError,
@@ -17,8 +19,6 @@ from digitnet.errors import (
     StorageError,
     UsageError,
 )
-from digitnet.fetch import cache, cache_dir, catalogue, chain, fetch, read_files, verify
-from digitnet.fetch.mirrors import Mirror
 from hostile import CONTENTS, FILES, install_npm, running_server, tiny_dataset
 
 NAMES = list(CONTENTS)
@@ -408,9 +408,9 @@ class TestLock:
     def test_of_many_processes_one_fetches(self, use, server, folder):
         code = """
 import json, sys
-from digitnet.fetch import catalogue, read_files
-from digitnet.fetch.mirrors import Mirror
-from digitnet.fetch.raw import RawFile
+from digitnet.data.fetch import catalogue, read_files
+from digitnet.data.fetch.mirrors import Mirror
+from digitnet.data.fetch.raw import RawFile
 url, files = json.load(sys.stdin)
 catalogue.DATASETS["mnist"] = catalogue.RawDataset(
     "mnist", tuple(RawFile(*file) for file in files), (Mirror(url),)

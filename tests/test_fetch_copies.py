@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from digitnet.data.fetch import cache_dir, catalogue, copies, import_files, read_files
+from digitnet.data.idx import parse_idx
 from digitnet.errors import InputError, IntegrityError, StorageError, UsageError
-from digitnet.fetch import cache_dir, catalogue, copies, import_files, read_files
-from digitnet.idx import parse_idx
 from hostile import BOMB, CONTENTS, FILES, NPZ_KEYS, package, tiny_dataset
 
 NAMES = list(CONTENTS)

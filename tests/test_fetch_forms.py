@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from digitnet.data.fetch import cache_dir, catalogue, fetch, is_available, read_files, verify
+from digitnet.data.fetch.catalogue import RawDataset
+from digitnet.data.fetch.copies import InstalledFolder
+from digitnet.data.fetch.mirrors import Mirror
+from digitnet.data.fetch.raw import RawFile, SourceError, unpack
 from digitnet.errors import DataUnavailableError, InputError, IntegrityError
-from digitnet.fetch import cache_dir, catalogue, fetch, is_available, read_files, verify
-from digitnet.fetch.catalogue import RawDataset
-from digitnet.fetch.copies import InstalledFolder
-from digitnet.fetch.mirrors import Mirror
-from digitnet.fetch.raw import RawFile, SourceError, unpack
 from hostile import CONTENTS, FILES, running_server
 
 PACKED = {f"{name}.gz": gzip.compress(content, mtime=0) for name, content in CONTENTS.items()}

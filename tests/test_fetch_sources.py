@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from digitnet.data.fetch import catalogue, mirrors, npm, read_files
+from digitnet.data.fetch.mirrors import Mirror
+from digitnet.data.fetch.npm import NpmPackage, read_package
+from digitnet.data.fetch.raw import SourceError, unpack
 from digitnet.errors import DataUnavailableError
-from digitnet.fetch import catalogue, mirrors, npm, read_files
-from digitnet.fetch.mirrors import Mirror
-from digitnet.fetch.npm import NpmPackage, read_package
-from digitnet.fetch.raw import SourceError, unpack
 from hostile import (
     BAD_WAYS,
     CONTENTS,

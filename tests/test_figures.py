@@ -21,8 +21,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-from digitnet import figures
 from digitnet.errors import InputError, StorageError, UsageError
+from digitnet.showing import figures
 
 DIGITS = [str(digit) for digit in range(10)]
 
@@ -202,7 +202,7 @@ def test_both_themes_fill_the_page_with_their_colour(name: str) -> None:
 
 
 def test_import_needs_neither_pyplot_nor_torch() -> None:
-    check = "import sys, digitnet.figures; print({'matplotlib.pyplot', 'torch'} & set(sys.modules))"
+    check = "import sys, digitnet.showing.figures; print({'matplotlib.pyplot', 'torch'} & set(sys.modules))"  # noqa: E501
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from digitnet import figures
-from digitnet.figures.theme import figure_of
-from digitnet.runs import Predictions
+from digitnet.showing import figures
+from digitnet.showing.figures.theme import figure_of
+from digitnet.training.runs import Predictions
 
 CLOTHES = ("T-shirt/top", "Trouser", "a $5$ bag", "Ankle boot")
 LETTERS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")

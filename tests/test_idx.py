@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from digitnet.data.idx import encode_idx, parse_idx, parse_int_idx
 from digitnet.errors import IntegrityError
-from digitnet.idx import encode_idx, parse_idx, parse_int_idx
 
 ARRAYS = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=6))
 

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from digitnet.errors import InputError, UsageError
-from digitnet.ink import MAX_SIDE, Box, find, from_strokes
-from digitnet.ink.components import connected, groups
-from digitnet.ink.middle import only_middle
+from digitnet.reading.ink import MAX_SIDE, Box, find, from_strokes
+from digitnet.reading.ink.components import connected, groups
+from digitnet.reading.ink.middle import only_middle
 
 # Strokes in units of the digit's height: lists of points, one list for each stroke.
 DIGITS = {

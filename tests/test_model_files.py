@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save
 
-from digitnet.calibration import Calibration
-from digitnet.config import ModelConfig
 from digitnet.errors import InputError, IntegrityError, StorageError
-from digitnet.export import Recognition, _metadata, _to_onnx, _with_metadata
-from digitnet.model_files import (
+from digitnet.network.cnn import CNN
+from digitnet.network.config import ModelConfig
+from digitnet.network.export import Recognition, _metadata, _to_onnx, _with_metadata
+from digitnet.reading.model_files import (
     FORMAT,
     FORMAT_VERSION,
     MAX_BYTES,
@@ -32,7 +32,7 @@ from digitnet.model_files import (
     loading,
     wire,
 )
-from digitnet.models import CNN
+from digitnet.training.calibration import Calibration
 from exported import ABOUT, CALIBRATION, model_file
 
 in_one_folder = settings(

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from digitnet.config import ModelConfig
 from digitnet.errors import DigitnetError, UsageError
-from digitnet.models import CNN, block_sizes, layer_table, predict_logits, to_float
-from digitnet.recipes import recipe
+from digitnet.network.cnn import CNN, block_sizes, layer_table, predict_logits, to_float
+from digitnet.network.config import ModelConfig
+from digitnet.network.recipes import recipe
 
 ACTIVATIONS = {
     "relu": F.relu,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from digitnet.errors import UsageError
-from digitnet.nondigits import KINDS, SIZE, draw_non_digits
+from digitnet.synthesis.nondigits import KINDS, SIZE, draw_non_digits
 
 
 @pytest.fixture(scope="module")

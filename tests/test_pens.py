@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from digitnet.pens import STEPS_PER_PIXEL, draw_with_pen, stroke_distances
+from digitnet.synthesis.pens import STEPS_PER_PIXEL, draw_with_pen, stroke_distances
 
 
 @pytest.fixture(scope="module")

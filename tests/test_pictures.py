@@ -18,9 +18,9 @@ from PIL import GifImagePlugin, Image, ImageFile, PngImagePlugin
 
 import bad_pictures
 from bad_pictures import STORED, digit, encode, exif, grey_png
-from digitnet import pictures
 from digitnet.errors import InputError
-from digitnet.pictures import MAX_PIXELS, MAX_SIDE, Picture, content, decode, describe, load
+from digitnet.reading import pictures
+from digitnet.reading.pictures import MAX_PIXELS, MAX_SIDE, Picture, content, decode, describe, load
 
 DIGIT = digit()
 PNG = grey_png()
@@ -81,7 +81,9 @@ def test_every_kind_of_source_gives_the_same_picture(tmp_path):
 
 
 def test_a_dash_is_the_standard_input():
-    script = "import sys, digitnet.pictures as p; sys.stdout.write(str(p.decode('-').sum()))"
+    script = (
+        "import sys, digitnet.reading.pictures as p; sys.stdout.write(str(p.decode('-').sum()))"
+    )
     run = subprocess.run([sys.executable, "-c", script], input=PNG, capture_output=True, check=True)
     assert int(run.stdout) == DIGIT.sum()
 
@@ -93,7 +95,7 @@ def test_no_standard_input_is_an_error(monkeypatch):
 
 
 def test_importing_loads_no_image_library():
-    script = "import sys, digitnet.pictures; print([m for m in ('PIL', 'cv2') if m in sys.modules])"
+    script = "import sys, digitnet.reading.pictures; print([m for m in ('PIL', 'cv2') if m in sys.modules])"  # noqa: E501
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     assert run.stdout.strip() == b"[]"
 
@@ -462,7 +464,7 @@ def test_a_bomb_is_refused_at_once(name):
 
 def test_bombs_take_no_memory():
     script = (
-        "import resource, bad_pictures, digitnet.pictures as p\n"
+        "import resource, bad_pictures, digitnet.reading.pictures as p\n"
         "files = [file for file, _ in bad_pictures.bombs().values()]\n"
         "p.decode(bad_pictures.grey_png())\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"

@@ -22,8 +22,8 @@ import exported
 from digitnet.cli import drawing, main
 from digitnet.cli.inputs import Input, collect
 from digitnet.cli.reading import page_names
-from digitnet.datasets import Dataset
-from digitnet.recognizer import Prediction, Recognizer
+from digitnet.data.datasets import Dataset
+from digitnet.reading.recognizer import Prediction, Recognizer
 
 PROMISED = {
     *("schema_version", "file", "digit", "label", "confidence", "probabilities", "ood_score"),
@@ -380,7 +380,7 @@ def test_explain_writes_a_page_for_each_picture(
     cli: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # It takes seconds, once a process.
-    monkeypatch.setattr("digitnet.explain.evidence.nearest", lambda *_: ())
+    monkeypatch.setattr("digitnet.reading.explain.evidence.nearest", lambda *_: ())
     (folder / "bad.png").write_bytes(b"\x89PNG")
     pages = tmp_path / "new" / "pages"
     args = (folder / "bad.png", folder / "2.png", folder / "blank.png", "--explain", pages)

@@ -11,8 +11,8 @@ import pytest
 
 import digitnet
 from digitnet import Recognizer
-from digitnet.robustness.placing import PLACINGS, png_of
-from digitnet.simulator import simulate_many
+from digitnet.experiments.robustness.placing import PLACINGS, png_of
+from digitnet.synthesis.simulator import simulate_many
 
 
 @pytest.fixture(scope="module")

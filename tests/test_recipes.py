@@ -2,10 +2,10 @@ import json
 
 import pytest
 
-from digitnet.config import AugmentationConfig, TrainConfig
 from digitnet.errors import UsageError
-from digitnet.models import CNN
-from digitnet.recipes import DESCRIPTIONS, RECIPES, recipe
+from digitnet.network.cnn import CNN
+from digitnet.network.config import AugmentationConfig, TrainConfig
+from digitnet.network.recipes import DESCRIPTIONS, RECIPES, recipe
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from digitnet import ink, pictures, recognizer
 from digitnet.errors import InputError, IntegrityError, UsageError
-from digitnet.ink import Box, Ink
-from digitnet.recognizer import MAX_INK_SIDE, Prediction, Recognizer
+from digitnet.reading import ink, pictures, recognizer
+from digitnet.reading.ink import Box, Ink
+from digitnet.reading.recognizer import MAX_INK_SIDE, Prediction, Recognizer
 from exported import CALIBRATION, model_file
 
 in_one_folder = settings(
@@ -461,7 +461,7 @@ def run_python(script, *args):
 def test_recognising_needs_neither_torch_nor_figures_nor_a_parser():
     done = run_python("""if True:
         import sys
-        import digitnet.recognizer
+        import digitnet.reading.recognizer
         heavy = {"torch", "onnx", "matplotlib", "scipy", "skimage", "sklearn", "pandas"}
         print(heavy & sys.modules.keys() or "none")
     """)
@@ -475,8 +475,8 @@ def test_it_is_quiet_and_small(file):
         import sys
         from pathlib import Path
         import numpy as np
-        from digitnet import model_files
-        from digitnet.recognizer import Recognizer
+        from digitnet.reading import model_files
+        from digitnet.reading.recognizer import Recognizer
         # As the shipped model, which needs no parser.
         content = Path(sys.argv[1]).read_bytes()
         model_files.loading._read_shipped = lambda _: content

@@ -17,22 +17,22 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from digitnet import workflow
-from digitnet.checkpoint import load_model
 from digitnet.cli.app import app
-from digitnet.config import ModelConfig, TrainConfig
-from digitnet.datasets import load_dataset
+from digitnet.data.datasets import load_dataset
 from digitnet.errors import InputError, StoppedError, StorageError
-from digitnet.evaluation import measure, predictions
-from digitnet.figures import DARK, LIGHT
-from digitnet.models import CNN, layer_table, predict_logits
-from digitnet.recipes import recipe
-from digitnet.report import prose, write_report
-from digitnet.report.drawings import layer_outputs
-from digitnet.report.markup import Html, duration, el, join, listing, percent
-from digitnet.report.material import Material, gather
-from digitnet.report.sections_record import train_command
-from digitnet.runs import Epoch, Run
+from digitnet.network.cnn import CNN, layer_table, predict_logits
+from digitnet.network.config import ModelConfig, TrainConfig
+from digitnet.network.recipes import recipe
+from digitnet.showing.figures import DARK, LIGHT
+from digitnet.showing.report import prose, write_report
+from digitnet.showing.report.drawings import layer_outputs
+from digitnet.showing.report.markup import Html, duration, el, join, listing, percent
+from digitnet.showing.report.material import Material, gather
+from digitnet.showing.report.sections_record import train_command
+from digitnet.training import workflow
+from digitnet.training.checkpoint import load_model
+from digitnet.training.evaluation import measure, predictions
+from digitnet.training.runs import Epoch, Run
 
 TINY: dict[str, Any] = {"data": "sample", "channels": (4, 8), "dense": (8,), "threads": 1}
 FIGURES = {

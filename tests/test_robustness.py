@@ -9,15 +9,20 @@ import cv2
 import numpy as np
 import pytest
 
-from digitnet.corruptions import CORRUPTIONS
 from digitnet.errors import InputError, UsageError
-from digitnet.pictures import decode
-from digitnet.robustness import built_in, drawing, measure, placing, table, workflow
-from digitnet.robustness.own import from_arrays, own
-from digitnet.robustness.readers import DigitnetReader, PlainReader, Readings, invert_and_resize
-from digitnet.robustness.results import DigitRow, NonDigitRow
-from digitnet.robustness.sets import PictureSet, Plan, parts_by
-from digitnet.simulator.pen import can_be_redrawn
+from digitnet.experiments.robustness import built_in, drawing, measure, placing, table, workflow
+from digitnet.experiments.robustness.own import from_arrays, own
+from digitnet.experiments.robustness.readers import (
+    DigitnetReader,
+    PlainReader,
+    Readings,
+    invert_and_resize,
+)
+from digitnet.experiments.robustness.results import DigitRow, NonDigitRow
+from digitnet.experiments.robustness.sets import PictureSet, Plan, parts_by
+from digitnet.reading.pictures import decode
+from digitnet.synthesis.corruptions import CORRUPTIONS
+from digitnet.synthesis.simulator.pen import can_be_redrawn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -312,7 +317,7 @@ def test_objects_are_not_unpickled(tmp_path):
 
 
 def test_a_file_that_unpacks_to_too_much_is_refused_before(tmp_path, monkeypatch):
-    monkeypatch.setattr("digitnet.robustness.own.MAX_BYTES", 1000)
+    monkeypatch.setattr("digitnet.experiments.robustness.own.MAX_BYTES", 1000)
     path = tmp_path / "bomb.npz"
     np.savez_compressed(path, x=np.zeros((100, 28, 28), np.uint8))
     with pytest.raises(InputError, match="the limit is 1,000"):
@@ -398,7 +403,7 @@ def test_invert_and_resize_does_no_more():
 
 def test_the_plain_network_reads_images_as_its_run_did(tmp_path, sample):
     from digitnet import recipe
-    from digitnet import workflow as training
+    from digitnet.training import workflow as training
 
     config = recipe("plain").override(data="sample", epochs=1, channels=(4, 6), dense=(8,))
     run = training.train(config, out=tmp_path / "run")
@@ -541,8 +546,8 @@ def test_the_figure_has_room_for_every_share(share, plain):
 def command(monkeypatch):
     from typer.testing import CliRunner
 
-    from digitnet import recognizer
     from digitnet.cli import app
+    from digitnet.reading import recognizer
 
     class Named(Fives):
         sha256 = "0" * 64
@@ -585,8 +590,8 @@ def test_misses_need_a_folder(command):
 
 
 def test_the_drawn_non_digits_are_none_that_networks_are_trained_on(sample):
-    from digitnet.nondigits import draw_non_digits
-    from digitnet.robustness.built_in import _drawn
+    from digitnet.experiments.robustness.built_in import _drawn
+    from digitnet.synthesis.nondigits import draw_non_digits
 
     trained, _ = draw_non_digits(300, 0, sample.train_images)
     known = {drawing.tobytes() for drawing in trained}

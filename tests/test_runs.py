@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from digitnet import runs
-from digitnet.config import TrainConfig
 from digitnet.errors import DigitnetError, InputError, StorageError, UsageError
-from digitnet.runs import Epoch, Predictions, Run, create_run, open_run, write_csv
+from digitnet.network.config import TrainConfig
+from digitnet.training import runs
+from digitnet.training.runs import Epoch, Predictions, Run, create_run, open_run, write_csv
 
 in_one_folder = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None

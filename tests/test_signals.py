@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from digitnet import signals
+from digitnet.training import signals
 
 
 @pytest.mark.parametrize("number", signals.STOP_SIGNALS)

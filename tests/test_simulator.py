@@ -9,10 +9,10 @@ import pytest
 from PIL import Image, ImageOps
 
 from digitnet.errors import InputError, UsageError
-from digitnet.simulator import CONDITIONS, can_show, simulate, simulate_many
-from digitnet.simulator.conditions import SCENES
-from digitnet.simulator.pen import can_be_redrawn, draw, put_ink, thin, write
-from digitnet.simulator.scenes import paint
+from digitnet.synthesis.simulator import CONDITIONS, can_show, simulate, simulate_many
+from digitnet.synthesis.simulator.conditions import SCENES
+from digitnet.synthesis.simulator.pen import can_be_redrawn, draw, put_ink, thin, write
+from digitnet.synthesis.simulator.scenes import paint
 
 each_condition = pytest.mark.parametrize("condition", CONDITIONS)
 COUNT = 24
@@ -419,6 +419,6 @@ def test_other_arrays_are_refused(image):
 
 
 def test_neither_simulator_nor_corruptions_need_torch():
-    code = "import sys, digitnet.simulator, digitnet.corruptions; print('torch' in sys.modules)"
+    code = "import sys, digitnet.synthesis.simulator, digitnet.synthesis.corruptions; print('torch' in sys.modules)"  # noqa: E501
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from digitnet.statistics import (
+from digitnet.training.statistics import (
     crossed_difference,
     holm,
     mean_interval,

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from digitnet.errors import DigitnetError, InputError, UsageError
-from digitnet.runs import Run
-from digitnet.study import (
+from digitnet.experiments.study import (
     Study,
     is_finished,
     load_study,
@@ -18,11 +17,12 @@ from digitnet.study import (
     trials,
     words,
 )
-from digitnet.study import folder as study_folder
-from digitnet.study.events import Clock, Event
-from digitnet.study.gathering import gather
-from digitnet.study.outputs import write
-from digitnet.study.results import VAL
+from digitnet.experiments.study import folder as study_folder
+from digitnet.experiments.study.events import Clock, Event
+from digitnet.experiments.study.gathering import gather
+from digitnet.experiments.study.outputs import write
+from digitnet.experiments.study.results import VAL
+from digitnet.training.runs import Run
 from made_up_runs import IMAGES, make_runs, write_outcome
 
 PLAIN = """
@@ -172,7 +172,7 @@ def test_a_folder_with_something_else_is_refused(tmp_path):
 def test_cores_are_divided_and_never_oversubscribed(
     tmp_path, monkeypatch, cores, processes, expected
 ):
-    monkeypatch.setattr("digitnet.study.workflow.usable_cores", lambda: cores)
+    monkeypatch.setattr("digitnet.experiments.study.workflow.usable_cores", lambda: cores)
     places = places_for(study_of(tmp_path), tmp_path / "out", "local", processes, None)
     assert (places.processes, places.threads) == expected
 
@@ -180,7 +180,7 @@ def test_cores_are_divided_and_never_oversubscribed(
 def test_runs_keep_the_threads_with_which_the_study_began(tmp_path, monkeypatch):
     study, out = study_of(tmp_path), tmp_path / "out"
     study_folder.begin(study, out, 2)
-    monkeypatch.setattr("digitnet.study.workflow.usable_cores", lambda: 4)
+    monkeypatch.setattr("digitnet.experiments.study.workflow.usable_cores", lambda: 4)
     places = places_for(study, out, "local", None, None)
     assert (places.processes, places.threads) == (2, 2)
     assert places_for(study, out, "local", 1, None).threads == 2

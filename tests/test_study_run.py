@@ -12,8 +12,8 @@ from PIL import Image
 
 from digitnet.cli.study import study as study_command
 from digitnet.errors import StoppedError, UsageError
-from digitnet.study import is_finished, run_study, run_trial, trials
-from digitnet.study.trials import outcome
+from digitnet.experiments.study import is_finished, run_study, run_trial, trials
+from digitnet.experiments.study.trials import outcome
 from tiny_study import TINY, outcomes, tiny_study
 
 DIVERGES = (
@@ -100,7 +100,7 @@ def test_divergence_is_an_outcome(tmp_path):
 def test_data_of_other_classes_is_refused_before_anything_is_trained(tmp_path, monkeypatch):
     import dataclasses
 
-    from digitnet import datasets
+    from digitnet.data import datasets
 
     real = datasets.load_dataset
 

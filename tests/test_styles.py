@@ -1,6 +1,6 @@
 import numpy as np
 
-from digitnet.styles import restyle
+from digitnet.synthesis.styles import restyle
 
 
 def test_only_some_digits_change_as_often_as_promised(sample):

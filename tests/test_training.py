@@ -13,12 +13,19 @@ import numpy as np
 import pytest
 import torch
 
-from digitnet.checkpoint import read_tensors, write_tensors
-from digitnet.config import TrainConfig
-from digitnet.datasets import Dataset
+from digitnet.data.datasets import Dataset
 from digitnet.errors import IntegrityError, TrainingDivergedError
-from digitnet.runs import Epoch, Run
-from digitnet.training import Progress, Trainer, fit, learning_rate, reproducible, resolve_threads
+from digitnet.network.config import TrainConfig
+from digitnet.training.checkpoint import read_tensors, write_tensors
+from digitnet.training.loop import (
+    Progress,
+    Trainer,
+    fit,
+    learning_rate,
+    reproducible,
+    resolve_threads,
+)
+from digitnet.training.runs import Epoch, Run
 
 TINY = TrainConfig().override(
     epochs=2,
@@ -123,9 +130,9 @@ def test_stopped_and_resumed_is_never_stopped(
 CHILD = """
 import sys
 from pathlib import Path
-import digitnet.training as training
-from digitnet.datasets import load_dataset
-from digitnet.runs import Run
+import digitnet.training.loop as training
+from digitnet.data.datasets import load_dataset
+from digitnet.training.runs import Run
 training.CHECKPOINT_STEPS = 2
 run = Run(Path(sys.argv[1]))
 print("started", flush=True)
@@ -207,7 +214,7 @@ def test_early_stopping_keeps_the_best_epoch(tmp_path: Path, digits: Dataset) ->
             list(trainer.run_epoch())
         assert trainer.history[-1].val_loss == min(losses)
         trainer_weights = trainer.model.state_dict()
-    from digitnet.checkpoint import load_model
+    from digitnet.training.checkpoint import load_model
 
     for name, value in load_model(run.model_file).state_dict().items():
         assert torch.equal(value, trainer_weights[name]), name

@@ -13,20 +13,20 @@ from typer.testing import CliRunner
 
 import digitnet
 from digitnet.cli.app import app
-from digitnet.config import TrainConfig
-from digitnet.datasets import Dataset
+from digitnet.data.datasets import Dataset
 from digitnet.errors import DataUnavailableError, InputError, StoppedError, UsageError
-from digitnet.export import ENOUGH_TO_CALIBRATE, _validation
-from digitnet.training import reproducible
-from digitnet.transfer import final
-from digitnet.transfer.budgets import parse_budgets
-from digitnet.transfer.comparing import Learner, Task, accuracy_on_old
-from digitnet.transfer.methods import TransferConfig
-from digitnet.transfer.results import Repetition, Results, intervals_apart, read_results
-from digitnet.transfer.rows import in_a_row
-from digitnet.transfer.source import known_task, load_source, set_aside
-from digitnet.transfer.tuning import Tuned, begin
-from digitnet.transfer.workflow import compare_transfer, fine_tune, transfer
+from digitnet.experiments.transfer import final
+from digitnet.experiments.transfer.budgets import parse_budgets
+from digitnet.experiments.transfer.comparing import Learner, Task, accuracy_on_old
+from digitnet.experiments.transfer.methods import TransferConfig
+from digitnet.experiments.transfer.results import Repetition, Results, intervals_apart, read_results
+from digitnet.experiments.transfer.rows import in_a_row
+from digitnet.experiments.transfer.source import known_task, load_source, set_aside
+from digitnet.experiments.transfer.tuning import Tuned, begin
+from digitnet.experiments.transfer.workflow import compare_transfer, fine_tune, transfer
+from digitnet.network.config import TrainConfig
+from digitnet.network.export import ENOUGH_TO_CALIBRATE, _validation
+from digitnet.training.loop import reproducible
 
 SMALL: dict[str, Any] = {
     "data": "sample",

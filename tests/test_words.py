@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from digitnet.explain.words import note, sentence
-from digitnet.recognizer import Prediction
-from digitnet.words import are_digits, shortened
+from digitnet.reading.explain.words import note, sentence
+from digitnet.reading.recognizer import Prediction
+from digitnet.text import are_digits, shortened
 
 
 @pytest.mark.parametrize(

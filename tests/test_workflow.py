@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import digitnet
-from digitnet.datasets import Dataset
+from digitnet.data.datasets import Dataset
 from digitnet.errors import InputError, IntegrityError, StoppedError, UsageError
-from digitnet.training import Progress
+from digitnet.training.loop import Progress
 
 TINY = {
     "data": "sample",
@@ -87,7 +87,9 @@ def test_training_never_reads_the_test_images(
             test_images=np.full_like(sample.test_images, 255 * number),
             test_labels=np.zeros_like(sample.test_labels),
         )
-        monkeypatch.setattr("digitnet.workflow.load_dataset", lambda *_, d=spoiled, **__: d)
+        monkeypatch.setattr(
+            "digitnet.training.workflow.load_dataset", lambda *_, d=spoiled, **__: d
+        )
         run = digitnet.train("plain", out=tmp_path / str(number), **TINY)
         weights.append(run.model_file.read_bytes())
     assert weights[0] == weights[1]
@@ -190,7 +192,7 @@ def test_resuming_with_other_data_names_the_file(
     run: digitnet.Run, sample: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = dataclasses.replace(sample, sha256={"mnist_sample.npz": "0" * 64})
-    monkeypatch.setattr("digitnet.workflow.load_dataset", lambda *_, **__: other)
+    monkeypatch.setattr("digitnet.training.workflow.load_dataset", lambda *_, **__: other)
     with pytest.raises(UsageError, match=r"mnist_sample\.npz"):
         digitnet.resume(run)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from digitnet.runs import Run
-from digitnet.study import Study, Trial, load_study
-from digitnet.study.trials import outcome
+from digitnet.experiments.study import Study, Trial, load_study
+from digitnet.experiments.study.trials import outcome
+from digitnet.training.runs import Run
 
 TINY = """
 title = "Tiny"

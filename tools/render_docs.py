@@ -22,11 +22,11 @@ import bulk_tables
 import recognition_tables
 import study_tables
 import transfer_tables
-from digitnet.config import setting_meanings
 from digitnet.errors import DigitnetError
 from digitnet.files import write_atomic
-from digitnet.recipes import RECIPES
-from digitnet.statistics import summarise, wilson_interval
+from digitnet.network.config import setting_meanings
+from digitnet.network.recipes import RECIPES
+from digitnet.training.statistics import summarise, wilson_interval
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "results"

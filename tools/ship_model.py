@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from digitnet import open_run
-from digitnet.environment import environment
-from digitnet.export import export_run
 from digitnet.files import write_json
+from digitnet.machine import environment
+from digitnet.network.export import export_run
 
 ASSETS = Path(__file__).parent.parent / "src" / "digitnet" / "assets"
 

@@ -13,11 +13,11 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from digitnet.figures.theme import drawn, figure_of
+from digitnet.experiments.transfer.budgets import budget_name
+from digitnet.experiments.transfer.figure import accuracy_against_labels
+from digitnet.experiments.transfer.results import Results, Summary, intervals_apart
 from digitnet.files import write_atomic
-from digitnet.transfer.budgets import budget_name
-from digitnet.transfer.figure import accuracy_against_labels
-from digitnet.transfer.results import Results, Summary, intervals_apart
+from digitnet.showing.figures.theme import drawn, figure_of
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "transfer.json"
 FIGURES = RESULT.parent / "transfer"

@@ -20,20 +20,20 @@ from typing import TYPE_CHECKING, Any
 from digitnet import extras as _extras
 
 if TYPE_CHECKING:
-    from digitnet.checkpoint import load_model
-    from digitnet.config import AugmentationConfig, ModelConfig, TrainConfig
-    from digitnet.datasets import Dataset, load_dataset
+    from digitnet.data.datasets import Dataset, load_dataset
     from digitnet.errors import DigitnetError
-    from digitnet.evaluation import Metrics
-    from digitnet.export import export_run
-    from digitnet.models import CNN
-    from digitnet.recipes import recipe
-    from digitnet.recognizer import Prediction, Recognizer
-    from digitnet.report import write_report
-    from digitnet.runs import Run, open_run
-    from digitnet.study import load_study, run_study
-    from digitnet.transfer.workflow import fine_tune
-    from digitnet.workflow import evaluate, resume, train
+    from digitnet.experiments.study import load_study, run_study
+    from digitnet.experiments.transfer.workflow import fine_tune
+    from digitnet.network.cnn import CNN
+    from digitnet.network.config import AugmentationConfig, ModelConfig, TrainConfig
+    from digitnet.network.export import export_run
+    from digitnet.network.recipes import recipe
+    from digitnet.reading.recognizer import Prediction, Recognizer
+    from digitnet.showing.report import write_report
+    from digitnet.training.checkpoint import load_model
+    from digitnet.training.evaluation import Metrics
+    from digitnet.training.runs import Run, open_run
+    from digitnet.training.workflow import evaluate, resume, train
 
 __version__ = "0.1.0"
 
@@ -63,28 +63,28 @@ __all__ = [
 ]
 
 _HOMES = {
-    "CNN": "models",
-    "AugmentationConfig": "config",
-    "Dataset": "datasets",
+    "CNN": "network.cnn",
+    "AugmentationConfig": "network.config",
+    "Dataset": "data.datasets",
     "DigitnetError": "errors",
-    "Metrics": "evaluation",
-    "ModelConfig": "config",
-    "Prediction": "recognizer",
-    "Recognizer": "recognizer",
-    "Run": "runs",
-    "TrainConfig": "config",
-    "evaluate": "workflow",
-    "export_run": "export",
-    "fine_tune": "transfer.workflow",
-    "load_dataset": "datasets",
-    "load_model": "checkpoint",
-    "load_study": "study",
-    "open_run": "runs",
-    "recipe": "recipes",
-    "resume": "workflow",
-    "run_study": "study",
-    "train": "workflow",
-    "write_report": "report",
+    "Metrics": "training.evaluation",
+    "ModelConfig": "network.config",
+    "Prediction": "reading.recognizer",
+    "Recognizer": "reading.recognizer",
+    "Run": "training.runs",
+    "TrainConfig": "network.config",
+    "evaluate": "training.workflow",
+    "export_run": "network.export",
+    "fine_tune": "experiments.transfer.workflow",
+    "load_dataset": "data.datasets",
+    "load_model": "training.checkpoint",
+    "load_study": "experiments.study",
+    "open_run": "training.runs",
+    "recipe": "network.recipes",
+    "resume": "training.workflow",
+    "run_study": "experiments.study",
+    "train": "training.workflow",
+    "write_report": "showing.report",
 }
 
 

@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from digitnet.cli.console import SCHEMA_VERSION, say, show
 from digitnet.cli.inputs import STDIN
-from digitnet.explain.words import note
-from digitnet.words import are_digits, escaped, percent
+from digitnet.reading.explain.words import note
+from digitnet.text import are_digits, escaped, percent
 
 if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
     from digitnet.errors import InputError
-    from digitnet.explain import Explanation
-    from digitnet.recognizer import Prediction
+    from digitnet.reading.explain import Explanation
+    from digitnet.reading.recognizer import Prediction
 
 # In columns: digit, confidence, the space between, and what notes get before names do.
 _DIGIT_WIDTH = 5

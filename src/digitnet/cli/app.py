@@ -23,13 +23,13 @@ from digitnet.cli.study import EPILOG as STUDY_EPILOG
 from digitnet.cli.study import study
 from digitnet.cli.transfer import EPILOG as TRANSFER_EPILOG
 from digitnet.cli.transfer import transfer
-from digitnet.config import TrainConfig, read_toml
 from digitnet.errors import UsageError
-from digitnet.recipes import DESCRIPTIONS, recipe
+from digitnet.network.config import TrainConfig, read_toml
+from digitnet.network.recipes import DESCRIPTIONS, recipe
 
 if TYPE_CHECKING:
-    from digitnet.export import Exported
-    from digitnet.runs import Run
+    from digitnet.network.export import Exported
+    from digitnet.training.runs import Run
 
 app = typer.Typer(
     name="digitnet",
@@ -114,7 +114,7 @@ def train(
     start = _open(resume) if resume else _start(recipe_name, config).override(**settings)
     places: Any = {"data_dir": data_dir, "offline": offline}
     with extras.needed():
-        from digitnet import workflow
+        from digitnet.training import workflow
     with training_progress(quiet) as on_progress:
         listeners: Any = {"on_progress": on_progress, "on_message": notes(quiet)}
         if isinstance(start, TrainConfig):
@@ -139,7 +139,7 @@ def evaluate(
     """Measure the network of a run on the test images again."""
     opened = _open(run)
     with extras.needed():
-        from digitnet import workflow
+        from digitnet.training import workflow
     workflow.evaluate(opened, data_dir=data_dir, offline=offline, on_message=notes(quiet))
     _show_result(opened, as_json)
 
@@ -201,7 +201,7 @@ def export(
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Show versions, processor, threads, and the state of cache and data."""
-    from digitnet.environment import environment, usable_cores
+    from digitnet.machine import environment, usable_cores
 
     # ``threads`` is what a run takes unless told otherwise.
     state = environment() | {"threads": usable_cores(), "digitnet": __version__}
@@ -228,19 +228,19 @@ def _distortions() -> list[str]:
 
 def _open(path: Path) -> Run:
     with extras.needed():
-        from digitnet.runs import open_run
+        from digitnet.training.runs import open_run
     return open_run(path)
 
 
 def _export(run: Run, out: Path | None, places: dict[str, Any]) -> Exported:
     with extras.needed():
-        from digitnet.export import export_run
+        from digitnet.network.export import export_run
     return export_run(run, out, **places)
 
 
 def _write_report(run: Run, data_dir: Path | None, offline: bool | None) -> Path:
     with extras.needed():
-        from digitnet.report import write_report
+        from digitnet.showing.report import write_report
     return write_report(run, data_dir=data_dir, offline=offline)
 
 

@@ -13,7 +13,7 @@ from digitnet.cli.options import DataDir, Json, Offline, Quiet
 from digitnet.errors import UsageError
 
 if TYPE_CHECKING:
-    from digitnet.robustness.results import Results
+    from digitnet.experiments.robustness.results import Results
 
 _WIDTH = 120  # columns of a table that no terminal limits
 
@@ -78,8 +78,8 @@ def robustness(
     if misses and not out:
         raise UsageError("--misses needs --out, the folder to draw what was misread in.")
     with extras.needed():
-        from digitnet.recognizer import Recognizer
-        from digitnet.robustness import workflow
+        from digitnet.experiments.robustness import workflow
+        from digitnet.reading.recognizer import Recognizer
     recognizer = Recognizer(model)
     results = workflow.bench(
         recognizer,
@@ -111,7 +111,7 @@ def robustness(
 def _show(results: Results) -> None:
     from rich.console import Console
 
-    from digitnet.robustness.table import remarks, tables
+    from digitnet.experiments.robustness.table import remarks, tables
 
     console = Console(highlight=False)
     if not console.is_terminal:

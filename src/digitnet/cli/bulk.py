@@ -32,7 +32,7 @@ def predict_in_bulk(
         UsageError: there is no ``out``, or not exactly one place.
         Exit: with 4 when some pictures could not be read, 3 when none could.
     """
-    from digitnet.cluster import predict_all
+    from digitnet.experiments.cluster import predict_all
 
     if out is None:
         raise UsageError("--engine ray writes a folder of Parquet files; name it with --out.")

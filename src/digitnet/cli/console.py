@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from digitnet.words import escaped
+from digitnet.text import escaped
 
 SCHEMA_VERSION = 1
 

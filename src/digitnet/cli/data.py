@@ -23,7 +23,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="A data set; see: digi
 @app.command("list")
 def list_all(as_json: Json = False) -> None:
     """List the data sets. Instead of a name, --data also takes a folder of your own pictures."""
-    from digitnet.datasets import list_datasets
+    from digitnet.data.datasets import list_datasets
 
     rows = [asdict(info) for info in list_datasets()]
     if as_json:
@@ -57,7 +57,7 @@ def fetch(
     quiet: Quiet = False,
 ) -> None:
     """Bring a data set to this machine, verified."""
-    from digitnet import fetch as fetching
+    from digitnet.data import fetch as fetching
 
     tell = notes(quiet)
     paths = fetching.fetch(name, data_dir=data_dir, offline=offline, progress=tell)
@@ -67,7 +67,7 @@ def fetch(
 @app.command()
 def verify(name: Name = "mnist", data_dir: DataDir = None, as_json: Json = False) -> None:
     """Compare the files of a data set with their checksums."""
-    from digitnet import fetch as fetching
+    from digitnet.data import fetch as fetching
 
     statuses = fetching.verify(name, data_dir=data_dir)
     if as_json:
@@ -94,15 +94,15 @@ def import_copy(
     name: Annotated[str, typer.Option(help="The data set it holds.")] = "mnist",
 ) -> None:
     """Take a data set that you already have into the cache."""
-    from digitnet import fetch as fetching
+    from digitnet.data import fetch as fetching
 
     _show_paths(fetching.import_files(path, name, progress=say), as_json)
 
 
 def cache_state() -> dict[str, Any]:
     """Return where the cache is and what it holds, for ``digitnet doctor``."""
-    from digitnet import fetch as fetching
-    from digitnet.fetch.catalogue import DATASETS
+    from digitnet.data import fetch as fetching
+    from digitnet.data.fetch.catalogue import DATASETS
 
     data: dict[str, dict[str, str]] = {}
     for name in DATASETS:

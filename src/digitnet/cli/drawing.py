@@ -18,13 +18,13 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from digitnet.explain.words import ranked
-from digitnet.words import percent, shortened
+from digitnet.reading.explain.words import ranked
+from digitnet.text import percent, shortened
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from digitnet.recognizer import Prediction
+    from digitnet.reading.recognizer import Prediction
 
 # What each character shows: the ink of its upper and its lower half.
 _BLOCKS = (

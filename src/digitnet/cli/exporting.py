@@ -12,7 +12,7 @@ from digitnet.cli.console import say
 from digitnet.errors import IntegrityError
 
 if TYPE_CHECKING:
-    from digitnet.runs import Run
+    from digitnet.training.runs import Run
 
 
 def export_trained(run: Run | Path, **places: Any) -> None:
@@ -22,7 +22,7 @@ def export_trained(run: Run | Path, **places: Any) -> None:
         run: the folder.
         **places: ``data_dir`` and ``offline``, as for ``export_run``.
     """
-    from digitnet.export import export_run
+    from digitnet.network.export import export_run
 
     try:
         export_run(run, **places)

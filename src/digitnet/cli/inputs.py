@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from digitnet.errors import InputError
-from digitnet.suffixes import SHOWN_SUFFIXES, SUFFIXES
-from digitnet.words import count_of
+from digitnet.reading.suffixes import SHOWN_SUFFIXES, SUFFIXES
+from digitnet.text import count_of
 
 STDIN = "-"
 # How names of --explain's pages end, which may lie beside the pictures that they explain.

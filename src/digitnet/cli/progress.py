@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from digitnet.cli.console import is_terminal, say
 
 if TYPE_CHECKING:
-    from digitnet.runs import Epoch
-    from digitnet.training import Progress
+    from digitnet.training.loop import Progress
+    from digitnet.training.runs import Epoch
 
 
 @contextlib.contextmanager

@@ -15,11 +15,11 @@ from digitnet.cli.answers import Answer
 from digitnet.cli.inputs import PAGE, STDIN, Input
 from digitnet.errors import InputError
 from digitnet.files import make_folder
-from digitnet.pictures import MAX_BYTES
-from digitnet.recognizer import Recognizer
+from digitnet.reading.pictures import MAX_BYTES
+from digitnet.reading.recognizer import Recognizer
 
 if TYPE_CHECKING:
-    from digitnet.pictures import PictureSource
+    from digitnet.reading.pictures import PictureSource
 
 # Bytes of a page's name; file systems allow 255.
 _LONGEST_STEM = 150
@@ -63,7 +63,7 @@ class Reader:
         return answers
 
     def _explained(self, answer: Answer, source: PictureSource, page: Path) -> Answer:
-        from digitnet.explain import explain
+        from digitnet.reading.explain import explain
 
         name = None if answer.name == STDIN else answer.name
         if isinstance(source, io.BytesIO):

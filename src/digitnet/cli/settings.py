@@ -9,13 +9,13 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
 
-from digitnet.config import (
+from digitnet.errors import UsageError
+from digitnet.network.config import (
     AugmentationConfig,
     ModelConfig,
     TrainConfig,
     setting_meanings,
 )
-from digitnet.errors import UsageError
 
 _ALLOWED = {int: "a whole number", float: "a number"}
 # Set by the data, or by a flag of another name.

@@ -12,8 +12,8 @@ from digitnet.cli.options import DataDir, Json, Offline, Quiet
 from digitnet.errors import UsageError
 
 if TYPE_CHECKING:
-    from digitnet.study import Study
-    from digitnet.study.results import StudyResults
+    from digitnet.experiments.study import Study
+    from digitnet.experiments.study.results import StudyResults
 
 EPILOG = "Start with: digitnet study --list, or digitnet study sample"
 
@@ -59,7 +59,7 @@ def study(
     Stop it at any time; the same command goes on where it stopped.
     """
     from digitnet.cli.study_progress import study_progress
-    from digitnet.study import load_study, places_for, run_study, trials
+    from digitnet.experiments.study import load_study, places_for, run_study, trials
 
     if shipped:
         _show_shipped(as_json)
@@ -93,7 +93,7 @@ def study(
 
 
 def _show_shipped(as_json: bool) -> None:
-    from digitnet.study import shipped_studies
+    from digitnet.experiments.study import shipped_studies
 
     studies = shipped_studies()
     if as_json:
@@ -124,9 +124,9 @@ def _show_plan(
     as_json: bool,
 ) -> None:
     """Say what would be trained, and what is there already."""
-    from digitnet.datasets.loading import check_name
-    from digitnet.study import is_finished, places_for, trials
-    from digitnet.study.folder import check
+    from digitnet.data.datasets.loading import check_name
+    from digitnet.experiments.study import is_finished, places_for, trials
+    from digitnet.experiments.study.folder import check
 
     for name in (asked.data, *asked.test_on):
         check_name(name)
@@ -167,8 +167,8 @@ def _show_plan(
 def _show(results: StudyResults, folder: Path) -> None:
     from rich.console import Console
 
-    from digitnet.study import words
-    from digitnet.study.table import accuracy_table, comparison_table, cost_table
+    from digitnet.experiments.study import words
+    from digitnet.experiments.study.table import accuracy_table, comparison_table, cost_table
 
     console = Console(highlight=False)
     if not console.is_terminal:

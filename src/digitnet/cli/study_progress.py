@@ -6,9 +6,9 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 
 from digitnet.cli.console import is_terminal, say
-from digitnet.study import Trial, is_finished
-from digitnet.study.events import Clock, Event, Listener
-from digitnet.study.trials import outcome
+from digitnet.experiments.study import Trial, is_finished
+from digitnet.experiments.study.events import Clock, Event, Listener
+from digitnet.experiments.study.trials import outcome
 
 _PARTS = 1000  # of the bar
 
@@ -91,7 +91,7 @@ def _bar(clock: Clock, total: int) -> Iterator[Listener]:
 
 def _told(trial: Trial) -> str:
     """Return how a trial ended, in a few words."""
-    from digitnet.runs import Run
+    from digitnet.training.runs import Run
 
     ended = outcome(trial)
     if ended and ended["outcome"] == "diverged":

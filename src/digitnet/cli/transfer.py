@@ -14,7 +14,7 @@ from digitnet.cli.options import DataDir, Json, Offline, Quiet
 from digitnet.errors import UsageError
 
 if TYPE_CHECKING:
-    from digitnet.transfer.results import Repetition, Results
+    from digitnet.experiments.transfer.results import Repetition, Results
 
 EPILOG = "Start with: digitnet transfer --to FOLDER --fast, with a subfolder of pictures a class."
 
@@ -97,8 +97,8 @@ def transfer(
     Every way learns from the same images; test images choose nothing. Stop it at any time; with
     --out, the same command goes on where it stopped.
     """
-    from digitnet.transfer.budgets import parse_budgets
-    from digitnet.transfer.methods import METHODS, TransferConfig
+    from digitnet.experiments.transfer.budgets import parse_budgets
+    from digitnet.experiments.transfer.methods import METHODS, TransferConfig
 
     names: Any = tuple(part.strip() for part in methods.split(",")) if methods else METHODS
     # Before torch is loaded, which takes seconds that a wrong flag need not cost.
@@ -115,7 +115,7 @@ def transfer(
     if len(kept) != 1:
         raise UsageError(f"--use cannot be {use!r}; allowed: one number, or 'all'.")
     with extras.needed():
-        from digitnet.transfer import workflow
+        from digitnet.experiments.transfer import workflow
     chosen: Any = method
     folder, results = workflow.transfer(
         to,
@@ -141,7 +141,7 @@ def transfer(
 
 
 def _tell(repetition: Repetition) -> None:
-    from digitnet.transfer.budgets import budget_name
+    from digitnet.experiments.transfer.budgets import budget_name
 
     told = f"{budget_name(repetition.labels)} a class, seed {repetition.seed}"
     where = "no labels" if repetition.method == "zero-shot" else told
@@ -149,7 +149,7 @@ def _tell(repetition: Repetition) -> None:
 
 
 def _show(results: Results, folder: Path) -> None:
-    from digitnet.transfer.budgets import budget_name
+    from digitnet.experiments.transfer.budgets import budget_name
 
     rows = [("way", "labels a class", "accuracy", "95 % interval", "seconds")]
     for each in results.summaries():

@@ -1,0 +1,1 @@
+"""Studies, transfer, the robustness bench, and the engine for many processors."""

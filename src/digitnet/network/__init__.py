@@ -1,0 +1,1 @@
+"""The network: its settings, the canonical image, the layers, the recipes, the export."""

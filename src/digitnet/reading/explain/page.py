@@ -1,0 +1,295 @@
+"""The page that shows how a picture was read: six panels and a row of training digits."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from pathlib import PurePath
+from typing import Any
+
+import cv2
+import numpy as np
+from matplotlib import font_manager
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
+from matplotlib.figure import Figure
+from matplotlib.ft2font import FT2Font
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from digitnet.reading.explain.evidence import PATCH, Evidence
+from digitnet.reading.explain.words import ranked
+from digitnet.showing.figures.sheet import MARGIN, as_ink, draw_tiles, new_sheet, write
+from digitnet.showing.figures.theme import (
+    BODY,
+    DEFAULT_DPI,
+    SMALL,
+    TITLE,
+    WIDTH,
+    Palette,
+    figure_of,
+    ink_colours,
+    palette_of,
+    signed_colours,
+)
+from digitnet.text import are_digits, percent, shortened
+
+# All in inches.
+_GAP = 0.16
+_SIDE = (WIDTH - 2 * MARGIN - 2 * _GAP) / 3  # of a panel
+_COLUMNS = tuple(MARGIN + i * (_SIDE + _GAP) for i in range(3))
+_CAPTION = 0.44  # above a panel: two lines
+_LINE = 0.19  # of running text
+_TILE = 0.8  # of a training digit
+_BARS = 10
+_LETTERS = 84  # that fit in a line of the header
+_EDGE = 0.3  # of full ink, where the strokes are outlined
+_MOST_PIXELS = 600  # a side, of a picture on the page
+# The colour scale never shows less than this fall of probability as its strongest colour: a network
+# that is sure whatever is covered shall not look as if everything mattered.
+_LEAST_REACH = 0.1
+
+
+def draw(evidence: Evidence, name: str) -> Figure:
+    """Return the page of a picture.
+
+    Args:
+        evidence: what is shown.
+        name: of the picture.
+    """
+    # A percent sign stays with its number.
+    words = textwrap.wrap(evidence.words.replace(" %", "\N{NO-BREAK SPACE}%"), _LETTERS)
+    first = 0.42 + _LINE * len(words)
+    second = first + _CAPTION + _SIDE + _GAP
+    third = second + _CAPTION + _SIDE + _GAP
+    figure, ax = new_sheet(third + 0.5 + (_TILE + 0.34 if evidence.neighbours else 0), None)
+    write(ax, MARGIN, 0.1, _title(name), size=TITLE, weight="bold")
+    for line, text in enumerate(words):
+        write(ax, MARGIN, 0.34 + _LINE * line, text)
+    _draw_picture(ax, evidence, _COLUMNS[0], first)
+    _draw_ink(ax, evidence, _COLUMNS[1], first)
+    _draw_image(ax, evidence, _COLUMNS[2], first)
+    _draw_bars(ax, evidence, _COLUMNS[0], second)
+    _draw_importance(ax, evidence, _COLUMNS[1], second)
+    _draw_neighbours(ax, evidence, third)
+    return figure
+
+
+def png(figure: Figure) -> bytes:
+    """Return a page as a PNG; the same page gives the same bytes.
+
+    In all its colours, unlike the figures of a report: a photograph has more than 256.
+    """
+    written = io.BytesIO()
+    figure.savefig(written, format="png", dpi=DEFAULT_DPI, metadata={"Software": None})
+    return written.getvalue()
+
+
+def _draw_picture(ax: Axes, evidence: Evidence, left: float, top: float) -> None:
+    pixels, scale, box = evidence.picture.pixels, evidence.picture.scale, evidence.ink.box
+    height, width = (round(side * scale) for side in pixels.shape)
+    _caption(ax, left, top, "The picture", f"{width:,} × {height:,} pixels".replace(",", " "))
+    reduced = _reduced(pixels)
+    x, y, pixel = _panel(ax, reduced, left, top + _CAPTION, colours="gray", high=255)
+    if box is None:
+        return
+    # ``pixel`` is of what was drawn, the box of the original.
+    pixel *= max(reduced.shape) / max(pixels.shape) / scale
+    corner = x + box.left * pixel, y + box.top * pixel
+    for colour, line in (("white", 3.5), (_palette(ax).orange, 1.6)):
+        frame = Rectangle(corner, box.width * pixel, box.height * pixel, fill=False)
+        frame.set(edgecolor=colour, linewidth=line, joinstyle="miter", zorder=3)
+        ax.add_patch(frame)
+
+
+def _draw_ink(ax: Axes, evidence: Evidence, left: float, top: float) -> None:
+    pixels = evidence.ink.pixels
+    note = f"{pixels.shape[1]} × {pixels.shape[0]} pixels"
+    blank = evidence.ink.box is None
+    _caption(ax, left, top, "The ink in it", "none was found" if blank else note)
+    _panel(ax, pixels, left, top + _CAPTION, colours=ink_colours(_palette(ax)))
+
+
+def _draw_image(ax: Axes, evidence: Evidence, left: float, top: float) -> None:
+    _caption(ax, left, top, "What the network saw", "28 × 28 pixels")
+    image = as_ink(evidence.prediction.image, dimensions=2)
+    _panel(ax, image, left, top + _CAPTION, colours=ink_colours(_palette(ax)))
+
+
+def _draw_bars(ax: Axes, evidence: Evidence, left: float, top: float) -> None:
+    palette, prediction = _palette(ax), evidence.prediction
+    digits = are_digits(prediction.class_names)
+    few = len(prediction.class_names) <= _BARS
+    note = "of each digit" if digits else "of each class" if few else "of the ten likeliest"
+    note += "" if prediction.is_digit else ", if it were one"
+    _caption(ax, left, top, "Probability", note)
+    winner = ranked(prediction)[0]
+    # Of a network that knows more than digits, the ten most probable.
+    shown = sorted(ranked(prediction)[:_BARS])
+    names = [shortened(prediction.class_names[each]) for each in shown]
+    aside = 0.12 + 0.08 * max(map(len, names))
+    pitch, start, full = _SIDE / 10, left + aside, _SIDE - aside - 0.68
+    for row, (digit, name) in enumerate(zip(shown, names, strict=True)):
+        probability = float(prediction.probabilities[digit])
+        y = top + _CAPTION + pitch * row
+        won = prediction.is_digit and digit == winner
+        style: dict[str, Any] = {"va": "center_baseline", "weight": "bold" if won else "normal"}
+        middle = y + pitch / 2
+        write(ax, left, middle, name, size=BODY if digits else SMALL, **style)
+        ground = Rectangle((start, y + 0.03), full, pitch - 0.06, color=palette.panel, lw=0)
+        colour = palette.blue if won else palette.muted
+        bar = Rectangle((start, y + 0.03), full * probability, pitch - 0.06, color=colour, lw=0)
+        ax.add_patch(ground)
+        ax.add_patch(bar)
+        right = left + _SIDE
+        write(
+            ax, right, middle, percent(probability), size=SMALL, ha="right", quiet=not won, **style
+        )
+
+
+def _draw_importance(ax: Axes, evidence: Evidence, left: float, top: float) -> None:
+    palette, prediction = _palette(ax), evidence.prediction
+    name = shortened(prediction.label)
+    _caption(ax, left, top, "What it hangs on", f"{PATCH} × {PATCH} pixels covered at a time")
+    importance = evidence.importance
+    reach = max(_LEAST_REACH, float(np.abs(importance).max()))
+    colours = signed_colours(palette)
+    x, y, pixel = _panel(
+        ax, importance, left, top + _CAPTION, colours=colours, low=-reach, high=reach
+    )
+    image = evidence.prediction.image / 255
+    limits = ax.get_xlim(), ax.get_ylim()
+    if image.min() < _EDGE < image.max():
+        centres = (np.arange(len(image)) + 0.5) * pixel
+        ax.contour(x + centres, y + centres, image, [_EDGE], colors=palette.text, linewidths=1)
+        ax.set(xlim=limits[0], ylim=limits[1])
+    _draw_key(ax, name, reach, colours, _COLUMNS[2], top + _CAPTION)
+
+
+def _draw_key(
+    ax: Axes, name: str, reach: float, colours: Colormap, left: float, top: float
+) -> None:
+    """Draw the colour scale of the occlusion map and say what it means."""
+    ramp = np.linspace(-reach, reach, 240, dtype=np.float32)[None, None].repeat(22, axis=1)
+    place = np.array([left]), np.array([top])
+    draw_tiles(ax, ramp, *place, _SIDE, colours=colours, low=-reach, high=reach)
+    y = top + 0.22
+    points = 100 * reach
+    for x, side, text in (
+        (left, "left", f"+{points:.0f}"),
+        (left + _SIDE / 2, "center", "0"),
+        (left + _SIDE, "right", f"−{points:.0f}"),
+    ):
+        write(ax, x, y, text, size=SMALL, quiet=True, ha=side)
+    lines = (
+        *(
+            f"Change of the probability of {name}"
+            if len(name) < 3
+            else "Change of its probability",
+            "when a place is covered, in",
+            "percentage points.",
+            "",
+        ),
+        *("Blue: it speaks for the answer.", "Orange: it speaks against it.", ""),
+        "Line: edge of the strokes.",
+    )
+    for line, text in enumerate(lines):
+        write(ax, left, y + 0.26 + 0.165 * line, text, size=SMALL)
+
+
+def _draw_neighbours(ax: Axes, evidence: Evidence, top: float) -> None:
+    found = evidence.neighbours
+    if not are_digits(evidence.prediction.class_names):
+        return
+    write(ax, MARGIN, top, "The most alike of 5,000 training digits", weight="bold")
+    note = "label, and distance between what the last hidden layer makes of the two"
+    if not found:
+        note = "without ink there is nothing to compare"
+    write(ax, MARGIN, top + 0.19, note, size=SMALL, quiet=True)
+    if not found:
+        return
+    pitch = (WIDTH - 2 * MARGIN - _TILE) / (len(found) - 1)
+    left = MARGIN + pitch * np.arange(len(found))
+    tiles = as_ink(np.stack([each.image for each in found]))
+    colours = ink_colours(_palette(ax))
+    draw_tiles(ax, tiles, left, np.full(len(found), top + 0.5), _TILE, colours=colours)
+    for x, each in zip(left, found, strict=True):
+        y = top + 0.5 + _TILE + 0.04
+        write(ax, x, y, str(each.label), weight="bold")
+        distance = f"{each.distance:#.3g}"
+        write(ax, x + _TILE, y + 0.015, distance, size=SMALL, quiet=True, ha="right")
+
+
+def _panel(
+    ax: Axes,
+    pixels: NDArray[Any],
+    left: float,
+    top: float,
+    *,
+    colours: Colormap | str,
+    low: float = 0.0,
+    high: float = 1.0,
+) -> tuple[float, float, float]:
+    """Draw an image in the middle of a framed square; return its corner and a pixel's side."""
+    height, width = pixels.shape
+    pixel = _SIDE / max(height, width)
+    x, y = left + (_SIDE - width * pixel) / 2, top + (_SIDE - height * pixel) / 2
+    palette, limits = _palette(ax), (ax.get_xlim(), ax.get_ylim())
+    ax.add_patch(Rectangle((left, top), _SIDE, _SIDE, facecolor=palette.panel, linewidth=0))
+    ax.imshow(
+        pixels,
+        cmap=colours,
+        vmin=low,
+        vmax=high,
+        extent=(x, x + width * pixel, y + height * pixel, y),
+        aspect="auto",
+        interpolation="antialiased",
+        zorder=1.5,
+    )
+    ax.set(xlim=limits[0], ylim=limits[1])
+    frame = Rectangle((left, top), _SIDE, _SIDE, fill=False, linewidth=0.8, zorder=2)
+    frame.set_edgecolor(palette.line)
+    ax.add_patch(frame)
+    return x, y, pixel
+
+
+def _caption(ax: Axes, left: float, top: float, title: str, note: str) -> None:
+    write(ax, left, top, title, weight="bold")
+    write(ax, left, top + 0.19, note, size=SMALL, quiet=True)
+
+
+def _reduced(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a picture of no more pixels than the page can show."""
+    factor = _MOST_PIXELS / max(pixels.shape)
+    if factor >= 1:
+        return pixels
+    height, width = (max(1, round(side * factor)) for side in pixels.shape)
+    return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _title(name: str) -> str:
+    """Return the name of a file as it fits in a line: whole, without folders, or with a gap."""
+    bold = font_manager.FontProperties(family="DejaVu Sans", weight="bold")
+    font = FT2Font(font_manager.findfont(bold))
+    font.set_size(TITLE, 72)
+    text, whole = _writable(name, font), _writable(PurePath(name).name or name, font)
+    kept = len(whole)
+    while _width(text, font) > WIDTH - 2 * MARGIN:
+        text = whole if kept == len(whole) else f"{whole[: kept // 2]}…{whole[-(kept // 2) :]}"
+        kept -= 2
+    return text
+
+
+def _writable(text: str, font: FT2Font) -> str:
+    """Return text with a box for each character that the font does not have."""
+    return "".join(c if c.isprintable() and font.get_char_index(ord(c)) else "□" for c in text)
+
+
+def _width(text: str, font: FT2Font) -> float:
+    """Return the width of a line, in inches."""
+    font.set_text(text)
+    return float(font.get_width_height()[0]) / 64 / 72
+
+
+def _palette(ax: Axes) -> Palette:
+    return palette_of(figure_of(ax))

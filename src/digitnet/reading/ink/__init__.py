@@ -1,0 +1,77 @@
+"""Ink: from a picture of one digit, or from a pen's strokes, to the digit bright and soft on 0.
+
+Guarantees:
+
+- The digit may be anywhere in the picture, of any size from about 8 pixels, dark on light or light
+  on dark; uneven light, shadows, paper's lines, specks and what frames the page are not in the ink.
+- A picture that is ink already keeps its grey values: a data set's image, a drawing on a screen.
+- Every uint8 picture gives an ``Ink``; one without contrast gives a blank one, whose box is None.
+
+The way: ``drawn`` or ``photographed`` (with ``light`` and ``rules``) find where there is ink in a
+reduced picture; ``components`` makes groups of its parts, one for each digit; ``cutting`` goes back
+to the picture and cuts out the best one. ``middle`` is for pictures cut from rows of writing.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from digitnet.errors import InputError
+from digitnet.reading.ink import drawn, photographed
+from digitnet.reading.ink.cutting import cut_drawing, cut_photograph
+from digitnet.reading.ink.light import Grey, ink_is_dark, negative, shrink
+from digitnet.reading.ink.middle import only_middle
+from digitnet.reading.ink.result import MAX_SIDE, Box, Ink, blank
+from digitnet.reading.ink.strokes import from_strokes
+
+__all__ = ["MAX_SIDE", "Box", "Ink", "find", "from_strokes"]
+
+# Ink is looked for in a picture reduced to at most this many pixels a side.
+_WORK_SIDE = 400
+# From this many pixels on the shorter side, strokes survive a little smoothing, and noise does not.
+_SMOOTHED = 64
+
+
+def find(picture: NDArray[np.uint8], *, crop: bool = False) -> Ink:
+    """Return the ink of the one digit that ``picture`` holds.
+
+    Args:
+        picture: uint8 (H, W), 0 black to 255 white, as the eye sees it; 1 × 1 or larger.
+        crop: whether it was cut out of a row of writing with the digit in its middle: bits of
+            neighbours and upright rules beside it are then no ink, and faint hairlines are.
+
+    Returns:
+        The ink, and its box in pixels of ``picture``; blank with no box when there is none.
+
+    Raises:
+        InputError: ``picture`` is no such array.
+    """
+    if picture.ndim != 2 or picture.dtype != np.uint8 or not picture.size:
+        raise InputError(
+            f"A picture is an array of {picture.dtype} with the shape {picture.shape}; it must be "
+            "uint8 grey values, (height, width), with at least one pixel."
+        )
+    found = _find(picture, crop=crop)
+    return only_middle(found, *picture.shape) if crop else found
+
+
+def _find(picture: Grey, *, crop: bool) -> Ink:
+    work = shrink(picture, -(-max(picture.shape) // _WORK_SIDE))
+    ground = drawn.find_ground(work)
+    if ground is not None:
+        found = drawn.search(work, ground)
+        return cut_drawing(picture, found, ground) if found else blank()
+    dark = ink_is_dark(work)
+    found = photographed.search(_prepared(work, dark=dark), crop=crop)
+    return cut_photograph(picture, found, dark=dark) if found else blank()
+
+
+def _prepared(work: Grey, *, dark: bool) -> Grey:
+    """Return ``work`` with dark strokes, and its noise smoothed."""
+    if not dark:
+        work = negative(work)
+    if min(work.shape) <= _SMOOTHED:
+        return work
+    return np.asarray(cv2.GaussianBlur(work, (3, 3), 0), np.uint8)

@@ -1,0 +1,179 @@
+"""Photographs of handwriting: where on the page the digit is.
+
+Guarantees:
+
+- What is found does not depend on the light's strength, slow changes of it, and shadows' edges.
+- Noise and texture of the paper are no ink, unless nothing stands out from them.
+
+What is narrower than a window and darker than its surroundings may be ink. Windows of growing size
+are tried: a shadow, a table's edge or a dark corner is wider than any stroke, so a small window
+does not see them, and a large one is believed only where it finds more of the same ink.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from digitnet.reading.ink.components import (
+    Labels,
+    Mask,
+    Part,
+    connected,
+    groups,
+    marked,
+    without_edges,
+)
+from digitnet.reading.ink.light import (
+    Grey,
+    above,
+    darkness,
+    histogram,
+    minus,
+    odd,
+    quantiles,
+    shrink,
+)
+from digitnet.reading.ink.result import Find
+from digitnet.reading.ink.rules import without_rules
+
+# The windows, as parts of the frame's longer side, and the smallest in pixels.
+_WINDOWS, _SMALLEST_WINDOW = (0.07, 0.2, 0.45), 7
+# Large windows need no fine picture: this many pixels a side.
+_COARSE = 200
+# Ink stands this many standard deviations of the paper's noise above it, and lacks this many of
+# 255 parts of the paper's light, at least.
+_NOISE, _FAINTEST = 4.0, 5
+# Where little but ink is in the picture, what hangs on to ink needs only this part of its
+# threshold: the hairlines of a quill are far fainter than its broad strokes.
+_HAIRLINE = 0.6
+# The lack of full ink is the value that this part of the ink stays below.
+_CORE = 0.7
+# A larger window is believed when it adds this part to the ink, as dark as this part of it; where
+# that reaches the frame, as shade does, it must be much more, and neither lighter nor darker.
+_MORE, _AS_DARK = 0.05, 0.85
+_MORE_AT_FRAME, _DARK_AT_FRAME = 4, (0.95, 1.3)
+# A stroke may end at the frame, in a run of pixels this long, as a part of the frame's longer side.
+_STROKE_END = 0.1
+# A digit that shares less than this with what a smaller window found must be this much larger.
+_SHARED, _LARGER = 0.5, 6
+# Ink this near to shade, in coarse pixels, may lie in it, and lacks this much more light there.
+_NEAR, _DARKER_UNDER_SHADE = 9, 1.2
+# What lies along the frame is removed this many times, at most: each may hide a fainter one.
+_PEELS = 3
+
+
+def search(work: Grey, *, crop: bool = False) -> Find | None:
+    """Return the digit in ``work``, uint8 (h, w) with dark strokes, or None for bare paper.
+
+    A ``crop`` was cut out of a row of writing, so that there is little but ink in it.
+    """
+    size = max(work.shape)
+    best = _search(work, max(_SMALLEST_WINDOW, odd(_WINDOWS[0] * size)), crop)
+    factor = -(-size // _COARSE)
+    coarse = shrink(work, factor)
+    for part in _WINDOWS[1:]:
+        found = _search(coarse, max(_SMALLEST_WINDOW, odd(part * max(coarse.shape))), crop)
+        if found and (best is None or _adds_ink(found, best)):
+            best = found
+    return best
+
+
+def _search(work: Grey, window: int, crop: bool) -> Find | None:
+    """Return the best digit among what is narrower than ``window`` pixels."""
+    lack, noise = darkness(work, window)
+    labels, parts = _ink_parts(lack, noise, crop)
+    if not parts:
+        return None
+    best = groups(parts, lack.shape)[0]
+    member = marked(labels, best)
+    (core,) = quantiles(histogram(lack, member), (_CORE,))
+    return Find(lack, member, best, core)
+
+
+def _ink_parts(lack: Grey, noise: float, crop: bool) -> tuple[Labels, list[Part]]:
+    """Return the parts of what lacks light, without the paper's lines and what frames the page."""
+    for _ in range(_PEELS):
+        mask = _ink_mask(lack, noise, crop)
+        labels, parts = connected(mask)
+        cleared = without_rules(mask, parts)
+        if cleared is not mask:
+            labels, parts = connected(cleared)
+        kept = without_edges(parts, labels)
+        if len(kept) == len(parts):
+            return labels, parts
+        # It is often darker than any pen, and would set the threshold: look again without it.
+        gone = np.isin(labels, [part.label for part in parts if part not in kept])
+        wide = cv2.dilate(gone.astype(np.uint8), np.ones((3, 3), np.uint8))
+        lack = np.where(wide > 0, np.uint8(0), lack)
+    return labels, kept
+
+
+def _ink_mask(lack: Grey, noise: float, crop: bool) -> Mask:
+    """Return 255 where there is ink and 0 elsewhere."""
+    least = max(_FAINTEST, round(_NOISE * noise))
+    counts = histogram(lack)
+    counts[: least + 1] = 0
+    threshold = max(_otsu(counts), least)
+    ink = above(lack, threshold)
+    if not crop:
+        return ink
+    faint = above(lack, max(_HAIRLINE * threshold, least))
+    _, labels = cv2.connectedComponents(faint)
+    # All ink is faint ink too, so its labels are none of the ground's.
+    return np.asarray(np.isin(labels, labels[ink > 0]) * np.uint8(255), np.uint8)
+
+
+def _otsu(counts: np.ndarray[tuple[int], np.dtype[np.float32]]) -> int:
+    """Return the value that parts a histogram best (Otsu 1979); OpenCV's takes pictures only."""
+    below = np.cumsum(counts, dtype=np.float64)
+    sums = np.cumsum(counts * np.arange(256), dtype=np.float64)
+    above = below[-1] - below
+    difference = sums * above - (sums[-1] - sums) * below
+    spread = np.square(difference) / np.maximum(below * above, 1e-9)
+    return int(spread.argmax())
+
+
+def _adds_ink(large: Find, small: Find) -> bool:
+    """Tell whether a larger window found more of the same ink, rather than shade."""
+    factor = max(small.member.shape) // max(large.member.shape)
+    reduced = shrink(small.member, factor)
+    around = np.asarray(cv2.dilate(reduced, np.ones((5, 5), np.uint8)), np.uint8)
+    more, member = minus(large.member, around), above(reduced, 127)
+    known = cv2.countNonZero(member)
+    if cv2.countNonZero(more) < _MORE * known:
+        return False
+    shared = cv2.countNonZero(cv2.bitwise_and(large.member, member))
+    (level,) = quantiles(histogram(large.lack, more), (0.5,))
+    if _lies_over(more, member, large.lack, level):
+        return False
+    ratio = level / max(small.core, 1)
+    if _run_on_frame(large) > _STROKE_END * max(large.member.shape):
+        darker = _DARK_AT_FRAME[0] <= ratio <= _DARK_AT_FRAME[1]
+        return darker and shared >= _SHARED * known and large.group.area >= _MORE_AT_FRAME * known
+    if shared < _SHARED * known and large.group.area < _LARGER * known:
+        return False
+    return ratio >= _AS_DARK
+
+
+def _lies_over(more: Mask, member: Mask, lack: Grey, level: int) -> bool:
+    """Tell whether what a larger window adds, which lacks ``level``, lies over the ink as shade.
+
+    Ink in the shadow of a finger lacks more light than the finger's shadow does; ink that goes on
+    lacks as much as where it comes from.
+    """
+    near = cv2.dilate(more, np.ones((_NEAR, _NEAR), np.uint8))
+    covered = np.asarray(cv2.bitwise_and(near, member), np.uint8)
+    if not cv2.countNonZero(covered):
+        return False
+    (under,) = quantiles(histogram(lack, covered), (0.5,))
+    return under > _DARKER_UNDER_SHADE * level
+
+
+def _run_on_frame(find: Find) -> int:
+    """Return how many pixels of a digit lie on the picture's frame."""
+    if not find.group.sides:
+        return 0
+    member = find.member
+    sides = (member[0], member[-1], member[1:-1, 0], member[1:-1, -1])
+    return sum(int(np.count_nonzero(side)) for side in sides)

@@ -1,0 +1,1 @@
+"""Figures, the report of a run, and pages."""

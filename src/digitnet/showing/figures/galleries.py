@@ -1,0 +1,337 @@
+"""Pictures in rows: the data, its distortions, what was recognised and what was not."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from digitnet.errors import InputError
+from digitnet.showing.figures.sheet import (
+    HEADER,
+    MARGIN,
+    as_ink,
+    check_at_least_one,
+    draw_tiles,
+    new_sheet,
+    write,
+    write_header,
+)
+from digitnet.showing.figures.theme import (
+    BODY,
+    SMALL,
+    TITLE,
+    WIDTH,
+    figure_of,
+    ink_colours,
+    palette_of,
+)
+from digitnet.text import are_digits, percent, shortened
+
+if TYPE_CHECKING:
+    from digitnet.training.runs import Predictions
+
+_Images: TypeAlias = NDArray[np.uint8] | NDArray[np.float32]
+
+_INSIDE = WIDTH - 2 * MARGIN  # inches, between the margins
+_ROW_NAME = 0.35  # inches, for a digit or a word before a row
+_LETTER = 0.085  # inches, of a name
+# Letters of a name that are shown: before a row, above a column, of a miss.
+_LONGEST_ROW_NAME, _LONGEST_HEAD, _LONGEST_NAME = 14, 8, 12
+_SHORT = 2  # letters, of a name that can be written large
+_CLASSES_ACROSS = 10
+_MISSES_ACROSS, _LONG_MISSES_ACROSS = 4, 2
+_MISS_TILE = 0.72  # inches; the words of a miss stand to its right
+
+
+def misses_gallery(
+    images: _Images,
+    predictions: Predictions,
+    limit: int = 40,
+    *,
+    disputed: Collection[int] = (),
+    class_names: Sequence[str] | None = None,
+    figure: Figure | None = None,
+) -> Figure:
+    """Draw the images that were read wrongly, worst first.
+
+    Worst is the highest probability of the wrong class; among equals, the lowest of the true one.
+    Each shows its index, true and predicted class, and the probability of both.
+
+    Args:
+        images: uint8 in 0–255 or floating point in [0, 1], (N, 28, 28), the whole split.
+        predictions: of that split; ``predictions.index`` points into ``images``.
+        limit: at most so many are drawn, 1 or more.
+        disputed: indices whose label is known to be doubtful; they are marked.
+        class_names: one a class; their numbers when None.
+        figure: where to draw; a new one when None. Its size is set.
+
+    Raises:
+        InputError: an index beyond the last image, or images that are not (N, H, W).
+        UsageError: ``limit`` is less than 1.
+    """
+    check_at_least_one("limit", limit)
+    misses = np.flatnonzero(predictions.label != predictions.predicted)
+    if not misses.size:
+        note = f"all {len(predictions.label):,} pictures were read rightly"
+        return _only_words("No misses", note, figure)
+    keys = (
+        predictions.index[misses],
+        predictions.probability_label[misses],
+        -predictions.probability_predicted[misses],
+    )
+    shown = misses[np.lexsort(keys)][:limit]
+    ink = _pictures_of(images, predictions.index[shown])
+    named = predictions.label[shown], predictions.predicted[shown]
+    short = all(_is_short(_name(class_names, each)) for each in np.unique(named))
+    across = _MISSES_ACROSS if short else _LONG_MISSES_ACROSS
+    left, top = _grid(len(shown), across, _INSIDE / across, _MISS_TILE + 0.14)
+    figure, ax = new_sheet(float(top.max()) + _MISS_TILE + MARGIN, figure)
+    palette = palette_of(figure)
+    marked = [int(index) in disputed for index in predictions.index[shown]]
+    _head_misses(ax, len(shown), len(misses), disputed=any(marked))
+    draw_tiles(ax, ink, left, top, _MISS_TILE, colours=ink_colours(palette))
+    for row, x, y, mark in zip(shown, left, top, marked, strict=True):
+        corner = float(x), float(y)
+        _tell_miss(ax, predictions, int(row), corner, class_names, disputed=mark)
+    return figure
+
+
+def correct_gallery(
+    images: _Images,
+    predictions: Predictions,
+    per_class: int = 5,
+    *,
+    class_names: Sequence[str] | None = None,
+    figure: Figure | None = None,
+) -> Figure:
+    """Draw images that were read rightly, a column a class, from the surest to the least sure.
+
+    The rows are evenly spaced ranks of confidence, so the choice is the same every time and shows
+    the whole range. A class never read rightly leaves its column empty. More than ten classes go
+    into several bands of columns.
+
+    Args:
+        images: uint8 in 0–255 or floating point in [0, 1], (N, 28, 28), the whole split.
+        predictions: of that split; ``predictions.index`` points into ``images``.
+        per_class: rows, 1 or more.
+        class_names: one a class; their numbers when None.
+        figure: where to draw; a new one when None. Its size is set.
+
+    Raises:
+        InputError: an index beyond the last image, or images that are not (N, H, W).
+        UsageError: ``per_class`` is less than 1.
+    """
+    check_at_least_one("per_class", per_class)
+    classes = np.unique(predictions.label)
+    chosen = [_surest_to_least(predictions, int(digit), per_class) for digit in classes]
+    shown = np.concatenate([*chosen, np.zeros(0, dtype=np.int64)])
+    if not shown.size:
+        return _only_words("Recognised: nothing", "no picture was read rightly", figure)
+    pitch = _INSIDE / _CLASSES_ACROSS
+    tile, row_height = pitch - 0.06, pitch + 0.17
+    bands = -(-len(classes) // _CLASSES_ACROSS)
+    band_height = 0.24 + per_class * row_height
+    figure, ax = new_sheet(HEADER + bands * band_height, figure)
+    palette = palette_of(figure)
+    write_header(
+        ax,
+        "Recognised: from the surest to the least sure",
+        f"below each {_thing(class_names)}: the probability the network gave to it",
+    )
+    band, column = np.divmod(np.arange(len(classes)), _CLASSES_ACROSS)
+    names = [shortened(_name(class_names, each), _LONGEST_HEAD) for each in classes]
+    size = TITLE if all(map(_is_short, names)) else SMALL
+    for name, down, across in zip(names, band, column, strict=True):
+        x, y = MARGIN + across * pitch + tile / 2, HEADER + down * band_height + 0.02
+        write(ax, x, y + 0.05 * (size == SMALL), name, size=size, weight="bold", ha="center")
+    counts = [len(rows) for rows in chosen]
+    left = MARGIN + pitch * np.repeat(column, counts)
+    top = row_height * np.concatenate([np.arange(count) for count in counts])
+    top += HEADER + 0.24 + band_height * np.repeat(band, counts)
+    ink = _pictures_of(images, predictions.index[shown])
+    draw_tiles(ax, ink, left, top, tile, colours=ink_colours(palette))
+    for row, x, y in zip(shown, left + tile / 2, top + tile + 0.02, strict=True):
+        words = percent(float(predictions.probability_predicted[row]))
+        write(ax, x, y, words, size=SMALL, quiet=True, ha="center")
+    return figure
+
+
+def examples(
+    images: _Images,
+    labels: NDArray[np.int64],
+    per_class: int = 10,
+    *,
+    class_names: Sequence[str] | None = None,
+    figure: Figure | None = None,
+) -> Figure:
+    """Draw the first few images of each class, a row for each: what the data looks like.
+
+    Args:
+        images: uint8 in 0–255 or floating point in [0, 1], (N, 28, 28).
+        labels: int64 (N,).
+        per_class: columns, 1 or more.
+        class_names: one a class; their numbers when None.
+        figure: where to draw; a new one when None. Its size is set.
+
+    Raises:
+        InputError: images that are not (N, H, W), or not as many as the labels, or none.
+        UsageError: ``per_class`` is less than 1.
+    """
+    check_at_least_one("per_class", per_class)
+    if len(images) != len(labels) or not len(labels):
+        raise InputError(
+            f"There are {len(images)} images and {len(labels)} labels; there must be as many of "
+            "both, at least one. Pass images and labels of the same split."
+        )
+    classes = np.unique(labels)
+    chosen = [np.flatnonzero(labels == each)[:per_class] for each in classes]
+    names = [shortened(_name(class_names, each), _LONGEST_ROW_NAME) for each in classes]
+    aside = max(_ROW_NAME, _LETTER * max(map(len, names)) + 0.15)
+    pitch = (_INSIDE - aside) / max(per_class, 8)
+    left = MARGIN + aside + pitch * np.concatenate([np.arange(len(each)) for each in chosen])
+    rows = np.repeat(np.arange(len(classes)), [len(each) for each in chosen])
+    figure, ax = new_sheet(2 * MARGIN + pitch * len(classes), figure)
+    ink = as_ink(images[np.concatenate(chosen)])
+    tops = MARGIN + pitch * rows
+    draw_tiles(ax, ink, left, tops, pitch - 0.06, colours=ink_colours(palette_of(figure)))
+    size = TITLE if max(map(len, names)) == 1 else BODY
+    for row, name in enumerate(names):
+        y = MARGIN + pitch * row + (pitch - 0.06) / 2
+        write(ax, MARGIN + 0.05, y, name, size=size, weight="bold", va="center_baseline")
+    return figure
+
+
+def augmentation_preview(
+    originals: _Images, augmented: _Images, *, figure: Figure | None = None
+) -> Figure:
+    """Draw digits, one a row, each followed by its distorted copies.
+
+    Args:
+        originals: uint8 in 0–255 or floating point in [0, 1], (K, 28, 28).
+        augmented: the same, (K, M, 28, 28): M copies of each.
+        figure: where to draw; a new one when None. Its size is set.
+
+    Raises:
+        InputError: other shapes, or copies of a different number of digits.
+    """
+    first, copies = as_ink(originals), as_ink(augmented, dimensions=4)
+    if len(first) != len(copies) or not copies.size:
+        raise InputError(
+            f"There are {len(first)} originals and {copies.shape[1]} copies of {len(copies)} "
+            "digits; every original needs its copies, at least one."
+        )
+    count, across = copies.shape[:2]
+    aside = 0.15  # inches, between the original and its copies
+    pitch = (_INSIDE - aside) / max(across + 1, 7)
+    tiles = np.concatenate([first[:, None], copies], axis=1)
+    columns = np.tile(np.arange(across + 1), count)
+    rows = np.repeat(np.arange(count), across + 1)
+    head = 0.38
+    figure, ax = new_sheet(head + pitch * count + MARGIN / 2, figure)
+    palette = palette_of(figure)
+    left = MARGIN + pitch * columns + np.where(columns > 0, aside, 0.0)
+    draw_tiles(
+        ax,
+        tiles.reshape(-1, *first.shape[1:]),
+        left,
+        head + pitch * rows,
+        pitch - 0.06,
+        colours=ink_colours(palette),
+    )
+    write(ax, MARGIN, 0.12, "original", weight="bold")
+    words = "distorted copies" if across > 1 else "copy"
+    write(ax, MARGIN + pitch + aside, 0.12, words, weight="bold")
+    return figure
+
+
+def _only_words(title: str, note: str, figure: Figure | None) -> Figure:
+    """Draw the gallery of no pictures."""
+    figure, ax = new_sheet(HEADER + MARGIN / 2, figure)
+    write_header(ax, title, note)
+    return figure
+
+
+def _head_misses(ax: Axes, shown: int, total: int, *, disputed: bool) -> None:
+    title = f"All {total} misses" if shown == total else f"The worst {shown} of {total} misses"
+    if total == 1:
+        title = "The only miss"
+    note = "truth → answer, and the probability of both"
+    write_header(ax, title, note + ("   ◆ label disputed" if disputed else ""))
+
+
+def _tell_miss(
+    ax: Axes,
+    predictions: Predictions,
+    row: int,
+    corner: tuple[float, float],
+    class_names: Sequence[str] | None,
+    *,
+    disputed: bool,
+) -> None:
+    """Write what was answered, and how surely, to the right of the picture at ``corner``."""
+    palette = palette_of(figure_of(ax))
+    label, predicted = (
+        shortened(_name(class_names, each), _LONGEST_NAME)
+        for each in (predictions.label[row], predictions.predicted[row])
+    )
+    x, y = corner[0] + _MISS_TILE + 0.06, corner[1]
+    size = 12 if _is_short(label) and _is_short(predicted) else BODY
+    write(ax, x, y - 0.01, f"{label} → {predicted}", size=size, weight="bold")
+    answers = (
+        (0.23, label, predictions.probability_label, palette.blue),
+        (0.4, predicted, predictions.probability_predicted, palette.orange),
+    )
+    for down, name, probabilities, colour in answers:
+        words = f"{name}: {percent(float(probabilities[row]))}"
+        write(ax, x, y + down, words, size=SMALL, color=colour)
+    words = f"#{predictions.index[row]}" + (" ◆" if disputed else "")
+    write(ax, x, y + 0.58, words, size=SMALL, quiet=True)
+    if disputed:
+        frame = Rectangle(corner, _MISS_TILE, _MISS_TILE, fill=False, linewidth=2)
+        frame.set_edgecolor(palette.orange)
+        ax.add_patch(frame)
+
+
+def _name(class_names: Sequence[str] | None, number: int | np.int64) -> str:
+    return f"{number}" if class_names is None else class_names[int(number)]
+
+
+def _thing(class_names: Sequence[str] | None) -> str:
+    return "digit" if class_names is None or are_digits(class_names) else "class"
+
+
+def _is_short(name: str) -> bool:
+    return len(name) <= _SHORT
+
+
+def _surest_to_least(predictions: Predictions, digit: int, count: int) -> NDArray[np.int64]:
+    """Return rows of ``predictions`` right about ``digit``, at even ranks of confidence."""
+    right = np.flatnonzero((predictions.label == digit) & (predictions.predicted == digit))
+    ranked = right[np.argsort(-predictions.probability_predicted[right], kind="stable")]
+    places = np.linspace(0, len(ranked) - 1, min(count, len(ranked))).round().astype(np.int64)
+    return ranked[places]
+
+
+def _pictures_of(images: _Images, index: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the ink of the images at ``index``."""
+    outside = index[(index < 0) | (index >= len(images))]
+    if outside.size:
+        raise InputError(
+            f"The predictions name image {outside[0]}, but the images go from 0 to "
+            f"{len(images) - 1}. Pass the images of the split that was predicted."
+        )
+    return as_ink(images[index])
+
+
+def _grid(
+    count: int, across: int, column_width: float, row_height: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return left and top, in inches, of ``count`` tiles below a header, row by row."""
+    rows, columns = np.divmod(np.arange(count), across)
+    return MARGIN + column_width * columns, HEADER + 0.05 + row_height * rows

@@ -1,0 +1,214 @@
+"""What a network has learnt to look for: its first filters, and what layers make of a digit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from digitnet.errors import InputError
+from digitnet.showing.figures.sheet import (
+    HEADER,
+    MARGIN,
+    as_ink,
+    check_at_least_one,
+    draw_tiles,
+    new_sheet,
+    write,
+    write_header,
+)
+from digitnet.showing.figures.theme import (
+    SMALL,
+    WIDTH,
+    Palette,
+    activity_colours,
+    ink_colours,
+    palette_of,
+    signed_colours,
+)
+
+_Picture: TypeAlias = NDArray[np.uint8] | NDArray[np.float32]
+
+_INSIDE = WIDTH - 2 * MARGIN  # inches, between the margins
+_ACROSS = 8  # filters or maps in a row
+_NUMBERS_ACROSS = 32  # values of a dense layer in a row
+_LARGEST_NUMBER = 0.36  # inches, of one value of a dense layer
+_MOST_NUMBERED = 16  # values of a dense layer that still have room for a number below each
+_NAME = 0.27  # inches, for the name above the maps of a layer
+
+
+def filters(kernels: NDArray[np.float32], *, figure: Figure | None = None) -> Figure:
+    """Draw the filters of a first layer, numbered from 0, all on one scale.
+
+    Args:
+        kernels: float32 (C, 1, k, k), the weights.
+        figure: where to draw; a new one when None. Its size is set.
+
+    Raises:
+        InputError: another shape: deeper filters have no picture of their own.
+    """
+    if kernels.ndim != 4 or kernels.shape[1] != 1 or not kernels.size:
+        raise InputError(
+            f"The kernels have shape {kernels.shape}; only filters of one input channel, "
+            "(C, 1, k, k), can be drawn. Pass the weights of the first convolution."
+        )
+    count = len(kernels)
+    pitch = _INSIDE / _ACROSS
+    tile, row_height = pitch - 0.08, pitch + 0.12
+    rows, columns = np.divmod(np.arange(count), _ACROSS)
+    left, top = MARGIN + pitch * columns, HEADER + 0.05 + row_height * rows
+    figure, ax = new_sheet(float(top.max()) + row_height + MARGIN / 2, figure)
+    palette = palette_of(figure)
+    reach = float(np.abs(kernels).max()) or 1.0  # a layer of zeros is drawn in the middle colour
+    size = f"{kernels.shape[2]}×{kernels.shape[3]}"
+    write_header(ax, f"{count} filters of {size} weights", "each looks for its own small pattern")
+    colours = signed_colours(palette)
+    draw_tiles(ax, kernels[:, 0], left, top, tile, colours=colours, low=-reach, high=reach)
+    _draw_scale(ax, colours, reach)
+    for number, (x, y) in enumerate(zip(left + tile / 2, top + tile + 0.02, strict=True)):
+        write(ax, x, y, f"{number}", size=SMALL, quiet=True, ha="center")
+    return figure
+
+
+def feature_maps(
+    image: _Picture,
+    maps: Sequence[tuple[str, NDArray[np.float32]]],
+    limit: int = 16,
+    *,
+    figure: Figure | None = None,
+) -> Figure:
+    """Draw one digit and what each layer makes of it.
+
+    Each layer has its own scale. Values that are never negative run from quiet to strong; others
+    diverge from zero.
+
+    Args:
+        image: uint8 in 0–255 or floating point in [0, 1], (28, 28).
+        maps: for each layer its name and values, float32 (C, H, W); a dense layer is (C, 1, 1).
+        limit: the most maps drawn of one layer, the first ones; a dense layer is drawn whole.
+        figure: where to draw; a new one when None. Its size is set.
+
+    Raises:
+        InputError: a layer that is not (C, H, W).
+        UsageError: ``limit`` is less than 1.
+    """
+    check_at_least_one("limit", limit)
+    ink = as_ink(image, dimensions=2)
+    blocks = []
+    y = MARGIN + _INSIDE / _ACROSS  # below the picture, which has the title beside it
+    for name, values in maps:
+        blocks.append(_block(name, values, y, limit))
+        y += blocks[-1].height
+    figure, ax = new_sheet(y, figure)
+    palette = palette_of(figure)
+    write_header(
+        ax,
+        "What each layer makes of this image",
+        "the stronger the colour, the stronger the response",
+        left=MARGIN + _INSIDE / _ACROSS + 0.08,
+    )
+    _draw_picture(ax, ink, palette)
+    for block in blocks:
+        _draw_block(ax, block, palette)
+    return figure
+
+
+@dataclass(frozen=True, eq=False)
+class _Block:
+    """The maps of one layer and where they go, in inches."""
+
+    name: str
+    note: str
+    tiles: NDArray[np.float32]  # (N, H, W)
+    top: float
+    across: int
+    pitch: float
+    gap: float
+
+    @property
+    def numbered(self) -> bool:
+        """Whether each tile is a number of its own, such as the logit of a digit."""
+        return self.tiles.shape[1:] == (1, 1) and len(self.tiles) <= _MOST_NUMBERED
+
+    @property
+    def height(self) -> float:
+        rows = -(-len(self.tiles) // self.across)
+        return _NAME + rows * self.row_pitch + (0.2 if self.numbered else 0.1)
+
+    @property
+    def row_pitch(self) -> float:
+        """Inches from one row of tiles to the next; maps need not be square."""
+        tall, wide = self.tiles.shape[1:]
+        return (self.pitch - self.gap) * float(tall / wide) + self.gap
+
+
+def _block(name: str, values: NDArray[np.float32], top: float, limit: int) -> _Block:
+    if values.ndim != 3 or not values.size:
+        raise InputError(
+            f"The maps of layer '{name}' have shape {values.shape}; they must be (C, H, W) for one "
+            "picture. Take the first of a batch, and give a dense layer the shape (C, 1, 1)."
+        )
+    count, height, width = values.shape
+    if height == width == 1:
+        across = min(count, _NUMBERS_ACROSS)
+        pitch = min(_INSIDE / across, _LARGEST_NUMBER)
+        return _Block(name, f"{count} numbers", values, top, across, pitch, 0.02)
+    shown = min(count, limit)
+    some = f"{count}" if shown == count else f"{shown} of {count}"
+    note = f"{some} maps of {height}×{width}"
+    return _Block(name, note, values[:shown], top, _ACROSS, _INSIDE / _ACROSS, 0.06)
+
+
+def _draw_block(ax: Axes, block: _Block, palette: Palette) -> None:
+    write(ax, MARGIN, block.top + 0.04, block.name, weight="bold")
+    right = WIDTH - MARGIN - 0.06
+    write(ax, right, block.top + 0.04, block.note, ha="right", quiet=True)
+    rows, columns = np.divmod(np.arange(len(block.tiles)), block.across)
+    sizes = np.abs(block.tiles)
+    # One wild value must not pale a whole layer, and a silent layer needs a scale none the less.
+    reach = float(np.quantile(sizes, 0.998)) or float(sizes.max()) or 1.0
+    signed = bool((block.tiles < 0).any())
+    draw_tiles(
+        ax,
+        block.tiles,
+        MARGIN + block.pitch * columns,
+        block.top + _NAME + block.row_pitch * rows,
+        block.pitch - block.gap,
+        colours=signed_colours(palette) if signed else activity_colours(palette),
+        low=-reach if signed else 0.0,
+        high=reach,
+    )
+    if block.numbered:
+        _number(ax, block)
+
+
+def _number(ax: Axes, block: _Block) -> None:
+    """Write 0, 1, 2, … below the tiles of a single row."""
+    tile = block.pitch - block.gap
+    for number in range(len(block.tiles)):
+        x, y = MARGIN + block.pitch * number + tile / 2, block.top + _NAME + tile + 0.02
+        write(ax, x, y, f"{number}", size=SMALL, quiet=True, ha="center")
+
+
+def _draw_picture(ax: Axes, ink: NDArray[np.float32], palette: Palette) -> None:
+    corner, tile = np.array([MARGIN]), _INSIDE / _ACROSS - 0.06
+    draw_tiles(ax, ink[None], corner, corner, tile, colours=ink_colours(palette))
+
+
+def _draw_scale(ax: Axes, colours: Colormap, reach: float) -> None:
+    """Draw what the colours mean at the top right of a sheet."""
+    wide, high = 1.3, 0.13
+    left, top = WIDTH - MARGIN - 0.08 - wide, 0.12
+    ramp = np.linspace(-reach, reach, 120, dtype=np.float32)[None, None].repeat(12, axis=1)
+    place = np.array([left]), np.array([top])
+    draw_tiles(ax, ramp, *place, wide, colours=colours, low=-reach, high=reach)
+    words = ((left, "left", f"−{reach:.2g}"), (left + wide / 2, "center", "0"))
+    for x, side, value in (*words, (left + wide, "right", f"+{reach:.2g}")):
+        y = top + high + 0.04
+        write(ax, x, y, value, size=SMALL, quiet=True, ha=side)

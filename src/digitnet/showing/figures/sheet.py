@@ -1,0 +1,129 @@
+"""A sheet measured in inches, for figures made of many small pictures and words.
+
+Guarantees:
+
+- One unit of the axes is one inch and y runs downwards, so type and pictures cannot drift apart.
+- All tiles of a call are one image: forty pictures cost as little as one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from numpy.typing import NDArray
+
+from digitnet.errors import InputError, UsageError
+from digitnet.showing.figures.theme import BODY, TITLE, WIDTH, figure_of, palette_of
+
+MARGIN = 0.1  # inches, round the sheet
+HEADER = 0.55  # inches, of a title with one line below
+_FEWEST_PIXELS = 80  # tiles are enlarged to at least this: their places are rounded to a pixel
+
+
+def new_sheet(height: float, figure: Figure | None) -> tuple[Figure, Axes]:
+    """Return a figure ``height`` inches tall and the axes that cover it, in inches, y down."""
+    figure = Figure() if figure is None else figure
+    figure.set_size_inches(WIDTH, height)
+    ax = figure.add_axes((0, 0, 1, 1))
+    ax.set(xlim=(0, WIDTH), ylim=(height, 0))
+    ax.set_axis_off()
+    return figure, ax
+
+
+def write_header(ax: Axes, title: str, note: str, *, left: float = MARGIN) -> None:
+    """Write a title and one quieter line below it at the top of the sheet."""
+    write(ax, left, 0.09, title, size=TITLE, weight="bold")
+    write(ax, left, 0.31, note, quiet=True)
+
+
+def write(ax: Axes, x: float, y: float, words: str, *, quiet: bool = False, **style: Any) -> None:
+    """Write ``words`` below the point (x, y), in inches; ``style`` is that of ``Axes.text``."""
+    palette = palette_of(figure_of(ax))
+    usual: dict[str, Any] = {
+        "size": BODY,
+        "va": "top",
+        "color": palette.muted if quiet else palette.text,
+        "parse_math": False,  # a dollar in a layer's name is a dollar
+    }
+    ax.text(x, y, words, **(usual | style))
+
+
+def draw_tiles(
+    ax: Axes,
+    tiles: NDArray[np.float32],
+    left: NDArray[np.floating],
+    top: NDArray[np.floating],
+    width: float,
+    *,
+    colours: Colormap,
+    low: float = 0.0,
+    high: float = 1.0,
+) -> AxesImage:
+    """Draw pictures on a sheet as one image.
+
+    Args:
+        ax: the sheet.
+        tiles: float32 (N, H, W), N at least 1.
+        left: (N,) inches, the left edge of each tile.
+        top: (N,) inches, the upper edge of each tile.
+        width: inches, of every tile; its height follows from H and W.
+        colours: from ``low`` to ``high``.
+        low: the value of the first colour.
+        high: the value of the last colour.
+    """
+    enlarge = -(-_FEWEST_PIXELS // min(tiles.shape[1:]))
+    tiles = tiles.repeat(enlarge, axis=1).repeat(enlarge, axis=2)
+    tall, wide = tiles.shape[1:]
+    pixel = width / wide
+    columns = np.rint((left - left.min()) / pixel).astype(int)
+    rows = np.rint((top - top.min()) / pixel).astype(int)
+    canvas = np.full((rows.max() + tall, columns.max() + wide), np.nan, dtype=np.float32)
+    for tile, row, column in zip(tiles, rows, columns, strict=True):
+        canvas[row : row + tall, column : column + wide] = tile
+    x, y = float(left.min()), float(top.min())
+    extent = (x, x + canvas.shape[1] * pixel, y + canvas.shape[0] * pixel, y)
+    limits = ax.get_xlim(), ax.get_ylim()
+    image = ax.imshow(
+        canvas,
+        cmap=colours,
+        vmin=low,
+        vmax=high,
+        extent=extent,
+        aspect="auto",
+        origin="upper",
+        interpolation_stage="data",  # one channel to resample, not four
+    )
+    ax.set(xlim=limits[0], ylim=limits[1])  # imshow moves them to the image
+    return image
+
+
+def as_ink(
+    images: NDArray[np.uint8] | NDArray[np.float32], dimensions: int = 3
+) -> NDArray[np.float32]:
+    """Return images as float32 in [0, 1], 1 being full ink.
+
+    Args:
+        images: uint8 in 0–255 or floating point in [0, 1], (…, H, W).
+        dimensions: how many dimensions ``images`` must have.
+
+    Raises:
+        InputError: another number of dimensions.
+    """
+    if images.ndim != dimensions:
+        raise InputError(
+            f"These images have shape {images.shape}; a figure needs {dimensions} dimensions, "
+            "the last two being height and width. Index or reshape the array first."
+        )
+    ink: NDArray[np.float32] = images.astype(np.float32)
+    return ink / np.float32(255) if images.dtype == np.uint8 else ink
+
+
+def check_at_least_one(name: str, value: int) -> None:
+    """Raise ``UsageError`` when a count that must be positive is not."""
+    if value < 1:
+        raise UsageError(f"{name} is {value}; it must be 1 or more.")

@@ -1,0 +1,1 @@
+"""Whatever draws: pens, styles, drawings of no digit, faults, pages, light, camera, corruptions."""

@@ -1,0 +1,195 @@
+"""Weights on disk: safetensors files that describe themselves and cannot run code.
+
+Guarantees:
+
+- Files are written atomically; what is on disk is always whole.
+- The header holds, as JSON under the key ``digitnet``, what the file is and how to rebuild it.
+- Reading never unpickles, never executes, never follows a reference to another file. A file that
+  is truncated, is something else in disguise, holds NaN or infinity, or does not fit its own
+  description is refused with an ``IntegrityError`` that says which it is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from digitnet.errors import InputError, IntegrityError, UsageError
+from digitnet.files import storage_errors, write_atomic
+from digitnet.network.cnn import CNN, layer_table
+from digitnet.network.config import SCHEMA_VERSION, ModelConfig, TrainConfig
+
+_KEY = "digitnet"
+_TYPES = (torch.float32, torch.int64, torch.uint8)
+# A thousand times the reference network; nothing that digitnet writes comes near it.
+MAX_FILE_BYTES = 512 * 2**20
+
+_FOREIGN = {
+    b"PK\x03\x04": "a zip archive, such as torch.save and Keras write",
+    b"\x80": "a Python pickle",
+    b"\x89HDF": "an HDF5 file",
+    b"\x1f\x8b": "a gzip file",
+    b"<": "a text page (HTML or XML)",
+}
+
+
+def write_tensors(
+    path: Path, kind: str, tensors: Mapping[str, Tensor], about: Mapping[str, Any]
+) -> None:
+    """Write tensors and their description to ``path``, atomically.
+
+    Args:
+        path: the file, by convention ``*.safetensors``.
+        kind: what the file is: "model" or "checkpoint".
+        tensors: contiguous copies are made where needed.
+        about: JSON values that describe the tensors.
+    """
+    header = {"kind": kind, "schema_version": SCHEMA_VERSION, **about}
+    contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+    write_atomic(path, save(contiguous, metadata={_KEY: json.dumps(header, sort_keys=True)}))
+
+
+def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors of ``path`` and their description.
+
+    Raises:
+        InputError: there is no such file.
+        IntegrityError: the file is not a whole, finite digitnet file of this ``kind``.
+    """
+    _check_outside(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = _description(path, file.metadata(), kind)
+            # Cloned, because a tensor is a window on the file, which somebody may overwrite.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise IntegrityError(
+            f"{path} is damaged or no safetensors file ({error}). Copy it again from its source."
+        ) from error
+    for name, tensor in tensors.items():
+        if tensor.dtype not in _TYPES:
+            raise IntegrityError(f"{path} holds {tensor.dtype} in '{name}'; digitnet writes none.")
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise IntegrityError(f"{path} holds NaN or infinity in '{name}'; it cannot be used.")
+    return tensors, about
+
+
+def save_model(
+    path: Path, model: CNN, config: TrainConfig, about_training: Mapping[str, Any]
+) -> None:
+    """Write the weights of ``model`` with all that is needed to use them.
+
+    Args:
+        path: the file.
+        model: the network.
+        config: its settings.
+        about_training: JSON values to keep with it: ``class_names``, ``epochs``.
+    """
+    about = {
+        **about_training,
+        "model": config.as_dict()["model"],
+        "input": "float32 (N, 1, 28, 28) in [0, 1], ink bright on dark",
+        "recipe": config.recipe,
+        "data": config.data,
+        "seed": config.seed,
+    }
+    write_tensors(path, "model", model.state_dict(), about)
+
+
+def load_model(path: Path | str) -> CNN:
+    """Return the network saved in ``path``, a ``model.safetensors`` file, ready to predict.
+
+    Raises:
+        InputError: there is no such file.
+        IntegrityError: the file is damaged, holds something else, or its tensors do not fit.
+    """
+    path = Path(path)
+    tensors, about = read_tensors(path, "model")
+    try:
+        config = TrainConfig.from_dict({"model": about["model"]}).model
+        _check_size(path, config, tensors)
+        # Without memory, so that a description of a giant costs nothing before it is refused.
+        with torch.device("meta"):
+            model = CNN(config)
+    except KeyError as error:
+        raise IntegrityError(f"{path} does not describe its network.") from error
+    except UsageError as error:
+        raise IntegrityError(f"{path} describes a network that cannot be built: {error}") from error
+    check_tensors(model, tensors, path)
+    model.load_state_dict(dict(tensors), assign=True)
+    return model.use_fast_memory_order().eval()
+
+
+def _check_size(path: Path, config: ModelConfig, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse a description of more parameters than the file holds, before anything is built."""
+    described = sum(layer.parameters for layer in layer_table(config))
+    held = sum(tensor.numel() for tensor in tensors.values())
+    if described > held:
+        raise IntegrityError(
+            f"{path} describes a network of {described:,} parameters, but holds {held:,} numbers."
+        )
+
+
+def check_tensors(model: CNN, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse ``tensors``, read from ``path``, unless each one fits ``model``.
+
+    Raises:
+        IntegrityError: a tensor is missing, too many, or of the wrong shape or type.
+    """
+    wanted = model.state_dict()
+    if unfit := sorted(wanted.keys() ^ tensors.keys()):
+        raise IntegrityError(
+            f"{path} does not hold this network: missing or unexpected tensors "
+            f"{', '.join(unfit[:8])}{' …' * (len(unfit) > 8)}."
+        )
+    for name, tensor in wanted.items():
+        found = tensors[name]
+        if found.shape != tensor.shape or found.dtype != tensor.dtype:
+            raise IntegrityError(
+                f"{path}: tensor '{name}' is {found.dtype} {tuple(found.shape)}, but the network "
+                f"needs {tensor.dtype} {tuple(tensor.shape)}."
+            )
+
+
+def _check_outside(path: Path) -> None:
+    """Refuse, before any parser sees it, a file that cannot be one of ours."""
+    with storage_errors(path, "read"):
+        if not path.is_file():
+            raise InputError(f"There is no model file {path}.")
+        with path.open("rb") as stream:
+            size, start = path.stat().st_size, stream.read(16)
+    if size > MAX_FILE_BYTES:
+        raise IntegrityError(f"{path} has {size:,} bytes; the limit is {MAX_FILE_BYTES:,}.")
+    # A safetensors file begins with the length of its JSON header, in eight bytes, of which the
+    # first may be any; ours are so short that the last five are 0.
+    ours = start[8:9] in (b"{", b"") and not any(start[3:8])
+    for magic, what in _FOREIGN.items():
+        if start.startswith(magic) and not ours:
+            raise IntegrityError(
+                f"{path} is {what}, not a safetensors file. "
+                f"digitnet does not open such files, because they can carry code or hide data."
+            )
+
+
+def _description(path: Path, metadata: dict[str, str] | None, kind: str) -> dict[str, Any]:
+    try:
+        about = json.loads((metadata or {})[_KEY])
+        found, version = about["kind"], about["schema_version"]
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise IntegrityError(
+            f"{path} is a safetensors file, but not one that digitnet wrote."
+        ) from error
+    if found != kind:
+        raise IntegrityError(f"{path} is a digitnet {found}, but a {kind} is needed here.")
+    if version != SCHEMA_VERSION:
+        raise IntegrityError(
+            f"{path} has format {version}; this digitnet reads format {SCHEMA_VERSION}."
+        )
+    return about  # type: ignore[no-any-return]
