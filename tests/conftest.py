@@ -1,12 +1,19 @@
 """Every test: no network beyond this machine, an empty cache, and none of the user's settings."""
 
+import contextlib
+import io
 import os
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+from unittest import mock
 
 import hypothesis
 import pytest
 import pytest_socket
 
+from digitnet import cli
 from digitnet.data.datasets import Dataset, load_dataset
 
 # Before torch is loaded, here and in every process that a test starts: tests run side by side, and
@@ -43,3 +50,64 @@ def _no_user_settings(
 def sample() -> Dataset:
     """5,000 training and 1,000 test digits of MNIST."""
     return load_dataset("sample")
+
+
+class Done(NamedTuple):
+    """What a command ended with."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+class Terminal(io.TextIOWrapper):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def _run_cli(
+    *args: object,
+    stdin: bytes | None = b"",
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    terminal: bool = False,
+    stdout: TextIO | None = None,
+    encoding: str = "utf-8",
+) -> Done:
+    out = stdout or io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    err = (Terminal if terminal else io.TextIOWrapper)(io.BytesIO(), encoding=encoding)
+    given = (Terminal if stdin is None else io.TextIOWrapper)(io.BytesIO(stdin or b""))
+    command = ["digitnet", *map(str, args)]
+    with (
+        mock.patch.object(sys, "argv", command),
+        mock.patch.object(sys, "stdin", given),
+        mock.patch.dict(os.environ, env or {}),
+        contextlib.chdir(cwd or Path()),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.raises(SystemExit) as end,
+    ):
+        cli.main()
+    printed = "" if stdout else _text(out, encoding)
+    errors = _text(err, encoding)
+    assert "Traceback" not in errors
+    return Done(int(end.value.code or 0), printed, errors)
+
+
+def _text(stream: Any, encoding: str) -> str:
+    stream.flush()
+    return str(stream.buffer.getvalue().decode(encoding))
+
+
+@pytest.fixture(scope="session")
+def run_cli() -> Callable[..., Done]:
+    """Run the command line in this process: ``run_cli("train", "--epochs", 1)``.
+
+    It returns ``(code, stdout, stderr)``; warnings are errors, as in every test, and a traceback is
+    a failure. Keywords: ``stdin`` (bytes; None is a terminal), ``env`` (added to the environment),
+    ``cwd``, ``terminal`` (stderr is one), ``stdout`` (a stream to write to), ``encoding`` (of the
+    streams).
+    """
+    return _run_cli

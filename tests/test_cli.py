@@ -1,17 +1,21 @@
-"""The command line as a user meets it: in a process of its own, by what it prints and returns."""
+"""The command line as a user meets it: by what it prints and returns."""
 
+import errno
 import json
 import os
-import pty
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import digitnet
+from digitnet.errors import StorageError
+from digitnet.files import hold_lock
 
 TINY = (
     *("--recipe", "plain", "--data", "sample", "--batch-size", "250", "--threads", "1"),
@@ -20,38 +24,35 @@ TINY = (
 VERBS = ("train", "evaluate", "predict", "export", "report", "doctor", "data", "bench")
 
 
-def run_cli(*args: object, **settings: object) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, **settings.pop("env", {})}  # type: ignore[dict-item]
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "digitnet", *map(str, args)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        **settings,  # type: ignore[call-overload]
-    )
+@pytest.fixture(scope="session")
+def fails(run_cli: Any) -> Callable[..., str]:
+    """Run a command that must fail: with this code, these words, and nothing on stdout."""
+
+    def run(code: int, *words: str, args: Sequence[object], **settings: object) -> str:
+        done = run_cli(*args, **settings)
+        assert (done.code, done.stdout) == (code, ""), done.stderr
+        for word in words:
+            assert word in done.stderr
+        return str(done.stderr)
+
+    return run
 
 
-def fails(code: int, *words: str, args: Sequence[object], **settings: object) -> str:
-    """Run a command that must fail: with this code, these words, and no traceback."""
-    done = run_cli(*args, **settings)
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
-    for word in words:
-        assert word in done.stderr
-    return done.stderr
+def run_python(code: str) -> subprocess.CompletedProcess[str]:
+    """Run ``code`` in a Python of its own, as a shell would start it."""
+    command = [sys.executable, "-W", "error", "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, object]]:
+def trained(
+    tmp_path_factory: pytest.TempPathFactory, run_cli: Any
+) -> tuple[Path, dict[str, object]]:
     """A run made by the command line, and the JSON that it ended with."""
     out = tmp_path_factory.mktemp("cli") / "run"
     with_report = [arg for arg in TINY if arg != "--no-report"]
     done = run_cli("train", *with_report, "--out", out, "--json")
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.stderr
     return out, json.loads(done.stdout)
 
 
@@ -63,19 +64,19 @@ def test_help_loads_nothing_heavy() -> None:
         "heavy = ('torch', 'numpy', 'onnxruntime', 'cv2', 'matplotlib', 'sklearn', 'scipy')\n"
         "print('LOADED', [m for m in heavy if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = run_python(code)
     assert "LOADED []" in done.stdout
     assert all(verb in done.stdout for verb in VERBS)
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_has_help(verb: str) -> None:
+def test_every_verb_has_help(verb: str, run_cli: Any) -> None:
     done = run_cli(verb, "-h")
-    assert done.returncode == 0
+    assert done.code == 0
     assert "Usage:" in done.stdout
 
 
-def test_version() -> None:
+def test_version(run_cli: Any) -> None:
     done = run_cli("--version")
     assert done.stdout == f"digitnet {digitnet.__version__}\n"
 
@@ -95,7 +96,9 @@ def test_train_ends_with_one_object_of_the_promised_keys(
     assert (out / "predictions.csv").is_file()
 
 
-def test_evaluate_gives_the_same_metrics(trained: tuple[Path, dict[str, object]]) -> None:
+def test_evaluate_gives_the_same_metrics(
+    trained: tuple[Path, dict[str, object]], run_cli: Any
+) -> None:
     out, result = trained
     done = run_cli("evaluate", out, "--json")
     again = json.loads(done.stdout)
@@ -103,7 +106,7 @@ def test_evaluate_gives_the_same_metrics(trained: tuple[Path, dict[str, object]]
     assert again == {k: v for k, v in result.items() if k != "microseconds_per_image"}
 
 
-def test_progress_is_lines_on_stderr_and_quiet_is_quiet(tmp_path: Path) -> None:
+def test_progress_is_lines_on_stderr_and_quiet_is_quiet(tmp_path: Path, run_cli: Any) -> None:
     loud = run_cli("train", *TINY, "--out", tmp_path / "loud")
     assert "epoch 1/1" in loud.stderr
     assert "epoch 1/1" not in loud.stdout
@@ -113,28 +116,15 @@ def test_progress_is_lines_on_stderr_and_quiet_is_quiet(tmp_path: Path) -> None:
     assert "test accuracy" in quiet.stdout
 
 
-def test_a_terminal_gets_a_bar(tmp_path: Path) -> None:
-    master, slave = pty.openpty()
-    command = [sys.executable, "-m", "digitnet", "train", *TINY, "--out", str(tmp_path / "run")]
-    env = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
-    with subprocess.Popen(command, stderr=slave, stdout=subprocess.DEVNULL, env=env) as child:
-        os.close(slave)
-        seen = b""
-        while True:
-            try:
-                chunk = os.read(master, 65536)
-            except OSError:  # How Linux says that the other side has closed.
-                break
-            if not chunk:
-                break
-            seen += chunk
-    os.close(master)
-    assert child.returncode == 0
-    assert b"accuracy" in seen
-    assert b"left" in seen
+def test_a_terminal_gets_a_bar(tmp_path: Path, run_cli: Any) -> None:
+    env = {"TERM": "xterm", "COLUMNS": "100"}
+    done = run_cli("train", *TINY, "--out", tmp_path / "run", terminal=True, env=env)
+    assert done.code == 0
+    assert "accuracy" in done.stderr
+    assert "left" in done.stderr
 
 
-def test_settings_come_from_recipe_then_file_then_flags(tmp_path: Path) -> None:
+def test_settings_come_from_recipe_then_file_then_flags(tmp_path: Path, run_cli: Any) -> None:
     file = tmp_path / "my.toml"
     file.write_text(
         'recipe = "plain"\ndata = "sample"\nepochs = 1\nbatch_size = 250\nthreads = 1\n'
@@ -142,15 +132,17 @@ def test_settings_come_from_recipe_then_file_then_flags(tmp_path: Path) -> None:
     )
     args = ("--config", file, "--seed", 6, "--out", tmp_path / "run", "--no-report")
     done = run_cli("train", *args, "--quiet")
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.stderr
     config = digitnet.open_run(tmp_path / "run").config
     assert (config.recipe, config.seed, config.learning_rate) == ("plain", 6, 0.002)
     assert config.model.channels == (4, 6)
 
 
-def test_no_augment_switches_the_recipe_off_but_not_other_flags(tmp_path: Path) -> None:
+def test_no_augment_switches_the_recipe_off_but_not_other_flags(
+    tmp_path: Path, run_cli: Any
+) -> None:
     args = ("train", *TINY[2:], "--no-augment", "--rotate", 3, "--out", tmp_path / "run")
-    assert run_cli(*args, "--quiet").returncode == 0
+    assert run_cli(*args, "--quiet").code == 0
     augmentation = digitnet.open_run(tmp_path / "run").config.augmentation
     assert augmentation == digitnet.AugmentationConfig(rotate=3.0)
 
@@ -171,11 +163,13 @@ def test_no_augment_switches_the_recipe_off_but_not_other_flags(tmp_path: Path) 
         (("--resume", "somewhere", "--out", "elsewhere"), ("--resume", "--out")),
     ],
 )
-def test_wrong_flags_are_usage_errors(args: tuple[str, ...], words: tuple[str, ...]) -> None:
+def test_wrong_flags_are_usage_errors(
+    args: tuple[str, ...], words: tuple[str, ...], fails: Any
+) -> None:
     fails(2, *words, args=("train", *args))
 
 
-def test_wrong_files_are_input_errors(tmp_path: Path) -> None:
+def test_wrong_files_are_input_errors(tmp_path: Path, fails: Any) -> None:
     fails(3, "nowhere", args=("evaluate", tmp_path / "nowhere"))
     fails(3, "not a run folder", args=("report", tmp_path))
     (tmp_path / "model").mkdir()
@@ -189,7 +183,7 @@ def test_wrong_files_are_input_errors(tmp_path: Path) -> None:
     fails(2, "epoch", "Did you mean 'epochs'?", args=("train", "--config", tmp_path / "odd.toml"))
 
 
-def test_missing_data_offline_say_what_to_do(tmp_path: Path) -> None:
+def test_missing_data_offline_say_what_to_do(tmp_path: Path, fails: Any) -> None:
     fails(1, "--data sample", args=("train", "--offline", "--out", tmp_path / "run"))
     assert not (tmp_path / "run").exists()
     (tmp_path / "half").mkdir()
@@ -198,7 +192,7 @@ def test_missing_data_offline_say_what_to_do(tmp_path: Path) -> None:
 
 
 def test_a_damaged_model_has_its_own_code(
-    tmp_path: Path, trained: tuple[Path, dict[str, object]]
+    tmp_path: Path, trained: tuple[Path, dict[str, object]], fails: Any
 ) -> None:
     for name in ("config.json", "history.csv"):
         (tmp_path / name).write_bytes((trained[0] / name).read_bytes())
@@ -206,30 +200,28 @@ def test_a_damaged_model_has_its_own_code(
     fails(5, "pickle", args=("evaluate", tmp_path))
 
 
-def test_resuming_with_another_seed_names_the_key(trained: tuple[Path, dict[str, object]]) -> None:
+def test_resuming_with_another_seed_names_the_key(
+    trained: tuple[Path, dict[str, object]], fails: Any
+) -> None:
     fails(2, "seed is 0, not 3", args=("train", "--resume", trained[0], "--seed", 3))
 
 
-def test_a_full_disk_is_a_sentence(tmp_path: Path) -> None:
-    full = Path("/dev/full")
-    if not full.exists():
-        pytest.skip("needs /dev/full")
-    code = (
-        "import errno, os, sys\n"
-        "def full(_): raise OSError(errno.ENOSPC, 'No space left on device')\n"
-        "os.fsync = full\n"
-        "from digitnet.cli import main\n"
-        f"sys.argv = ['digitnet', 'train', *{TINY!r}, '--out', {str(tmp_path / 'run')!r}]\n"
-        "main()"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
+def test_a_full_disk_is_a_sentence(
+    tmp_path: Path, run_cli: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    done = run_cli("train", *TINY, "--out", tmp_path / "run")
+    assert done.code == 1
     assert "The disk is full" in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_ctrl_c_ends_cleanly_and_resume_goes_on(tmp_path: Path, number: int, code: int) -> None:
+def test_ctrl_c_ends_cleanly_and_resume_goes_on(
+    tmp_path: Path, number: int, code: int, run_cli: Any
+) -> None:
     out = tmp_path / "run"
     args = (*TINY[:-1], "40")
     command = [sys.executable, "-m", "digitnet", "train", *args, "--out", str(out)]
@@ -245,28 +237,26 @@ def test_ctrl_c_ends_cleanly_and_resume_goes_on(tmp_path: Path, number: int, cod
     assert 1 <= json.loads(done.stdout)["epochs"] < 40
 
 
-def test_two_commands_at_once_do_not_share_a_folder(tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    args = (*TINY[:-1], "200")
-    command = [sys.executable, "-m", "digitnet", "train", *args, "--out", str(out)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as child:
-        assert child.stderr
-        child.stderr.readline()
+def test_two_commands_at_once_do_not_share_a_folder(
+    tmp_path: Path, trained: tuple[Path, dict[str, object]], fails: Any
+) -> None:
+    out = shutil.copytree(trained[0], tmp_path / "run")
+    with hold_lock(out):
         fails(2, "Another process", args=("train", "--resume", out))
-        child.send_signal(signal.SIGINT)
-        child.stderr.read()
 
 
-def test_report_rebuilds_what_is_deleted(trained: tuple[Path, dict[str, object]]) -> None:
+def test_report_rebuilds_what_is_deleted(
+    trained: tuple[Path, dict[str, object]], run_cli: Any
+) -> None:
     out, _ = trained
     (out / "report.html").unlink()
     done = run_cli("report", out)
-    assert done.returncode == 0
+    assert done.code == 0
     assert done.stdout.strip() == str(out / "report.html")
     assert (out / "report.html").is_file()
 
 
-def test_doctor_tells_versions_and_state() -> None:
+def test_doctor_tells_versions_and_state(run_cli: Any) -> None:
     state = json.loads(run_cli("doctor", "--json").stdout)
     assert state["digitnet"] == digitnet.__version__
     assert state["packages"]["torch"]
@@ -277,37 +267,35 @@ def test_doctor_tells_versions_and_state() -> None:
     assert "cache" in run_cli("doctor").stdout
 
 
-def test_doctor_tells_of_a_cache_that_cannot_be_read() -> None:
-    code = (
-        "import sys, digitnet.data.fetch as fetch\n"
-        "from digitnet.errors import StorageError\n"
-        "def broken(name): raise StorageError('the cache is on fire')\n"
-        "fetch.verify = broken\n"
-        "from digitnet.cli import main\n"
-        "sys.argv = ['digitnet', 'doctor', '--json']\nmain()"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+def test_doctor_tells_of_a_cache_that_cannot_be_read(
+    run_cli: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: str) -> None:
+        raise StorageError("the cache is on fire")
+
+    monkeypatch.setattr("digitnet.data.fetch.verify", broken)
+    done = run_cli("doctor", "--json")
+    assert done.code == 0
     assert json.loads(done.stdout)["data"]["mnist"] == {"error": "the cache is on fire"}
 
 
-def test_a_damaged_file_has_its_own_code(tmp_path: Path) -> None:
+def test_a_damaged_file_has_its_own_code(tmp_path: Path, run_cli: Any) -> None:
     (tmp_path / "train-images-idx3-ubyte").write_bytes(b"not these")
     done = run_cli("data", "verify", "--data-dir", tmp_path, "--json")
-    assert done.returncode == 5
+    assert done.code == 5
     states = {file["name"]: file["state"] for file in json.loads(done.stdout)["files"]}
     assert states["train-images-idx3-ubyte"] == "damaged"
     assert states["t10k-labels-idx1-ubyte"] == "missing"
     assert "Put good ones there" in done.stderr
 
 
-def test_data_verbs() -> None:
+def test_data_verbs(run_cli: Any, fails: Any) -> None:
     names = [row["name"] for row in json.loads(run_cli("data", "list", "--json").stdout)["data"]]
     assert names[:2] == ["mnist", "sample"]
     assert {"usps", "fashion_mnist", "emnist_letters", "qmnist50k", "digits8x8"} < set(names)
     assert "CC BY-SA" in run_cli("data", "list").stdout
     done = run_cli("data", "verify")
-    assert done.returncode == 3
+    assert done.code == 3
     assert "missing" in done.stdout
     fails(1, "mnist", args=("data", "fetch", "--offline"))
     fails(1, "import PATH --name usps", args=("data", "fetch", "usps", "--offline"))
@@ -323,7 +311,7 @@ def test_a_missing_extra_names_the_command(tmp_path: Path) -> None:
         f"sys.argv = ['digitnet', 'train', *{TINY!r}, '--out', {str(tmp_path / 'run')!r}]\n"
         "main()"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = run_python(code)
     assert done.returncode == 1
     assert "pip install '.[train]'" in done.stderr
 
@@ -334,16 +322,16 @@ def test_a_closed_pipe_is_no_error() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_an_unexpected_error_is_a_sentence_too() -> None:
-    code = (
-        "import sys\nimport digitnet.cli as cli\n"
-        "def broken(): raise RuntimeError('surprise')\n"
-        "cli.app = broken\ncli.main()"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
+def test_an_unexpected_error_is_a_sentence_too(
+    run_cli: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise RuntimeError("surprise")
+
+    monkeypatch.setattr("digitnet.cli.app", broken)
+    done = run_cli("doctor")
+    assert done.code == 1
     assert "surprise" in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 def test_the_run_is_the_same_from_shell_and_python(

@@ -1,14 +1,12 @@
-"""`digitnet predict` as a user meets it: what it prints where, and which code it ends with."""
+"""`digitnet predict` as a user meets it: what it prints where, and the code it ends with."""
 
-import contextlib
+import functools
 import io
 import json
 import os
-import pty
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,7 +17,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 import exported
-from digitnet.cli import drawing, main
+from digitnet.cli import drawing
 from digitnet.cli.inputs import Input, collect
 from digitnet.cli.reading import page_names
 from digitnet.data.datasets import Dataset
@@ -39,19 +37,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def cli(model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    """Run the command in this process; return its code, stdout and stderr."""
-
-    def run(*args: object) -> tuple[int, str, str]:
-        command = ["digitnet", "predict", "--model", model, *args]
-        monkeypatch.setattr(sys, "argv", [str(part) for part in command])
-        with pytest.raises(SystemExit) as end:
-            main()
-        done = capsys.readouterr()
-        assert "Traceback" not in done.err
-        return int(end.value.code or 0), done.out, done.err
-
-    return run
+def cli(model: Path, run_cli: Any) -> Any:
+    """Run ``digitnet predict``; return its code, stdout and stderr."""
+    return functools.partial(run_cli, "predict", "--model", model)
 
 
 @pytest.fixture
@@ -236,48 +224,32 @@ def test_strange_names_are_printed_safely_and_found_again(cli: Any, folder: Path
     assert [line["file"] for line in lines_of(out)] == [str(path) for path in strange]
 
 
-def test_a_picture_comes_from_the_standard_input(model: Path, folder: Path) -> None:
-    command = [sys.executable, "-m", "digitnet", "predict", "-", "--model", str(model)]
+def test_a_picture_comes_from_the_standard_input(cli: Any, model: Path, folder: Path) -> None:
     content = (folder / "2.png").read_bytes()
-    done = subprocess.run([*command, "--json"], input=content, capture_output=True, check=True)
+    # Once for real: bytes that come through a pipe.
+    command = [sys.executable, "-m", "digitnet", "predict", "-", "--model", str(model), "--json"]
+    done = subprocess.run(command, input=content, capture_output=True, check=True)
     assert json.loads(done.stdout)["file"] == "-"
     # A terminal that knows only ASCII gets ASCII.
-    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
-    done = subprocess.run(command, input=content, capture_output=True, check=True, env=environment)
-    assert done.stdout.isascii()
-    assert b"<stdin>" in done.stdout
-    done = subprocess.run(command, input=b"", capture_output=True, check=False)
-    assert done.returncode == 3
-    assert b"<stdin> is empty" in done.stdout + done.stderr
+    assert "<stdin>" in cli("-", stdin=content, encoding="ascii")[1]
+    code, out, err = cli("-", stdin=b"")
+    assert code == 3
+    assert "<stdin> is empty" in out + err
 
 
 def test_a_terminal_is_no_picture(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
-    code, out, err = cli("-")
+    code, out, err = cli("-", stdin=None)
     assert (code, out) == (2, "")
     assert "< four.png" in err
 
 
-def test_progress_is_drawn_on_a_terminal_only(model: Path, folder: Path) -> None:
-    master, slave = pty.openpty()
-    pictures = [str(folder / "2.png")] * 70
-    command = [sys.executable, "-m", "digitnet", "predict", "--json", *pictures]
-    env = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
-    with subprocess.Popen(
-        [*command, "--model", str(model)], stderr=slave, stdout=subprocess.PIPE, env=env
-    ) as child:
-        os.close(slave)
-        drawn = b""
-        # How Linux says that the other side has closed.
-        with contextlib.suppress(OSError):
-            while chunk := os.read(master, 65536):
-                drawn += chunk
-        assert child.stdout
-        # Answers must not come out where the bar is.
-        assert len(child.stdout.read().splitlines()) == len(pictures)
-    os.close(master)
-    assert child.returncode == 0
-    assert b"70" in drawn
+def test_progress_is_drawn_on_a_terminal_only(cli: Any, folder: Path) -> None:
+    pictures = [folder / "2.png"] * 70
+    code, out, err = cli("--json", *pictures, terminal=True, env={"TERM": "xterm"})
+    assert code == 0
+    # Answers must not come out where the bar is.
+    assert len(out.splitlines()) == len(pictures)
+    assert "70" in err
 
 
 def test_a_reader_that_goes_away_is_no_error(model: Path, folder: Path) -> None:
@@ -289,12 +261,12 @@ def test_a_reader_that_goes_away_is_no_error(model: Path, folder: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 @pytest.mark.parametrize("form", ["--json", "--no-show"])
-def test_a_full_disk_is_told(model: Path, folder: Path, form: str) -> None:
-    command = f"{sys.executable} -m digitnet predict --model {model} {folder} {form} > /dev/full"
-    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "could not be written: No space left on device." in done.stderr
-    assert "Traceback" not in done.stderr
+def test_a_full_disk_is_told(cli: Any, folder: Path, form: str) -> None:
+    # Closing tries again to write what could not be written.
+    with pytest.raises(OSError, match="No space left"), Path("/dev/full").open("w") as full:
+        code, _, err = cli(folder, form, stdout=full)
+    assert code == 1
+    assert "could not be written: No space left on device." in err
 
 
 def test_codes_in_the_name_of_a_folder_do_not_reach_the_terminal(cli: Any, tmp_path: Path) -> None:
