@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from digitnet.experiments.study import Study, Trial
+from digitnet.experiments.study.definition import Study
+from digitnet.experiments.study.trials import Trial
 from digitnet.files import write_json
 from digitnet.training.evaluation import predictions
 from digitnet.training.runs import Epoch, Predictions, Run

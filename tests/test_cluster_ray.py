@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from digitnet.data.datasets import Dataset
-from digitnet.experiments.study import load_study, run_trial, trials
+from digitnet.experiments.study.definition import load_study
+from digitnet.experiments.study.trials import run_trial, trials
 from digitnet.reading.recognizer import Recognizer
 from ray_nodes import nodes
 
@@ -51,7 +52,8 @@ RUN_TRIALS = """
 import sys
 from pathlib import Path
 from digitnet.experiments.cluster import run_trials
-from digitnet.experiments.study import load_study, trials
+from digitnet.experiments.study.definition import load_study
+from digitnet.experiments.study.trials import trials
 
 if __name__ == "__main__":
     run_trials(

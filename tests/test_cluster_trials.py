@@ -17,11 +17,12 @@ from digitnet.errors import (
     StoppedError,
     UsageError,
 )
-from digitnet.experiments import cluster, study
+from digitnet.experiments import cluster
 from digitnet.experiments.cluster import flow, session
 from digitnet.experiments.cluster import trials as module
 from digitnet.experiments.cluster.trials import run_one
-from digitnet.experiments.study import Trial
+from digitnet.experiments.study import trials as study_trials
+from digitnet.experiments.study.trials import Trial
 from digitnet.files import hold_lock
 from digitnet.network.config import TrainConfig
 from digitnet.training import signals
@@ -59,7 +60,9 @@ def test_each_trial_is_run_once_and_told(
 ) -> None:
     ran: list[tuple[Trial, Any]] = []
     done: list[Trial] = []
-    monkeypatch.setattr(study, "run_trial", lambda trial, **where: ran.append((trial, where)))
+    monkeypatch.setattr(
+        study_trials, "run_trial", lambda trial, **where: ran.append((trial, where))
+    )
     planned = some_trials(tmp_path)
     cluster.run_trials(planned, on_done=done.append, data_dir=tmp_path, offline=True)
     assert ran == [(trial, {"data_dir": tmp_path, "offline": True}) for trial in planned]
@@ -76,7 +79,7 @@ def test_a_failed_trial_stops_no_other(
 
     done: list[str] = []
     failed: list[str] = []
-    monkeypatch.setattr(study, "run_trial", fail_second)
+    monkeypatch.setattr(study_trials, "run_trial", fail_second)
     with pytest.raises(DigitnetError, match=r"1 of 3 trials failed\. v1, seed 0: It is broken\."):
         cluster.run_trials(some_trials(tmp_path), on_done=lambda t: done.append(t.variant))
     cluster.run_trials(some_trials(tmp_path), on_failed=lambda t, e: failed.append(f"{t}: {e}"))
@@ -89,7 +92,7 @@ def test_a_signal_is_an_interruption_that_says_which(
 ) -> None:
     done: list[Trial] = []
     planned = some_trials(tmp_path)
-    monkeypatch.setattr(study, "run_trial", lambda *_, **__: os.kill(os.getpid(), number))
+    monkeypatch.setattr(study_trials, "run_trial", lambda *_, **__: os.kill(os.getpid(), number))
     with pytest.raises(StoppedError) as caught:
         cluster.run_trials(planned, on_done=done.append)
     assert caught.value.exit_code == code

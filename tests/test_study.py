@@ -8,20 +8,14 @@ from pathlib import Path
 import pytest
 
 from digitnet.errors import DigitnetError, InputError, UsageError
-from digitnet.experiments.study import (
-    Study,
-    is_finished,
-    load_study,
-    places_for,
-    shipped_studies,
-    trials,
-    words,
-)
 from digitnet.experiments.study import folder as study_folder
+from digitnet.experiments.study.definition import Study, load_study, shipped_studies
 from digitnet.experiments.study.events import Clock, Event
 from digitnet.experiments.study.gathering import gather
 from digitnet.experiments.study.outputs import write
-from digitnet.experiments.study.results import VAL
+from digitnet.experiments.study.study_results import VAL, headline, verdict
+from digitnet.experiments.study.study_run import places_for
+from digitnet.experiments.study.trials import is_finished, trials
 from digitnet.training.runs import Run
 from made_up_runs import IMAGES, make_runs, write_outcome
 
@@ -172,7 +166,7 @@ def test_a_folder_with_something_else_is_refused(tmp_path):
 def test_cores_are_divided_and_never_oversubscribed(
     tmp_path, monkeypatch, cores, processes, expected
 ):
-    monkeypatch.setattr("digitnet.experiments.study.workflow.usable_cores", lambda: cores)
+    monkeypatch.setattr("digitnet.experiments.study.study_run.usable_cores", lambda: cores)
     places = places_for(study_of(tmp_path), tmp_path / "out", "local", processes, None)
     assert (places.processes, places.threads) == expected
 
@@ -180,7 +174,7 @@ def test_cores_are_divided_and_never_oversubscribed(
 def test_runs_keep_the_threads_with_which_the_study_began(tmp_path, monkeypatch):
     study, out = study_of(tmp_path), tmp_path / "out"
     study_folder.begin(study, out, 2)
-    monkeypatch.setattr("digitnet.experiments.study.workflow.usable_cores", lambda: 4)
+    monkeypatch.setattr("digitnet.experiments.study.study_run.usable_cores", lambda: 4)
     places = places_for(study, out, "local", None, None)
     assert (places.processes, places.threads) == (2, 2)
     assert places_for(study, out, "local", 1, None).threads == 2
@@ -285,8 +279,8 @@ def test_runs_that_diverged_are_counted_and_told(tmp_path):
     write_outcome(planned[0], outcome="diverged", message="made up")
     results = gather(study, planned, 4500).results
     base = next(v for v in results.variants if v.name == study.base_variant)
-    assert words.verdict(None, base) == "diverged (1 of 3)"
-    assert f"Diverged, and so not compared: {base.name}." in words.headline(results)
+    assert verdict(None, base) == "diverged (1 of 3)"
+    assert f"Diverged, and so not compared: {base.name}." in headline(results)
 
 
 def test_a_run_with_a_damaged_part_is_not_finished(tmp_path):

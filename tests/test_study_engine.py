@@ -7,7 +7,9 @@ import signal
 import pytest
 
 from digitnet.errors import StoppedError
-from digitnet.experiments.study import is_finished, run_study, run_trial, trials, worker
+from digitnet.experiments.study import worker
+from digitnet.experiments.study.study_run import run_study
+from digitnet.experiments.study.trials import is_finished, run_trial, trials
 from digitnet.training import signals
 from tiny_study import TINY, outcomes, tiny_study
 
@@ -35,7 +37,7 @@ def test_a_study_that_is_killed_and_stopped_ends_as_if_undisturbed(tmp_path, mon
         elif started == 3:
             signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr("digitnet.experiments.study.workflow.usable_cores", lambda: 2)
+    monkeypatch.setattr("digitnet.experiments.study.study_run.usable_cores", lambda: 2)
     with pytest.raises(StoppedError, match="The study stopped with") as caught:
         run_study(study, out, processes=2, on_event=disturb)
     assert caught.value.exit_code == 128 + signal.SIGTERM

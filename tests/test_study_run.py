@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from digitnet.errors import StoppedError, UsageError
-from digitnet.experiments.study import is_finished, run_study, run_trial, trials
-from digitnet.experiments.study.trials import outcome
+from digitnet.experiments.study.study_run import run_study
+from digitnet.experiments.study.trials import is_finished, outcome, run_trial, trials
 from tiny_study import TINY, outcomes, tiny_study
 
 DIVERGES = (

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from digitnet.experiments.study import Study, Trial, load_study
-from digitnet.experiments.study.trials import outcome
+from digitnet.experiments.study.definition import Study, load_study
+from digitnet.experiments.study.trials import Trial, outcome
 from digitnet.training.runs import Run
 
 TINY = """

@@ -22,7 +22,8 @@ from digitnet import extras as _extras
 if TYPE_CHECKING:
     from digitnet.data.datasets import Dataset, load_dataset
     from digitnet.errors import DigitnetError
-    from digitnet.experiments.study import load_study, run_study
+    from digitnet.experiments.study.definition import load_study
+    from digitnet.experiments.study.study_run import run_study
     from digitnet.experiments.transfer.workflow import fine_tune
     from digitnet.network.cnn import CNN
     from digitnet.network.config import AugmentationConfig, ModelConfig, TrainConfig
@@ -78,11 +79,11 @@ _HOMES = {
     "fine_tune": "experiments.transfer.workflow",
     "load_dataset": "data.datasets",
     "load_model": "training.checkpoint",
-    "load_study": "experiments.study",
+    "load_study": "experiments.study.definition",
     "open_run": "training.runs",
     "recipe": "network.recipes",
     "resume": "training.workflow",
-    "run_study": "experiments.study",
+    "run_study": "experiments.study.study_run",
     "train": "training.workflow",
     "write_report": "showing.report",
 }

@@ -12,8 +12,8 @@ from digitnet.cli.options import DataDir, Json, Offline, Quiet
 from digitnet.errors import UsageError
 
 if TYPE_CHECKING:
-    from digitnet.experiments.study import Study
-    from digitnet.experiments.study.results import StudyResults
+    from digitnet.experiments.study.definition import Study
+    from digitnet.experiments.study.study_results import StudyResults
 
 EPILOG = "Start with: digitnet study --list, or digitnet study sample"
 
@@ -59,7 +59,9 @@ def study(
     Stop it at any time; the same command goes on where it stopped.
     """
     from digitnet.cli.study_progress import study_progress
-    from digitnet.experiments.study import load_study, places_for, run_study, trials
+    from digitnet.experiments.study.definition import load_study
+    from digitnet.experiments.study.study_run import places_for, run_study
+    from digitnet.experiments.study.trials import trials
 
     if shipped:
         _show_shipped(as_json)
@@ -93,7 +95,7 @@ def study(
 
 
 def _show_shipped(as_json: bool) -> None:
-    from digitnet.experiments.study import shipped_studies
+    from digitnet.experiments.study.definition import shipped_studies
 
     studies = shipped_studies()
     if as_json:
@@ -125,8 +127,9 @@ def _show_plan(
 ) -> None:
     """Say what would be trained, and what is there already."""
     from digitnet.data.datasets.loading import check_name
-    from digitnet.experiments.study import is_finished, places_for, trials
     from digitnet.experiments.study.folder import check
+    from digitnet.experiments.study.study_run import places_for
+    from digitnet.experiments.study.trials import is_finished, trials
 
     for name in (asked.data, *asked.test_on):
         check_name(name)
@@ -167,7 +170,7 @@ def _show_plan(
 def _show(results: StudyResults, folder: Path) -> None:
     from rich.console import Console
 
-    from digitnet.experiments.study import words
+    from digitnet.experiments.study.study_results import headline
     from digitnet.experiments.study.table import accuracy_table, comparison_table, cost_table
 
     console = Console(highlight=False)
@@ -181,5 +184,5 @@ def _show(results: StudyResults, folder: Path) -> None:
         console.print()
         console.print(comparison_table(results, data))
     show("\nAccuracies in percent: mean ± standard deviation over seeds; p is corrected (Holm).")
-    show(words.headline(results))
+    show(headline(results))
     show(f"page: {folder / 'report.html'}")

@@ -6,9 +6,8 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 
 from digitnet.cli.console import is_terminal, say
-from digitnet.experiments.study import Trial, is_finished
 from digitnet.experiments.study.events import Clock, Event, Listener
-from digitnet.experiments.study.trials import outcome
+from digitnet.experiments.study.trials import Trial, is_finished, outcome
 
 _PARTS = 1000  # of the bar
 

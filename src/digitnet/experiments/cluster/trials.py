@@ -32,7 +32,7 @@ from digitnet.experiments.cluster.session import ray_session
 from digitnet.files import hold_lock, make_folder, storage_errors
 
 if TYPE_CHECKING:
-    from digitnet.experiments.study import Trial
+    from digitnet.experiments.study.trials import Trial
 
 # A process on a node that was lost may outlive it by so much.
 _LOCK_SECONDS = 60.0
@@ -133,7 +133,7 @@ def run_one(trial: Trial, *, folder: Path, meeting: Path, where: dict[str, Any])
         meeting: a file that is there if this node sees what the others see.
         where: ``data_dir`` and ``offline``.
     """
-    from digitnet.experiments.study import run_trial
+    from digitnet.experiments.study.trials import run_trial
 
     if not meeting.exists():
         raise InputError(

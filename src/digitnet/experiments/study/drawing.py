@@ -17,9 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from digitnet.experiments.study.gathering import Material
-from digitnet.experiments.study.results import StudyResults, VariantResult
-from digitnet.experiments.study.words import set_title
+from digitnet.experiments.study.gathering import StudyMaterial
+from digitnet.experiments.study.study_results import StudyResults, VariantResult, set_title
 from digitnet.showing.figures.theme import (
     BODY,
     DARK,
@@ -50,7 +49,7 @@ def place(accuracy: float | NDArray[np.float64]) -> Any:
     return -np.log10(1 - np.clip(accuracy, 0.0, _BEST))
 
 
-def curves_figure(material: Material, figure: Figure | None = None) -> Figure:
+def curves_figure(material: StudyMaterial, figure: Figure | None = None) -> Figure:
     """Draw validation accuracy above validation loss, of all variants, as training went on.
 
     Lines are means over the seeds, bands reach from the lowest seed to the highest. Where variants
@@ -168,7 +167,7 @@ def _colours(palette: Palette) -> tuple[str, ...]:
     return (palette.blue, palette.orange, *more)
 
 
-def _time_axis(material: Material) -> tuple[Callable[[int], NDArray[np.float64]], str]:
+def _time_axis(material: StudyMaterial) -> tuple[Callable[[int], NDArray[np.float64]], str]:
     """Return how epochs become places on the axis, given how many there are, and its name."""
     lengths = {v.config.epochs for v in material.study.variants}
     if len(lengths) == 1:
@@ -177,7 +176,7 @@ def _time_axis(material: Material) -> tuple[Callable[[int], NDArray[np.float64]]
 
 
 def _draw_curve(
-    ax: Axes, material: Material, variant: VariantResult, quantity: str, style: dict[str, Any]
+    ax: Axes, material: StudyMaterial, variant: VariantResult, quantity: str, style: dict[str, Any]
 ) -> float:
     """Draw the mean and the range of a variant; return where its line ends."""
     histories = material.histories[variant.name]

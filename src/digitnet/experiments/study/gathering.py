@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from digitnet.errors import InputError
 from digitnet.experiments.study.definition import Study, Variant
-from digitnet.experiments.study.results import (
+from digitnet.experiments.study.study_results import (
     VAL,
     Comparison,
     Estimate,
@@ -50,7 +50,7 @@ class Read:
 
 
 @dataclass(frozen=True)
-class Material:
+class StudyMaterial:
     """Everything that tables, figures and page are made of."""
 
     study: Study
@@ -59,7 +59,7 @@ class Material:
     """By variant, of each seed that was trained to the end."""
 
 
-def gather(study: Study, trials: Sequence[Trial], all_images: int) -> Material:
+def gather(study: Study, trials: Sequence[Trial], all_images: int) -> StudyMaterial:
     """Read the finished trials of a study and work out its results.
 
     Args:
@@ -95,7 +95,7 @@ def gather(study: Study, trials: Sequence[Trial], all_images: int) -> Material:
         variant.name: [each.history for each in _of(read, variant.name)]
         for variant in study.variants
     }
-    return Material(study, results, histories)
+    return StudyMaterial(study, results, histories)
 
 
 def _read(trial: Trial, ended: Mapping[str, Any], data: str) -> Read:

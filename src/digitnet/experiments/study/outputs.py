@@ -8,9 +8,9 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from digitnet.experiments.study.drawing import accuracy_figure, axis_figure, curves_figure
-from digitnet.experiments.study.gathering import Material
+from digitnet.experiments.study.gathering import StudyMaterial
 from digitnet.experiments.study.page import compose
-from digitnet.experiments.study.results import StudyResults
+from digitnet.experiments.study.study_results import StudyResults
 from digitnet.experiments.study.table import csv_rows
 from digitnet.files import write_atomic, write_json
 from digitnet.showing.figures.theme import drawn
@@ -19,7 +19,7 @@ from digitnet.training.runs import write_csv
 SCHEMA_VERSION = 1
 
 
-def write(material: Material, folder: Path) -> None:
+def write(material: StudyMaterial, folder: Path) -> None:
     """Write ``results.json``, ``results.csv``, ``figures/*.png`` and ``report.html``.
 
     Raises:
@@ -39,7 +39,7 @@ def as_json(results: StudyResults) -> dict[str, object]:
     return {"schema_version": SCHEMA_VERSION, **results.as_dict()}
 
 
-def _plans(material: Material) -> dict[str, Callable[[], Figure]]:
+def _plans(material: StudyMaterial) -> dict[str, Callable[[], Figure]]:
     """Return how to draw each figure that there is something to draw in."""
     results = material.results
     if not any(variant.accuracy for variant in results.variants):

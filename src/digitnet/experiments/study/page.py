@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from digitnet.experiments.study import words
-from digitnet.experiments.study.gathering import Material
-from digitnet.experiments.study.results import StudyResults, VariantResult
+from digitnet.experiments.study import study_results as words
+from digitnet.experiments.study.gathering import StudyMaterial
+from digitnet.experiments.study.study_results import StudyResults, VariantResult
 from digitnet.showing.figures.theme import Drawing
 from digitnet.showing.report.layout import Page, Section, document, picture, section
 from digitnet.showing.report.markup import (
@@ -30,7 +30,7 @@ from digitnet.showing.report.markup import (
 _TOLD_SETTINGS = ("data", "recipe", "seed", "threads", "num_classes")
 
 
-def compose(material: Material, drawings: Mapping[str, Drawing]) -> str:
+def compose(material: StudyMaterial, drawings: Mapping[str, Drawing]) -> str:
     """Return the page of a study.
 
     Args:
@@ -204,7 +204,7 @@ def _cost_section(results: StudyResults) -> Section:
     )
 
 
-def _settings_section(material: Material) -> Section:
+def _settings_section(material: StudyMaterial) -> Section:
     study = material.study
     flats = {variant.name: variant.config.flat() for variant in study.variants}
     names = [name for name in next(iter(flats.values())) if name not in _TOLD_SETTINGS]

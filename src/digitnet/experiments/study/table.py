@@ -8,8 +8,8 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from digitnet.experiments.study import words
-from digitnet.experiments.study.results import Estimate, StudyResults, VariantResult
+from digitnet.experiments.study import study_results as words
+from digitnet.experiments.study.study_results import Estimate, StudyResults, VariantResult
 
 
 def accuracy_table(results: StudyResults) -> Table:

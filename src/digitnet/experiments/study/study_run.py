@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from digitnet import extras
 from digitnet.errors import DigitnetError, StoppedError, UsageError, unknown_name
 from digitnet.experiments.study import folder as study_folder
-from digitnet.experiments.study import local
+from digitnet.experiments.study import local_engine
 from digitnet.experiments.study.definition import Study, load_study
 from digitnet.experiments.study.events import Event, Listener
 from digitnet.experiments.study.trials import Trial, is_finished, trials
@@ -19,7 +19,7 @@ from digitnet.machine import usable_cores
 from digitnet.text import count_of
 
 if TYPE_CHECKING:
-    from digitnet.experiments.study.results import StudyResults
+    from digitnet.experiments.study.study_results import StudyResults
 
 ENGINES = ("local", "ray")
 
@@ -186,7 +186,7 @@ def _run(
         return
     if engine == "local":
         assert processes is not None
-        local.run_trials(left, processes=processes, on_event=on_event, **where)
+        local_engine.run_trials(left, processes=processes, on_event=on_event, **where)
         return
     with extras.needed():
         from digitnet.experiments import cluster
