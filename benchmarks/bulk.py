@@ -28,7 +28,7 @@ from digitnet.data.datasets import load_dataset
 from digitnet.experiments.cluster import predict_all
 from digitnet.files import write_json
 from digitnet.machine import environment, usable_cores
-from digitnet.synthesis.simulator import simulate
+from digitnet.synthesis.photographs import simulate
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "bulk.json"
 A_FOLDER = 1_000

@@ -38,7 +38,7 @@ from digitnet.reading import ink, pictures
 from digitnet.reading.model_files import load_model_file
 from digitnet.reading.model_files.cost import tensor_shapes
 from digitnet.reading.recognizer import ANSWER, Recognizer, open_session
-from digitnet.synthesis.simulator import simulate
+from digitnet.synthesis.photographs import simulate
 from timing import summary
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "recognition_speed.json"

@@ -33,7 +33,7 @@ from digitnet.machine import environment
 from digitnet.network.export import export_run
 from digitnet.reading import ink
 from digitnet.reading.recognizer import Recognizer
-from digitnet.synthesis.simulator import simulate
+from digitnet.synthesis.photographs import simulate
 from digitnet.training.statistics import mean_interval, summarise
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "transfer.json"

@@ -73,7 +73,7 @@ from digitnet.reading.pictures import decode
 from digitnet.showing import figures
 from digitnet.showing.report.drawings import first_kernels, layer_outputs
 from digitnet.synthesis.nondigits import draw_non_digits
-from digitnet.synthesis.simulator import simulate
+from digitnet.synthesis.photographs import simulate
 from digitnet.training.augment import augment
 from digitnet.training.evaluation import DISPUTED_MNIST_TEST, measure, softmax
 from digitnet.training.statistics import wilson_interval

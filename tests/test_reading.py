@@ -12,7 +12,7 @@ import pytest
 import digitnet
 from digitnet import Recognizer
 from digitnet.experiments.robustness.placing import PLACINGS, png_of
-from digitnet.synthesis.simulator import simulate_many
+from digitnet.synthesis.photographs import simulate_many
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from digitnet.experiments.robustness.results import DigitRow, NonDigitRow
 from digitnet.experiments.robustness.sets import PictureSet, Plan, parts_by
 from digitnet.reading.pictures import decode
 from digitnet.synthesis.corruptions import CORRUPTIONS
-from digitnet.synthesis.simulator.pen import can_be_redrawn
+from digitnet.synthesis.pens import can_be_redrawn
 
 
 @dataclasses.dataclass(frozen=True)

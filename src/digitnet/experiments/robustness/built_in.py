@@ -67,7 +67,7 @@ def _placed(images: Images, labels: Labels, seed: int) -> Iterator[Plan]:
 
 
 def _photographed(images: Images, labels: Labels, seed: int) -> Iterator[Plan]:
-    from digitnet.synthesis.simulator import CONDITIONS
+    from digitnet.synthesis.photographs import CONDITIONS
 
     for name in CONDITIONS:
         yield Plan(PHOTOGRAPHS, name, partial(_photographs, images, labels, name, seed))
@@ -75,7 +75,7 @@ def _photographed(images: Images, labels: Labels, seed: int) -> Iterator[Plan]:
 
 def _photographs(images: Images, labels: Labels, condition: str, seed: int) -> PictureSet:
     """Return photographs of the first digits that the condition can show."""
-    from digitnet.synthesis.simulator import can_show, simulate
+    from digitnet.synthesis.photographs import can_show, simulate
 
     able = (i for i in range(len(images)) if can_show(images[i], condition))
     shown = list(islice(able, PHOTOGRAPHS_EACH))

@@ -1,4 +1,4 @@
-"""From a page to the bytes that a user sends: blur, noise, JPEG or PNG, and the EXIF tag of a turn.
+"""From a page to the bytes that a user sends: blur, noise, JPEG or PNG, EXIF orientation.
 
 Guarantees:
 
@@ -15,24 +15,25 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitnet.synthesis.simulator.paper import Float, noise
+from digitnet.synthesis.paper import noise
+from digitnet.synthesis.pens import Float, as_float32
 
-# Orientation tag (EXIF 2.3, tag 0x0112) of pixels stored after so many quarter turns
-# anticlockwise: 6 says "turn clockwise to view", 3 "turn upside down", 8 "turn anticlockwise".
+# Orientation (EXIF 2.3, tag 0x0112) of pixels stored after this many quarter turns anticlockwise:
+# 1 is upright, 6 says "turn clockwise to view", 3 "turn upside down", 8 "turn anticlockwise".
 _ORIENTATIONS = (1, 6, 3, 8)
 
 
 @dataclass(frozen=True)
 class Camera:
-    """How the page is taken.
+    """How the page is photographed.
 
     Attributes:
         blur: standard deviation of the defocus, in pixels.
-        motion: length of the camera's shake, in pixels; below 1.5 it is still.
+        motion: length of the camera's shake, in pixels; below 1.5 there is none.
         direction: of the shake, in degrees.
-        noise: standard deviation of the sensor's noise at full light, of 1.
-        quality: of the JPEG, 1 to 100; None stores a PNG, which loses nothing.
-        turns: quarter turns anticlockwise before it is stored; such a JPEG carries an EXIF tag.
+        noise: standard deviation of the sensor's noise at full light, which is 1.
+        quality: of the JPEG, 1 to 100; None stores a PNG, which is lossless.
+        turns: quarter turns anticlockwise before a JPEG is stored, whose EXIF tag undoes them.
     """
 
     blur: float = 0.0
@@ -44,15 +45,15 @@ class Camera:
 
 
 def smear(coverage: Float, camera: Camera) -> Float:
-    """Return what shake and defocus make of ``coverage``, a map of ink, lines or paper.
+    """Return ``coverage``, a map of ink, lines or paper, after shake and defocus.
 
-    Smearing the few maps that have edges instead of the whole picture is the same to the eye, since
-    light varies slowly, and much faster.
+    Only these maps have edges. Smearing them instead of the whole picture looks the same, because
+    light varies slowly, and is much faster.
     """
     if camera.motion >= 1.5:
-        coverage = np.asarray(cv2.filter2D(coverage, -1, _shake(camera)), np.float32)
+        coverage = as_float32(cv2.filter2D(coverage, -1, _shake(camera)))
     if camera.blur > 0.2:
-        coverage = np.asarray(cv2.GaussianBlur(coverage, (0, 0), camera.blur), np.float32)
+        coverage = as_float32(cv2.GaussianBlur(coverage, (0, 0), camera.blur))
     return coverage
 
 
@@ -61,11 +62,11 @@ def expose(channels: list[Float], camera: Camera, rng: np.random.Generator) -> N
 
     Args:
         channels: blue, green, red (or grey alone), float32 (H, W), 0 dark to 1 bright.
-        camera: its noise; the channels are smeared already.
-        rng: the noise's source.
+        camera: for its noise; the channels are smeared already.
+        rng: source of the noise.
 
     Returns:
-        uint8 (H, W, 3), or (H, W) of one channel.
+        uint8 (H, W, 3), or (H, W) for one channel.
     """
     grain = np.zeros(channels[0].shape, np.float32)
     if camera.noise:

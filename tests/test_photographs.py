@@ -9,10 +9,9 @@ import pytest
 from PIL import Image, ImageOps
 
 from digitnet.errors import InputError, UsageError
-from digitnet.synthesis.simulator import CONDITIONS, can_show, simulate, simulate_many
-from digitnet.synthesis.simulator.conditions import SCENES
-from digitnet.synthesis.simulator.pen import can_be_redrawn, draw, put_ink, thin, write
-from digitnet.synthesis.simulator.scenes import paint
+from digitnet.synthesis.pens import can_be_redrawn, draw, put_ink, thin
+from digitnet.synthesis.photographs import CONDITIONS, SCENES, can_show, simulate, simulate_many
+from digitnet.synthesis.scenes import paint
 
 each_condition = pytest.mark.parametrize("condition", CONDITIONS)
 COUNT = 24
@@ -245,7 +244,7 @@ def test_a_blank_image_gives_an_empty_page(condition):
 def test_a_drawing_looks_like_its_image(stroke, digits):
     likeness = []
     for image in digits:
-        drawing = draw(image, stroke)
+        drawing = draw(image, stroke, always=True)
         # Back in the place and size that MNIST gives it; seen from afar, pens do not differ.
         rows, columns = np.nonzero(image > 107)
         side = max(np.ptp(rows), np.ptp(columns)) + 1
@@ -274,7 +273,7 @@ def test_a_pen_is_as_wide_as_asked_for():
 
 def test_the_finest_pen_does_not_skip(sample):
     for image in sample.test_images[:60]:
-        drawing = draw(image, 1 / 40)
+        drawing = draw(image, 1 / 40, always=True)
         _, ink = put_ink(drawing, (400, 400), (200, 200), 300, 0)
         pieces = [
             cv2.connectedComponents(mask.astype(np.uint8))[0]
@@ -287,7 +286,7 @@ def test_a_filled_loop_stays_a_blot_under_a_fine_pen():
     six = np.zeros((28, 28), np.uint8)
     cv2.line(six, (15, 4), (10, 18), 255, 2, cv2.LINE_AA)
     cv2.circle(six, (13, 19), 4, 255, -1, cv2.LINE_AA)
-    _, ink = put_ink(draw(six, 0.04), (300, 300), (150, 150), 260, 0)
+    _, ink = put_ink(draw(six, 0.04, always=True), (300, 300), (150, 150), 260, 0)
     inside = cv2.distanceTransform((ink > 0.5).astype(np.uint8), cv2.DIST_L2, 5)
     assert inside.max() > 0.1 * 260
     # The stem is as fine as asked for.
@@ -305,9 +304,9 @@ def test_what_a_pen_cannot_redraw_stays_as_it_was_written(bold_three):
     three, plain = bold_three, np.zeros((28, 28), np.uint8)
     cv2.line(plain, (14, 4), (12, 23), 255, 2, cv2.LINE_AA)
     assert not can_be_redrawn(three)
-    assert (write(three, 0.04).field == draw(three).field).all()
+    assert (draw(three, 0.04).field == draw(three).field).all()
     assert can_be_redrawn(plain)
-    assert write(plain, 0.04).stroke == draw(plain, 0.04).stroke
+    assert draw(plain, 0.04).stroke == draw(plain, 0.04, always=True).stroke
     assert can_be_redrawn(np.zeros((28, 28), np.uint8))
 
 
@@ -326,7 +325,7 @@ def test_a_thick_pen_does_not_fill_the_angle_of_a_four():
     lines = [((9, 4), (8, 13)), ((8, 13), (17, 13)), ((16, 4), (16, 24))]
     for a, b in lines:
         cv2.line(four, a, b, 255, 1, cv2.LINE_AA)
-    drawn = draw(four, 0.27)
+    drawn = draw(four, 0.27, always=True)
     assert drawn.stroke / drawn.side < 0.27
     height = cv2.distanceTransform((drawn.field > 0).astype(np.uint8), cv2.DIST_L2, 5) / 4
     assert height.max() < 1.8 * drawn.stroke / 2
@@ -338,7 +337,7 @@ def test_a_thick_pen_keeps_the_loops(sample):
         kept = []
         for image in images:
             fine, thick = (
-                put_ink(draw(image, stroke), (300, 300), (150, 150), 260, 0)[1]
+                put_ink(draw(image, stroke, always=True), (300, 300), (150, 150), 260, 0)[1]
                 for stroke in (0.03, 0.25)
             )
             if loops(fine) == expected:
@@ -380,7 +379,7 @@ def test_tilting_turns_clockwise_about_the_box():
 def test_thinning_leaves_connected_lines_of_one_pixel(digits):
     for image in digits:
         mask = (cv2.resize(image, (112, 112), interpolation=cv2.INTER_CUBIC) > 127).astype(np.uint8)
-        axis = thin(mask)
+        axis = thin(mask > 0).astype(np.uint8)
         assert axis.max() == 1
         assert not (axis & ~mask & 1).any()
         assert cv2.connectedComponents(axis)[0] == cv2.connectedComponents(mask)[0]
@@ -390,7 +389,7 @@ def test_thinning_leaves_connected_lines_of_one_pixel(digits):
 
 
 def test_thinning_nothing_is_nothing():
-    assert thin(np.zeros((9, 7), np.uint8)).sum() == 0
+    assert thin(np.zeros((9, 7), np.bool_)).sum() == 0
 
 
 def test_an_unknown_condition_names_the_nearest(digits):
@@ -419,6 +418,6 @@ def test_other_arrays_are_refused(image):
 
 
 def test_neither_simulator_nor_corruptions_need_torch():
-    code = "import sys, digitnet.synthesis.simulator, digitnet.synthesis.corruptions; print('torch' in sys.modules)"  # noqa: E501
+    code = "import sys, digitnet.synthesis.photographs, digitnet.synthesis.corruptions; print('torch' in sys.modules)"  # noqa: E501
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
