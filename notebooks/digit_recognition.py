@@ -68,9 +68,9 @@ from digitnet.data.datasets import split_train_val
 from digitnet.experiments.robustness.readers import invert_and_resize
 from digitnet.network.cnn import layer_table, predict_logits, to_float
 from digitnet.network.config import setting_meanings
-from digitnet.reading.explain import explain
 from digitnet.reading.pictures import decode
-from digitnet.showing import figures
+from digitnet.showing import charts, galleries, layers
+from digitnet.showing.explanation_page import explain
 from digitnet.showing.report.drawings import first_kernels, layer_outputs
 from digitnet.synthesis.nondigits import draw_non_digits
 from digitnet.synthesis.photographs import simulate
@@ -104,7 +104,7 @@ for name in ("train_images", "train_labels", "test_images", "test_labels"):
 # people write:
 
 # %%
-figures.examples(data.train_images, data.train_labels)
+galleries.examples(data.train_images, data.train_labels)
 
 # %% [markdown]
 # That is what *you* see. The program gets only the numbers. These are the numbers of the very
@@ -220,7 +220,7 @@ convolved = np.stack([(windows * edge).sum(axis=(2, 3)) for edge in (top_edge, l
 rectified = np.maximum(convolved, 0)
 pooled = rectified.reshape(2, 13, 2, 13, 2).max(axis=(2, 4))
 
-figures.feature_maps(
+layers.feature_maps(
     image,
     [
         ("Convolution with two filters (blue is positive)", convolved),
@@ -243,7 +243,7 @@ figures.feature_maps(
 # %%
 layers = [(each.name, each.output_shape, each.parameters) for each in layer_table(config.model)]
 
-figures.network_diagram([("image", (1, 28, 28), 0), *layers])
+layers.network_diagram([("image", (1, 28, 28), 0), *layers])
 
 # %% [markdown]
 # A *parameter* is one number that training adjusts: a weight, or a *bias*, which is added at the
@@ -357,7 +357,7 @@ run = digitnet.train(
 # loss is what training works on; the accuracy is what we care about.
 
 # %%
-figures.learning_curves(run.history)
+charts.learning_curves(run.history)
 
 # %% [markdown]
 # How to read them:
@@ -429,7 +429,7 @@ print("5  argmax: the answer  ", answer, f"with a probability of {probabilities[
 print("   the label           ", label)
 
 # %%
-figures.feature_maps(
+layers.feature_maps(
     image,
     [
         ("Logits, one for each digit", logits[0, :, None, None]),
@@ -458,7 +458,7 @@ for each in metrics.per_class:
 # answer. On the grey diagonal both agree. The colours are mistakes.
 
 # %%
-figures.confusion_matrix(metrics.confusion_matrix, data.class_names).figure
+charts.confusion_matrix(metrics.confusion_matrix, data.class_names).figure
 
 # %% [markdown]
 # Look for the strongest colours. Would you confuse these two digits yourself, when they are
@@ -472,7 +472,7 @@ figures.confusion_matrix(metrics.confusion_matrix, data.class_names).figure
 # %%
 disputed = metrics.undisputed.removed if metrics.undisputed else ()
 
-figures.misses_gallery(data.test_images, run.predictions, 24, disputed=disputed)
+galleries.misses_gallery(data.test_images, run.predictions, 24, disputed=disputed)
 
 # %% [markdown]
 # Some of these are hard for people too. And sometimes it is the label that is wrong. Researchers
@@ -489,7 +489,7 @@ if metrics.undisputed:
     print(f"all test images:       {metrics.misses} misses, {metrics.accuracy:.2%} right")
     print(f"without the disputed:  {rest.misses} misses, {rest.accuracy:.2%} right")
 
-figures.examples(data.test_images[places], data.test_labels[places]) if places else (
+galleries.examples(data.test_images[places], data.test_labels[places]) if places else (
     "They are known by their place in the whole of MNIST, and this is the sample."
 )
 
@@ -507,7 +507,7 @@ figures.examples(data.test_images[places], data.test_labels[places]) if places e
 # in each group.
 
 # %%
-figures.reliability_diagram(metrics.reliability, metrics.expected_calibration_error)
+charts.reliability_diagram(metrics.reliability, metrics.expected_calibration_error)
 
 # %% [markdown]
 # Most answers are given with high confidence. Further left there are few, so the bars are long: do
@@ -536,7 +536,7 @@ for least in (0.0, 0.5, 0.9, 0.99, 0.999):
 # each is just 3 by 3 weights. Blue weights want ink, orange ones want none.
 
 # %%
-figures.filters(first_kernels(model))
+layers.filters(first_kernels(model))
 
 # %% [markdown]
 # Some resemble our handmade edge filters, blue on one side and orange on the other, and nobody told
@@ -546,14 +546,14 @@ figures.filters(first_kernels(model))
 # still show the digit; further on the maps get small and abstract, until ten numbers are left.
 
 # %%
-figures.feature_maps(image, layer_outputs(model, image))
+layers.feature_maps(image, layer_outputs(model, image))
 
 # %% [markdown]
 # And what does an easy digit look like, what a hard one? In each column the network was right
 # every time; at the top it was surest, at the bottom least sure.
 
 # %%
-figures.correct_gallery(data.test_images, run.predictions)
+galleries.correct_gallery(data.test_images, run.predictions)
 
 # %% [markdown]
 # These figures and more, with everything about the run explained, make one page that you can keep
@@ -646,7 +646,7 @@ originals = data.train_images[places]
 repeated = to_float(torch.from_numpy(originals.repeat(7, axis=0)))
 
 copies = augment(repeated, run.config.augmentation, torch.Generator().manual_seed(0))
-figures.augmentation_preview(originals, copies.numpy().reshape(4, 7, 28, 28))
+galleries.augmentation_preview(originals, copies.numpy().reshape(4, 7, 28, 28))
 
 # %% [markdown]
 # More is not always better. Turn digits as far as you like, and something goes wrong that no
@@ -656,7 +656,7 @@ figures.augmentation_preview(originals, copies.numpy().reshape(4, 7, 28, 28))
 too_far = digitnet.AugmentationConfig(rotate=180)
 
 copies = augment(repeated, too_far, torch.Generator().manual_seed(0))
-figures.augmentation_preview(originals, copies.numpy().reshape(4, 7, 28, 28))
+galleries.augmentation_preview(originals, copies.numpy().reshape(4, 7, 28, 28))
 
 # %% [markdown]
 # A distortion is a claim: *this changes nothing about what it is*. It has to be true.
@@ -681,7 +681,7 @@ logits = predict_logits(model, torch.from_numpy(others.test_images)).numpy()
 before = measure(logits, others.test_labels, others.class_names)
 
 print(f"our network, which never saw such digits: {before.accuracy:.1%}")
-figures.examples(others.train_images, others.train_labels)
+galleries.examples(others.train_images, others.train_labels)
 
 # %% [markdown]
 # Now it may learn from ten of each digit: a hundred images. It is also shown images of MNIST in

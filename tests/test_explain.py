@@ -2,7 +2,6 @@
 
 import io
 import itertools
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -16,13 +15,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import exported
+from digitnet.cli.inputs import Input
+from digitnet.cli.reading import Reader
 from digitnet.data.datasets import Dataset
-from digitnet.errors import InputError, StorageError
-from digitnet.reading.explain import explain, words
+from digitnet.errors import InputError, MissingExtraError, StorageError
+from digitnet.reading.explain import words
 from digitnet.reading.explain.evidence import Evidence, gather, nearest, occlusion
-from digitnet.reading.explain.page import draw
 from digitnet.reading.recognizer import Prediction, Recognizer
-from digitnet.showing.figures import theme
+from digitnet.showing.explanation_page import draw, explain
+from digitnet.showing.theme import theme
 
 
 @pytest.fixture(scope="module")
@@ -251,19 +252,12 @@ def pixels_of_a_third(figure: Any) -> int:
     return int(figure.bbox.width / 3)
 
 
-def test_importing_loads_nothing_heavy_and_matplotlib_is_asked_for(tmp_path: Path) -> None:
-    code = (
-        "import sys\n"
-        "from digitnet.reading.explain import explain\n"
-        "print([m for m in ('numpy', 'matplotlib', 'torch') if m in sys.modules])\n"
-        "sys.modules['matplotlib'] = None\n"
-        "from digitnet.errors import MissingExtraError\n"
-        "try: explain(None, b'', 'page.png')\n"
-        "except MissingExtraError as error: print(error)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
-    )
-    loaded, message = done.stdout.splitlines()
-    assert loaded == "[]"
-    assert "pip install" in message
+def test_matplotlib_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.axes", None)
+    for name in [name for name in sys.modules if name.startswith("digitnet.showing")]:
+        monkeypatch.delitem(sys.modules, name)
+    Image.new("L", (30, 30), 255).save(tmp_path / "blank.png")
+    reader = Reader([Input(str(tmp_path / "blank.png"))], threads=1, folder=tmp_path)
+    with pytest.raises(MissingExtraError, match="pip install"):
+        reader.read([Input(str(tmp_path / "blank.png"))])

@@ -22,7 +22,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from digitnet.errors import InputError, StorageError, UsageError
-from digitnet.showing import figures
+from digitnet.showing import charts, galleries, layers, theme
 
 DIGITS = [str(digit) for digit in range(10)]
 
@@ -102,32 +102,32 @@ MAPS = [
 FEW = (0, 0, 0, 1, 2, 4, 6, 9, 12, 20, 33, 60, 140, 800, 8913)
 
 DRAWINGS: dict[str, Callable[[], Figure]] = {
-    "curves": lambda: figures.learning_curves(history(10)),
-    "curves, one epoch": lambda: figures.learning_curves(history(1)),
-    "curves, one perfect epoch": lambda: figures.learning_curves(history(1, train=1.0, val=1.0)),
-    "curves, two epochs": lambda: figures.learning_curves(history(2)),
-    "curves, 100 epochs": lambda: figures.learning_curves(history(100)),
-    "curves that meet": lambda: figures.learning_curves(history(12, train=0.98, val=0.98)),
-    "curves at chance": lambda: figures.learning_curves(history(3, train=0.1, val=0.1)),
-    "confusion": lambda: root(figures.confusion_matrix(MATRIX, DIGITS)),
+    "curves": lambda: charts.learning_curves(history(10)),
+    "curves, one epoch": lambda: charts.learning_curves(history(1)),
+    "curves, one perfect epoch": lambda: charts.learning_curves(history(1, train=1.0, val=1.0)),
+    "curves, two epochs": lambda: charts.learning_curves(history(2)),
+    "curves, 100 epochs": lambda: charts.learning_curves(history(100)),
+    "curves that meet": lambda: charts.learning_curves(history(12, train=0.98, val=0.98)),
+    "curves at chance": lambda: charts.learning_curves(history(3, train=0.1, val=0.1)),
+    "confusion": lambda: root(charts.confusion_matrix(MATRIX, DIGITS)),
     "confusion, long names": lambda: root(
-        figures.confusion_matrix(MATRIX, [f"T-shirt number {digit}" for digit in DIGITS])
+        charts.confusion_matrix(MATRIX, [f"T-shirt number {digit}" for digit in DIGITS])
     ),
-    "reliability": lambda: figures.reliability_diagram(bins(*FEW), 0.0123),
-    "reliability, all alike": lambda: figures.reliability_diagram(bins(*[9999] * 15), 0.1),
-    "reliability, nothing": lambda: figures.reliability_diagram(bins(0, 0), 0.0),
-    "misses": lambda: figures.misses_gallery(images(), predictions(), disputed={3, 7}),
-    "misses, none": lambda: figures.misses_gallery(images(), predictions(misses=0)),
-    "misses, one": lambda: figures.misses_gallery(images(), predictions(misses=1)),
-    "correct": lambda: figures.correct_gallery(images(), predictions()),
-    "correct, none": lambda: figures.correct_gallery(images(), predictions(misses=400)),
-    "examples": lambda: figures.examples(images(), np.arange(400) % 10),
-    "augmentation": lambda: figures.augmentation_preview(images(5), np.stack([images(7)] * 5)),
-    "augmentation, one copy": lambda: figures.augmentation_preview(images(2), images(2)[:, None]),
-    "filters": lambda: figures.filters(KERNELS),
-    "filters, silent": lambda: figures.filters(np.zeros((3, 1, 5, 5), np.float32)),
-    "maps": lambda: figures.feature_maps(images(9)[8], MAPS),
-    "network": lambda: figures.network_diagram(LAYERS),
+    "reliability": lambda: charts.reliability_diagram(bins(*FEW), 0.0123),
+    "reliability, all alike": lambda: charts.reliability_diagram(bins(*[9999] * 15), 0.1),
+    "reliability, nothing": lambda: charts.reliability_diagram(bins(0, 0), 0.0),
+    "misses": lambda: galleries.misses_gallery(images(), predictions(), disputed={3, 7}),
+    "misses, none": lambda: galleries.misses_gallery(images(), predictions(misses=0)),
+    "misses, one": lambda: galleries.misses_gallery(images(), predictions(misses=1)),
+    "correct": lambda: galleries.correct_gallery(images(), predictions()),
+    "correct, none": lambda: galleries.correct_gallery(images(), predictions(misses=400)),
+    "examples": lambda: galleries.examples(images(), np.arange(400) % 10),
+    "augmentation": lambda: galleries.augmentation_preview(images(5), np.stack([images(7)] * 5)),
+    "augmentation, one copy": lambda: galleries.augmentation_preview(images(2), images(2)[:, None]),
+    "filters": lambda: layers.filters(KERNELS),
+    "filters, silent": lambda: layers.filters(np.zeros((3, 1, 5, 5), np.float32)),
+    "maps": lambda: layers.feature_maps(images(9)[8], MAPS),
+    "network": lambda: layers.network_diagram(LAYERS),
 }
 every_drawing = pytest.mark.parametrize("draw", DRAWINGS.values(), ids=DRAWINGS.keys())
 
@@ -166,7 +166,7 @@ def pixels(png: bytes) -> np.ndarray:
 
 @every_drawing
 def test_words_are_large_inside_and_apart(draw: Callable[[], Figure]) -> None:
-    with figures.theme():
+    with theme.theme():
         figure = draw()
     assert figure.get_figwidth() == 6.4
     assert not Gcf.figs, "pyplot knows this figure"
@@ -191,41 +191,41 @@ def test_words_are_large_inside_and_apart(draw: Callable[[], Figure]) -> None:
 
 @pytest.mark.parametrize("name", ["curves", "confusion", "misses, one", "filters", "maps"])
 def test_both_themes_fill_the_page_with_their_colour(name: str) -> None:
-    for dark, palette in ((False, figures.LIGHT), (True, figures.DARK)):
-        with figures.theme(dark=dark) as used:
+    for dark, palette in ((False, theme.LIGHT), (True, theme.DARK)):
+        with theme.theme(dark=dark) as used:
             figure = DRAWINGS[name]()
         assert used is palette
-        picture = pixels(figures.png_bytes(figure, dpi=50))
+        picture = pixels(theme.png_bytes(figure, dpi=50))
         page = np.rint(255 * np.array(to_rgb(palette.page)))
         for corner in (picture[0, 0], picture[0, -1], picture[-1, 0], picture[-1, -1]):
             np.testing.assert_array_equal(corner, page)
 
 
 def test_import_needs_neither_pyplot_nor_torch() -> None:
-    check = "import sys, digitnet.showing.figures; print({'matplotlib.pyplot', 'torch'} & set(sys.modules))"  # noqa: E501
+    check = "import sys; from digitnet.showing import charts, galleries, layers; print({'matplotlib.pyplot', 'torch'} & set(sys.modules))"  # noqa: E501
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 
 
 def test_theme_is_the_default_when_light_and_ends_with_its_block() -> None:
     before = dict(mpl.rcParams)
-    plain = figures.png_bytes(figures.network_diagram(LAYERS), dpi=50)
-    with figures.theme():
-        themed = figures.png_bytes(figures.network_diagram(LAYERS), dpi=50)
+    plain = theme.png_bytes(layers.network_diagram(LAYERS), dpi=50)
+    with theme.theme():
+        themed = theme.png_bytes(layers.network_diagram(LAYERS), dpi=50)
     assert plain == themed
     assert dict(mpl.rcParams) == before
 
 
 def test_a_dark_figure_made_elsewhere_gets_light_words() -> None:
-    figure = figures.network_diagram(LAYERS, figure=Figure(facecolor="black"))
+    figure = layers.network_diagram(LAYERS, figure=Figure(facecolor="black"))
     assert {text.get_color() for text in figure.axes[0].texts} == {
-        figures.DARK.text,
-        figures.DARK.muted,
+        theme.DARK.text,
+        theme.DARK.muted,
     }
 
 
-@pytest.mark.parametrize("palette", [figures.LIGHT, figures.DARK], ids=["light", "dark"])
-def test_words_stand_out_from_the_page(palette: figures.Palette) -> None:
+@pytest.mark.parametrize("palette", [theme.LIGHT, theme.DARK], ids=["light", "dark"])
+def test_words_stand_out_from_the_page(palette: theme.Palette) -> None:
     def luminance(colour: str) -> float:
         parts = np.array(to_rgb(colour))
         linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
@@ -243,13 +243,13 @@ def test_words_stand_out_from_the_page(palette: figures.Palette) -> None:
 @pytest.mark.parametrize("name", ["curves", "confusion", "reliability", "misses", "maps"])
 def test_png_repeats_byte_for_byte(name: str) -> None:
     first = DRAWINGS[name]()
-    written = figures.png_bytes(first, dpi=60)
-    assert figures.png_bytes(first, dpi=60) == written
-    assert figures.png_bytes(DRAWINGS[name](), dpi=60) == written
+    written = theme.png_bytes(first, dpi=60)
+    assert theme.png_bytes(first, dpi=60) == written
+    assert theme.png_bytes(DRAWINGS[name](), dpi=60) == written
 
 
 def test_png_holds_a_picture_of_the_asked_size_and_nothing_else() -> None:
-    with Image.open(io.BytesIO(figures.png_bytes(DRAWINGS["filters"](), dpi=100))) as picture:
+    with Image.open(io.BytesIO(theme.png_bytes(DRAWINGS["filters"](), dpi=100))) as picture:
         assert picture.format == "PNG"
         assert picture.width == 640
         assert set(picture.info) == {"dpi"}
@@ -261,23 +261,23 @@ def test_few_colours_are_enough() -> None:
     exact = io.BytesIO()
     figure.savefig(exact, format="png", dpi=100)
     difference = np.abs(
-        pixels(figures.png_bytes(figure, dpi=100)).astype(int) - pixels(exact.getvalue())
+        pixels(theme.png_bytes(figure, dpi=100)).astype(int) - pixels(exact.getvalue())
     )
     assert difference[:-2, :-2].max() <= 16
 
 
 def test_save_png_writes_the_same_bytes_and_no_leftover(tmp_path: Any) -> None:
     figure = DRAWINGS["network"]()
-    figures.save_png(figure, tmp_path / "figures" / "network.png", dpi=60)
+    theme.save_png(figure, tmp_path / "figures" / "network.png", dpi=60)
     written = (tmp_path / "figures" / "network.png").read_bytes()
-    assert written == figures.png_bytes(figure, dpi=60)
+    assert written == theme.png_bytes(figure, dpi=60)
     assert [path.name for path in (tmp_path / "figures").iterdir()] == ["network.png"]
 
 
 def test_save_png_says_where_it_could_not_write(tmp_path: Any) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageError, match="file"):
-        figures.save_png(Figure(), tmp_path / "file" / "network.png")
+        theme.save_png(Figure(), tmp_path / "file" / "network.png")
 
 
 # ----------------------------------------------------------------------------------------- curves
@@ -285,7 +285,7 @@ def test_save_png_says_where_it_could_not_write(tmp_path: Any) -> None:
 
 def test_learning_curves_draw_both_splits_of_both_quantities() -> None:
     rows = history(10)
-    above, below = figures.learning_curves(rows).axes
+    above, below = charts.learning_curves(rows).axes
     assert above.get_ylabel() == "Accuracy (%)"
     assert below.get_ylabel() == "Loss (cross-entropy)"
     assert below.get_xlabel() == "Epoch"
@@ -303,7 +303,7 @@ def test_learning_curves_draw_both_splits_of_both_quantities() -> None:
 
 def test_the_last_values_stand_at_the_line_ends() -> None:
     rows = history(10)
-    written = words(figures.learning_curves(rows))
+    written = words(charts.learning_curves(rows))
     assert f"validation\n{100 * rows[-1].val_accuracy:.2f} %" in written
     assert f"training\n{100 * rows[-1].train_accuracy:.2f} %" in written
     assert f"validation\n{rows[-1].val_loss:.4f}" in written
@@ -312,26 +312,26 @@ def test_the_last_values_stand_at_the_line_ends() -> None:
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 10, 13, 30, 100])
 def test_epochs_are_whole_and_were_run(epochs: int) -> None:
-    ax = figures.accuracy_curves(history(epochs))
+    ax = charts.accuracy_curves(history(epochs))
     ticks = ax.get_xticks()
     assert len(ticks) >= min(epochs, 5)
     assert all(tick == round(tick) and 1 <= tick <= epochs for tick in ticks)
 
 
 def test_curves_go_on_where_a_resumed_run_began() -> None:
-    ax = figures.loss_curves(history(8)[5:])
+    ax = charts.loss_curves(history(8)[5:])
     np.testing.assert_array_equal(ax.get_xticks(), [6, 7, 8])
 
 
 def test_a_poor_first_epoch_is_told_rather_than_flattening_the_rest() -> None:
-    ax = figures.accuracy_curves(history(10, train=0.5, val=0.985))
+    ax = charts.accuracy_curves(history(10, train=0.5, val=0.985))
     assert ax.get_ylim()[0] > 60
     assert any("off the scale in epoch 1: training 50.00 %" in text for text in words(root(ax)))
 
 
 def test_every_later_value_lies_on_the_scale() -> None:
     for epochs in (1, 2, 5, 50):
-        for ax in figures.learning_curves(history(epochs)).axes:
+        for ax in charts.learning_curves(history(epochs)).axes:
             low, high = ax.get_ylim()
             start = 0 if epochs < 4 else 1
             for line in ax.lines:
@@ -341,7 +341,7 @@ def test_every_later_value_lies_on_the_scale() -> None:
 
 
 def test_accuracy_axis_ends_at_100_percent() -> None:
-    ax = figures.accuracy_curves(history(5, train=0.9, val=1.0))
+    ax = charts.accuracy_curves(history(5, train=0.9, val=1.0))
     low, high = ax.get_ylim()
     assert not [tick for tick in ax.get_yticks() if tick > 100 and low <= tick <= high]
 
@@ -350,12 +350,12 @@ def test_a_loss_that_is_no_number_does_not_spoil_the_figure() -> None:
     rows = history(3)
     for row in rows:
         row.train_loss = row.val_loss = float("nan")
-    figures.png_bytes(figures.learning_curves(rows), dpi=50)
+    theme.png_bytes(charts.learning_curves(rows), dpi=50)
 
 
 def test_an_empty_history_is_refused() -> None:
     with pytest.raises(InputError, match="at least one epoch"):
-        figures.learning_curves([])
+        charts.learning_curves([])
 
 
 # --------------------------------------------------------------------------------- given a canvas
@@ -363,24 +363,24 @@ def test_an_empty_history_is_refused() -> None:
 
 def test_given_axes_are_drawn_on_and_returned() -> None:
     axes = Figure().subplots(3)
-    assert figures.accuracy_curves(history(3), axes[0]) is axes[0]
-    assert figures.loss_curves(history(3), ax=axes[1]) is axes[1]
-    assert figures.confusion_matrix(MATRIX, DIGITS, ax=axes[2]) is axes[2]
+    assert charts.accuracy_curves(history(3), axes[0]) is axes[0]
+    assert charts.loss_curves(history(3), ax=axes[1]) is axes[1]
+    assert charts.confusion_matrix(MATRIX, DIGITS, ax=axes[2]) is axes[2]
     assert all(ax.has_data() for ax in axes)
 
 
 def test_given_figures_are_drawn_on_and_returned() -> None:
     for draw in (
-        lambda figure: figures.learning_curves(history(3), figure=figure),
-        lambda figure: figures.reliability_diagram(bins(*FEW), 0.01, figure=figure),
-        lambda figure: figures.misses_gallery(images(), predictions(), figure=figure),
-        lambda figure: figures.misses_gallery(images(), predictions(misses=0), figure=figure),
-        lambda figure: figures.correct_gallery(images(), predictions(), figure=figure),
-        lambda figure: figures.examples(images(), np.arange(400) % 10, figure=figure),
-        lambda figure: figures.augmentation_preview(images(2), images(2)[:, None], figure=figure),
-        lambda figure: figures.filters(KERNELS, figure=figure),
-        lambda figure: figures.feature_maps(images(1)[0], MAPS, figure=figure),
-        lambda figure: figures.network_diagram(LAYERS, figure=figure),
+        lambda figure: charts.learning_curves(history(3), figure=figure),
+        lambda figure: charts.reliability_diagram(bins(*FEW), 0.01, figure=figure),
+        lambda figure: galleries.misses_gallery(images(), predictions(), figure=figure),
+        lambda figure: galleries.misses_gallery(images(), predictions(misses=0), figure=figure),
+        lambda figure: galleries.correct_gallery(images(), predictions(), figure=figure),
+        lambda figure: galleries.examples(images(), np.arange(400) % 10, figure=figure),
+        lambda figure: galleries.augmentation_preview(images(2), images(2)[:, None], figure=figure),
+        lambda figure: layers.filters(KERNELS, figure=figure),
+        lambda figure: layers.feature_maps(images(1)[0], MAPS, figure=figure),
+        lambda figure: layers.network_diagram(LAYERS, figure=figure),
     ):
         given = Figure()
         assert draw(given) is given
@@ -391,7 +391,7 @@ def test_given_figures_are_drawn_on_and_returned() -> None:
 
 
 def test_confusion_matrix_writes_every_count_in_its_cell() -> None:
-    ax = figures.confusion_matrix(MATRIX, DIGITS)
+    ax = charts.confusion_matrix(MATRIX, DIGITS)
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("Predicted digit", "True digit")
     written = {text.get_position(): text.get_text() for text in ax.texts}
     assert len(written) == 100
@@ -401,32 +401,32 @@ def test_confusion_matrix_writes_every_count_in_its_cell() -> None:
 
 
 def test_only_mistakes_are_coloured_and_more_of_them_more() -> None:
-    with figures.theme():
-        cells = figures.confusion_matrix(MATRIX, DIGITS).images[0].get_array()
+    with theme.theme():
+        cells = charts.confusion_matrix(MATRIX, DIGITS).images[0].get_array()
     assert cells is not None
     diagonal = cells[range(10), range(10), :3]
-    np.testing.assert_allclose(diagonal, np.tile(to_rgb(figures.LIGHT.panel), (10, 1)))
+    np.testing.assert_allclose(diagonal, np.tile(to_rgb(theme.LIGHT.panel), (10, 1)))
     none, one, five = (np.asarray(cells[cell][:3]) for cell in ((0, 1), (7, 2), (4, 9)))
-    np.testing.assert_allclose(none, to_rgb(figures.LIGHT.page))
+    np.testing.assert_allclose(none, to_rgb(theme.LIGHT.page))
     assert five.sum() < one.sum() < none.sum() - 0.2
 
 
 def test_confusion_matrix_takes_the_tuples_of_metrics_and_no_mistakes() -> None:
-    ax = figures.confusion_matrix(((3, 0), (0, 4)), ("0", "1"))
+    ax = charts.confusion_matrix(((3, 0), (0, 4)), ("0", "1"))
     assert [text.get_text() for text in ax.texts] == ["3", "0", "0", "4"]
 
 
 @pytest.mark.parametrize("shape", [(10, 9), (9, 9), (10,)])
 def test_a_matrix_that_does_not_fit_its_names_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match="one row and one column for each name"):
-        figures.confusion_matrix(np.zeros(shape, int), DIGITS)
+        charts.confusion_matrix(np.zeros(shape, int), DIGITS)
 
 
 # ------------------------------------------------------------------------------------ calibration
 
 
 def test_reliability_draws_filled_bins_only() -> None:
-    figure = figures.reliability_diagram(bins(*FEW), ece=0.0123)
+    figure = charts.reliability_diagram(bins(*FEW), ece=0.0123)
     above, below = figure.axes
     filled = [each for each in bins(*FEW) if each.count]
     points = above.lines[1]
@@ -439,12 +439,12 @@ def test_reliability_draws_filled_bins_only() -> None:
 
 
 def test_the_diagonal_is_where_confidence_equals_accuracy() -> None:
-    diagonal = figures.reliability_diagram(bins(*FEW), 0.0).axes[0].lines[0]
+    diagonal = charts.reliability_diagram(bins(*FEW), 0.0).axes[0].lines[0]
     np.testing.assert_array_equal(diagonal.get_xdata(), diagonal.get_ydata())
 
 
 def test_intervals_are_wider_where_images_are_fewer() -> None:
-    (lines,) = figures.reliability_diagram(bins(*FEW), 0.0).axes[0].collections
+    (lines,) = charts.reliability_diagram(bins(*FEW), 0.0).axes[0].collections
     lengths = [np.ptp(path.vertices[:, 1]) for path in lines.get_paths()]
     assert lengths[0] > 50 > 2 > lengths[-1]
 
@@ -469,7 +469,7 @@ def test_misses_are_drawn_worst_first_with_their_numbers() -> None:
     order = sorted(
         range(60), key=lambda row: (-given.probability_predicted[row], given.probability_label[row])
     )[:40]
-    figure = figures.misses_gallery(images(), given)
+    figure = galleries.misses_gallery(images(), given)
     written = words(figure)
     assert [text for text in written if text.startswith("#")] == [f"#{row}" for row in order]
     arrows = [text for text in written if "→" in text and len(text) == 5]
@@ -480,7 +480,7 @@ def test_misses_are_drawn_worst_first_with_their_numbers() -> None:
 
 
 def test_each_miss_stands_beside_its_own_picture() -> None:
-    figure = figures.misses_gallery(images(), predictions())
+    figure = galleries.misses_gallery(images(), predictions())
     for text in figure.axes[0].texts:
         if text.get_text().startswith("#"):
             x, y = text.get_position()
@@ -491,14 +491,14 @@ def test_equal_misses_are_ordered_by_the_true_digit_then_by_index() -> None:
     given = predictions(count=10, misses=4)
     given.probability_predicted[:] = 0.9
     given.probability_label[:4] = [0.05, 0.01, 0.05, 0.02]
-    written = words(figures.misses_gallery(images(10), given))
+    written = words(galleries.misses_gallery(images(10), given))
     assert [text for text in written if text.startswith("#")] == ["#1", "#3", "#0", "#2"]
 
 
 def test_index_points_into_the_images_whatever_the_order_of_rows() -> None:
     given = predictions(count=10, misses=1)
     given.index[0] = 250
-    figure = figures.misses_gallery(images(251), given)
+    figure = galleries.misses_gallery(images(251), given)
     assert "#250" in words(figure)
     assert tile_at(figure, 0.5, 0.8) == pytest.approx(250 / 255)
 
@@ -506,23 +506,23 @@ def test_index_points_into_the_images_whatever_the_order_of_rows() -> None:
 def test_certainty_is_never_printed_of_a_miss() -> None:
     given = predictions(count=10, misses=1)
     given.probability_predicted[0], given.probability_label[0] = 0.99999, 1e-6
-    written = words(figures.misses_gallery(images(10), given))
+    written = words(galleries.misses_gallery(images(10), given))
     assert "1: >99.9 %" in written
     assert "0: <0.1 %" in written
 
 
 def test_disputed_labels_are_marked_and_explained() -> None:
-    figure = figures.misses_gallery(images(), predictions(misses=5), disputed=(2, 399))
+    figure = galleries.misses_gallery(images(), predictions(misses=5), disputed=(2, 399))
     written = words(figure)
     assert [text for text in written if text.startswith("#") and "◆" in text] == ["#2 ◆"]
     assert len(figure.axes[0].patches) == 1
     assert "label disputed" in written[1]
-    assert "disputed" not in words(figures.misses_gallery(images(), predictions()))[1]
+    assert "disputed" not in words(galleries.misses_gallery(images(), predictions()))[1]
 
 
 def test_no_misses_is_good_news_and_not_an_error() -> None:
-    figure = figures.misses_gallery(images(), predictions(misses=0))
-    assert words(figure) == ["No misses", "all 400 pictures were read rightly"]
+    figure = galleries.misses_gallery(images(), predictions(misses=0))
+    assert words(figure) == ["No misses", "all 400 pictures were read correctly"]
     assert not figure.axes[0].images
 
 
@@ -535,7 +535,7 @@ def test_a_gallery_costs_one_image() -> None:
 
 def test_correct_gallery_shows_only_what_is_right_from_sure_to_unsure() -> None:
     given = predictions()
-    figure = figures.correct_gallery(images(), given, per_class=4)
+    figure = galleries.correct_gallery(images(), given, per_class=4)
     below = [text for text in figure.axes[0].texts if "%" in text.get_text()]
     assert len(below) == 40
     for digit in range(10):
@@ -550,18 +550,18 @@ def test_correct_gallery_shows_only_what_is_right_from_sure_to_unsure() -> None:
 def test_correct_gallery_leaves_a_column_empty_for_a_digit_never_read() -> None:
     given = predictions(misses=0)
     given.predicted[given.label == 3] = 5
-    figure = figures.correct_gallery(images(), given, per_class=2)
+    figure = galleries.correct_gallery(images(), given, per_class=2)
     assert len([text for text in words(figure) if "%" in text]) == 18
     assert [text for text in words(figure) if text in DIGITS] == DIGITS
 
 
 def test_correct_gallery_of_nothing_says_so() -> None:
-    figure = figures.correct_gallery(images(), predictions(misses=400))
-    assert words(figure) == ["Recognised: nothing", "no picture was read rightly"]
+    figure = galleries.correct_gallery(images(), predictions(misses=400))
+    assert words(figure) == ["Recognised: nothing", "no picture was read correctly"]
 
 
 def test_examples_are_the_first_of_each_class() -> None:
-    figure = figures.examples(images(), np.arange(400) % 10, per_class=8)
+    figure = galleries.examples(images(), np.arange(400) % 10, per_class=8)
     assert words(figure) == DIGITS
     y = figure.axes[0].texts[3].get_position()[1]
     assert [round(255 * tile_at(figure, 0.8 + 0.73125 * k, y)) for k in range(3)] == [3, 13, 23]
@@ -569,7 +569,7 @@ def test_examples_are_the_first_of_each_class() -> None:
 
 def test_augmentation_shows_original_then_copies() -> None:
     copies = np.stack([images(30)[10:14], images(30)[20:24]])
-    figure = figures.augmentation_preview(images(2), copies)
+    figure = galleries.augmentation_preview(images(2), copies)
     assert words(figure) == ["original", "distorted copies"]
     assert round(255 * tile_at(figure, 0.4, 0.7)) == 0
     assert round(255 * tile_at(figure, 1.5, 0.7)) == 10
@@ -578,18 +578,18 @@ def test_augmentation_shows_original_then_copies() -> None:
 
 def test_floating_point_images_look_like_bytes() -> None:
     floats = (images() / 255).astype(np.float32)
-    one = figures.png_bytes(figures.examples(images(), np.arange(400) % 10), dpi=60)
-    two = figures.png_bytes(figures.examples(floats, np.arange(400) % 10), dpi=60)
+    one = theme.png_bytes(galleries.examples(images(), np.arange(400) % 10), dpi=60)
+    two = theme.png_bytes(galleries.examples(floats, np.arange(400) % 10), dpi=60)
     assert np.abs(pixels(one).astype(int) - pixels(two)).max() <= 2
 
 
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda: figures.misses_gallery(images(), predictions(), limit=0),
-        lambda: figures.correct_gallery(images(), predictions(), per_class=-1),
-        lambda: figures.examples(images(), np.arange(400) % 10, per_class=0),
-        lambda: figures.feature_maps(images(1)[0], MAPS, limit=0),
+        lambda: galleries.misses_gallery(images(), predictions(), limit=0),
+        lambda: galleries.correct_gallery(images(), predictions(), per_class=-1),
+        lambda: galleries.examples(images(), np.arange(400) % 10, per_class=0),
+        lambda: layers.feature_maps(images(1)[0], MAPS, limit=0),
     ],
 )
 def test_a_count_below_one_is_refused(draw: Callable[[], Figure]) -> None:
@@ -600,20 +600,20 @@ def test_a_count_below_one_is_refused(draw: Callable[[], Figure]) -> None:
 @pytest.mark.parametrize(
     ("draw", "message"),
     [
-        (lambda: figures.misses_gallery(images(5), predictions()), "images go from 0 to 4"),
-        (lambda: figures.misses_gallery(images()[:, None], predictions()), r"\(40, 1, 28, 28\)"),
-        (lambda: figures.examples(images(5), np.arange(4)), "5 images and 4 labels"),
-        (lambda: figures.examples(images(0), np.arange(0)), "at least one"),
-        (lambda: figures.augmentation_preview(images(2), images(2)), "needs 4 dimensions"),
+        (lambda: galleries.misses_gallery(images(5), predictions()), "images go from 0 to 4"),
+        (lambda: galleries.misses_gallery(images()[:, None], predictions()), r"\(40, 1, 28, 28\)"),
+        (lambda: galleries.examples(images(5), np.arange(4)), "5 images and 4 labels"),
+        (lambda: galleries.examples(images(0), np.arange(0)), "at least one"),
+        (lambda: galleries.augmentation_preview(images(2), images(2)), "needs 4 dimensions"),
         (
-            lambda: figures.augmentation_preview(images(2), images(3)[:, None]),
+            lambda: galleries.augmentation_preview(images(2), images(3)[:, None]),
             "2 originals and 1 copies of 3",
         ),
-        (lambda: figures.feature_maps(images(1), MAPS), "needs 2 dimensions"),
-        (lambda: figures.feature_maps(images(1)[0], [("x", np.zeros((1, 2)))]), r"layer 'x'"),
-        (lambda: figures.filters(np.zeros((8, 3, 3, 3))), "first convolution"),
-        (lambda: figures.network_diagram([]), "at least one"),
-        (lambda: figures.network_diagram([("x", (3, 3), 0)]), r"'x' has the output shape \(3, 3\)"),
+        (lambda: layers.feature_maps(images(1), MAPS), "needs 2 dimensions"),
+        (lambda: layers.feature_maps(images(1)[0], [("x", np.zeros((1, 2)))]), r"layer 'x'"),
+        (lambda: layers.filters(np.zeros((8, 3, 3, 3))), "first convolution"),
+        (lambda: layers.network_diagram([]), "at least one"),
+        (lambda: layers.network_diagram([("x", (3, 3), 0)]), r"'x' has the output shape \(3, 3\)"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused_by_name(draw: Callable[[], Figure], message: str) -> None:
@@ -625,7 +625,7 @@ def test_what_cannot_be_drawn_is_refused_by_name(draw: Callable[[], Figure], mes
 
 
 def test_filters_share_one_scale_symmetric_about_zero() -> None:
-    figure = figures.filters(KERNELS)
+    figure = layers.filters(KERNELS)
     reach = float(np.abs(KERNELS).max())
     for image in figure.axes[0].images:
         assert image.get_clim() == pytest.approx((-reach, reach))
@@ -634,16 +634,16 @@ def test_filters_share_one_scale_symmetric_about_zero() -> None:
 
 
 def test_zero_is_the_quiet_colour_of_filters() -> None:
-    for dark, palette in ((False, figures.LIGHT), (True, figures.DARK)):
-        with figures.theme(dark=dark):
-            image = figures.filters(KERNELS).axes[0].images[0]
+    for dark, palette in ((False, theme.LIGHT), (True, theme.DARK)):
+        with theme.theme(dark=dark):
+            image = layers.filters(KERNELS).axes[0].images[0]
         middle = np.array(image.to_rgba(0.0)[:3])
         assert np.abs(middle - to_rgb(palette.panel)).max() < 0.02
 
 
 def test_feature_maps_name_each_layer_and_give_it_its_own_scale() -> None:
     loud = [(name, values * 10**k) for k, (name, values) in enumerate(MAPS)]
-    figure = figures.feature_maps(images(1)[0], loud)
+    figure = layers.feature_maps(images(1)[0], loud)
     written = words(figure)
     for name, note in (
         ("convolution", "16 of 32 maps of 28×28"),
@@ -658,11 +658,11 @@ def test_feature_maps_name_each_layer_and_give_it_its_own_scale() -> None:
 
 
 def test_feature_maps_do_without_any_layer() -> None:
-    assert len(figures.feature_maps(images(1)[0], []).axes[0].images) == 1
+    assert len(layers.feature_maps(images(1)[0], []).axes[0].images) == 1
 
 
 def test_network_diagram_tells_shapes_and_parameters() -> None:
-    written = words(figures.network_diagram(LAYERS))
+    written = words(layers.network_diagram(LAYERS))
     assert written[0] == "63,050 parameters in 2 layers"
     for expected in (
         "input",
@@ -677,10 +677,10 @@ def test_network_diagram_tells_shapes_and_parameters() -> None:
 
 
 def test_lines_are_as_long_as_the_share_of_parameters() -> None:
-    lines = figures.network_diagram([("a", (4,), 100), ("b", (4,), 300)]).axes[0].lines
+    lines = layers.network_diagram([("a", (4,), 100), ("b", (4,), 300)]).axes[0].lines
     short, long = (np.ptp(line.get_xdata()) for line in lines)
     assert long == pytest.approx(3 * short)
 
 
 def test_a_network_that_learns_nothing_can_be_drawn() -> None:
-    assert words(figures.network_diagram([("flatten", (784,), 0)]))[0] == "0 parameters in 0 layers"
+    assert words(layers.network_diagram([("flatten", (784,), 0)]))[0] == "0 parameters in 0 layers"

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from digitnet.showing import figures
-from digitnet.showing.figures.theme import figure_of
+from digitnet.showing import charts, galleries
+from digitnet.showing.theme import figure_of
 from digitnet.training.runs import Predictions
 
 CLOTHES = ("T-shirt/top", "Trouser", "a $5$ bag", "Ankle boot")
@@ -30,9 +30,9 @@ def made_up(names, each=3):
 def test_galleries_give_names_inside_the_sheet(names):
     images, predictions = made_up(names)
     drawn = (
-        figures.misses_gallery(images, predictions, class_names=names),
-        figures.correct_gallery(images, predictions, per_class=2, class_names=names),
-        figures.examples(images, predictions.label, 3, class_names=names),
+        galleries.misses_gallery(images, predictions, class_names=names),
+        galleries.correct_gallery(images, predictions, per_class=2, class_names=names),
+        galleries.examples(images, predictions.label, 3, class_names=names),
     )
     for figure in drawn:
         figure.canvas.draw()
@@ -49,7 +49,7 @@ def test_galleries_give_names_inside_the_sheet(names):
 
 def test_bands_of_columns_do_not_overlap():
     images, predictions = made_up(LETTERS)
-    figure = figures.correct_gallery(images, predictions, per_class=2, class_names=LETTERS)
+    figure = galleries.correct_gallery(images, predictions, per_class=2, class_names=LETTERS)
     figure.canvas.draw()
     heads = [t.get_window_extent() for ax in figure.axes for t in ax.texts if t.get_text() == "A"]
     tails = [t.get_window_extent() for ax in figure.axes for t in ax.texts if t.get_text() == "K"]
@@ -61,10 +61,10 @@ def test_a_large_matrix_leaves_out_zeros_and_grows():
     matrix = np.eye(47, dtype=int) * 9
     matrix[3, 4] = 2
     names = [f"class {n}" for n in range(47)]
-    ax = figures.confusion_matrix(matrix, names)
+    ax = charts.confusion_matrix(matrix, names)
     assert ax.get_xlabel() == "Predicted class"
     assert len(ax.texts) == 48
-    small = figures.confusion_matrix(np.eye(10, dtype=int), [str(n) for n in range(10)])
+    small = charts.confusion_matrix(np.eye(10, dtype=int), [str(n) for n in range(10)])
     assert small.get_ylabel() == "True digit"
     assert len(small.texts) == 100
     assert figure_of(ax).get_figheight() > 2 * figure_of(small).get_figheight()

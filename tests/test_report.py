@@ -23,12 +23,12 @@ from digitnet.errors import InputError, StoppedError, StorageError
 from digitnet.network.cnn import CNN, layer_table, predict_logits
 from digitnet.network.config import ModelConfig, TrainConfig
 from digitnet.network.recipes import recipe
-from digitnet.showing.figures import DARK, LIGHT
 from digitnet.showing.report import prose, write_report
 from digitnet.showing.report.drawings import layer_outputs
 from digitnet.showing.report.markup import Html, duration, el, join, listing, percent
 from digitnet.showing.report.material import Material, gather
 from digitnet.showing.report.sections_record import train_command
+from digitnet.showing.theme import DARK, LIGHT
 from digitnet.training import workflow
 from digitnet.training.checkpoint import load_model
 from digitnet.training.evaluation import measure, predictions
@@ -197,12 +197,11 @@ def test_the_page_can_be_read_without_seeing_it(page: Page) -> None:
     ]
 
 
-def test_every_figure_comes_in_light_and_dark(page: Page) -> None:
-    schemes = Counter(a.get("class") for a in page.all("img"))
-    assert schemes["light"] == schemes["dark"] == 8
-    assert not {a["src"] for a in page.all("img") if a["class"] == "light"} & {
-        a["src"] for a in page.all("img") if a["class"] == "dark"
-    }
+def test_every_figure_comes_for_screens_and_phones(page: Page) -> None:
+    shapes = Counter(a.get("class") for a in page.all("img"))
+    assert shapes["wide"] == shapes["narrow"] == 8
+    assert all(int(str(a["width"])) == 960 for a in page.all("img") if a["class"] == "wide")
+    assert all(int(str(a["width"])) == 570 for a in page.all("img") if a["class"] == "narrow")
 
 
 def test_numbers_are_those_of_the_metrics(run: Run, page: Page) -> None:

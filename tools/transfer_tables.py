@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,7 @@ from matplotlib.figure import Figure
 from digitnet.experiments.transfer.budgets import budget_name
 from digitnet.experiments.transfer.figure import accuracy_against_labels
 from digitnet.experiments.transfer.results import Results, Summary, intervals_apart
-from digitnet.files import write_atomic
-from digitnet.showing.figures.theme import drawn, figure_of
+from digitnet.showing.theme import figure_of, save_png, theme
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "transfer.json"
 FIGURES = RESULT.parent / "transfer"
@@ -141,8 +139,8 @@ def draw_figures() -> None:
     FIGURES.mkdir(exist_ok=True)
     known = _directions()
     for name in set(TITLES) & set(known):
-        drawing = drawn(partial(_figure, Results.from_dict(known[name])), dark=False)
-        write_atomic(FIGURES / f"{name}.png", drawing.light)
+        with theme():
+            save_png(_figure(Results.from_dict(known[name])), FIGURES / f"{name}.png")
         print(FIGURES / f"{name}.png")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from digitnet.errors import MissingExtraError
 
-_TRAIN = ("torch", "safetensors", "sklearn", "skimage", "scipy", "matplotlib")
+_TRAIN = ("torch", "jinja2", "safetensors", "sklearn", "skimage", "scipy", "matplotlib")
 _RAY = ("ray", "pyarrow", "fsspec")
 # Which extra of digitnet installs a package, and what it is for.
 _EXTRAS = dict.fromkeys(_TRAIN, ("train", "training")) | dict.fromkeys(_RAY, ("ray", "Ray"))

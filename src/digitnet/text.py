@@ -14,9 +14,42 @@ def percent(probability: float) -> str:
     return f"{100 * probability:.1f} %"
 
 
-def count_of(number: int, noun: str) -> str:
-    """Return a number with its noun: "1 core", "1,234 pictures"."""
-    return f"{number:,} {noun}" + "s" * (number != 1)
+def share(value: float, decimals: int = 2) -> str:
+    """Return a counted share of 1 in percent; "100 %" is said only of all, "0 %" only of none."""
+    least = 10**-decimals
+    if 0 < value < least / 200:
+        return f"<{least:.{decimals}f} %"
+    if 1 - least / 200 < value < 1:
+        return f">{100 - least:.{decimals}f} %"
+    return f"{100 * value:.{decimals}f} %"
+
+
+def points(difference: float) -> str:
+    """Return the size of a difference of two shares in percentage points."""
+    return f"{abs(100 * difference):.2f} points"
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it: "4.8 s", "48 s", "4 min 12 s", "1 h 3 min"."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, left = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {left} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def count_of(number: int, one: str, many: str | None = None) -> str:
+    """Return a number with its noun: "1 core", "1,234 pictures", "2 misses"."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def listing(items: Sequence[str]) -> str:
+    """Return "a", "a and b" or "a, b and c"."""
+    if len(items) < 2:
+        return "".join(items)
+    return f"{', '.join(items[:-1])} and {items[-1]}"
 
 
 def escaped(text: str, *, kept: str = "") -> str:

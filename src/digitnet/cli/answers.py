@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from digitnet.errors import InputError
-    from digitnet.reading.explain import Explanation
     from digitnet.reading.recognizer import Prediction
+    from digitnet.showing.explanation_page import Explanation
 
 # In columns: digit, confidence, the space between, and what notes get before names do.
 _DIGIT_WIDTH = 5

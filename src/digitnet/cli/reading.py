@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from digitnet import extras
 from digitnet.cli.answers import Answer
 from digitnet.cli.inputs import PAGE, STDIN, Input
 from digitnet.errors import InputError
@@ -63,7 +64,8 @@ class Reader:
         return answers
 
     def _explained(self, answer: Answer, source: PictureSource, page: Path) -> Answer:
-        from digitnet.reading.explain import explain
+        with extras.needed():
+            from digitnet.showing.explanation_page import explain
 
         name = None if answer.name == STDIN else answer.name
         if isinstance(source, io.BytesIO):

@@ -22,8 +22,8 @@ from digitnet.experiments.robustness.built_in import (
 )
 from digitnet.experiments.robustness.results import DigitRow, Mean, NonDigitRow, Results
 from digitnet.experiments.robustness.words import GROUP_TITLES, percent, set_title
-from digitnet.showing.figures.sheet import MARGIN
-from digitnet.showing.figures.theme import SMALL, WIDTH, Palette, figure_of, style_axes
+from digitnet.showing.sheet import MARGIN
+from digitnet.showing.theme import SMALL, WIDTH, Palette, figure_of, style_axes
 
 _ROW = 0.205  # inches
 _ABOVE, _BELOW = 0.62, 0.5  # inches, of the headings of the columns and of the axis

@@ -14,7 +14,7 @@ from digitnet.experiments.robustness.measure import Measured
 from digitnet.experiments.robustness.readers import DigitnetReader
 from digitnet.experiments.robustness.words import GROUP_TITLES, set_title
 from digitnet.reading.pictures import decode
-from digitnet.showing.figures.sheet import (
+from digitnet.showing.sheet import (
     HEADER,
     MARGIN,
     draw_tiles,
@@ -22,7 +22,7 @@ from digitnet.showing.figures.sheet import (
     write,
     write_header,
 )
-from digitnet.showing.figures.theme import SMALL, WIDTH, ink_colours, palette_of, save_png, theme
+from digitnet.showing.theme import SMALL, WIDTH, ink_colours, palette_of, save_png, theme
 
 SHOWN = 40
 _ACROSS = 4

@@ -111,7 +111,7 @@ def write(results: Results, folder: Path) -> list[Path]:
         StorageError: the folder cannot be made or written.
     """
     from digitnet.experiments.robustness.drawing import robustness_figure
-    from digitnet.showing.figures.theme import save_png, theme
+    from digitnet.showing.theme import save_png, theme
 
     make_folder(folder)
     values, picture = folder / "robustness.json", folder / "robustness.png"

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from digitnet.experiments.study.gathering import StudyMaterial
 from digitnet.experiments.study.study_results import StudyResults, VariantResult, set_title
-from digitnet.showing.figures.theme import (
+from digitnet.showing.theme import (
     BODY,
     DARK,
     SMALL,

@@ -13,7 +13,7 @@ from digitnet.experiments.study.page import compose
 from digitnet.experiments.study.study_results import StudyResults
 from digitnet.experiments.study.table import csv_rows
 from digitnet.files import write_atomic, write_json
-from digitnet.showing.figures.theme import drawn
+from digitnet.showing.theme import drawn
 from digitnet.training.runs import write_csv
 
 SCHEMA_VERSION = 1
@@ -30,7 +30,7 @@ def write(material: StudyMaterial, folder: Path) -> None:
     write_csv(folder / "results.csv", *csv_rows(results))
     drawings = {name: drawn(draw) for name, draw in _plans(material).items()}
     for name, drawing in drawings.items():
-        write_atomic(folder / "figures" / f"{name}.png", drawing.light)
+        write_atomic(folder / "figures" / f"{name}.png", drawing.wide)
     write_atomic(folder / "report.html", compose(material, drawings))
 
 

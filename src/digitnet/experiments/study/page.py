@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from digitnet.experiments.study import study_results as words
 from digitnet.experiments.study.gathering import StudyMaterial
 from digitnet.experiments.study.study_results import StudyResults, VariantResult
-from digitnet.showing.figures.theme import Drawing
 from digitnet.showing.report.layout import Page, Section, document, picture, section
 from digitnet.showing.report.markup import (
     Html,
@@ -26,6 +25,7 @@ from digitnet.showing.report.markup import (
     percent,
     table,
 )
+from digitnet.showing.theme import Drawing
 
 _TOLD_SETTINGS = ("data", "recipe", "seed", "threads", "num_classes")
 

@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from digitnet.experiments.transfer.budgets import budget_name
 from digitnet.experiments.transfer.results import Results, Summary
-from digitnet.showing.figures.theme import SMALL, Palette, sized_figure, style_axes
+from digitnet.showing.theme import SMALL, Palette, sized_figure, style_axes
 
 NAMES = {
     "zero-shot": "as it is, no labels",

@@ -11,9 +11,9 @@ from digitnet.experiments.transfer.budgets import budget_name
 from digitnet.experiments.transfer.figure import NAMES, accuracy_against_labels
 from digitnet.experiments.transfer.results import Results, Summary, intervals_apart
 from digitnet.files import write_atomic
-from digitnet.showing.figures.theme import drawn, figure_of
 from digitnet.showing.report.layout import Page, Section, document, picture, section
 from digitnet.showing.report.markup import Html, count, duration, el, percent, points, table
+from digitnet.showing.theme import drawn, figure_of
 
 FIGURE = "accuracy_against_labels"
 
@@ -27,7 +27,7 @@ def write_page(results: Results, folder: Path) -> Path:
     drawings = {}
     if results.budgets():
         drawing = drawn(lambda: figure_of(accuracy_against_labels(results)))
-        write_atomic(folder / "figures" / f"{FIGURE}.png", drawing.light)
+        write_atomic(folder / "figures" / f"{FIGURE}.png", drawing.wide)
         drawings[FIGURE] = drawing
     file = folder / "report.html"
     write_atomic(file, compose(results, Page(drawings, [])))

@@ -19,9 +19,9 @@ from torch import nn
 
 from digitnet.files import write_atomic
 from digitnet.network.cnn import CNN, layer_table, to_float
-from digitnet.showing import figures
-from digitnet.showing.figures.theme import Drawing, drawn, figure_of
+from digitnet.showing import charts, galleries, layers
 from digitnet.showing.report.material import Material
+from digitnet.showing.theme import Drawing, drawn, figure_of
 from digitnet.training.batches import Batches
 from digitnet.training.evaluation import softmax
 
@@ -39,14 +39,10 @@ def draw_figures(material: Material) -> dict[str, Drawing]:
     """
     drawings = {}
     for name, draw in _plans(material).items():
-        drawing = drawn(draw, dark=name not in _LIGHT_ONLY)
-        write_atomic(material.run.figures / f"{name}.png", drawing.light)
+        drawing = drawn(draw)
+        write_atomic(material.run.figures / f"{name}.png", drawing.wide)
         drawings[name] = drawing
     return drawings
-
-
-# The page writes these as text and tables, which a phone and a screen reader can use.
-_LIGHT_ONLY = frozenset({"confusion_matrix", "misses"})
 
 
 def _plans(material: Material) -> dict[str, Callable[[], Figure]]:
@@ -56,28 +52,28 @@ def _plans(material: Material) -> dict[str, Callable[[], Figure]]:
     outputs = layer_outputs(material.model, test[example_index(material)], material.thing)
     maps = (test[example_index(material)], outputs)
     plans: dict[str, Callable[[], Figure]] = {
-        "examples": lambda: figures.examples(
+        "examples": lambda: galleries.examples(
             data.train_images, data.train_labels, class_names=names
         ),
-        "network": lambda: figures.network_diagram(diagram_layers(material)),
+        "network": lambda: layers.network_diagram(diagram_layers(material)),
         "confusion_matrix": lambda: figure_of(
-            figures.confusion_matrix(metrics.confusion_matrix, names)
+            charts.confusion_matrix(metrics.confusion_matrix, names)
         ),
-        "misses": lambda: figures.misses_gallery(
+        "misses": lambda: galleries.misses_gallery(
             test, predictions, MOST_MISSES, disputed=material.disputed, class_names=names
         ),
-        "correct": lambda: figures.correct_gallery(test, predictions, class_names=names),
-        "filters": lambda: figures.filters(first_kernels(material.model)[:MOST_FILTERS]),
-        "feature_maps": lambda: figures.feature_maps(*maps),
-        "reliability": lambda: figures.reliability_diagram(
+        "correct": lambda: galleries.correct_gallery(test, predictions, class_names=names),
+        "filters": lambda: layers.filters(first_kernels(material.model)[:MOST_FILTERS]),
+        "feature_maps": lambda: layers.feature_maps(*maps),
+        "reliability": lambda: charts.reliability_diagram(
             metrics.reliability, metrics.expected_calibration_error
         ),
     }
     if material.history:
-        plans["learning_curves"] = functools.partial(figures.learning_curves, material.history)
+        plans["learning_curves"] = functools.partial(charts.learning_curves, material.history)
     if not config.augmentation.is_off:
         plans["augmentation"] = functools.partial(
-            figures.augmentation_preview, *distorted_copies(material)
+            galleries.augmentation_preview, *distorted_copies(material)
         )
     return plans
 

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
 
-from digitnet.showing.figures import DARK, LIGHT, Palette
-from digitnet.showing.figures.theme import Drawing
-from digitnet.showing.report.markup import Child, Html, data_uri, el, join, scrolling
+from digitnet.showing.report.markup import Child, Html, data_uri, el, join
+from digitnet.showing.theme import DARK, LIGHT, Drawing, Palette
 
 # Nothing is loaded from anywhere and no script runs, even if one got in.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'"
@@ -39,7 +38,7 @@ def section(anchor: str, title: str, *children: Child) -> Section:
     return Section(anchor, title, content)
 
 
-def picture(page: Page, name: str, alt: str, caption: str, *, wide: bool = False) -> Html:
+def picture(page: Page, name: str, alt: str, caption: str, **_: object) -> Html:
     """Return a figure in its light and its dark version.
 
     Args:
@@ -50,20 +49,22 @@ def picture(page: Page, name: str, alt: str, caption: str, *, wide: bool = False
         wide: whether it holds small type; on a phone it then scrolls instead of shrinking.
     """
     drawing = page.drawings[name]
-    assert drawing.dark is not None, f"{name} has no dark version"
-    width, height = _size(drawing.light)
-    # The style sheet shows one of them. <picture> would be the element for it, but a browser that
-    # prints a dark page keeps its dark sources.
     images = join(
-        el("img", class_=scheme, src=data_uri(png), alt=alt, width=width, height=height)
-        for scheme, png in (("light", drawing.light), ("dark", drawing.dark))
+        el(
+            "img",
+            class_=shape,
+            src=data_uri(png),
+            alt=alt,
+            width=_size(png)[0],
+            height=_size(png)[1],
+        )
+        for shape, png in (("wide", drawing.wide), ("narrow", drawing.narrow))
     )
     return el(
         "figure",
-        scrolling(images, caption) if wide else images,
+        images,
         el("figcaption", caption),
         id=f"figure-{name.replace('_', '-')}",
-        class_="wide" if wide else None,
     )
 
 
@@ -104,7 +105,11 @@ def document(title: str, header: Html, sections: Sequence[Section]) -> str:
 
 def _style() -> Html:
     """Return the style sheet, in the colours of the figures."""
-    rules = resources.files(__package__).joinpath("style.css").read_text(encoding="utf-8")
+    rules = (
+        resources.files("digitnet.showing")
+        .joinpath("templates/style.css")
+        .read_text(encoding="utf-8")
+    )
     screen = "@media screen and (prefers-color-scheme: dark)"
     return Html(f":root{{{_colours(LIGHT)}}}\n{screen}{{:root{{{_colours(DARK)}}}}}\n{rules}")
 

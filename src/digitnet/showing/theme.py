@@ -1,10 +1,15 @@
-"""Colours and type for light and dark pages, and PNG files that repeat byte for byte.
+"""Colours, type and size of every figure, and PNG files that repeat byte for byte.
 
 Guarantees:
 
-- A figure is coloured by its own background, fixed when it is made; it may be saved anywhere later.
+- Only matplotlib's object API is used: nothing is registered in pyplot and nothing is shown.
+- A figure is 6.4 inches wide, or as wide as ``theme`` says; its type is 9 points or larger.
+- A figure takes its colours from its own background, fixed when it is made.
 - Series colours come from the Okabe–Ito set, shifted in lightness so that text in them has a
-  contrast of at least 4.5 : 1 against the page.
+  contrast of at least 4.5 : 1 against the page; they can be told apart without colour vision.
+- ``png_bytes`` gives the same bytes for the same figure: no date, no version inside.
+
+Digits are drawn as ink on paper: dark strokes on a light page, light strokes on a dark one.
 """
 
 from __future__ import annotations
@@ -13,6 +18,7 @@ import functools
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +34,8 @@ from PIL import Image
 
 from digitnet.files import write_atomic
 
-WIDTH = 6.4  # inches, of every figure
+WIDTH = 6.4  # inches, of a figure unless the theme says otherwise
+PHONE_WIDTH = 3.8  # inches: type stays legible when a phone shows all of the figure
 SMALL = 9.0  # points: the smallest type on any figure
 BODY = 10.0
 TITLE = 11.5
@@ -58,7 +65,7 @@ LIGHT = Palette(
     orange="#b84a00",
 )
 DARK = Palette(
-    page="#12161c",
+    page="#121212",  # what a page's style sheet makes of the white of a figure
     panel="#232a34",
     text="#f2f4f7",
     muted="#a3adbb",
@@ -68,12 +75,24 @@ DARK = Palette(
 )
 
 
+_width: ContextVar[float] = ContextVar("width", default=WIDTH)
+
+
+def page_width() -> float:
+    """Return the width of the figures drawn now, in inches."""
+    return _width.get()
+
+
 @contextmanager
-def theme(*, dark: bool = False) -> Iterator[Palette]:
-    """Make the figures drawn inside the block fit a light or a dark page.
+def theme(*, dark: bool = False, width: float = WIDTH) -> Iterator[Palette]:
+    """Make the figures drawn inside the block fit a page.
+
+    Args:
+        dark: whether the page is dark.
+        width: of the figures, in inches.
 
     Yields:
-        The palette in use: ``LIGHT`` or ``DARK``, for a page that wants to match.
+        The palette in use: ``LIGHT`` or ``DARK``.
     """
     palette = DARK if dark else LIGHT
     settings: dict[Any, object] = {
@@ -88,30 +107,34 @@ def theme(*, dark: bool = False) -> Iterator[Palette]:
         "font.size": BODY,
         "text.parse_math": False,  # a class may be called $x$
     }
-    with mpl.rc_context(settings):
-        yield palette
+    before = _width.set(width)
+    try:
+        with mpl.rc_context(settings):
+            yield palette
+    finally:
+        _width.reset(before)
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """One figure as PNG files; ``dark`` is None where a page shows the same in its own words."""
+    """A figure for a page, as PNG files: as wide as the text, and narrow enough for a phone."""
 
-    light: bytes
-    dark: bytes | None
+    wide: bytes
+    narrow: bytes
 
 
-def drawn(draw: Callable[[], Figure], *, dark: bool = True) -> Drawing:
-    """Return what ``draw`` makes, for a light page and, with ``dark``, for a dark one."""
+def drawn(draw: Callable[[], Figure]) -> Drawing:
+    """Return the figure that ``draw`` makes, for a wide page and for a phone."""
 
-    def png(*, dark: bool) -> bytes:
-        with theme(dark=dark):
+    def png(width: float) -> bytes:
+        with theme(width=width):
             return png_bytes(draw())
 
-    return Drawing(png(dark=False), png(dark=True) if dark else None)
+    return Drawing(png(WIDTH), png(PHONE_WIDTH))
 
 
-def png_bytes(figure: Figure, dpi: float = DEFAULT_DPI) -> bytes:
-    """Return ``figure`` as a PNG; the same figure gives the same bytes.
+def png_bytes(figure: Figure, dpi: float = DEFAULT_DPI, *, few_colours: bool = True) -> bytes:
+    """Return ``figure`` as a PNG, by default in 256 colours; the same figure gives the same bytes.
 
     The first call settles where the axes stand: add titles before it.
     """
@@ -129,10 +152,10 @@ def png_bytes(figure: Figure, dpi: float = DEFAULT_DPI) -> bytes:
     # The last row and column may be half covered; without a ground they would come out black.
     opaque = Image.new("RGB", picture.size, to_hex(page))
     opaque.paste(picture, mask=picture.getchannel("A"))
-    few = _with_few_colours(opaque, page)
+    kept = _with_few_colours(opaque, page) if few_colours else opaque
     written = io.BytesIO()
     # Nothing but the picture is written: no date, and no version that an upgrade would change.
-    few.save(written, format="png", dpi=(dpi, dpi))
+    kept.save(written, format="png", dpi=(dpi, dpi))
     return written.getvalue()
 
 
@@ -182,7 +205,7 @@ def figure_of(ax: Axes) -> Figure:
 def sized_figure(height: float, figure: Figure | None = None) -> Figure:
     """Return ``figure``, or a new one, ``height`` inches tall, that keeps its words inside."""
     figure = Figure() if figure is None else figure
-    figure.set_size_inches(WIDTH, height)
+    figure.set_size_inches(page_width(), height)
     figure.set_layout_engine(ConstrainedLayoutEngine(w_pad=0.09, h_pad=0.09))
     return figure
 

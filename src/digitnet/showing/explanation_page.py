@@ -1,10 +1,18 @@
-"""The page that shows how a picture was read: six panels and a row of training digits."""
+"""Why a picture was read as it was: one page of six panels and a row of training digits.
+
+Guarantees:
+
+- A page shows every step from the picture to the answer, what the answer depends on, and the
+  training digits that the network finds most similar; nothing on it is computed otherwise than for
+  the answer.
+- The same picture and recogniser give the same bytes.
+"""
 
 from __future__ import annotations
 
-import io
 import textwrap
-from pathlib import PurePath
+from dataclasses import dataclass
+from pathlib import Path, PurePath
 from typing import Any
 
 import cv2
@@ -17,12 +25,14 @@ from matplotlib.ft2font import FT2Font
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from digitnet.reading.explain.evidence import PATCH, Evidence
+from digitnet.files import write_atomic
+from digitnet.reading.explain.evidence import PATCH, Evidence, gather
 from digitnet.reading.explain.words import ranked
-from digitnet.showing.figures.sheet import MARGIN, as_ink, draw_tiles, new_sheet, write
-from digitnet.showing.figures.theme import (
+from digitnet.reading.pictures import PictureSource, describe
+from digitnet.reading.recognizer import Prediction, Recognizer
+from digitnet.showing.sheet import MARGIN, as_ink, draw_tiles, new_sheet, write
+from digitnet.showing.theme import (
     BODY,
-    DEFAULT_DPI,
     SMALL,
     TITLE,
     WIDTH,
@@ -30,7 +40,9 @@ from digitnet.showing.figures.theme import (
     figure_of,
     ink_colours,
     palette_of,
+    png_bytes,
     signed_colours,
+    theme,
 )
 from digitnet.text import are_digits, percent, shortened
 
@@ -48,6 +60,44 @@ _MOST_PIXELS = 600  # a side, of a picture on the page
 # The colour scale never shows less than this fall of probability as its strongest colour: a network
 # that is sure whatever is covered shall not look as if everything mattered.
 _LEAST_REACH = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """What ``explain`` found and wrote."""
+
+    path: Path
+    """The page, a PNG file."""
+    words: str
+    """One line: what was read, what came second, why it was refused if it was."""
+    prediction: Prediction
+
+
+def explain(
+    recognizer: Recognizer,
+    picture: PictureSource,
+    path: Path | str,
+    *,
+    name: str | None = None,
+) -> Explanation:
+    """Write a page that shows how a picture of one digit was read.
+
+    Args:
+        recognizer: reads it.
+        picture: as for ``Recognizer.predict``.
+        path: the PNG file to write; an old one is replaced.
+        name: of the picture on the page; by default what ``pictures.describe`` calls it.
+
+    Raises:
+        InputError: the picture cannot be read.
+        StorageError: the page cannot be written.
+    """
+    evidence = gather(recognizer, picture)
+    with theme():
+        # In all its colours, unlike the figures of a report: a photograph has more than 256.
+        page = png_bytes(draw(evidence, name or describe(picture)), few_colours=False)
+    write_atomic(Path(path), page)
+    return Explanation(Path(path), evidence.words, evidence.prediction)
 
 
 def draw(evidence: Evidence, name: str) -> Figure:
@@ -73,16 +123,6 @@ def draw(evidence: Evidence, name: str) -> Figure:
     _draw_importance(ax, evidence, _COLUMNS[1], second)
     _draw_neighbours(ax, evidence, third)
     return figure
-
-
-def png(figure: Figure) -> bytes:
-    """Return a page as a PNG; the same page gives the same bytes.
-
-    In all its colours, unlike the figures of a report: a photograph has more than 256.
-    """
-    written = io.BytesIO()
-    figure.savefig(written, format="png", dpi=DEFAULT_DPI, metadata={"Software": None})
-    return written.getvalue()
 
 
 def _draw_picture(ax: Axes, evidence: Evidence, left: float, top: float) -> None:

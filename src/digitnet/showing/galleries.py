@@ -1,9 +1,12 @@
-"""Pictures in rows: the data, its distortions, what was recognised and what was not."""
+"""Pictures in rows: the data, its distortions, what was read correctly and what was not.
+
+Each function takes an optional ``figure``, sets its size, and returns it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,7 +15,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from digitnet.errors import InputError
-from digitnet.showing.figures.sheet import (
+from digitnet.showing.sheet import (
     HEADER,
     MARGIN,
     as_ink,
@@ -22,30 +25,27 @@ from digitnet.showing.figures.sheet import (
     write,
     write_header,
 )
-from digitnet.showing.figures.theme import (
+from digitnet.showing.theme import (
     BODY,
     SMALL,
     TITLE,
-    WIDTH,
     figure_of,
     ink_colours,
+    page_width,
     palette_of,
 )
 from digitnet.text import are_digits, percent, shortened
-
-if TYPE_CHECKING:
-    from digitnet.training.runs import Predictions
+from digitnet.training.runs import Predictions
 
 _Images: TypeAlias = NDArray[np.uint8] | NDArray[np.float32]
 
-_INSIDE = WIDTH - 2 * MARGIN  # inches, between the margins
 _ROW_NAME = 0.35  # inches, for a digit or a word before a row
 _LETTER = 0.085  # inches, of a name
 # Letters of a name that are shown: before a row, above a column, of a miss.
 _LONGEST_ROW_NAME, _LONGEST_HEAD, _LONGEST_NAME = 14, 8, 12
 _SHORT = 2  # letters, of a name that can be written large
-_CLASSES_ACROSS = 10
-_MISSES_ACROSS, _LONG_MISSES_ACROSS = 4, 2
+_COLUMN = 0.62  # inches, at least, of a class
+_MISS, _LONG_MISS = 1.55, 3.1  # inches, of a miss with its words; where names are long
 _MISS_TILE = 0.72  # inches; the words of a miss stand to its right
 
 
@@ -58,7 +58,7 @@ def misses_gallery(
     class_names: Sequence[str] | None = None,
     figure: Figure | None = None,
 ) -> Figure:
-    """Draw the images that were read wrongly, worst first.
+    """Draw the images that were misread, worst first.
 
     Worst is the highest probability of the wrong class; among equals, the lowest of the true one.
     Each shows its index, true and predicted class, and the probability of both.
@@ -78,7 +78,7 @@ def misses_gallery(
     check_at_least_one("limit", limit)
     misses = np.flatnonzero(predictions.label != predictions.predicted)
     if not misses.size:
-        note = f"all {len(predictions.label):,} pictures were read rightly"
+        note = f"all {len(predictions.label):,} pictures were read correctly"
         return _only_words("No misses", note, figure)
     keys = (
         predictions.index[misses],
@@ -89,8 +89,11 @@ def misses_gallery(
     ink = _pictures_of(images, predictions.index[shown])
     named = predictions.label[shown], predictions.predicted[shown]
     short = all(_is_short(_name(class_names, each)) for each in np.unique(named))
-    across = _MISSES_ACROSS if short else _LONG_MISSES_ACROSS
-    left, top = _grid(len(shown), across, _INSIDE / across, _MISS_TILE + 0.14)
+    inside = page_width() - 2 * MARGIN
+    across = int(inside / (_MISS if short else _LONG_MISS))
+    rows, columns = np.divmod(np.arange(len(shown)), across)
+    left = MARGIN + inside / across * columns
+    top = HEADER + 0.05 + (_MISS_TILE + 0.14) * rows
     figure, ax = new_sheet(float(top.max()) + _MISS_TILE + MARGIN, figure)
     palette = palette_of(figure)
     marked = [int(index) in disputed for index in predictions.index[shown]]
@@ -98,7 +101,7 @@ def misses_gallery(
     draw_tiles(ax, ink, left, top, _MISS_TILE, colours=ink_colours(palette))
     for row, x, y, mark in zip(shown, left, top, marked, strict=True):
         corner = float(x), float(y)
-        _tell_miss(ax, predictions, int(row), corner, class_names, disputed=mark)
+        _write_miss(ax, predictions, int(row), corner, class_names, disputed=mark)
     return figure
 
 
@@ -110,11 +113,11 @@ def correct_gallery(
     class_names: Sequence[str] | None = None,
     figure: Figure | None = None,
 ) -> Figure:
-    """Draw images that were read rightly, a column a class, from the surest to the least sure.
+    """Draw images that were read correctly, a column a class, from the surest to the least sure.
 
     The rows are evenly spaced ranks of confidence, so the choice is the same every time and shows
-    the whole range. A class never read rightly leaves its column empty. More than ten classes go
-    into several bands of columns.
+    the whole range. A class never read correctly leaves its column empty. More than ten classes go
+    into several bands of columns, on a phone more than five.
 
     Args:
         images: uint8 in 0–255 or floating point in [0, 1], (N, 28, 28), the whole split.
@@ -132,10 +135,12 @@ def correct_gallery(
     chosen = [_surest_to_least(predictions, int(digit), per_class) for digit in classes]
     shown = np.concatenate([*chosen, np.zeros(0, dtype=np.int64)])
     if not shown.size:
-        return _only_words("Recognised: nothing", "no picture was read rightly", figure)
-    pitch = _INSIDE / _CLASSES_ACROSS
+        return _only_words("Recognised: nothing", "no picture was read correctly", figure)
+    inside = page_width() - 2 * MARGIN
+    across = int(inside / _COLUMN)
+    pitch = inside / across
     tile, row_height = pitch - 0.06, pitch + 0.17
-    bands = -(-len(classes) // _CLASSES_ACROSS)
+    bands = -(-len(classes) // across)
     band_height = 0.24 + per_class * row_height
     figure, ax = new_sheet(HEADER + bands * band_height, figure)
     palette = palette_of(figure)
@@ -144,11 +149,11 @@ def correct_gallery(
         "Recognised: from the surest to the least sure",
         f"below each {_thing(class_names)}: the probability the network gave to it",
     )
-    band, column = np.divmod(np.arange(len(classes)), _CLASSES_ACROSS)
+    band, column = np.divmod(np.arange(len(classes)), across)
     names = [shortened(_name(class_names, each), _LONGEST_HEAD) for each in classes]
     size = TITLE if all(map(_is_short, names)) else SMALL
-    for name, down, across in zip(names, band, column, strict=True):
-        x, y = MARGIN + across * pitch + tile / 2, HEADER + down * band_height + 0.02
+    for name, down, right in zip(names, band, column, strict=True):
+        x, y = MARGIN + right * pitch + tile / 2, HEADER + down * band_height + 0.02
         write(ax, x, y + 0.05 * (size == SMALL), name, size=size, weight="bold", ha="center")
     counts = [len(rows) for rows in chosen]
     left = MARGIN + pitch * np.repeat(column, counts)
@@ -193,7 +198,7 @@ def examples(
     chosen = [np.flatnonzero(labels == each)[:per_class] for each in classes]
     names = [shortened(_name(class_names, each), _LONGEST_ROW_NAME) for each in classes]
     aside = max(_ROW_NAME, _LETTER * max(map(len, names)) + 0.15)
-    pitch = (_INSIDE - aside) / max(per_class, 8)
+    pitch = ((page_width() - 2 * MARGIN) - aside) / max(per_class, 8)
     left = MARGIN + aside + pitch * np.concatenate([np.arange(len(each)) for each in chosen])
     rows = np.repeat(np.arange(len(classes)), [len(each) for each in chosen])
     figure, ax = new_sheet(2 * MARGIN + pitch * len(classes), figure)
@@ -228,7 +233,7 @@ def augmentation_preview(
         )
     count, across = copies.shape[:2]
     aside = 0.15  # inches, between the original and its copies
-    pitch = (_INSIDE - aside) / max(across + 1, 7)
+    pitch = ((page_width() - 2 * MARGIN) - aside) / max(across + 1, 7)
     tiles = np.concatenate([first[:, None], copies], axis=1)
     columns = np.tile(np.arange(across + 1), count)
     rows = np.repeat(np.arange(count), across + 1)
@@ -265,7 +270,7 @@ def _head_misses(ax: Axes, shown: int, total: int, *, disputed: bool) -> None:
     write_header(ax, title, note + ("   ◆ label disputed" if disputed else ""))
 
 
-def _tell_miss(
+def _write_miss(
     ax: Axes,
     predictions: Predictions,
     row: int,
@@ -327,11 +332,3 @@ def _pictures_of(images: _Images, index: NDArray[np.int64]) -> NDArray[np.float3
             f"{len(images) - 1}. Pass the images of the split that was predicted."
         )
     return as_ink(images[index])
-
-
-def _grid(
-    count: int, across: int, column_width: float, row_height: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return left and top, in inches, of ``count`` tiles below a header, row by row."""
-    rows, columns = np.divmod(np.arange(count), across)
-    return MARGIN + column_width * columns, HEADER + 0.05 + row_height * rows

@@ -8,6 +8,7 @@ Guarantees:
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -18,27 +19,48 @@ from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
 from digitnet.errors import InputError, UsageError
-from digitnet.showing.figures.theme import BODY, TITLE, WIDTH, figure_of, palette_of
+from digitnet.showing.theme import (
+    BODY,
+    PHONE_WIDTH,
+    TITLE,
+    figure_of,
+    page_width,
+    palette_of,
+)
 
 MARGIN = 0.1  # inches, round the sheet
 HEADER = 0.55  # inches, of a title with one line below
+_TITLE_LETTER = 0.098  # inches, of a letter of a title
 _FEWEST_PIXELS = 80  # tiles are enlarged to at least this: their places are rounded to a pixel
 
 
 def new_sheet(height: float, figure: Figure | None) -> tuple[Figure, Axes]:
     """Return a figure ``height`` inches tall and the axes that cover it, in inches, y down."""
     figure = Figure() if figure is None else figure
-    figure.set_size_inches(WIDTH, height)
+    figure.set_size_inches(page_width(), height)
     ax = figure.add_axes((0, 0, 1, 1))
-    ax.set(xlim=(0, WIDTH), ylim=(height, 0))
+    ax.set(xlim=(0, page_width()), ylim=(height, 0))
     ax.set_axis_off()
     return figure, ax
 
 
+def is_narrow() -> bool:
+    """Return whether figures are drawn for a phone."""
+    return page_width() <= PHONE_WIDTH
+
+
 def write_header(ax: Axes, title: str, note: str, *, left: float = MARGIN) -> None:
-    """Write a title and one quieter line below it at the top of the sheet."""
-    write(ax, left, 0.09, title, size=TITLE, weight="bold")
-    write(ax, left, 0.31, note, quiet=True)
+    """Write a title and one quieter line below it at the top of the sheet.
+
+    On a phone there is room for the title alone, in two lines; the page around it says the rest.
+    """
+    lines = [title]
+    if is_narrow():
+        lines = textwrap.wrap(title, int((page_width() - left - MARGIN) / _TITLE_LETTER))
+    for row, line in enumerate(lines):
+        write(ax, left, 0.09 + 0.2 * row, line, size=TITLE, weight="bold")
+    if not is_narrow():
+        write(ax, left, 0.31, note, quiet=True)
 
 
 def write(ax: Axes, x: float, y: float, words: str, *, quiet: bool = False, **style: Any) -> None:

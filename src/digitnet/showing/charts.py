@@ -1,0 +1,348 @@
+"""Charts of one run: learning curves, the confusion matrix, and calibration.
+
+A chart of one panel takes an optional ``ax`` and returns the ``Axes`` that it drew on; one of two
+panels takes an optional ``figure``, sets its size, and returns it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike, NDArray
+
+from digitnet.errors import InputError
+from digitnet.showing.scales import label_lines
+from digitnet.showing.sheet import is_narrow
+from digitnet.showing.theme import (
+    BODY,
+    SMALL,
+    TITLE,
+    Palette,
+    is_dark,
+    mistake_colours,
+    sized_figure,
+    style_axes,
+)
+from digitnet.text import are_digits, shortened
+from digitnet.training.evaluation import ReliabilityBin
+from digitnet.training.runs import Epoch
+from digitnet.training.statistics import wilson_interval
+
+_MARKED_EPOCHS = 30  # with more, a mark at each epoch would hide the line
+_FEWEST_TO_ZOOM = 4  # with fewer epochs the first one is part of the story
+_ROOMY = 15  # classes; with more, numbers get smaller and zeros are left out
+
+
+@dataclass(frozen=True)
+class _Quantity:
+    """Something measured every epoch on both splits."""
+
+    axis: str
+    style: str  # format of a value with its unit
+    train: NDArray[np.float64]
+    val: NDArray[np.float64]
+    rising: bool  # whether better is higher
+    span: float  # the least height of the axis, so that noise does not fill it
+    ceiling: float
+
+
+def learning_curves(history: Sequence[Epoch], figure: Figure | None = None) -> Figure:
+    """Draw accuracy above loss, training and validation, against epochs.
+
+    Args:
+        history: one row an epoch, at least one; accuracies in [0, 1].
+        figure: where to draw; a new one when None.
+
+    Raises:
+        InputError: the history is empty.
+    """
+    figure = sized_figure(5.6 if len(history) > 1 else 3.6, figure)
+    above, below = figure.subplots(2, 1, sharex=True)
+    accuracy_curves(history, above)
+    loss_curves(history, below)
+    above.set_xlabel("")
+    above.tick_params(labelbottom=False)
+    figure.align_ylabels()
+    return figure
+
+
+def accuracy_curves(history: Sequence[Epoch], ax: Axes | None = None) -> Axes:
+    """Draw training and validation accuracy, in percent, against epochs.
+
+    A first epoch so low that it would flatten the rest is left off the scale and given in words.
+
+    Raises:
+        InputError: the history is empty.
+    """
+    train = 100 * np.array([row.train_accuracy for row in history], dtype=np.float64)
+    val = 100 * np.array([row.val_accuracy for row in history], dtype=np.float64)
+    quantity = _Quantity("Accuracy (%)", "{:.2f} %", train, val, True, 0.5, 100.0)
+    return _draw_curves(quantity, history, ax)
+
+
+def loss_curves(history: Sequence[Epoch], ax: Axes | None = None) -> Axes:
+    """Draw training and validation loss (cross-entropy, in nats) against epochs.
+
+    A first epoch so high that it would flatten the rest is left off the scale and given in words.
+
+    Raises:
+        InputError: the history is empty.
+    """
+    train = np.array([row.train_loss for row in history], dtype=np.float64)
+    val = np.array([row.val_loss for row in history], dtype=np.float64)
+    quantity = _Quantity("Loss (cross-entropy)", "{:.4f}", train, val, False, 0.005, np.inf)
+    return _draw_curves(quantity, history, ax)
+
+
+def _draw_curves(quantity: _Quantity, history: Sequence[Epoch], ax: Axes | None) -> Axes:
+    if not history:
+        raise InputError("The history is empty; learning curves need at least one epoch.")
+    ax = sized_figure(3.2).add_subplot() if ax is None else ax
+    palette = style_axes(ax)
+    epochs = np.array([row.epoch for row in history])
+    _draw_lines(ax, epochs, quantity, palette)
+    _set_epoch_axis(ax, epochs)
+    low, high = _limits(quantity)
+    ax.set_ylabel(quantity.axis)
+    ax.set_ylim(low, high)
+    ax.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
+    ax.ticklabel_format(axis="y", style="plain", useOffset=False)
+    ax.grid(axis="y", color=palette.line, linewidth=0.6, alpha=0.6)
+    ends = (quantity.train[-1], quantity.val[-1])
+    label_lines(
+        ax,
+        [
+            f"training\n{quantity.style.format(ends[0])}",
+            f"validation\n{quantity.style.format(ends[1])}",
+        ],
+        (np.array(ends) - low) / (high - low),
+        (palette.orange, palette.blue),
+        x=1.0 if len(epochs) > 1 else 0.5,  # a single epoch stands in the middle
+        size=BODY,
+    )
+    _note_first_epoch(ax, epochs, quantity, palette)
+    return ax
+
+
+def _draw_lines(ax: Axes, epochs: NDArray[np.int64], quantity: _Quantity, palette: Palette) -> None:
+    marks = ("s", "o") if len(epochs) <= _MARKED_EPOCHS else (None, None)
+    dashes = (0, (4, 1.5))
+    ax.plot(epochs, quantity.train, color=palette.orange, linewidth=1.6, linestyle=dashes,
+            marker=marks[0], markersize=4, label="training")  # fmt: skip
+    ax.plot(epochs, quantity.val, color=palette.blue, linewidth=2.2,
+            marker=marks[1], markersize=5, label="validation")  # fmt: skip
+
+
+def _set_epoch_axis(ax: Axes, epochs: NDArray[np.int64]) -> None:
+    """Mark whole epochs only, and none that was not run."""
+    first, last = int(epochs[0]), int(epochs[-1])
+    room = max(0.02 * (last - first), 0.15)
+    ax.set_xlim(first - room, last + room)
+    ax.set_xlabel("Epoch")
+    round_numbers = MaxNLocator(10, integer=True, steps=[1, 2, 5, 10]).tick_values(first, last)
+    every = range(first, last + 1)
+    ax.set_xticks(every if last - first < 12 else np.intersect1d(round_numbers, every))
+
+
+def _limits(quantity: _Quantity) -> tuple[float, float]:
+    """Return the range of the axis: what is there and a little more."""
+    start = 1 if _first_is_aside(quantity) else 0
+    values = np.concatenate([quantity.train[start:], quantity.val[start:]])
+    values = values[np.isfinite(values)]
+    if not values.size:  # a run whose loss was never finite still gets its accuracy drawn
+        return 0.0, 1.0
+    low, high = float(values.min()), float(values.max())
+    span = max(high - low, quantity.span)
+    room = span * (0.08 if len(quantity.val) > 1 else 0.35)  # labels stand inside with one epoch
+    upper = min(high + room, quantity.ceiling + 0.04 * span)
+    return max(min(low, high - span) - room, 0.0), upper
+
+
+def _first_is_aside(quantity: _Quantity) -> bool:
+    """Return whether the first epoch would take most of the axis for itself."""
+    if len(quantity.val) < _FEWEST_TO_ZOOM:
+        return False
+    whole = np.concatenate([quantity.train, quantity.val])
+    rest = np.concatenate([quantity.train[1:], quantity.val[1:]])
+    return bool(np.ptp(rest) < 0.6 * np.ptp(whole))
+
+
+def _note_first_epoch(
+    ax: Axes, epochs: NDArray[np.int64], quantity: _Quantity, palette: Palette
+) -> None:
+    """Write which values of the first epoch lie off the scale."""
+    low, high = ax.get_ylim()
+    firsts = {"training": quantity.train[0], "validation": quantity.val[0]}
+    outside = [
+        f"{name} {quantity.style.format(value)}"
+        for name, value in firsts.items()
+        if not low <= value <= high
+    ]
+    if not outside:
+        return
+    narrow = is_narrow()
+    up = quantity.rising
+    ax.text(
+        0.98,
+        0.04 if up else 0.96,
+        f"off the scale in epoch {epochs[0]}:{chr(10) if narrow else ' '}{', '.join(outside)}",
+        transform=ax.transAxes,
+        ha="right",
+        va="bottom" if up else "top",
+        size=SMALL,
+        color=palette.muted,
+        bbox={"facecolor": palette.page, "edgecolor": "none", "pad": 1.5},
+    )
+
+
+def reliability_diagram(
+    reliability: Sequence[ReliabilityBin], ece: float, figure: Figure | None = None
+) -> Figure:
+    """Draw accuracy against confidence, and below it how many images each bin holds.
+
+    Each point is one bin that holds images, with its 95 % interval: a bin of three images says
+    little, and shows it. A bin without images is not drawn.
+
+    Args:
+        reliability: bins of confidence in [0, 1].
+        ece: expected calibration error in [0, 1].
+        figure: where to draw; a new one when None.
+    """
+    figure = sized_figure(6.0, figure)
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    filled = [each for each in reliability if each.count]
+    _draw_bins(above, filled)
+    _head_bins(above, ece)
+    _draw_counts(below, filled)
+    figure.align_ylabels()
+    return figure
+
+
+def _draw_bins(ax: Axes, filled: Sequence[ReliabilityBin]) -> None:
+    palette = style_axes(ax)
+    ax.plot([0, 100], [0, 100], color=palette.muted, linewidth=1.2, linestyle=(0, (5, 3)))
+    if filled:
+        confidence = 100 * np.array([each.confidence for each in filled], dtype=np.float64)
+        accuracy = np.array([each.accuracy for each in filled], dtype=np.float64)
+        counts = [each.count for each in filled]
+        ends = [wilson_interval(round(a * n), n) for a, n in zip(accuracy, counts, strict=True)]
+        low, high = 100 * np.array(ends).T
+        ax.vlines(confidence, low, high, color=palette.blue, alpha=0.5, linewidth=2)
+        ax.plot(confidence, 100 * accuracy, "o", color=palette.blue, markersize=7)
+    ax.set(xlim=(0, 102), ylim=(-4, 104), ylabel="Accuracy in the bin (%)")
+    ax.tick_params(labelbottom=False)
+    ax.grid(color=palette.line, linewidth=0.6, alpha=0.6)
+
+
+def _head_bins(ax: Axes, ece: float) -> None:
+    """Write above the axes, where no point can be, what is drawn and what the dashed line is."""
+    palette = style_axes(ax)
+    notes = ["above the dashed line: more often right than it claims", "below: too sure"]
+    lines = notes if is_narrow() else ["; ".join(notes)]
+    head = [(f"Expected calibration error {100 * ece:.2f} %", TITLE, "bold", palette.text)]
+    head += [(line, BODY if len(lines) == 1 else SMALL, "normal", palette.muted) for line in lines]
+    for row, (words, size, weight, colour) in enumerate(reversed(head)):
+        place = (0, 7 + 16 * row)
+        ax.annotate(words, (0, 1), place, xycoords="axes fraction", textcoords="offset points",
+                    size=size, weight=weight, color=colour)  # fmt: skip
+
+
+def _draw_counts(ax: Axes, filled: Sequence[ReliabilityBin]) -> None:
+    palette = style_axes(ax)
+    counts = [each.count for each in filled]
+    middles = [50 * (each.low + each.high) for each in filled]
+    widths = [90 * (each.high - each.low) for each in filled]
+    upright = is_narrow()
+    ax.set_yscale("log")
+    ax.bar(middles, counts, widths, bottom=0.5, color=palette.blue, alpha=0.75)
+    for x, count in zip(middles, counts, strict=True):
+        ax.annotate(f"{count}", (x, count + 0.5), (0, 2), textcoords="offset points", ha="center",
+                    va="bottom", size=SMALL, rotation=90 * upright, color=palette.text)  # fmt: skip
+    # Room for the numbers above the bars; the bars start at half an image so that one is visible.
+    ax.set_ylim(0.5, (200 if upright else 12) * max(counts, default=1))
+    ax.set_yticks([])
+    ax.minorticks_off()
+    ax.spines["left"].set_visible(False)
+    ax.set(xlabel="Confidence (%)", ylabel="Images\n(log scale)")
+
+
+def confusion_matrix(matrix: ArrayLike, class_names: Sequence[str], ax: Axes | None = None) -> Axes:
+    """Draw how often each true class (row) was read as each class (column).
+
+    What is right lies on the diagonal in grey. Only mistakes are coloured, by the square root of
+    their count: one mistake among ten thousand pictures can still be seen.
+
+    Args:
+        matrix: (C, C) counts, ``matrix[true][predicted]``.
+        class_names: C names.
+        ax: where to draw; a new figure's when None.
+
+    Raises:
+        InputError: the matrix is not square, or the names are not as many as its rows.
+    """
+    counts = np.asarray(matrix)
+    if counts.shape != (len(class_names), len(class_names)):
+        raise InputError(
+            f"The confusion matrix has shape {counts.shape} and there are {len(class_names)} class "
+            "names; it must have one row and one column for each name."
+        )
+    ax = sized_figure(max(5.9, 0.32 * len(counts))).add_subplot() if ax is None else ax
+    palette = style_axes(ax)
+    cells = _cell_colours(counts, palette)
+    ax.imshow(cells, interpolation="nearest", aspect="auto", origin="upper")
+    edges, size = np.arange(len(counts) + 1) - 0.5, len(counts) - 0.5
+    ax.hlines(edges, -0.5, size, color=palette.line, linewidth=0.6, clip_on=False)
+    ax.vlines(edges, -0.5, size, color=palette.line, linewidth=0.6, clip_on=False)
+    ax.spines[:].set_visible(False)
+    _write_counts(ax, counts, cells, palette)
+    _name_axes(ax, class_names)
+    return ax
+
+
+def _cell_colours(counts: NDArray[np.int64], palette: Palette) -> NDArray[np.float64]:
+    """Return (C, C, 4) colours in [0, 1]."""
+    mistakes = counts * ~np.eye(len(counts), dtype=bool)
+    cells = mistake_colours(palette)(np.sqrt(mistakes / max(int(mistakes.max(initial=0)), 1)))
+    np.einsum("iik->ik", cells)[:] = to_rgba(palette.panel)  # a writable view of the diagonal
+    return np.asarray(cells, dtype=np.float64)
+
+
+def _write_counts(
+    ax: Axes, counts: NDArray[np.int64], cells: NDArray[np.float64], palette: Palette
+) -> None:
+    crowded = len(counts) > _ROOMY
+    for (row, column), count in np.ndenumerate(counts):
+        if crowded and not count:
+            continue
+        strong = "#ffffff" if is_dark(tuple(cells[row, column, :3])) else "#000000"
+        ax.text(
+            column,
+            row,
+            f"{count}",
+            ha="center",
+            va="center_baseline",
+            size=SMALL if crowded or not count else BODY,
+            weight="bold" if count and row != column else "normal",
+            color=strong if count else palette.line,
+            in_layout=False,  # always inside its cell; measuring a hundred of them takes time
+        )
+
+
+def _name_axes(ax: Axes, class_names: Sequence[str]) -> None:
+    places, names = range(len(class_names)), [shortened(name, 20) for name in class_names]
+    slanted = max(map(len, names), default=0) > 4
+    # A dollar sign in a name is no formula.
+    ax.set_xticks(places, names, rotation=40 if slanted else 0, parse_math=False)
+    if slanted:
+        for label in ax.get_xticklabels():
+            label.set(ha="right", rotation_mode="anchor")
+    ax.set_yticks(places, names, parse_math=False)
+    ax.tick_params(length=0)
+    thing = "digit" if are_digits(class_names) else "class"
+    ax.set(xlabel=f"Predicted {thing}", ylabel=f"True {thing}")

@@ -1,0 +1,81 @@
+"""Pages written from the templates in ``templates/``: reports of runs, studies and transfers.
+
+Guarantees:
+
+- A page is complete in itself: no script, nothing loaded from anywhere, style and figures inside.
+- Whatever a template is given is escaped; a name that it is not given is an error, never a blank.
+- The same context gives the same bytes.
+- It fits a phone, a wide screen, a dark one, and paper.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+from collections.abc import Callable
+from dataclasses import asdict
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from digitnet.showing.theme import DARK, LIGHT
+from digitnet.text import count_of, duration, listing, percent, points, share
+
+NBSP = "\N{NO-BREAK SPACE}"
+
+
+def render(template: str, **context: object) -> str:
+    """Return the page that a template makes of its context.
+
+    Args:
+        template: a file in ``templates/``, such as ``report.html``.
+        **context: everything that the template names.
+
+    Raises:
+        jinja2.UndefinedError: the template names what the context does not hold.
+    """
+    return _environment().get_template(template).render(**context)
+
+
+@functools.cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("digitnet.showing"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.globals.update(light=asdict(LIGHT), dark=asdict(DARK))
+    environment.filters.update(
+        percent=_unbroken(percent),
+        share=_unbroken(share),
+        points=_unbroken(points),
+        count_of=_unbroken(count_of),
+        duration=_unbroken(duration),
+        listing=listing,
+        data_uri=_data_uri,
+        png_size=_png_size,
+        word_anchor=_word_anchor,
+    )
+    return environment
+
+
+def _unbroken(write: Callable[..., str]) -> Callable[..., str]:
+    """Return ``write`` with its spaces kept at one line: a number stays with its unit."""
+    return lambda *values, **options: write(*values, **options).replace(" ", NBSP)
+
+
+def _data_uri(png: bytes) -> str:
+    """Return a PNG as an address that holds it."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
+
+
+def _png_size(png: bytes) -> tuple[int, int]:
+    """Return width and height of a PNG, which stand at a fixed place in it."""
+    return int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")
+
+
+def _word_anchor(word: str) -> str:
+    """Return the anchor of a word in the glossary."""
+    return "word-" + "".join(c if c.isalnum() else "-" for c in word.lower())
