@@ -30,10 +30,10 @@ from digitnet.experiments.transfer.results import Repetition, Results
 from digitnet.experiments.transfer.workflow import compare_transfer, fine_tune
 from digitnet.files import write_json
 from digitnet.machine import environment
-from digitnet.network.export import export_run
 from digitnet.reading import ink
 from digitnet.reading.recognizer import Recognizer
 from digitnet.synthesis.photographs import simulate
+from digitnet.training.calibration import export_run
 from digitnet.training.statistics import mean_interval, summarise
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "transfer.json"

@@ -10,8 +10,7 @@ from torch.nn import functional
 from digitnet.data.datasets import load_dataset
 from digitnet.network.cnn import CNN, to_float
 from digitnet.network.config import ModelConfig
-from digitnet.network.export import build
-from digitnet.training.calibration import Calibration
+from digitnet.network.export import Calibration, build
 
 CONFIG = ModelConfig(channels=(6, 12), dense=(32,), batch_norm=True, reject=True)
 CALIBRATION = Calibration(temperature=1.25, ood_threshold=0.5)

@@ -10,10 +10,10 @@ from PIL import Image
 from digitnet.data.datasets import load_dataset
 from digitnet.errors import InputError
 from digitnet.network.config import TrainConfig
-from digitnet.network.export import export_run
 from digitnet.reading.recognizer import Recognizer
 from digitnet.showing.report import write_report
-from digitnet.training.workflow import evaluate, train
+from digitnet.training.calibration import export_run
+from digitnet.training.trained import evaluate, train
 
 
 def draw(path, image, *, side=90):

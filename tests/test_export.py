@@ -13,13 +13,14 @@ from digitnet.network.config import ModelConfig
 from digitnet.network.export import (
     OPSET,
     OUTPUTS,
+    Calibration,
     Recognition,
     build,
-    export_run,
     golden_inks,
     parity,
 )
-from digitnet.training.calibration import Calibration
+from digitnet.training import calibration as calibration_module
+from digitnet.training.calibration import export_run
 
 REFERENCE = ModelConfig()
 ROBUST = ModelConfig(
@@ -149,8 +150,8 @@ def test_a_miss_that_the_network_is_sure_of_does_not_ruin_the_temperature(sample
     with torch.no_grad():
         model.head[-1].weight *= 2000
     images, labels = sample.train_images[:200], sample.train_labels[:200]
-    calibration = export_module.calibrate(model, images, labels)
-    logits, _ = export_module.answers(model, images)
+    calibration = calibration_module.calibrate(model, images, labels)
+    logits, _ = calibration_module.answers(model, images)
     assert np.isfinite(logits).all()
     assert np.isfinite(calibration.temperature)
 

@@ -20,7 +20,7 @@ from safetensors.numpy import save
 from digitnet.errors import InputError, IntegrityError, StorageError
 from digitnet.network.cnn import CNN
 from digitnet.network.config import ModelConfig
-from digitnet.network.export import Recognition, _metadata, _to_onnx, _with_metadata
+from digitnet.network.export import Calibration, Recognition, _metadata, _to_onnx, _with_metadata
 from digitnet.reading.model_files import (
     FORMAT,
     FORMAT_VERSION,
@@ -32,7 +32,6 @@ from digitnet.reading.model_files import (
     loading,
     wire,
 )
-from digitnet.training.calibration import Calibration
 from exported import ABOUT, CALIBRATION, model_file
 
 in_one_folder = settings(

@@ -17,9 +17,10 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+import digitnet
 from digitnet.cli.app import app
 from digitnet.data.datasets import load_dataset
-from digitnet.errors import InputError, StoppedError, StorageError
+from digitnet.errors import InputError, StoppedError, StorageError, UsageError
 from digitnet.network.cnn import CNN, layer_table, predict_logits
 from digitnet.network.config import ModelConfig, TrainConfig
 from digitnet.network.recipes import recipe
@@ -29,10 +30,10 @@ from digitnet.showing.report.markup import Html, duration, el, join, listing, pe
 from digitnet.showing.report.material import Material, gather
 from digitnet.showing.report.sections_record import train_command
 from digitnet.showing.theme import DARK, LIGHT
-from digitnet.training import workflow
 from digitnet.training.checkpoint import load_model
 from digitnet.training.evaluation import measure, predictions
 from digitnet.training.runs import Epoch, Run
+from digitnet.training.trained import open_trained
 
 TINY: dict[str, Any] = {"data": "sample", "channels": (4, 8), "dense": (8,), "threads": 1}
 FIGURES = {
@@ -82,8 +83,8 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("run") / "tiny"
-    trained = workflow.train("reference", out=folder, epochs=1, **TINY)
-    workflow.evaluate(trained)
+    trained = digitnet.train("reference", out=folder, epochs=1, **TINY)
+    digitnet.evaluate(trained)
     write_report(trained)
     return trained
 
@@ -95,7 +96,7 @@ def page(run: Run) -> Page:
 
 @pytest.fixture(scope="module")
 def material(run: Run) -> Material:
-    return gather(run, data_dir=None, offline=True)
+    return gather(open_trained(run, offline=True))
 
 
 @pytest.fixture(scope="module")
@@ -107,8 +108,8 @@ def odd_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(StoppedError):
-        workflow.train("plain", out=folder, on_progress=stop, epochs=3, **TINY)
-    workflow.evaluate(folder)
+        digitnet.train("plain", out=folder, on_progress=stop, epochs=3, **TINY)
+    digitnet.evaluate(folder)
     run = Run(folder)
     edit(folder / "config.json", recipe=f'"{EVIL}')
     edit(folder / "environment.json", cpu=f"</td>{EVIL}", command=[EVIL, "'"])
@@ -302,7 +303,7 @@ def test_parts_that_do_not_belong_together_are_refused(
     text = (mixed.path / name).read_text()
     assert old in text
     (mixed.path / name).write_text(text.replace(old, new, 1))
-    with pytest.raises(InputError, match=re.escape(str(mixed.path))):
+    with pytest.raises((InputError, UsageError), match=re.escape(str(mixed.path))):
         write_report(mixed)
 
 
@@ -468,7 +469,7 @@ def test_the_command_trains_the_same_network(
         seen.append(start.override(**{k: v for k, v in settings.items() if k in known}))
         raise InputError("enough")
 
-    monkeypatch.setattr(workflow, "train", record)
+    monkeypatch.setattr("digitnet.training.trained.run_training", record)
     CliRunner().invoke(app, shlex.split(train_command(config))[1:])
     assert seen, "the command line was refused"
     assert dataclasses.replace(seen[0], recipe="") == dataclasses.replace(config, recipe="")

@@ -403,7 +403,7 @@ def test_invert_and_resize_does_no_more():
 
 def test_the_plain_network_reads_images_as_its_run_did(tmp_path, sample):
     from digitnet import recipe
-    from digitnet.training import workflow as training
+    from digitnet.training import trained as training
 
     config = recipe("plain").override(data="sample", epochs=1, channels=(4, 6), dense=(8,))
     run = training.train(config, out=tmp_path / "run")

@@ -21,12 +21,13 @@ from digitnet.experiments.transfer.comparing import Learner, Task, accuracy_on_o
 from digitnet.experiments.transfer.methods import TransferConfig
 from digitnet.experiments.transfer.results import Repetition, Results, intervals_apart, read_results
 from digitnet.experiments.transfer.rows import in_a_row
-from digitnet.experiments.transfer.source import known_task, load_source, set_aside
+from digitnet.experiments.transfer.source import known_task, load_source
 from digitnet.experiments.transfer.tuning import Tuned, begin
 from digitnet.experiments.transfer.workflow import compare_transfer, fine_tune, transfer
 from digitnet.network.config import TrainConfig
-from digitnet.network.export import ENOUGH_TO_CALIBRATE, _validation
+from digitnet.training.calibration import ENOUGH_TO_CALIBRATE, calibration_images, set_aside
 from digitnet.training.loop import reproducible
+from digitnet.training.trained import open_trained
 
 SMALL: dict[str, Any] = {
     "data": "sample",
@@ -136,7 +137,7 @@ def test_few_pictures_are_filled_up_to_calibrate_with(
             Image.fromarray(page).save(tmp_path / "mine" / str(label) / f"{index}.png")
     run = fine_tune(tmp_path / "mine", source.path, out=tmp_path / "run", **FEW)
     mine = digitnet.load_dataset(tmp_path / "mine")
-    images, labels = _validation(run, run.config, mine, {})
+    images, labels = calibration_images(open_trained(run))
     enough = min(ENOUGH_TO_CALIBRATE, 10 + len(set_aside(sample)))
     assert len(images) == len(labels) == enough
     own = {image.tobytes() for image in mine.train_images}

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import digitnet
 from digitnet.data.datasets import Dataset
 from digitnet.errors import InputError, IntegrityError, StoppedError, UsageError
+from digitnet.files import hold_lock
 from digitnet.training.loop import Progress
 
 TINY = {
@@ -87,9 +89,7 @@ def test_training_never_reads_the_test_images(
             test_images=np.full_like(sample.test_images, 255 * number),
             test_labels=np.zeros_like(sample.test_labels),
         )
-        monkeypatch.setattr(
-            "digitnet.training.workflow.load_dataset", lambda *_, d=spoiled, **__: d
-        )
+        monkeypatch.setattr("digitnet.training.trained.load_dataset", lambda *_, d=spoiled, **__: d)
         run = digitnet.train("plain", out=tmp_path / str(number), **TINY)
         weights.append(run.model_file.read_bytes())
     assert weights[0] == weights[1]
@@ -192,7 +192,7 @@ def test_resuming_with_other_data_names_the_file(
     run: digitnet.Run, sample: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = dataclasses.replace(sample, sha256={"mnist_sample.npz": "0" * 64})
-    monkeypatch.setattr("digitnet.training.workflow.load_dataset", lambda *_, **__: other)
+    monkeypatch.setattr("digitnet.training.trained.load_dataset", lambda *_, **__: other)
     with pytest.raises(UsageError, match=r"mnist_sample\.npz"):
         digitnet.resume(run)
 
@@ -241,3 +241,42 @@ def test_metrics_file_is_plain_json(run: digitnet.Run) -> None:
     text = (run.path / "metrics.json").read_text()
     assert "NaN" not in text
     assert json.loads(text)["test"]["images"] == 1000
+
+
+@pytest.fixture(scope="module")
+def crosses_and_bars(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes of pictures that any network can tell apart."""
+    folder = tmp_path_factory.mktemp("signs") / "signs"
+    for name, shift in (("cross", 1), ("bar", 0)):
+        (folder / name).mkdir(parents=True)
+        for number in range(12):
+            page = np.full((60, 60), 255, np.uint8)
+            page[10 + number : 14 + number, 10:50] = 0
+            page[8:52, 28:32] = 0 if shift else 255
+            Image.fromarray(page).save(folder / name / f"{number}.png")
+    return folder
+
+
+def test_evaluating_on_other_data_is_refused_and_writes_nothing(
+    crosses_and_bars: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(crosses_and_bars, tmp_path / "signs")
+    settings = {**TINY, "data": str(folder), "batch_size": 4, "val_fraction": 0.3}
+    run = digitnet.train("plain", out=tmp_path / "run", **settings)
+    digitnet.evaluate(run)
+    before = (run.path / "metrics.json").read_bytes()
+    (folder / "cross").rename(folder / "other")
+    (folder / "bar").rename(folder / "cross")
+    (folder / "other").rename(folder / "bar")
+    for work in (digitnet.evaluate, digitnet.export_run, digitnet.write_report, digitnet.resume):
+        with pytest.raises(UsageError, match=r"run .* pictures .*--data-dir"):
+            work(run)
+    assert (run.path / "metrics.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["evaluate", "export_run", "write_report"])
+def test_what_writes_into_a_run_waits_for_no_other_process(run: digitnet.Run, name: str) -> None:
+    before = {file: file.stat().st_mtime_ns for file in run.path.rglob("*.*")}
+    with hold_lock(run.path), pytest.raises(UsageError, match="Another process"):
+        getattr(digitnet, name)(run)
+    assert before == {file: file.stat().st_mtime_ns for file in run.path.rglob("*.*")}

@@ -17,7 +17,7 @@ from typing import Any
 from digitnet import open_run
 from digitnet.files import write_json
 from digitnet.machine import environment
-from digitnet.network.export import export_run
+from digitnet.training.calibration import export_run
 
 ASSETS = Path(__file__).parent.parent / "src" / "digitnet" / "assets"
 

@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from digitnet.experiments.transfer.workflow import fine_tune
     from digitnet.network.cnn import CNN
     from digitnet.network.config import AugmentationConfig, ModelConfig, TrainConfig
-    from digitnet.network.export import export_run
     from digitnet.network.recipes import recipe
     from digitnet.reading.recognizer import Prediction, Recognizer
     from digitnet.showing.report import write_report
+    from digitnet.training.calibration import export_run
     from digitnet.training.checkpoint import load_model
     from digitnet.training.evaluation import Metrics
     from digitnet.training.runs import Run, open_run
-    from digitnet.training.workflow import evaluate, resume, train
+    from digitnet.training.trained import evaluate, resume, train
 
 __version__ = "0.1.0"
 
@@ -74,17 +74,17 @@ _HOMES = {
     "Recognizer": "reading.recognizer",
     "Run": "training.runs",
     "TrainConfig": "network.config",
-    "evaluate": "training.workflow",
-    "export_run": "network.export",
+    "evaluate": "training.trained",
+    "export_run": "training.calibration",
     "fine_tune": "experiments.transfer.workflow",
     "load_dataset": "data.datasets",
     "load_model": "training.checkpoint",
     "load_study": "experiments.study.definition",
     "open_run": "training.runs",
     "recipe": "network.recipes",
-    "resume": "training.workflow",
+    "resume": "training.trained",
     "run_study": "experiments.study.study_run",
-    "train": "training.workflow",
+    "train": "training.trained",
     "write_report": "showing.report",
 }
 

@@ -13,7 +13,7 @@ import typer
 from digitnet import __version__, extras
 from digitnet.cli import bench, data
 from digitnet.cli.console import notes, say, show, show_json, show_rows
-from digitnet.cli.exporting import export_trained
+from digitnet.cli.exporting import export_or_say
 from digitnet.cli.options import DataDir, Json, Offline, Quiet
 from digitnet.cli.predict import EPILOG as PREDICT_EPILOG
 from digitnet.cli.predict import predict
@@ -24,11 +24,12 @@ from digitnet.cli.study import study
 from digitnet.cli.transfer import EPILOG as TRANSFER_EPILOG
 from digitnet.cli.transfer import transfer
 from digitnet.errors import UsageError
+from digitnet.files import hold_lock
 from digitnet.network.config import TrainConfig, read_toml
 from digitnet.network.recipes import DESCRIPTIONS, recipe
 
 if TYPE_CHECKING:
-    from digitnet.network.export import Exported
+    from digitnet.training.calibration import Exported
     from digitnet.training.runs import Run
 
 app = typer.Typer(
@@ -114,18 +115,21 @@ def train(
     start = _open(resume) if resume else _start(recipe_name, config).override(**settings)
     places: Any = {"data_dir": data_dir, "offline": offline}
     with extras.needed():
-        from digitnet.training import workflow
+        from digitnet.training.trained import continue_training, measure_trained, run_training
     with training_progress(quiet) as on_progress:
         listeners: Any = {"on_progress": on_progress, "on_message": notes(quiet)}
         if isinstance(start, TrainConfig):
-            run = workflow.train(start, out=out, **places, **listeners)
+            trained = run_training(start, out=out, **places, **listeners)
         else:
-            run = workflow.resume(start, **places, **listeners, **settings)
-    workflow.evaluate(run, **places)
-    if not no_report:
-        _write_report(run, data_dir, offline)
-    export_trained(run, **places)
-    _show_result(run, as_json)
+            trained = continue_training(start, **places, **listeners, **settings)
+    with hold_lock(trained.run.path):
+        measure_trained(trained)
+        if not no_report:
+            from digitnet.showing.report import report_trained
+
+            report_trained(trained)
+        export_or_say(trained, data_dir)
+    _show_result(trained.run, as_json)
 
 
 @app.command()
@@ -139,8 +143,8 @@ def evaluate(
     """Measure the network of a run on the test images again."""
     opened = _open(run)
     with extras.needed():
-        from digitnet.training import workflow
-    workflow.evaluate(opened, data_dir=data_dir, offline=offline, on_message=notes(quiet))
+        from digitnet.training import trained
+    trained.evaluate(opened, data_dir=data_dir, offline=offline, on_message=notes(quiet))
     _show_result(opened, as_json)
 
 
@@ -234,7 +238,7 @@ def _open(path: Path) -> Run:
 
 def _export(run: Run, out: Path | None, places: dict[str, Any]) -> Exported:
     with extras.needed():
-        from digitnet.network.export import export_run
+        from digitnet.training.calibration import export_run
     return export_run(run, out, **places)
 
 

@@ -6,25 +6,25 @@ Guarantees: a network that cannot be exported is told, and is no failure: its tr
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from digitnet.cli.console import say
 from digitnet.errors import IntegrityError
 
 if TYPE_CHECKING:
-    from digitnet.training.runs import Run
+    from digitnet.training.trained import Trained
 
 
-def export_trained(run: Run | Path, **places: Any) -> None:
-    """Write ``model.onnx`` into a run folder, or say why there is none.
+def export_or_say(trained: Trained, data_dir: Path | None) -> None:
+    """Write ``model.onnx`` into the folder of a run, whose lock is held, or say why there is none.
 
     Args:
-        run: the folder.
-        **places: ``data_dir`` and ``offline``, as for ``export_run``.
+        trained: the run with its data and network.
+        data_dir: as for ``export_run``.
     """
-    from digitnet.network.export import export_run
+    from digitnet.training.calibration import export_trained
 
     try:
-        export_run(run, **places)
+        export_trained(trained, data_dir=data_dir)
     except IntegrityError as error:
         say(f"No model.onnx: {error}")

@@ -9,9 +9,10 @@ import typer
 
 from digitnet import extras
 from digitnet.cli.console import notes, say, show_json, show_rows
-from digitnet.cli.exporting import export_trained
+from digitnet.cli.exporting import export_or_say
 from digitnet.cli.options import DataDir, Json, Offline, Quiet
 from digitnet.errors import UsageError
+from digitnet.files import hold_lock
 
 if TYPE_CHECKING:
     from digitnet.experiments.transfer.results import Repetition, Results
@@ -133,7 +134,11 @@ def transfer(
         on_repetition=(lambda _: None) if quiet else _tell,
     )
     if not (folder / "model" / "model.onnx").is_file():
-        export_trained(folder / "model", data_dir=data_dir, offline=offline)
+        from digitnet.training.trained import open_trained
+
+        with hold_lock(folder / "model"):
+            trained = open_trained(folder / "model", data_dir=data_dir, offline=offline)
+            export_or_say(trained, data_dir)
     if as_json:
         show_json({**results.as_dict(), "folder": str(folder)})
     else:

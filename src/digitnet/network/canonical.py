@@ -21,7 +21,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from digitnet.data.datasets import IMAGE_SIZE
+from digitnet.network.config import IMAGE_SIZE
 
 # The longer side of a digit, as MNIST's authors scaled theirs.
 BOX_SIZE = 20.0

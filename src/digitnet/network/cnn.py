@@ -27,10 +27,9 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from digitnet.data.datasets import IMAGE_SIZE
 from digitnet.errors import InputError, UsageError
 from digitnet.network.canonical import Canonical
-from digitnet.network.config import Activation, ModelConfig
+from digitnet.network.config import IMAGE_SIZE, Activation, ModelConfig
 
 # Mean and standard deviation of the grey values of MNIST's training images, on a scale of 0 to 1.
 PIXEL_MEAN = 0.1307

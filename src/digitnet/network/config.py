@@ -25,6 +25,8 @@ Optimizer = Literal["adam", "adamw", "sgd"]
 Schedule = Literal["constant", "cosine", "one-cycle", "exponential"]
 
 SCHEMA_VERSION = 1
+# Height and width of an image, in pixels.
+IMAGE_SIZE = 28
 
 
 def _setting(default: Any, meaning: str) -> Any:

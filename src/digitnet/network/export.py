@@ -16,11 +16,8 @@ float32 (N, classes); ``ood_score`` float32 (N,), larger is stranger; ``image`` 
 from __future__ import annotations
 
 import io
-import json
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,24 +25,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import digitnet
-from digitnet.data.datasets import Dataset, load_dataset
-from digitnet.errors import DataUnavailableError, InputError, IntegrityError
-from digitnet.experiments.transfer.source import set_aside
-from digitnet.files import write_atomic
+from digitnet.data.datasets import load_dataset
+from digitnet.errors import IntegrityError
 from digitnet.network.canonical import Canonical
-from digitnet.network.cnn import CNN, to_float
-from digitnet.network.config import TrainConfig
+from digitnet.network.cnn import CNN
 from digitnet.reading.model_files import FORMAT, FORMAT_VERSION, OUTPUTS
 from digitnet.reading.model_files.graph import check_graph
-from digitnet.training.calibration import Calibration, fit_temperature, fit_threshold
-from digitnet.training.runs import Run, open_run
-from digitnet.training.workflow import refuse_changes, trained_model, val_indices
 
 OPSET = 18
 # The largest difference between torch and ONNX Runtime that is put down to rounding.
 TOLERANCE = 1e-5
-# Validation images from which on no others are asked.
-ENOUGH_TO_CALIBRATE = 2000
 # The weight of the energy beside the log odds: more of it refuses fewer zeros drawn as a ring and
 # more broad ones.
 ENERGY = 0.5
@@ -80,101 +69,13 @@ def digits_and_score(model: CNN, logits: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @dataclass(frozen=True)
-class Exported:
-    """What ``export_run`` made."""
+class Calibration:
+    """Two numbers that travel with an exported network."""
 
-    path: Path
-    bytes: int
-    largest_difference: float
-    """Between torch and ONNX Runtime on the golden inks, relative to outputs larger than 1."""
-    calibration: Calibration
-
-
-def export_run(run: Path | str | Run, out: Path | str | None = None, **where: Any) -> Exported:
-    """Calibrate the network of a run on its validation images and write it as ONNX.
-
-    The file always begins with the canonical image. A network that was trained and evaluated
-    without it (``canonical`` off) answers a little differently there than in its report.
-
-    Args:
-        run: the run folder.
-        out: the file; by default ``model.onnx`` in the run folder.
-        **where: ``data_dir``, ``offline``, ``progress``: as for ``load_dataset``.
-
-    Raises:
-        InputError: the folder is not a run, or has no model yet.
-        IntegrityError: the model file is damaged, ONNX Runtime gives other answers than torch, or
-            the network is larger than a model file may be.
-        UsageError: the data are not those of the run.
-    """
-    run = open_run(run)
-    config, model = run.config, trained_model(run)
-    dataset = load_dataset(config.data, crops=config.model.crops, **where)
-    refuse_changes(run, run.data_sha256, dataset.sha256)
-    calibration = calibrate(model, *_validation(run, config, dataset, where))
-    about = {
-        "class_names": json.dumps(list(dataset.class_names)),
-        "recipe": config.recipe,
-        "data": config.data,
-        "seed": str(config.seed),
-        "crops": str(config.model.crops).lower(),
-        "epochs": str(len(run.history)),
-        "model_sha256": run.model_sha256,
-    }
-    path = Path(out) if out else run.path / "model.onnx"
-    content, difference = build(model, calibration, about)
-    write_atomic(path, content)
-    return Exported(path, len(content), difference, calibration)
-
-
-def _validation(
-    run: Run, config: TrainConfig, dataset: Dataset, where: dict[str, Any]
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return images and labels to calibrate with: those that the run was validated on.
-
-    Few of them would say little: of two hundred, hardly one is misread. Where the network was tuned
-    and knows another task of the same classes, that one's fill them up.
-    """
-    val = val_indices(config, dataset)
-    images, labels = dataset.train_images[val], dataset.train_labels[val]
-    old = _old_task(run, where) if len(val) < ENOUGH_TO_CALIBRATE else None
-    if old is None or old.class_names != dataset.class_names:
-        return images, labels
-    some = np.random.default_rng(0).permutation(set_aside(old))[: ENOUGH_TO_CALIBRATE - len(val)]
-    return (
-        np.concatenate([images, old.train_images[some]]),
-        np.concatenate([labels, old.train_labels[some]]),
-    )
-
-
-def _old_task(run: Run, where: dict[str, Any]) -> Dataset | None:
-    """Return the task that a tuned network knew before, if its images are at hand."""
-    about = run.transfer
-    if about is None or about["old_data"] is None:
-        return None
-    try:
-        crops = about["source"]["crops"]
-        old = load_dataset(about["old_data"], crops=crops, **{**where, "offline": True})
-    except (DataUnavailableError, InputError):  # what was at hand then is no more
-        return None
-    return old if old.sha256 == about["old_data_sha256"] else None
-
-
-def calibrate(model: CNN, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Calibration:
-    """Return temperature and threshold, found on validation images, uint8 (N, 28, 28)."""
-    logits, scores = answers(model, images)
-    return Calibration(fit_temperature(logits, labels), fit_threshold(scores))
-
-
-@torch.inference_mode()
-def answers(
-    model: CNN, images: NDArray[np.uint8]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return logits (N, classes) and ood_scores (N,) of stored images, uint8 (N, 28, 28)."""
-    canonical, batches = Canonical(), torch.split(torch.from_numpy(images), 500)
-    logits = torch.cat([model.logits_of(canonical(to_float(batch))) for batch in batches])
-    digits, scores = digits_and_score(model, logits)
-    return digits.numpy(), scores.numpy()
+    temperature: float = 1.0
+    """Logits are divided by it before softmax; above 1 the network was too sure of itself."""
+    ood_threshold: float = float("inf")
+    """Ink whose ood_score is larger is not taken for a digit."""
 
 
 def build(model: CNN, calibration: Calibration, about: dict[str, str]) -> tuple[bytes, float]:

@@ -18,10 +18,11 @@ Guarantees:
     resizing    images of another size
 """
 
-from digitnet.data.datasets.dataset import IMAGE_SIZE, NUM_CLASSES, Dataset, DatasetInfo
+from digitnet.data.datasets.dataset import NUM_CLASSES, Dataset, DatasetInfo
 from digitnet.data.datasets.loading import list_datasets, load_dataset
 from digitnet.data.datasets.shipped import SAMPLE_FILE, SAMPLE_SHA256
 from digitnet.data.datasets.splitting import split_train_val, take_of_each_class
+from digitnet.network.config import IMAGE_SIZE
 
 __all__ = [
     "IMAGE_SIZE",

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitnet.errors import IntegrityError
+from digitnet.network.config import IMAGE_SIZE
 
-IMAGE_SIZE = 28
 NUM_CLASSES = 10
 DIGIT_NAMES = tuple(str(digit) for digit in range(NUM_CLASSES))
 

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digitnet.data.datasets.dataset import DIGIT_NAMES, IMAGE_SIZE, Dataset
+from digitnet.data.datasets.dataset import DIGIT_NAMES, Dataset
 from digitnet.data.datasets.unpacking import gunzip, zip_member
 from digitnet.data.fetch.catalogue import find_dataset
 from digitnet.data.idx import parse_idx, parse_int_idx
 from digitnet.errors import IntegrityError
+from digitnet.network.config import IMAGE_SIZE
 
 CLASS_NAMES: dict[str, tuple[str, ...]] = {
     "mnist": DIGIT_NAMES,

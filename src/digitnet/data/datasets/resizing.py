@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from digitnet.data.datasets.dataset import IMAGE_SIZE
 from digitnet.extras import needed
+from digitnet.network.config import IMAGE_SIZE
 
 # Inks of one size are computed together, so many at a time.
 _BATCH = 500

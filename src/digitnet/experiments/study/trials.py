@@ -160,7 +160,7 @@ def run_trial(
 def _trained(trial: Trial, on_progress: Callable[[Progress], None], places: dict[str, Any]) -> Run:
     """Train the run of a trial, from where it stands if it was begun."""
     from digitnet.data.datasets import load_dataset
-    from digitnet.training import workflow
+    from digitnet.training import trained
     from digitnet.training.runs import open_run
 
     if (trial.folder / "config.json").exists():
@@ -169,12 +169,12 @@ def _trained(trial: Trial, on_progress: Callable[[Progress], None], places: dict
         try:
             run = open_run(trial.folder)
             _refuse_other(run, trial)
-            return workflow.resume(run, on_progress=on_progress, **places)
+            return trained.resume(run, on_progress=on_progress, **places)
         except (InputError, IntegrityError) as error:
             places["on_message"](f"{trial} is begun anew: {error}")
             with storage_errors(trial.folder, "remove"):
                 shutil.rmtree(trial.folder)
-    return workflow.train(trial.config, out=trial.folder, on_progress=on_progress, **places)
+    return trained.train(trial.config, out=trial.folder, on_progress=on_progress, **places)
 
 
 def _refuse_numbers_lost(run: Run) -> None:
@@ -185,7 +185,7 @@ def _refuse_numbers_lost(run: Run) -> None:
 
 
 def _refuse_other(run: Run, trial: Trial) -> None:
-    from digitnet.training.workflow import refuse_changes
+    from digitnet.training.trained import refuse_changes
 
     saved, wanted = (
         {name: value for name, value in config.flat().items() if name not in _NOT_COMPARED}
@@ -197,12 +197,12 @@ def _refuse_other(run: Run, trial: Trial) -> None:
 def _measured(trial: Trial, run: Run, places: dict[str, Any]) -> dict[str, Any]:
     """Evaluate a run on its own test images and on those of the other data sets."""
     from digitnet.data.datasets import load_dataset
-    from digitnet.training import workflow
+    from digitnet.training import trained
     from digitnet.training.loop import reproducible
 
     with reproducible(run.config):
-        workflow.evaluate(run, **places)
-        model = workflow.trained_model(run)
+        trained.evaluate(run, **places)
+        model = trained.trained_model(run)
         crops = trial.config.model.crops
         tests = {
             name: _tested(

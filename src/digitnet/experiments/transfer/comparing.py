@@ -33,11 +33,12 @@ from digitnet.experiments.transfer.methods import (
 )
 from digitnet.experiments.transfer.probing import MOST_IMAGES, probe
 from digitnet.experiments.transfer.results import Repetition
-from digitnet.experiments.transfer.source import Source, set_aside
+from digitnet.experiments.transfer.source import Source
 from digitnet.experiments.transfer.stream import Pictures, Stream, drawings
 from digitnet.experiments.transfer.tuning import Tuned, tune
 from digitnet.network.cnn import CNN, predict_logits
 from digitnet.network.config import TrainConfig
+from digitnet.training.calibration import set_aside
 from digitnet.training.loop import resolve_threads
 from digitnet.training.runs import Epoch
 

@@ -22,10 +22,10 @@ from digitnet.experiments.transfer.tuning import Tuned
 from digitnet.files import hold_lock
 from digitnet.machine import environment
 from digitnet.network.config import SCHEMA_VERSION, TrainConfig
-from digitnet.training import workflow
 from digitnet.training.checkpoint import save_model
 from digitnet.training.loop import Position, Trainer, reproducible
 from digitnet.training.runs import Epoch, Run, create_run
+from digitnet.training.trained import Trained, measure_trained, trained_model
 
 
 def keep(
@@ -62,7 +62,7 @@ def keep(
         _save(run, tuned, config, task)
         # Last: a folder with this file is a run, which is resumed from what lies there.
         run.write_config(config, task.target.sha256, task.target.class_names)
-        workflow.measure_run(run, workflow.trained_model(run), task.target)
+        measure_trained(Trained(run, config, task.target, trained_model(run)))
     return run, about
 
 

@@ -16,16 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from digitnet.data.datasets import Dataset, load_dataset
 from digitnet.errors import DataUnavailableError, InputError, UsageError
 from digitnet.network.cnn import CNN
-from digitnet.network.config import TrainConfig
 from digitnet.training.checkpoint import load_model, read_tensors
 from digitnet.training.runs import open_run
-from digitnet.training.workflow import trained_model, val_indices
+from digitnet.training.trained import trained_model
 
 SHIPPED = "digitnet"
 _SHIPPED_FILE = "digitnet.safetensors"
@@ -140,18 +136,6 @@ def known_task(
         )
         return None
     return found
-
-
-def set_aside(old: Dataset) -> NDArray[np.int64]:
-    """Return the training images of an old task that are never replayed: those to calibrate with.
-
-    They are those that the recipes validate on, so that a source trained on ``old`` by one of them
-    never saw them. Where the sample stands in for MNIST, it saw most.
-    """
-    try:
-        return val_indices(TrainConfig(), old)
-    except UsageError:  # a class with too few images to spare any
-        return np.zeros(0, np.int64)
 
 
 def _at_hand(source: Source, data_dir: Any) -> Dataset | None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from digitnet.files import write_atomic
+from digitnet.files import hold_lock, write_atomic
 from digitnet.showing.report import prose
 from digitnet.showing.report.drawings import diagram_layers, draw_figures
 from digitnet.showing.report.layout import Page, document
@@ -32,8 +32,9 @@ from digitnet.showing.report.sections_training import (
     network_section,
 )
 from digitnet.training.runs import Run, open_run
+from digitnet.training.trained import Trained, open_trained
 
-__all__ = ["write_report"]
+__all__ = ["report_trained", "write_report"]
 
 
 def write_report(
@@ -51,12 +52,21 @@ def write_report(
 
     Raises:
         InputError: there is no such run, it is not evaluated, or its files contradict each other.
+        UsageError: the data are not those of the run, or another process works in the folder.
         IntegrityError: the model file is damaged.
         DataUnavailableError: the data cannot be had.
         StorageError: the run folder cannot be written.
     """
     run = open_run(run)
-    material = gather(run, data_dir=data_dir, offline=offline)
+    with hold_lock(run.path):
+        # Before the data, which may have to be fetched.
+        run.metrics  # noqa: B018
+        return report_trained(open_trained(run, data_dir=data_dir, offline=offline))
+
+
+def report_trained(trained: Trained) -> Path:
+    """Do what ``write_report`` does; the caller holds the lock of the run."""
+    run, material = trained.run, gather(trained)
     page = Page(draw_figures(material), diagram_layers(material))
     write_atomic(run.report_file, _compose(material, page))
     return run.report_file

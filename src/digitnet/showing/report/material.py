@@ -9,19 +9,19 @@ Guarantees:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from digitnet.data.datasets import Dataset, load_dataset, split_train_val
+from digitnet.data.datasets import Dataset
 from digitnet.errors import InputError
 from digitnet.network.cnn import CNN
 from digitnet.network.config import TrainConfig
 from digitnet.text import are_digits
-from digitnet.training.checkpoint import load_model
 from digitnet.training.evaluation import Metrics
+from digitnet.training.loop import choose_images
 from digitnet.training.runs import Epoch, Predictions, Run
+from digitnet.training.trained import Trained
 
 Ending = Literal["complete", "stopped early", "interrupted"]
 
@@ -86,30 +86,22 @@ class Material:
         return self.metrics.undisputed.removed if self.metrics.undisputed else ()
 
 
-def gather(run: Run, *, data_dir: Path | str | None, offline: bool | None) -> Material:
-    """Read a run and its data.
+def gather(trained: Trained) -> Material:
+    """Read what a run holds besides its data and network.
 
     Raises:
         InputError: the run is not evaluated, or its parts do not belong together.
-        IntegrityError: the model file is damaged.
-        DataUnavailableError: the data cannot be had.
     """
-    summary, config, history = run.metrics, run.config, run.history
+    run, config, dataset = trained.run, trained.config, trained.dataset
+    summary, history, predictions = run.metrics, run.history, run.predictions
     metrics = _read_metrics(run, summary)
     if summary.get("model_sha256") != run.model_sha256:
         raise InputError(
             f"The metrics of {run.path} were measured on another network than the one it has now. "
             f"`digitnet evaluate {run.path}` measures it again."
         )
-    predictions, model = run.predictions, load_model(run.model_file)
-    dataset = load_dataset(
-        config.data, crops=config.model.crops, data_dir=data_dir, offline=offline
-    )
-    _check_data(run, dataset)
     _check_predictions(run, predictions, metrics, dataset)
-    train, val = split_train_val(
-        dataset.train_labels, val_fraction=config.val_fraction, seed=config.split_seed
-    )
+    train, val = choose_images(config, dataset.train_labels)
     return Material(
         run=run,
         config=config,
@@ -119,8 +111,8 @@ def gather(run: Run, *, data_dir: Path | str | None, offline: bool | None) -> Ma
         predictions=predictions,
         environment=run.environment,
         dataset=dataset,
-        model=model,
-        num_train=config.train_images or len(train),
+        model=trained.model,
+        num_train=len(train),
         num_val=len(val),
     )
 
@@ -133,15 +125,6 @@ def _read_metrics(run: Run, summary: dict[str, Any]) -> Metrics:
             f"`digitnet evaluate {run.path}` makes it anew."
         )
     return Metrics.from_dict(summary["test"])
-
-
-def _check_data(run: Run, dataset: Dataset) -> None:
-    if run.data_sha256 != dataset.sha256:
-        raise InputError(
-            f"The run {run.path} used other files of the data set '{dataset.name}' than those "
-            "found here: their SHA-256 in config.json differ. Name the folder that holds the ones "
-            "it used by --data-dir."
-        )
 
 
 def _check_predictions(
