@@ -44,7 +44,7 @@ class Batches:
         self.labels, self.config = labels, config
         array = images.numpy()
         if share := config.augmentation.style:
-            array = restyle(array, labels.numpy(), share, config.seed)
+            array = restyle(array, labels.numpy().astype(str), share, config.seed)
         self.images = torch.from_numpy(array)
         self.distances = torch.from_numpy(stroke_distances(array)) if _pen(config) else None
         self.non_digits = self._draw_non_digits() if config.non_digits else None
