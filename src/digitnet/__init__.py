@@ -17,7 +17,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from digitnet import extras as _extras
+from digitnet.errors import importing_extras as _importing_extras
 
 if TYPE_CHECKING:
     from digitnet.data.datasets import Dataset, load_dataset
@@ -92,7 +92,7 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'digitnet' has no attribute '{name}'")
-    with _extras.needed():
+    with _importing_extras():
         value = getattr(importlib.import_module(f"digitnet.{_HOMES[name]}"), name)
     globals()[name] = value
     return value

@@ -1,38 +1,56 @@
-"""Printing predictions as they come: JSON Lines for programs, a table and drawings for people.
+"""Predictions as they are printed: JSON Lines, digits alone, or a table and drawings.
 
 Guarantees:
 
-- Answers go to stdout in the order of the inputs; in a table, errors go to stderr.
-- A printer keeps nothing: a folder of any length takes no more memory than one batch.
+- Answers go to stdout in the order of the inputs; outside of JSON, errors go to stderr.
+- A printer stores nothing: a folder of any size takes no more memory than one batch.
 - Every name can be printed, whatever bytes it is made of and whatever the terminal can write.
+- Of an image, 28 × 28 pixels take 28 columns and 14 rows, and a frame: each character is two
+  pixels, one above the other. With enough colours they are greys; without, the nearest block or
+  shade; on a terminal without Unicode, ASCII.
 """
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from digitnet.cli.console import SCHEMA_VERSION, say, show
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from digitnet.cli.console import say, show, show_json
 from digitnet.cli.inputs import STDIN
-from digitnet.reading.explain.words import note
-from digitnet.text import are_digits, escaped, percent
+from digitnet.reading.explain.words import note, ranked
+from digitnet.text import are_digits, escaped, percent, shortened
 
 if TYPE_CHECKING:
-    from rich.table import Table
-    from rich.text import Text
+    from numpy.typing import NDArray
 
     from digitnet.errors import InputError
     from digitnet.reading.recognizer import Prediction
     from digitnet.showing.explanation_page import Explanation
 
-# In columns: digit, confidence, the space between, and what notes get before names do.
-_DIGIT_WIDTH = 5
-_OTHER_WIDTH = _DIGIT_WIDTH + 10 + 3 * 3 + 24
-_WIDEST_NAME = 24
+# Columns: of the digit, of the name of a class, and what follows a name in a table.
+_DIGIT_WIDTH, _CLASS_WIDTH = 5, 24
+_AFTER_NAME = _DIGIT_WIDTH + 10 + 3 * 2 + 24
 _NARROWEST_NAME = 12
+# What each character shows: the ink of its upper and of its lower half.
+_BLOCKS = (
+    *((" ", 0.0, 0.0), ("░", 0.25, 0.25), ("▒", 0.5, 0.5), ("▓", 0.75, 0.75)),
+    *(("▀", 1.0, 0.0), ("▄", 0.0, 1.0), ("█", 1.0, 1.0)),
+)
+_ASCII = (
+    *((" ", 0.0, 0.0), (".", 0.0, 0.3), (":", 0.25, 0.25), ("'", 0.4, 0.0), ("-", 0.4, 0.4)),
+    *(("_", 0.0, 0.7), ('"', 0.8, 0.0), ("+", 0.55, 0.55), ("#", 0.8, 0.8), ("@", 1.0, 1.0)),
+)
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
+_FRAME_WIDTH = 28 + 2
+_WIDEST_BAR, _NARROWEST_BAR, _WIDEST_LABEL = 24, 8, 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,17 +66,30 @@ class Answer:
 class Printer(Protocol):
     """Prints answers, batch by batch."""
 
-    def print(self, answers: Sequence[Answer]) -> None:
+    def __call__(self, answers: Sequence[Answer]) -> None:
         """Print the next answers."""
 
 
-class JsonPrinter:
-    """Prints one JSON object a line for each picture."""
+def print_json(answers: Sequence[Answer]) -> None:
+    """Print one JSON object a line for each picture."""
+    for answer in answers:
+        values: dict[str, Any] = {"file": answer.name}
+        if answer.error:
+            error = {"type": type(answer.error).__name__, "message": str(answer.error)}
+            values["error"] = error
+        elif answer.prediction:
+            values |= answer.prediction.as_dict()
+        if page := answer.explanation:
+            values["explanation"] = {"file": str(page.path), "words": page.words}
+        show_json(values)
 
-    def print(self, answers: Sequence[Answer]) -> None:
-        """Print the next answers."""
-        for answer in answers:
-            show(_json(_values(answer)))
+
+def print_digits(answers: Sequence[Answer]) -> None:
+    """Print a line for each picture: its digit, or ``-`` where there is none."""
+    _print_errors(answers)
+    for answer in answers:
+        read = answer.prediction
+        show(printable(read.label) if read and read.is_digit else "-")
 
 
 class TablePrinter:
@@ -70,134 +101,185 @@ class TablePrinter:
     """
 
     def __init__(self, names: Sequence[str], *, drawn: bool) -> None:
-        from rich.cells import cell_len
-        from rich.console import Console
-
-        if hasattr(sys.stdout, "reconfigure"):
-            sys.stdout.reconfigure(errors="backslashreplace")
         self._console = Console(highlight=False, markup=False, emoji=False)
         longest = max((cell_len(printable(name)) for name in names), default=1)
         if self._console.is_terminal:
-            longest = min(longest, max(_NARROWEST_NAME, self._console.width - _OTHER_WIDTH))
-        else:
-            # Whoever reads a file or a pipe wants a line for each picture, however long.
-            self._console.width = max(self._console.width, longest + 250)
+            longest = min(longest, max(_NARROWEST_NAME, self._console.width - _AFTER_NAME))
         self._name_width = max(len("file"), longest)
         self._drawn, self._only_one, self._headed = drawn, len(names) == 1, False
 
-    def print(self, answers: Sequence[Answer]) -> None:
+    def __call__(self, answers: Sequence[Answer]) -> None:
         """Print the next answers."""
-        for answer in answers:
-            if answer.error:
-                say(f"error: {answer.error}")
-        good = [answer for answer in answers if answer.prediction]
-        if not good:
+        _print_errors(answers)
+        read = [(answer, answer.prediction) for answer in answers if answer.prediction]
+        if not read:
             return
+        predictions = [prediction for _, prediction in read]
+        headings = [_heading(*pair) for pair in read]
         if self._drawn and self._only_one:
-            self._print_one(good[0])
+            self._console.print(draw_one(headings[0], predictions[0], self._console))
             return
         if self._drawn:
-            self._print_drawings(good)
-        self._print_rows(good)
+            captions = [heading[:2] for heading in headings]
+            self._console.print(draw_several(captions, predictions, self._console), "")
+        for answer, prediction in read:
+            self._print_row(answer, prediction)
 
-    def _print_one(self, answer: Answer) -> None:
-        from digitnet.cli.drawing import draw_one
+    def _print_row(self, answer: Answer, prediction: Prediction) -> None:
+        names = prediction.class_names
+        kind, width = "digit", _DIGIT_WIDTH
+        if not are_digits(names):
+            kind, width = "class", max(_DIGIT_WIDTH, min(_CLASS_WIDTH, max(map(len, names))))
+        if not self._headed:
+            self._print_cells("file", kind, "confidence", "note", width, "bold", "bold")
+            self._headed = True
+        style = "yellow" if prediction.reason else ""
+        label, sure = "-", ""
+        if prediction.is_digit:
+            label = shortened(printable(prediction.label), width)
+            sure = percent(float(prediction.confidence))
+        label = f"{label:^{width}}" if kind == "digit" else label
+        strong = "bold" if prediction.is_digit else style
+        words = _words(answer, prediction)
+        self._print_cells(printable(answer.name), label, sure, words, width, style, strong)
 
-        assert answer.prediction
-        self._console.print(draw_one(_heading(answer), answer.prediction, self._console))
-
-    def _print_drawings(self, answers: Sequence[Answer]) -> None:
-        from digitnet.cli.drawing import draw_several
-
-        predictions = [answer.prediction for answer in answers if answer.prediction]
-        captions = [_heading(answer)[:2] for answer in answers]
-        self._console.print(draw_several(captions, predictions, self._console), "")
-
-    def _print_rows(self, answers: Sequence[Answer]) -> None:
-        predictions = [answer.prediction for answer in answers if answer.prediction]
-        table = self._table(predictions[0].class_names)
-        for answer in answers:
-            table.add_row(*_row(answer))
-        self._console.print(table)
-        self._headed = True
-
-    def _table(self, class_names: Sequence[str]) -> Table:
-        from rich import box
-        from rich.table import Table
-
-        # Each batch is a table of its own; fixed widths make them one.
-        table = Table(box=box.SIMPLE_HEAD, show_header=not self._headed, show_edge=False)
-        table.add_column("file", width=self._name_width, overflow="fold")
-        if are_digits(class_names):
-            table.add_column("digit", width=_DIGIT_WIDTH, justify="center")
-        else:
-            widest = min(_WIDEST_NAME, max(map(len, class_names)))
-            table.add_column("class", width=max(_DIGIT_WIDTH, widest), overflow="ellipsis")
-        table.add_column("confidence", width=10, justify="right")
-        table.add_column("note", overflow="fold")
-        return table
+    def _print_cells(
+        self, name: str, label: str, sure: str, words: str, width: int, style: str, strong: str
+    ) -> None:
+        name += " " * (self._name_width - cell_len(name))
+        rest = f"  {sure:>10}  {words}".rstrip()
+        line = Text.assemble(f"{name}  ", (f"{label:<{width}}", strong), (rest, style))
+        # Whoever reads a file or a pipe wants one line for each picture, however long.
+        self._console.print(line, soft_wrap=True)
 
 
 def printable(name: str) -> str:
-    """Return a file name without what no terminal should get: control codes, stray bytes."""
+    """Return a file name without control codes and stray bytes, which no terminal should get."""
     if name == STDIN:
         return "<stdin>"
     return escaped(name) or "''"
 
 
-def _values(answer: Answer) -> dict[str, Any]:
-    if answer.error:
-        error = {"type": type(answer.error).__name__, "message": str(answer.error)}
-        return {"file": answer.name, "error": error}
-    prediction = answer.prediction
-    assert prediction
-    values = {"file": answer.name, **prediction.as_dict()}
-    if answer.explanation:
-        explained = {"file": str(answer.explanation.path), "words": answer.explanation.words}
-        values["explanation"] = explained
-    return values
+def _print_errors(answers: Sequence[Answer]) -> None:
+    for answer in answers:
+        if answer.error:
+            say(f"Error: {answer.error}")
 
 
-def _json(values: dict[str, Any]) -> str:
-    """Return a JSON object in one line that stdout can write."""
-    values = {"schema_version": SCHEMA_VERSION, **values}
-    text = json.dumps(values, ensure_ascii=False)
-    try:
-        text.encode(sys.stdout.encoding or "ascii")
-    except UnicodeEncodeError:
-        # A name with stray bytes, or a terminal that knows few characters.
-        return json.dumps(values)
-    return text
+def _words(answer: Answer, prediction: Prediction) -> str:
+    return answer.explanation.words if answer.explanation else note(prediction)
 
 
-def _row(answer: Answer) -> tuple[Text, Text, Text, Text]:
-    from rich.text import Text
-
-    prediction = answer.prediction
-    assert prediction
-    name = Text(printable(answer.name))
-    words = answer.explanation.words if answer.explanation else note(prediction)
-    if not prediction.is_digit:
-        return name, Text("-", "yellow"), Text(), Text(words, "yellow")
-    style = "yellow" if prediction.reason else ""
-    sure = Text(percent(float(prediction.confidence)), style)
-    return name, Text(printable(prediction.label), "bold"), sure, Text(words, style)
-
-
-def _heading(answer: Answer) -> list[Text]:
+def _heading(answer: Answer, prediction: Prediction) -> list[Text]:
     """Return three lines: name, answer, and what else must be known."""
-    from rich.text import Text
-
-    prediction = answer.prediction
-    assert prediction
     name = Text(printable(answer.name), "dim", overflow="fold")
     if prediction.is_digit:
-        result = Text.assemble(
-            (printable(prediction.label), "bold green"),
-            f"  {percent(float(prediction.confidence))}",
-        )
+        sure = percent(float(prediction.confidence))
+        result = Text.assemble((printable(prediction.label), "bold green"), f"  {sure}")
     else:
         nothing = "no digit" if are_digits(prediction.class_names) else "none of the classes"
         result = Text("blank" if prediction.reason == "blank" else nothing, "bold yellow")
-    words = answer.explanation.words if answer.explanation else note(prediction)
-    return [name, result, Text(words, "yellow" if prediction.reason else "dim")]
+    return [
+        name,
+        result,
+        Text(_words(answer, prediction), "yellow" if prediction.reason else "dim"),
+    ]
+
+
+def draw_image(image: NDArray[Any], console: Console) -> Text:
+    """Return an image, uint8 (28, 28), as lines of text for this console."""
+    # Sixteen colours hold too few greys.
+    grey = console.color_system in ("256", "truecolor") and not console.no_color
+    ascii_only = console.options.ascii_only
+    lines = []
+    for rows in zip((image[0::2] / 255).tolist(), (image[1::2] / 255).tolist(), strict=True):
+        line = Text(no_wrap=True)
+        for above, below in zip(*rows, strict=True):
+            if grey and not ascii_only:
+                line.append("▀", style=f"{_grey(above)} on {_grey(below)}")
+            else:
+                line.append(_nearest(above, below, _ASCII if ascii_only else _BLOCKS))
+        lines.append(line)
+    return Text("\n", no_wrap=True).join(lines)
+
+
+def draw_bars(prediction: Prediction, width: int, *, ascii_only: bool = False) -> Text:
+    """Return a line for each class, or the ten likeliest, with a bar of at most ``width``."""
+    order = ranked(prediction)[:10]
+    wide = _label_width(prediction)
+    lines = []
+    for each in sorted(order):
+        probability = float(prediction.probabilities[each])
+        strong = prediction.is_digit and each == order[0]
+        bar = _bar(probability, width, ascii_only=ascii_only)
+        name = shortened(prediction.class_names[each], wide)
+        lines.append(
+            Text.assemble(
+                (f"{name:<{wide}} ", "bold" if strong else ""),
+                (f"{bar:<{width}}", "green" if strong else "dim"),
+                (f" {percent(probability):>7}", "bold" if strong else "dim"),
+            )
+        )
+    return Text("\n", no_wrap=True).join(lines)
+
+
+def draw_one(heading: list[Text], prediction: Prediction, console: Console) -> RenderableType:
+    """Return what the network saw, and beside it (below it when narrow) the heading and bars."""
+    framed = _framed(prediction, console)
+    beside = console.width - _FRAME_WIDTH - len("     >99.9 %") - _label_width(prediction)
+    narrow = beside < _NARROWEST_BAR
+    room = beside + _FRAME_WIDTH + 3 if narrow else beside
+    width = max(1, min(_WIDEST_BAR, room))
+    bars = draw_bars(prediction, width, ascii_only=console.options.ascii_only)
+    words = Group(*heading, Text(), bars)
+    if narrow:
+        return Group(framed, words)
+    grid = Table.grid(padding=(0, 3, 0, 0))
+    grid.add_column(width=_FRAME_WIDTH)
+    grid.add_column(vertical="middle")
+    grid.add_row(framed, words)
+    return grid
+
+
+def draw_several(
+    captions: list[list[Text]], predictions: list[Prediction], console: Console
+) -> RenderableType:
+    """Return what the network saw in several pictures, side by side, with words below each."""
+    across = max(1, (console.width + 1) // (_FRAME_WIDTH + 1))
+    grid = Table.grid(padding=(0, 1, 1, 0))
+    for _ in range(min(across, len(predictions))):
+        grid.add_column(width=_FRAME_WIDTH)
+    cells = [
+        Group(_framed(prediction, console), *caption)
+        for caption, prediction in zip(captions, predictions, strict=True)
+    ]
+    for start in range(0, len(cells), across):
+        grid.add_row(*cells[start : start + across])
+    return grid
+
+
+def _label_width(prediction: Prediction) -> int:
+    names = [prediction.class_names[each] for each in ranked(prediction)[:10]]
+    return min(_WIDEST_LABEL, max(map(len, names)))
+
+
+def _framed(prediction: Prediction, console: Console) -> Panel:
+    image = draw_image(prediction.image, console)
+    return Panel(image, width=_FRAME_WIDTH, padding=0, box=box.SQUARE, border_style="dim")
+
+
+def _grey(ink: float) -> str:
+    level = round(255 * ink)
+    return f"rgb({level},{level},{level})"
+
+
+def _nearest(above: float, below: float, glyphs: tuple[tuple[str, float, float], ...]) -> str:
+    return min(glyphs, key=lambda g: (g[1] - above) ** 2 + (g[2] - below) ** 2)[0]
+
+
+def _bar(share: float, width: int, *, ascii_only: bool) -> str:
+    if ascii_only:
+        return "#" * round(share * width)
+    # Whatever is more than nothing gets at least the thinnest bar.
+    eighths = max(round(share * width * 8), int(share > 0.0005))
+    return "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()

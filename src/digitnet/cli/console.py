@@ -1,26 +1,33 @@
-"""What the command line prints, and where."""
+"""What the command line prints: results on stdout, everything else on stderr."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from digitnet.text import escaped
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
 SCHEMA_VERSION = 1
+
+# Columns of a table that is written to a file or a pipe, which limit nothing.
+_WIDTH = 160
 
 
 def say(text: str) -> None:
-    """Print a line about the work to stderr, without codes that names of files may hold."""
+    """Print a line about the work to stderr; control codes in file names are written out."""
     print(escaped(text, kept="\n\t"), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def notes(quiet: bool) -> Callable[..., None]:
-    """Return what takes a line about the work: ``say``, or nothing."""
+    """Return a function that prints a line about the work, or ignores it if ``quiet``."""
     return (lambda _: None) if quiet else say
 
 
@@ -30,8 +37,15 @@ def show(text: str) -> None:
 
 
 def show_json(values: dict[str, Any]) -> None:
-    """Print one JSON object to stdout."""
-    show(json.dumps({"schema_version": SCHEMA_VERSION, **values}, ensure_ascii=False))
+    """Print one JSON object on one line of stdout."""
+    values = {"schema_version": SCHEMA_VERSION, **values}
+    text = json.dumps(values, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        # A file name that is not valid text, or a terminal that knows few characters.
+        text = json.dumps(values)
+    show(text)
 
 
 def show_rows(rows: Sequence[tuple[str, ...]]) -> None:
@@ -41,14 +55,64 @@ def show_rows(rows: Sequence[tuple[str, ...]]) -> None:
         show("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip())
 
 
+def show_values(values: Mapping[str, Any]) -> None:
+    """Print named values to stdout, a line each."""
+    show_rows([(name.replace("_", " "), _as_text(value)) for name, value in values.items()])
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{name}: {_as_text(inner)}" for name, inner in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_as_text, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+    return str(value)
+
+
+def show_tables(tables: Iterable[Table]) -> None:
+    """Print tables to stdout, an empty line after each."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        # Rich assumes 80 columns, and would cut numbers off.
+        console.width = _WIDTH
+    for table in tables:
+        console.print(table, "")
+
+
 def is_terminal() -> bool:
-    """True when a person watches stderr and it can draw a progress bar."""
+    """Return whether a person watches stderr, on a terminal that can draw a progress bar."""
     return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
+@contextlib.contextmanager
+def pictures_bar(total: int | None = None, *, hidden: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show on the terminal how many pictures are done.
+
+    Yields:
+        A function of how many are done, and of how many. The bar appears once the total is known.
+    """
+    if hidden or not is_terminal():
+        yield lambda _done, _total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn(compact=True))
+    console = Console(stderr=True)
+    # Redirected, answers would come out with the bar, on stderr.
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False) as bars:
+        task = bars.add_task("", total=total, visible=total is not None)
+        yield lambda done, total: bars.update(task, completed=done, total=total, visible=True)
+
+
 def fail(message: str, code: int, error: BaseException) -> NoReturn:
-    """Print an error and exit with its code."""
+    """Print why the command failed and exit with its code."""
     if os.environ.get("DIGITNET_DEBUG"):
         traceback.print_exception(error)
-    say(f"error: {message}")
+    say(message)
     raise SystemExit(code)

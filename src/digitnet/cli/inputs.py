@@ -1,4 +1,4 @@
-"""From what was typed after a verb to the list of pictures: files, folders, patterns, ``-``.
+"""From the arguments of ``predict`` to a list of pictures: files, folders, patterns, ``-``.
 
 Guarantees:
 
@@ -6,8 +6,8 @@ Guarantees:
   2.png before 10.png.
 - An argument that leads to no picture becomes an ``Input`` with an error: nothing typed is lost,
   and nothing here raises.
-- Pages that ``--explain`` wrote into a folder are none of its pictures; named one by one they are.
-- Nothing is opened.
+- Pages that ``--explain`` wrote into a folder are skipped, unless they are named one by one.
+- No picture is opened.
 """
 
 from __future__ import annotations
@@ -15,17 +15,21 @@ from __future__ import annotations
 import glob
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from digitnet.errors import InputError
 from digitnet.reading.suffixes import SHOWN_SUFFIXES, SUFFIXES
 from digitnet.text import count_of
 
 STDIN = "-"
-# How names of --explain's pages end, which may lie beside the pictures that they explain.
-PAGE = "_explained"
-_PAGE = re.compile(PAGE + r"(_\d+)?\.png$")
+# How the names of --explain's pages end; they may lie beside the pictures that they explain.
+_PAGE = "_explained"
+_IS_PAGE = re.compile(_PAGE + r"(_\d+)?\.png$")
+# Bytes of a page's name; file systems allow 255.
+_LONGEST_STEM = 150
 
 
 @dataclass(frozen=True)
@@ -33,29 +37,51 @@ class Input:
     """A picture to read, or why there is none."""
 
     name: str
-    """As typed, or below what was typed; ``-`` is the standard input."""
+    """As typed, or below the folder that was typed; ``-`` is standard input."""
     error: InputError | None = None
 
 
 def collect(
-    arguments: Sequence[str], *, recursive: bool = False, tell: Callable[[str], None]
+    arguments: Sequence[str], *, recursive: bool = False, on_message: Callable[[str], None]
 ) -> list[Input]:
     """Return the pictures that the arguments name.
 
     Args:
         arguments: files, folders (the pictures in them), patterns, or ``-``.
-        recursive: take the pictures in folders inside folders too.
-        tell: is called with a line for each folder in which files were left out.
+        recursive: search subfolders too.
+        on_message: is called with a line for each folder in which files were skipped.
     """
-    return [each for argument in arguments for each in _expand(argument, recursive, tell)]
+    return [each for argument in arguments for each in _expand(argument, recursive, on_message)]
 
 
-def _expand(argument: str, recursive: bool, tell: Callable[[str], None]) -> list[Input]:
+def page_names(inputs: Sequence[Input], folder: Path) -> Iterator[Path]:
+    """Yield a file in ``folder`` for each input: no two the same, and none that is an input."""
+    taken = {_key(Path(each.name).parent, Path(each.name).name) for each in inputs}
+    resolved = folder.resolve()
+    counts: Counter[str] = Counter()
+    for each in inputs:
+        stem = "stdin" if each.name == STDIN else Path(each.name).stem
+        while len(os.fsencode(stem)) > _LONGEST_STEM:
+            stem = stem[:-1]
+        name = ""
+        while not name or _key(resolved, name) in taken:
+            counts[stem] += 1
+            name = f"{stem}{_PAGE}{f'_{counts[stem]}' if counts[stem] > 1 else ''}.png"
+        taken.add(_key(resolved, name))
+        yield folder / name
+
+
+def _key(folder: Path, name: str) -> str:
+    # To some file systems A.png and a.png are the same.
+    return str(folder.resolve() / name).casefold()
+
+
+def _expand(argument: str, recursive: bool, on_message: Callable[[str], None]) -> list[Input]:
     if argument == STDIN or not argument:
         return [Input(argument)]
     # Not Path.is_dir, which raises for names that no file can have.
     if os.path.isdir(argument):  # noqa: PTH112
-        return _in_folder(argument, recursive, tell)
+        return _in_folder(argument, recursive, on_message)
     # A file may be called a[1].png; it is a pattern only when there is no such file.
     if not os.path.lexists(argument) and glob.has_magic(argument):
         return _matching(argument)
@@ -63,52 +89,51 @@ def _expand(argument: str, recursive: bool, tell: Callable[[str], None]) -> list
 
 
 def _matching(pattern: str) -> list[Input]:
-    # Not Path.glob, which would not take an absolute pattern nor keep names as they were typed.
+    # Not Path.glob, which takes no absolute pattern and does not keep names as they were typed.
     names = glob.glob(pattern, recursive=True)  # noqa: PTH207
-    found = [name for name in names if not os.path.isdir(name)]  # noqa: PTH112
-    if not found:
+    files = [name for name in names if not os.path.isdir(name)]  # noqa: PTH112
+    if not files:
         error = InputError(
             f"No file matches '{pattern}'. Check the folder and the spelling; "
             "* stands for any part of a name, ** for any folders."
         )
         return [Input(pattern, error)]
-    return [Input(name) for name in sorted(found, key=_as_people_count)]
+    return [Input(name) for name in sorted(files, key=_as_people_count)]
 
 
-def _in_folder(folder: str, recursive: bool, tell: Callable[[str], None]) -> list[Input]:
+def _in_folder(folder: str, recursive: bool, on_message: Callable[[str], None]) -> list[Input]:
     inputs: list[Input] = []
-    left_out = 0
+    skipped = 0
     for name in _walk(folder, recursive):
         if isinstance(name, Input):
             inputs.append(name)
-        elif name.lower().endswith(SUFFIXES) and not _PAGE.search(name):
+        elif name.lower().endswith(SUFFIXES) and not _IS_PAGE.search(name):
             inputs.append(Input(name))
         else:
-            left_out += 1
-    if left_out and inputs:
-        files = count_of(left_out, "file")
-        tell(
-            f"note: {files} in {folder} left out: no name of a picture (.png, .jpg and so on), "
-            "or a page of --explain."
+            skipped += 1
+    if skipped and inputs:
+        on_message(
+            f"Skipped {count_of(skipped, 'file')} in {folder}: not named like a picture "
+            "(.png, .jpg and so on), or a page of --explain."
         )
-    return inputs or [Input(folder, _nothing_in(folder, left_out, recursive))]
+    return inputs or [Input(folder, _no_picture_in(folder, skipped, recursive))]
 
 
-def _nothing_in(folder: str, left_out: int, recursive: bool) -> InputError:
-    holds = f", but {count_of(left_out, 'other file')}" if left_out else ""
-    deeper = "" if recursive else " --recursive looks in the folders inside it too."
+def _no_picture_in(folder: str, skipped: int, recursive: bool) -> InputError:
+    holds = f", only {count_of(skipped, 'other file')}" if skipped else ""
+    deeper = "" if recursive else " --recursive searches its subfolders too."
     return InputError(
         f"The folder '{folder}' holds no picture{holds}. "
-        f"Allowed are {SHOWN_SUFFIXES}, with the usual endings.{deeper}"
+        f"Pictures are {SHOWN_SUFFIXES}, with the usual endings.{deeper}"
     )
 
 
 def _walk(folder: str, recursive: bool) -> Iterator[str | Input]:
-    """Yield the files of a folder in order, hidden ones left out, or why it cannot be listed."""
+    """Yield the visible files of a folder in order, or why it cannot be listed."""
     failed: list[OSError] = []
-    for place, folders, files in os.walk(folder, onerror=failed.append):
+    for parent, folders, files in os.walk(folder, onerror=failed.append):
         yield from (
-            f"{place.rstrip('/')}/{name}"
+            f"{parent.rstrip('/')}/{name}"
             for name in sorted(files, key=_as_people_count)
             if not name.startswith(".")
         )
@@ -116,12 +141,12 @@ def _walk(folder: str, recursive: bool) -> Iterator[str | Input]:
         if not recursive:
             break
     for error in failed:
+        parent = os.fsdecode(error.filename or folder)
         reason = error.strerror or str(error)
-        place = os.fsdecode(error.filename or folder)
-        yield Input(place, InputError(f"Cannot list the folder '{place}': {reason}."))
+        yield Input(parent, InputError(f"Cannot list the folder '{parent}': {reason}."))
 
 
 def _as_people_count(name: str) -> tuple[list[str | int], str]:
-    # Text and numbers take turns, so that like is compared with like.
+    # Text and numbers alternate, so that only like is compared with like.
     parts = re.split(r"(\d+)", name.casefold())
     return [int(part) if i % 2 else part for i, part in enumerate(parts)], name

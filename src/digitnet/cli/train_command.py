@@ -1,0 +1,202 @@
+"""``digitnet train``, ``evaluate``, ``report`` and ``export``: from settings to a run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from digitnet.cli.console import notes, say, show, show_json, show_rows, show_values
+from digitnet.cli.progress import training_progress
+from digitnet.errors import IntegrityError, UsageError
+from digitnet.files import hold_lock
+from digitnet.network.config import TrainConfig, read_toml
+from digitnet.network.recipes import DESCRIPTIONS, recipe
+from digitnet.text import count_of
+
+if TYPE_CHECKING:
+    from digitnet.training.runs import Run
+    from digitnet.training.trained import Trained
+
+_RECIPES = "; ".join(f"{name}: {text}" for name, text in DESCRIPTIONS.items())
+EPILOG = f"Recipes: {_RECIPES}."
+
+
+def train(
+    *,
+    recipe_name: str | None = None,
+    data: str | None = None,
+    config: Path | None = None,
+    out: Path | None = None,
+    resume: Path | None = None,
+    no_augment: bool = False,
+    no_report: bool = False,
+    data_dir: Path | None = None,
+    offline: bool | None = None,
+    as_json: bool = False,
+    quiet: bool = False,
+    **settings: Any,
+) -> None:
+    """Train a network, evaluate it, and write the report.
+
+    Args:
+        recipe_name (--recipe NAME): Settings to start from; see below.
+        data (NAME_OR_DIR): Data set: mnist, sample (no network), another of `digitnet data list`,
+            or a folder with one subfolder of pictures for each class.
+        config (FILE): TOML file of settings; flags win over it.
+        out (DIR): Folder of the run; default: runs/….
+        resume (DIR): Continue this run where it stopped.
+        no_augment (--no-augment): Switch every distortion off.
+        no_report (--no-report): Draw no figures and write no page.
+    """
+    if resume and (out or config or recipe_name):
+        raise UsageError(
+            "--resume takes its settings from the run; leave out --out, --config and --recipe."
+        )
+    if data:
+        settings = {"data": data, **settings}
+    if no_augment:
+        settings = dict.fromkeys(TrainConfig().as_dict()["augmentation"], 0.0) | settings
+    # Before torch is loaded, which takes seconds that a wrong flag need not cost.
+    start = None if resume else _start(recipe_name, config).override(**settings)
+    from digitnet.training.trained import continue_training, measure_trained, run_training
+
+    places: Any = {"data_dir": data_dir, "offline": offline}
+    with training_progress(quiet) as on_progress:
+        listeners: Any = {"on_progress": on_progress, "on_message": notes(quiet)}
+        if resume:
+            trained = continue_training(resume, **places, **listeners, **settings)
+        elif start:
+            trained = run_training(start, out=out, **places, **listeners)
+    with hold_lock(trained.run.path):
+        measure_trained(trained)
+        if not no_report:
+            from digitnet.showing.report import report_trained
+
+            report_trained(trained)
+        export_or_say(trained, data_dir)
+    _show_result(trained.run, as_json)
+
+
+def evaluate(
+    run: Path,
+    *,
+    data_dir: Path | None = None,
+    offline: bool | None = None,
+    as_json: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Measure the network of a run on the test images again.
+
+    Args:
+        run (RUN): A run folder.
+    """
+    from digitnet.training import trained
+    from digitnet.training.runs import open_run
+
+    opened = open_run(run)
+    trained.evaluate(opened, data_dir=data_dir, offline=offline, on_message=notes(quiet))
+    _show_result(opened, as_json)
+
+
+def report(
+    run: Path,
+    *,
+    open_page: bool = False,
+    data_dir: Path | None = None,
+    offline: bool | None = None,
+    as_json: bool = False,
+) -> None:
+    """Draw the figures of a run and write its report page.
+
+    Args:
+        run (RUN): A run folder.
+        open_page (--open): Show it in the browser.
+    """
+    import webbrowser
+
+    from digitnet.showing.report import write_report
+
+    page = write_report(run, data_dir=data_dir, offline=offline)
+    if as_json:
+        show_json({"run": str(run), "report": str(page)})
+    else:
+        show(str(page))
+    if open_page and not webbrowser.open(page.resolve().as_uri()):
+        say(f"No browser could be started; open {page} yourself.")
+
+
+def export(
+    run: Path,
+    *,
+    out: Path | None = None,
+    data_dir: Path | None = None,
+    offline: bool | None = None,
+    as_json: bool = False,
+) -> None:
+    """Write the network of a run as one ONNX file, calibrated, for any runtime.
+
+    The file takes ink of any size and holds every step from there to the answer. It is written
+    only if ONNX Runtime's answers agree with PyTorch's to 1e-5.
+
+    Args:
+        run (RUN): A run folder.
+        out (FILE): The file; default: model.onnx in RUN.
+    """
+    from digitnet.training.calibration import export_run
+
+    exported = export_run(run, out, data_dir=data_dir, offline=offline)
+    result = {
+        "file": str(exported.path),
+        "bytes": exported.bytes,
+        "largest_difference": exported.largest_difference,
+        "temperature": exported.calibration.temperature,
+        "ood_threshold": exported.calibration.ood_threshold,
+    }
+    if as_json:
+        show_json(result)
+    else:
+        show_values(result)
+
+
+def export_or_say(trained: Trained, data_dir: Path | None) -> None:
+    """Write ``model.onnx`` into the folder of a run, whose lock the caller holds.
+
+    That a network cannot be exported is a note, not a failure: its training is complete.
+    """
+    from digitnet.training.calibration import export_trained
+
+    try:
+        export_trained(trained, data_dir=data_dir)
+    except IntegrityError as error:
+        say(f"No model.onnx: {error}")
+
+
+def _start(recipe_name: str | None, file: Path | None) -> TrainConfig:
+    """Return the settings before flags: a recipe, named by flag or file, changed by the file."""
+    values = read_toml(file) if file else {}
+    base = recipe(recipe_name or str(values.pop("recipe", "reference")))
+    values.pop("recipe", None)
+    return TrainConfig.from_dict(values, base=base)
+
+
+def _show_result(run: Run, as_json: bool) -> None:
+    metrics = run.metrics
+    if as_json:
+        show_json(metrics)
+        return
+    test = metrics["test"]
+    low, high = test["interval"]
+    accuracy = f"{test['accuracy']:.2%}  ({low:.2%} to {high:.2%} with 95 % confidence)"
+    rows = [
+        ("run", str(run.path)),
+        ("test accuracy", accuracy),
+        ("misses", f"{test['misses']} of {test['images']:,}"),
+        ("test loss", f"{test['loss']:.4f}"),
+        ("val accuracy", f"{metrics['val_accuracy']:.2%}"),
+        ("calibration error", f"{test['expected_calibration_error']:.4f}"),
+        ("parameters", f"{metrics['parameters']:,}"),
+        ("training", f"{count_of(metrics['epochs'], 'epoch')} in {metrics['seconds']:.0f} s"),
+    ]
+    if run.report_file.is_file():
+        rows.append(("report", str(run.report_file)))
+    show_rows(rows)
