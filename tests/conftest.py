@@ -13,7 +13,7 @@ import hypothesis
 import pytest
 import pytest_socket
 
-from digitnet import cli
+from digitnet.cli import app
 from digitnet.data.datasets import Dataset, load_dataset
 
 # Before torch is loaded, here and in every process that a test starts: tests run side by side, and
@@ -89,7 +89,7 @@ def _run_cli(
         contextlib.redirect_stderr(err),
         pytest.raises(SystemExit) as end,
     ):
-        cli.main()
+        app.main()
     printed = "" if stdout else _text(out, encoding)
     errors = _text(err, encoding)
     assert "Traceback" not in errors

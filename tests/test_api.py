@@ -53,7 +53,7 @@ def test_loading_data_needs_no_torch() -> None:
 def test_importing_draws_no_random_numbers_and_sets_nothing() -> None:
     code = (
         "import os; before = dict(os.environ)\n"
-        "import digitnet, digitnet.cli\n"
+        "import digitnet, digitnet.cli.app\n"
         "assert dict(os.environ) == before"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

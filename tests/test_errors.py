@@ -1,13 +1,22 @@
 import pickle
 import re
 import string
+import sys
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+import digitnet
 from digitnet import errors
-from digitnet.errors import DigitnetError, StoppedError, UsageError, unknown_name
+from digitnet.errors import (
+    DigitnetError,
+    MissingExtraError,
+    StoppedError,
+    UsageError,
+    importing_extras,
+    unknown_name,
+)
 
 CLASSES = {
     name: cls
@@ -70,3 +79,46 @@ def test_one_wrong_letter_is_understood(name, data):
 
 def test_a_name_like_no_other_gets_no_proposal():
     assert "Did you mean" not in str(unknown_name("name", "zzzz", ["reference", "plain"]))
+
+
+@pytest.mark.parametrize("package", ["torch", "safetensors", "sklearn", "scipy", "matplotlib"])
+def test_a_package_of_the_extra_that_is_missing_is_named_with_the_remedy(package, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    with (
+        pytest.raises(MissingExtraError, match=rf"'{package}'.*pip install 'digitnet\[train\]'"),
+        importing_extras(),
+    ):
+        __import__(package)
+
+
+def test_a_submodule_is_told_by_its_package():
+    with pytest.raises(MissingExtraError, match="'torch'"), importing_extras():
+        raise ModuleNotFoundError("No module named 'torch.nn'", name="torch.nn")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ModuleNotFoundError("No module named 'tomato'", name="tomato"),
+        ModuleNotFoundError("nameless"),
+        ImportError("libtorch.so: cannot open shared object file", name="torch"),
+        ValueError("something else"),
+    ],
+)
+def test_other_errors_pass_as_they_are(error):
+    with pytest.raises(type(error)) as caught, importing_extras():
+        raise error
+    assert caught.value is error
+
+
+def test_nothing_happens_where_nothing_is_missing():
+    with importing_extras():
+        import torch  # noqa: F401
+
+
+def test_the_package_answers_for_a_missing_torch(monkeypatch):
+    monkeypatch.delitem(vars(digitnet), "load_model", raising=False)
+    monkeypatch.delitem(sys.modules, "digitnet.training.checkpoint", raising=False)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MissingExtraError, match="'torch'"):
+        _ = digitnet.load_model

@@ -15,10 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import exported
-from digitnet.cli.inputs import Input
-from digitnet.cli.reading import Reader
 from digitnet.data.datasets import Dataset
-from digitnet.errors import InputError, MissingExtraError, StorageError
+from digitnet.errors import InputError, StorageError
 from digitnet.reading.explain import words
 from digitnet.reading.explain.evidence import Evidence, gather, nearest, occlusion
 from digitnet.reading.recognizer import Prediction, Recognizer
@@ -252,12 +250,14 @@ def pixels_of_a_third(figure: Any) -> int:
     return int(figure.bbox.width / 3)
 
 
-def test_matplotlib_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_matplotlib_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, run_cli: Any
+) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.axes", None)
     for name in [name for name in sys.modules if name.startswith("digitnet.showing")]:
         monkeypatch.delitem(sys.modules, name)
     Image.new("L", (30, 30), 255).save(tmp_path / "blank.png")
-    reader = Reader([Input(str(tmp_path / "blank.png"))], threads=1, folder=tmp_path)
-    with pytest.raises(MissingExtraError, match="pip install"):
-        reader.read([Input(str(tmp_path / "blank.png"))])
+    done = run_cli("predict", tmp_path / "blank.png", "--explain", tmp_path)
+    assert done.code == 1
+    assert "'matplotlib', which is not installed" in done.stderr

@@ -17,9 +17,8 @@ from rich.cells import cell_len
 from rich.console import Console
 
 import exported
-from digitnet.cli import drawing
-from digitnet.cli.inputs import Input, collect
-from digitnet.cli.reading import page_names
+from digitnet.cli import answers
+from digitnet.cli.inputs import Input, collect, page_names
 from digitnet.data.datasets import Dataset
 from digitnet.reading.recognizer import Prediction, Recognizer
 
@@ -104,7 +103,7 @@ def test_json_has_one_line_a_picture_in_order(cli: Any, folder: Path, model: Pat
 def test_the_table_tells_digit_confidence_and_what_is_odd(cli: Any, folder: Path) -> None:
     code, out, err = cli("--no-show", folder)
     assert code == 0
-    header, _, *rows = out.splitlines()
+    header, *rows = out.splitlines()
     assert header.split() == ["file", "digit", "confidence", "note"]
     assert len(rows) == 4
     assert rows[0].split()[0] == f"{folder}/2.png"
@@ -112,11 +111,21 @@ def test_the_table_tells_digit_confidence_and_what_is_odd(cli: Any, folder: Path
     assert "%" in rows[0]
     assert "no ink found" in rows[3]
     assert "1 file" in err
-    assert "left out" in err
+    assert "Skipped" in err
 
 
-def test_quiet_tells_answers_only(cli: Any, folder: Path) -> None:
-    assert cli("--quiet", folder)[2] == ""
+def test_quiet_prints_one_digit_a_line_or_a_dash(cli: Any, folder: Path) -> None:
+    (folder / "bad.png").write_bytes(b"\x89PNG")
+    digits = [line["label"] for line in lines_of(cli("--json", folder)[1])[:3]]
+    code, out, err = cli("--quiet", folder)
+    assert code == 4
+    # One line for each picture: the blank holds no digit, and the last cannot be read.
+    assert out.splitlines() == [*digits, "-", "-"]
+    (error,) = err.splitlines()
+    assert "bad.png" in error
+    code, out, err = cli("--quiet", folder / "2.png")
+    assert (code, out, err) == (0, f"{digits[0]}\n", "")
+    assert "█" in cli("--quiet", "--show", folder / "2.png")[1]
 
 
 def test_one_picture_is_drawn_beside_its_ten_bars(cli: Any, folder: Path) -> None:
@@ -143,9 +152,9 @@ def test_a_long_list_is_one_table_and_keeps_its_order(cli: Any, folder: Path) ->
     _, out, err = cli("--no-show", *pictures)
     lines = out.splitlines()
     assert err == ""
-    assert len(lines) == 2 + len(pictures)
-    assert [line.split()[0] for line in lines[2:]] == [str(path) for path in pictures]
-    assert len({line.index("%") for line in lines[2:]}) == 1
+    assert len(lines) == 1 + len(pictures)
+    assert [line.split()[0] for line in lines[1:]] == [str(path) for path in pictures]
+    assert len({line.index("%") for line in lines[1:]}) == 1
     assert [line["file"] for line in lines_of(cli("--json", *pictures)[1])] == [
         str(path) for path in pictures
     ]
@@ -185,7 +194,7 @@ def test_nothing_that_can_be_read_is_bad_input(cli: Any, tmp_path: Path) -> None
         ([tmp_path / "empty"], "--recursive"),
         ([tmp_path / "photo.heic"], "HEIC"),
         ([tmp_path / "nowhere.png", tmp_path / "*.png"], "2 of 2"),
-        ([""], "error"),
+        ([""], "Error: "),
     ):
         code, out, err = cli(*args)
         assert (code, out) == (3, ""), args
@@ -217,7 +226,7 @@ def test_strange_names_are_printed_safely_and_found_again(cli: Any, folder: Path
         path.write_bytes((folder / "2.png").read_bytes())
     code, out, _ = cli(*strange, "--no-show")
     assert code == 0
-    assert len(out.splitlines()) == 2 + len(names)
+    assert len(out.splitlines()) == 1 + len(names)
     assert "\x1b" not in out
     assert "[bold]x.png" in out
     _, out, _ = cli("--json", *strange)
@@ -287,7 +296,7 @@ def test_pages_of_explain_are_none_of_the_folders_pictures(cli: Any, folder: Pat
 def test_help_loads_nothing_heavy() -> None:
     code = (
         "import sys\nsys.argv = ['digitnet', 'predict', '--help']\n"
-        "from digitnet.cli import main\n"
+        "from digitnet.cli.app import main\n"
         "try: main()\nexcept SystemExit: pass\n"
         "heavy = ('torch', 'numpy', 'onnxruntime', 'cv2', 'PIL', 'matplotlib', 'rich.table')\n"
         "print('LOADED', [m for m in heavy if m in sys.modules])"
@@ -301,7 +310,7 @@ def test_help_loads_nothing_heavy() -> None:
 
 
 def names_of(*arguments: object, recursive: bool = False) -> list[str]:
-    inputs = collect([str(a) for a in arguments], recursive=recursive, tell=lambda _: None)
+    inputs = collect([str(a) for a in arguments], recursive=recursive, on_message=lambda _: None)
     return [each.name for each in inputs if not each.error]
 
 
@@ -328,7 +337,7 @@ def test_a_folder_that_cannot_be_listed_is_told(folder: Path, monkeypatch: Any) 
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(os, "scandir", refuse)
-    (only,) = collect([str(folder)], tell=lambda _: None)
+    (only,) = collect([str(folder)], on_message=lambda _: None)
     assert "Permission denied" in str(only.error)
 
 
@@ -376,25 +385,25 @@ def test_explain_writes_a_page_for_each_picture(
 @pytest.mark.parametrize("system", ["truecolor", None])
 def test_an_image_takes_28_columns_and_14_rows(system: Any) -> None:
     console = Console(file=io.StringIO(), color_system=system, force_terminal=bool(system))
-    lines = drawing.draw_image(prediction().image, console).plain.split("\n")
+    lines = answers.draw_image(prediction().image, console).plain.split("\n")
     assert [cell_len(line) for line in lines] == [28] * 14
 
 
 def test_without_colours_the_blocks_themselves_show_the_ink(monkeypatch: Any) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     console = Console(file=io.StringIO(), color_system="truecolor", force_terminal=True)
-    rows = drawing.draw_image(prediction().image, console).plain.split("\n")
+    rows = answers.draw_image(prediction().image, console).plain.split("\n")
     assert [row.strip() for row in rows] == ["", "", *["███"] * 10, "", ""]
 
 
 def test_bars_grow_with_probability_and_show_the_least() -> None:
-    bars = drawing.draw_bars(prediction(), 20).plain.split("\n")
+    bars = answers.draw_bars(prediction(), 20).plain.split("\n")
     assert len(bars) == 10
     full = [bar.count("█") for bar in bars]
     assert full[1] == 16
     assert max(full[:1] + full[2:]) == 0
     tiny = np.array([0.9989, 0.0006, *[0.0] * 7, 0.0005], np.float32)
-    bars = drawing.draw_bars(prediction(probabilities=tiny, digit=0), 20).plain.split("\n")
+    bars = answers.draw_bars(prediction(probabilities=tiny, digit=0), 20).plain.split("\n")
     assert "▏" in bars[1]
     assert "▏" not in bars[2]
 
@@ -402,8 +411,8 @@ def test_bars_grow_with_probability_and_show_the_least() -> None:
 @pytest.mark.parametrize("width", [30, 50, 80, 200])
 def test_drawings_fit_the_terminal(width: int) -> None:
     for show in (
-        lambda c: drawing.draw_one([], prediction(), c),
-        lambda c: drawing.draw_several([[]] * 3, [prediction()] * 3, c),
+        lambda c: answers.draw_one([], prediction(), c),
+        lambda c: answers.draw_several([[]] * 3, [prediction()] * 3, c),
     ):
         out = io.StringIO()
         console = Console(file=out, width=width, color_system=None)

@@ -546,7 +546,7 @@ def test_the_figure_has_room_for_every_share(share, plain):
 def command(monkeypatch):
     from typer.testing import CliRunner
 
-    from digitnet.cli import app
+    from digitnet.cli.app import app
     from digitnet.reading import recognizer
 
     class Named(Fives):

@@ -19,7 +19,8 @@ def list_all(*, as_json: bool = False) -> None:
     if as_json:
         show_json({"data": [asdict(info) for info in infos]})
         return
-    rows = [("name", "train", "test", "classes", "here", "source", "licence")]
+    header = ("name", "train", "test", "classes", "here", "source", "licence")
+    rows: list[tuple[str, ...]] = [header]
     for info in infos:
         counts = [f"{n:,}" for n in (info.train_images, info.test_images, info.classes)]
         here = "yes" if info.available else "no"
@@ -65,7 +66,7 @@ def verify(name: str = "mnist", *, data_dir: Path | None = None, as_json: bool =
         listed = ", ".join(f"{s.name} ({s.state})" for s in bad)
         named = data_dir or os.environ.get("DIGITNET_DATA_DIR")
         download = f"`digitnet data fetch {name}` downloads intact ones."
-        remedy = "Replace them by intact ones." if named else download
+        remedy = "Put intact copies there." if named else download
         kind = IntegrityError if any(s.state == "damaged" for s in bad) else InputError
         raise kind(f"Not intact: {listed}. {remedy}")
 
@@ -90,7 +91,7 @@ def cache_state() -> dict[str, Any]:
     data: dict[str, dict[str, str]] = {}
     for name in DATASETS:
         try:
-            states = {status.name: status.state for status in fetching.verify(name)}
+            states: dict[str, str] = {s.name: s.state for s in fetching.verify(name)}
         except DigitnetError as error:
             # What is wrong with the cache belongs in a bug report.
             states = {"error": str(error)}

@@ -68,7 +68,7 @@ def _parameter(own: inspect.Parameter, line: re.Match[str]) -> inspect.Parameter
     text = " ".join(line[3].split())
     if own.kind == own.KEYWORD_ONLY:
         names = names or ["--" + own.name.replace("_", "-")]
-        shown = own.default not in (None, False)
+        shown = own.default is not None and own.default is not False
         flag: Any = typer.Option(*names, metavar=metavar, help=text, show_default=shown)
     else:
         flag = typer.Argument(metavar=metavar, help=text, show_default=own.default is not None)
@@ -93,10 +93,12 @@ def _setting(name: str, meaning: str) -> inspect.Parameter:
         show_default=False,
     )
     # Numbers come as text, so that a wrong one gets our own message, with its value.
-    kind = bool if hint is bool else str
-    annotation = Annotated[kind | None, option]
+    kind: Any = bool if hint is bool else str
     return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[kind | None, option],
     )
 
 

@@ -73,7 +73,7 @@ def predict(
         as_json (--json): Print one JSON object a line for each picture.
         quiet (--quiet -q): Print only the digits, one a line, - where there is none; and errors.
     """
-    bulk = {"out": out, "column": column, "processes": processes, "address": address}
+    bulk: Any = {"out": out, "column": column, "processes": processes, "address": address}
     local = {"show": drawn, "explain": explain, "threads": threads}
     _check_engine(engine, bulk if engine == "local" else local)
     if engine == "ray":
