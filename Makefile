@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PEERS := .venv-peers
 ARGS ?=
 
-.PHONY: help train test check format docs notebook bench seeds model robustness studies clean
+.PHONY: help train test check wheel format docs notebook bench seeds model robustness studies clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,6 +22,9 @@ check: $(VENV)/dev.installed ## Lint, check types, check that generated document
 	$(BIN)/mypy
 	$(BIN)/python tools/render_docs.py --check
 	$(BIN)/python tools/build_notebook.py --check
+
+wheel: $(VENV)/dev.installed ## Build the wheel, install it into an empty environment, read a digit with it
+	$(BIN)/python tools/check_wheel.py
 
 format: $(VENV)/dev.installed ## Format the code
 	$(BIN)/ruff check --fix .

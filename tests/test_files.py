@@ -343,3 +343,10 @@ def test_a_folder_is_occupied_by_what_can_be_seen(tmp_path):
     assert not is_occupied(tmp_path)
     (tmp_path / "result").touch()
     assert is_occupied(tmp_path)
+
+
+def test_a_system_that_opens_no_folders_writes_all_the_same(target, monkeypatch):
+    # As on Windows.
+    monkeypatch.delattr(os, "O_DIRECTORY")
+    write_atomic(target, "new")
+    assert target.read_text() == "new"

@@ -1,9 +1,12 @@
-"""Writing files so that a crash at any instant leaves the old file or the new one, never half.
+"""Writing files so that a crash at any instant leaves the old file or the new one, never a mix.
 
 Guarantees:
 
-- ``write_atomic`` writes beside the target, flushes, fsyncs, renames, and fsyncs the folder.
-- A full disk, a read-only folder and a missing permission become one ``StorageError`` sentence.
+- ``write_atomic`` writes a file beside the target, fsyncs it, renames it, and fsyncs the folder
+  (but on Windows, which cannot).
+- A full disk, a read-only folder and a missing permission become a ``StorageError`` that says what
+  to do.
+- ``hold_lock`` lets one process at a time work in a folder; a killed process holds nothing.
 """
 
 from __future__ import annotations
@@ -19,14 +22,15 @@ from typing import Any
 
 from digitnet.errors import StorageError, UsageError
 
+# By name, because not every system has every number.
 _REMEDIES = {
-    errno.ENOSPC: "The disk is full; free some space or choose another folder.",
-    errno.EDQUOT: "Your disk quota is used up; free some space or choose another folder.",
-    errno.EROFS: "That file system is read-only; choose another folder.",
-    errno.EACCES: "You have no permission there; choose a folder of your own.",
-    errno.EPERM: "You have no permission there; choose a folder of your own.",
-    errno.ENOTDIR: "A part of that path is a file, not a folder; choose another path.",
-    errno.EEXIST: "A file of that name is in the way; choose another path.",
+    "ENOSPC": "The disk is full; free some space or choose another folder.",
+    "EDQUOT": "Your disk quota is used up; free some space or choose another folder.",
+    "EROFS": "That file system is read-only; choose another folder.",
+    "EACCES": "You have no permission there; choose a folder of your own.",
+    "EPERM": "You have no permission there; choose a folder of your own.",
+    "ENOTDIR": "A part of that path is a file, not a folder; choose another path.",
+    "EEXIST": "A file of that name is in the way; choose another path.",
 }
 
 
@@ -36,7 +40,7 @@ def storage_errors(path: Path, action: str = "write") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        remedy = _REMEDIES.get(error.errno or 0, "")
+        remedy = _REMEDIES.get(errno.errorcode.get(error.errno or 0, ""), "")
         reason = error.strerror or str(error)
         raise StorageError(f"Cannot {action} {path}: {reason}. {remedy}".rstrip()) from error
 
@@ -46,17 +50,17 @@ def write_atomic(path: Path, content: bytes | str) -> None:
 
     Args:
         path: where the file goes; its folder is made when missing.
-        content: the whole content; text is written as UTF-8, names of files that are no text with
-            backslashes.
+        content: the whole content; text is written as UTF-8, bytes of file names that are not
+            valid text as backslash escapes.
 
     Raises:
         StorageError: the disk is full or the folder cannot be written; ``path`` then holds the
-            whole old content (or, if only the last fsync failed, the whole new one).
+            old content (or, if only the last fsync failed, the new one).
     """
     data = content if isinstance(content, bytes) else content.encode(errors="backslashreplace")
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The dot and the suffix keep a leftover of a killed process from being taken for a result.
+        # The dot and the suffix show that what a killed process leaves is not a result.
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
         try:
             with temporary.open("xb") as stream:
@@ -73,7 +77,7 @@ def write_atomic(path: Path, content: bytes | str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as indented JSON, atomically; NaN and infinity are refused."""
     text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-    # Paths and arguments may hold bytes that are no UTF-8; this writes them as JSON escapes.
+    # Paths and arguments may hold bytes that are not valid UTF-8; this writes them as escapes.
     write_atomic(path, text.encode(errors="backslashreplace"))
 
 
@@ -85,9 +89,9 @@ def make_folder(path: Path) -> Path:
 
 
 def is_occupied(folder: Path) -> bool:
-    """Return whether there is a folder that holds anything but hidden files.
+    """Return whether there is a folder that holds more than hidden files.
 
-    Those are no results: the lock, and what a killed process was writing.
+    Hidden are the lock, and what a killed process was writing.
     """
     with storage_errors(folder, "read"):
         return folder.is_dir() and any(not each.name.startswith(".") for each in folder.iterdir())
@@ -100,7 +104,7 @@ def hold_lock(folder: Path) -> Iterator[None]:
     Raises:
         UsageError: another process holds it.
     """
-    # Here, because reading pictures takes no lock and starts a twentieth faster without it.
+    # Imported here: reading pictures takes no lock, and starts a twentieth faster without it.
     from filelock import FileLock, Timeout
 
     lock = FileLock(folder / ".lock", timeout=0)
@@ -119,6 +123,8 @@ def hold_lock(folder: Path) -> Iterator[None]:
 
 def _sync_folder(folder: Path) -> None:
     """Make a rename inside ``folder`` durable."""
+    if not hasattr(os, "O_DIRECTORY"):  # Windows opens no folders.
+        return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

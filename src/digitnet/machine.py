@@ -1,4 +1,4 @@
-"""What a result may depend on besides its settings: versions, processor, threads, revision."""
+"""What a result may depend on besides its settings: versions, processor, cores, revision."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PACKAGES = (
 
 
 def environment() -> dict[str, Any]:
-    """Return the environment as plain JSON values; what cannot be found out is None."""
+    """Return the environment as plain JSON values; None stands for what is unknown."""
     return {
         "time": datetime.now().astimezone().isoformat(timespec="seconds"),
         "python": platform.python_version(),
@@ -35,19 +35,19 @@ def environment() -> dict[str, Any]:
 
 def usable_cores() -> int:
     """Return how many cores this process may use."""
-    # Linux tells of limits set on the process; elsewhere the machine's cores must do.
+    # Linux knows the limits of this process; elsewhere all cores of the machine count.
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def cpu_name() -> str | None:
-    """Return the processor's name, as the kernel tells it."""
+    """Return the processor's name, None if the system does not say."""
     return _cpu_field("model name") or platform.processor() or None
 
 
 def _cpu_features() -> list[str]:
-    """Return those instruction sets that decide the speed of matrix products."""
+    """Return the instruction sets that decide how fast matrix products are."""
     flags = (_cpu_field("flags") or _cpu_field("Features") or "").split()
     return [
         name for name in ("avx2", "fma", "avx512f", "amx_tile", "asimd", "sve") if name in flags
@@ -59,8 +59,8 @@ def _cpu_field(name: str) -> str | None:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return None
-    found = (line.partition(":")[2].strip() for line in lines if line.startswith(name))
-    return next(found, None)
+    values = (line.partition(":")[2].strip() for line in lines if line.startswith(name))
+    return next(values, None)
 
 
 def _version(package: str) -> str | None:
@@ -71,11 +71,11 @@ def _version(package: str) -> str | None:
 
 
 def _git_revision() -> str | None:
-    """Return the commit of the source tree that runs, with + if it was changed; None elsewhere."""
+    """Return the commit of the running source tree, with + if it was changed; None if installed."""
     source = Path(__file__).parent
     command = ["git", "-C", str(source), "describe", "--always", "--abbrev=12", "--dirty=+"]
     try:
-        # Only a checkout of digitnet has the package below src/; site-packages does not.
+        # Only a checkout has the package below src/; site-packages may lie in another repository.
         if source.parent.name != "src":
             return None
         done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)  # noqa: S603

@@ -1,4 +1,4 @@
-"""Numbers and names as people read them, the same in terminals, tables, pages and figures."""
+"""Numbers and names as people read them: the same in terminals, tables, pages and figures."""
 
 from __future__ import annotations
 
@@ -53,17 +53,17 @@ def listing(items: Sequence[str]) -> str:
 
 
 def escaped(text: str, *, kept: str = "") -> str:
-    """Return ``text`` with control codes and stray bytes written out, but those in ``kept``."""
+    """Return ``text`` with control codes and invalid bytes escaped, except those in ``kept``."""
     return "".join(c if c.isprintable() or c in kept else ascii(c)[1:-1] for c in text)
 
 
 def are_digits(class_names: Sequence[str]) -> bool:
-    """Return whether classes are called 0, 1, 2 and so on, as digits are, up to 9."""
+    """Return whether classes are named like digits: 0, 1, 2 and so on, up to 9."""
     return len(class_names) <= 10 and all(
         name == str(number) for number, name in enumerate(class_names)
     )
 
 
 def shortened(name: str, most: int = 12) -> str:
-    """Return the name of a class as it fits in ``most`` characters."""
+    """Return the name of a class, cut to at most ``most`` characters."""
     return name if len(name) <= most else f"{name[: most - 1]}…"

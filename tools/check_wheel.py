@@ -1,0 +1,92 @@
+"""Build the wheel, install it into an empty environment, and read a picture with it.
+
+What users of a wheel rely on: the base install reads digits with neither PyTorch nor ONNX's tools,
+and what needs more says how to install it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+from PIL import Image
+
+from digitnet.data.datasets import load_dataset
+
+ROOT = Path(__file__).parent.parent
+# What no one who reads digits should have to install.
+UNWANTED = ("torch", "onnx", "scipy", "scikit-image", "scikit-learn", "matplotlib", "ray")
+TEST_IMAGE = 0
+
+
+def main() -> None:
+    """Check the wheel; an assertion or a failed command ends with an error."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (wheel,) = build(folder / "wheel")
+        python = install(wheel, folder / "environment")
+        check_packages(python)
+        check_reading(python, folder)
+        check_remedy(python, folder)
+        print(f"{wheel.name}: installs, reads a digit, and names what training needs")
+
+
+def build(folder: Path) -> list[Path]:
+    """Build the wheel into ``folder``."""
+    run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", folder, ROOT)
+    return list(folder.glob("*.whl"))
+
+
+def install(wheel: Path, folder: Path) -> Path:
+    """Install the wheel into a new environment and return its Python."""
+    venv.create(folder, with_pip=True)
+    python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    run(python, "-m", "pip", "install", "--quiet", "--no-compile", wheel)
+    return python
+
+
+def check_packages(python: Path) -> None:
+    """Check that only what reading needs was installed."""
+    listed = json.loads(run(python, "-m", "pip", "list", "--format", "json").stdout)
+    installed = {package["name"].lower() for package in listed}
+    assert not installed.intersection(UNWANTED), installed.intersection(UNWANTED)
+
+
+def check_reading(python: Path, folder: Path) -> None:
+    """Read a test digit of MNIST as a file."""
+    data = load_dataset("sample")
+    Image.fromarray(255 - data.test_images[TEST_IMAGE]).save(folder / "digit.png")
+    done = run(python, "-m", "digitnet", "predict", "digit.png", "--quiet", cwd=folder)
+    assert done.stdout == f"{data.test_labels[TEST_IMAGE]}\n", done.stdout
+
+
+def check_remedy(python: Path, folder: Path) -> None:
+    """Check that what the error advises is possible: pip knows the extra of what is installed."""
+    train = run(python, "-m", "digitnet", "train", "--data", "sample", check=False, cwd=folder)
+    assert train.returncode == 1, train.stderr
+    assert "pip install 'digitnet[train]'" in train.stderr, train.stderr
+    pip = (python, "-m", "pip", "install", "--dry-run", "--no-deps", "--no-index")
+    done = run(*pip, "digitnet[train]")
+    assert "already satisfied" in done.stdout, done.stdout
+
+
+def run(
+    *command: str | Path, check: bool = True, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command and return what it printed; show its errors if it fails."""
+    words = list(map(str, command))
+    # Nothing of this checkout may stand in for what the wheel lacks.
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=cwd, env=env)
+    if check and done.returncode:
+        sys.exit(f"{' '.join(words)} failed:\n{done.stdout}{done.stderr}")
+    return done
+
+
+if __name__ == "__main__":
+    main()
