@@ -24,7 +24,7 @@ from typing import Any
 
 from PIL import Image
 
-from digitnet.data.datasets import load_dataset
+from digitnet.data.catalogue import load_dataset
 from digitnet.experiments.cluster import predict_all
 from digitnet.files import write_json
 from digitnet.machine import environment, usable_cores

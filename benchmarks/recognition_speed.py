@@ -31,7 +31,7 @@ import onnx
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from digitnet.data.datasets import load_dataset
+from digitnet.data.catalogue import load_dataset
 from digitnet.files import write_json
 from digitnet.machine import environment, usable_cores
 from digitnet.reading import ink, pictures

@@ -33,7 +33,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from digitnet import load_dataset, load_model, open_run
-from digitnet.data.datasets import split_train_val
+from digitnet.data.dataset import split_train_val
 from digitnet.files import write_json
 from digitnet.machine import environment
 from digitnet.network.canonical import Canonical

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from digitnet import load_dataset, recipe
-from digitnet.data.datasets import split_train_val
+from digitnet.data.dataset import split_train_val
 from digitnet.files import write_json
 from digitnet.machine import environment, usable_cores
 from digitnet.training.loop import Trainer, reproducible

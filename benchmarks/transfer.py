@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import digitnet
-from digitnet.data.datasets import Dataset, load_dataset
+from digitnet.data.catalogue import load_dataset
+from digitnet.data.dataset import Dataset
 from digitnet.experiments.transfer.methods import TransferConfig
 from digitnet.experiments.transfer.results import Repetition, Results
 from digitnet.experiments.transfer.workflow import compare_transfer, fine_tune

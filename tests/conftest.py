@@ -14,7 +14,8 @@ import pytest
 import pytest_socket
 
 from digitnet.cli import app
-from digitnet.data.datasets import Dataset, load_dataset
+from digitnet.data.catalogue import load_dataset
+from digitnet.data.dataset import Dataset
 
 # Before torch is loaded, here and in every process that a test starts: tests run side by side, and
 # threads that want one core wait for one another.

@@ -7,7 +7,7 @@ from unittest import mock
 import torch
 from torch.nn import functional
 
-from digitnet.data.datasets import load_dataset
+from digitnet.data.catalogue import load_dataset
 from digitnet.network.cnn import CNN, to_float
 from digitnet.network.config import ModelConfig
 from digitnet.network.export import Calibration, build

@@ -16,10 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from digitnet.data.fetch.catalogue import RawDataset
-from digitnet.data.fetch.mirrors import Mirror
-from digitnet.data.fetch.raw import RawFile
 from digitnet.data.idx import encode_idx
+from digitnet.data.pins import PinnedDataset, PinnedFile
 
 Handler = http.server.BaseHTTPRequestHandler
 
@@ -39,14 +37,14 @@ def tiny_contents() -> dict[str, bytes]:
 CONTENTS = tiny_contents()
 NPZ_KEYS = dict(zip(CONTENTS, ("x_train", "y_train", "x_test", "y_test"), strict=True))
 FILES = tuple(
-    RawFile(name, len(content), hashlib.sha256(content).hexdigest(), NPZ_KEYS[name])
+    PinnedFile(name, len(content), hashlib.sha256(content).hexdigest())
     for name, content in CONTENTS.items()
 )
 
 
-def tiny_dataset(*mirrors: str, npm: str | None = None) -> RawDataset:
+def tiny_dataset(*mirrors: str, npm: str = "") -> PinnedDataset:
     """Return the tiny data set with these mirrors."""
-    return RawDataset("mnist", FILES, tuple(map(Mirror, mirrors)), npm)
+    return PinnedDataset("mnist", FILES, mirrors, npm)
 
 
 def _respond(handler: Handler, body: bytes, status: int = 200, **headers: str) -> None:
@@ -123,10 +121,10 @@ WAYS: dict[str, tuple[Callable[[Handler, bytes], None], str | None]] = {
         None,
     ),
     "good-redirect": (lambda h, _: _redirect(h, h.path.replace("-redirect", "")), None),
-    "cut": (lambda h, raw: _respond(h, gzip.compress(raw)[:-50]), "bytes instead of"),
+    "cut": (lambda h, raw: _respond(h, gzip.compress(raw)[:-50]), "is damaged"),
     "broken-off": (lambda h, raw: _half(h, gzip.compress(raw)), "IncompleteRead"),
     "page": (lambda h, _: _respond(h, PAGE), "web page"),
-    "empty": (lambda h, _: _respond(h, b""), "has 0 bytes"),
+    "empty": (lambda h, _: _respond(h, b""), "but has 0"),
     "longer": (lambda h, raw: _respond(h, gzip.compress(raw + b"!")), "more than"),
     "flipped": (lambda h, raw: _respond(h, gzip.compress(_flipped(raw))), "SHA-256"),
     "flipped-gzip": (lambda h, raw: _respond(h, _flipped(gzip.compress(raw))), "train-images"),

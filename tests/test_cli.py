@@ -301,7 +301,7 @@ def test_doctor_tells_of_a_cache_that_cannot_be_read(
     def broken(_: str) -> None:
         raise StorageError("the cache is on fire")
 
-    monkeypatch.setattr("digitnet.data.fetch.verify", broken)
+    monkeypatch.setattr("digitnet.data.fetching.verify", broken)
     done = run_cli("doctor", "--json")
     assert done.code == 0
     assert json.loads(done.stdout)["data"]["mnist"] == {"error": "the cache is on fire"}

@@ -17,7 +17,7 @@ import pyarrow as pa  # noqa: E402
 
 import digitnet  # noqa: E402
 from digitnet import signals  # noqa: E402
-from digitnet.data.datasets import Dataset  # noqa: E402
+from digitnet.data.dataset import Dataset  # noqa: E402
 from digitnet.errors import (  # noqa: E402
     DigitnetError,
     InputError,

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from digitnet.data.datasets import Dataset
+from digitnet.data.dataset import Dataset
 from digitnet.experiments.study.definition import load_study
 from digitnet.experiments.study.trials import run_trial, trials
 from digitnet.reading.recognizer import Recognizer

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import exported
-from digitnet.data.datasets import Dataset
+from digitnet.data.dataset import Dataset
 from digitnet.errors import InputError, StorageError
 from digitnet.reading.explain import words
 from digitnet.reading.explain.evidence import Evidence, gather, nearest, occlusion

@@ -130,7 +130,7 @@ def test_a_run_is_exported_with_what_it_is(run):
 
 
 def test_one_in_a_hundred_validation_digits_is_refused(run, sample):
-    from digitnet.data.datasets import split_train_val
+    from digitnet.data.dataset import split_train_val
 
     exported = export_run(run)
     _, val = split_train_val(sample.train_labels, seed=run.config.split_seed)

@@ -1,5 +1,11 @@
+"""The IDX format, and unpacking in bounded memory."""
+
+import bz2
 import contextlib
+import gzip
+import io
 import struct
+import zipfile
 
 import numpy as np
 import pytest
@@ -7,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from digitnet.data.idx import encode_idx, parse_idx, parse_int_idx
+from digitnet.data.idx import bunzip, encode_idx, gunzip, parse_idx, parse_int_idx, zip_member
 from digitnet.errors import IntegrityError
 
 ARRAYS = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=6))
@@ -54,7 +60,7 @@ def test_a_header_that_promises_much_costs_no_memory(header):
 def test_a_message_tells_what_was_found():
     with pytest.raises(IntegrityError, match="starts with '89 50 4e 47', not"):
         parse_idx(b"\x89PNG\r\n\x1a\n", "digits")
-    with pytest.raises(IntegrityError, match="digits says that it holds 2 × 2 values, but 3 bytes"):
+    with pytest.raises(IntegrityError, match="digits announces 2 × 2 values, but 3 bytes"):
         parse_idx(encode_idx(np.zeros((2, 2), np.uint8))[:-1], "digits")
 
 
@@ -78,7 +84,7 @@ def test_bytes_are_no_integers():
         parse_idx(content, "some")
     with pytest.raises(IntegrityError, match="32-bit integers: it starts with '00 00 08 01'"):
         parse_int_idx(encode_idx(np.zeros(4, np.uint8)), "some")
-    with pytest.raises(IntegrityError, match="holds 4 values"):
+    with pytest.raises(IntegrityError, match="announces 4 values"):
         parse_int_idx(content[:-1], "some")
 
 
@@ -86,3 +92,54 @@ def test_bytes_are_no_integers():
 def test_any_bytes_are_integers_or_an_error(content):
     with contextlib.suppress(IntegrityError):
         assert parse_int_idx(content).nbytes == 2 * (len(content) - 4 - 4 * content[3])
+
+
+PACKERS = {gunzip: gzip.compress, bunzip: bz2.compress}
+
+
+@pytest.mark.parametrize("unpack", PACKERS)
+class TestUnpacking:
+    def test_members_follow_one_another(self, unpack):
+        pack = PACKERS[unpack]
+        assert unpack(pack(b"one") + pack(b"two"), 6, "it") == b"onetwo"
+
+    def test_a_bomb_is_cut_off(self, unpack):
+        with pytest.raises(IntegrityError, match="more than the expected 1,000 bytes"):
+            unpack(PACKERS[unpack](bytes(5_000_000)), 1_000, "it")
+        one = PACKERS[unpack](bytes(600))
+        with pytest.raises(IntegrityError, match="more than the expected 1,000 bytes"):
+            unpack(one * 1_000, 1_000, "it")
+
+    @given(data=st.data())
+    def test_any_bytes_are_the_content_or_an_error(self, unpack, data):
+        packed = bytearray(PACKERS[unpack](b"some content"))
+        place = data.draw(st.integers(0, len(packed) - 1))
+        packed[place] = data.draw(st.integers(0, 255))
+        cut = bytes(packed[: data.draw(st.integers(0, len(packed)))])
+        try:
+            content = unpack(cut, 100, "it")
+        except IntegrityError:
+            return
+        assert content == b"some content"
+
+
+def test_a_zip_bomb_is_cut_off():
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("big", bytes(5_000_000))
+    with pytest.raises(IntegrityError, match="more than the expected 1,000 bytes"):
+        zip_member(written.getvalue(), "big", 1_000, "it")
+
+
+@given(st.binary(max_size=60), st.integers(0, 300))
+def test_a_damaged_archive_is_an_error(garbage, place):
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a", b"some content" * 9)
+    content = bytearray(written.getvalue())
+    content[place : place + len(garbage)] = garbage
+    try:
+        found = zip_member(bytes(content), "a", 200, "it")
+    except IntegrityError:
+        return
+    assert found == b"some content" * 9

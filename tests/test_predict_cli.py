@@ -19,7 +19,7 @@ from rich.console import Console
 import exported
 from digitnet.cli import answers
 from digitnet.cli.inputs import Input, collect, page_names
-from digitnet.data.datasets import Dataset
+from digitnet.data.dataset import Dataset
 from digitnet.reading.recognizer import Prediction, Recognizer
 
 PROMISED = {

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 import digitnet
 from digitnet.cli.app import app
-from digitnet.data.datasets import load_dataset
+from digitnet.data.catalogue import load_dataset
 from digitnet.errors import InputError, StoppedError, StorageError, UsageError
 from digitnet.network.cnn import CNN, layer_table, predict_logits
 from digitnet.network.config import ModelConfig, TrainConfig

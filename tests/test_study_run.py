@@ -96,9 +96,9 @@ def test_divergence_is_an_outcome(tmp_path):
 def test_data_of_other_classes_is_refused_before_anything_is_trained(tmp_path, monkeypatch):
     import dataclasses
 
-    from digitnet.data import datasets
+    from digitnet.data import catalogue
 
-    real = datasets.load_dataset
+    real = catalogue.load_dataset
 
     def load(name, **places):
         found = real(name, **places)
@@ -108,7 +108,7 @@ def test_data_of_other_classes_is_refused_before_anything_is_trained(tmp_path, m
             else dataclasses.replace(found, class_names=tuple("abcdefghij"))
         )
 
-    monkeypatch.setattr(datasets, "load_dataset", load)
+    monkeypatch.setattr(catalogue, "load_dataset", load)
     with pytest.raises(UsageError, match="'test_on' cannot have digits8x8"):
         run_study(tiny_study(tmp_path), tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from digitnet.data.datasets import Dataset
+from digitnet.data.dataset import Dataset
 from digitnet.errors import IntegrityError, TrainingDivergedError
 from digitnet.network.config import TrainConfig
 from digitnet.training.checkpoint import read_tensors, write_tensors
@@ -131,7 +131,7 @@ CHILD = """
 import sys
 from pathlib import Path
 import digitnet.training.loop as training
-from digitnet.data.datasets import load_dataset
+from digitnet.data.catalogue import load_dataset
 from digitnet.training.runs import Run
 training.CHECKPOINT_STEPS = 2
 run = Run(Path(sys.argv[1]))

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import digitnet
 from digitnet.cli.app import app
-from digitnet.data.datasets import Dataset
+from digitnet.data.dataset import Dataset
 from digitnet.errors import DataUnavailableError, InputError, StoppedError, UsageError
 from digitnet.experiments.transfer import final
 from digitnet.experiments.transfer.budgets import parse_budgets

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from digitnet.data.datasets import load_dataset
+from digitnet.data.catalogue import load_dataset
 
 ROOT = Path(__file__).parent.parent
 # What no one who reads digits should have to install.

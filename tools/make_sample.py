@@ -3,7 +3,7 @@
     python tools/make_sample.py             compare a new one with the shipped file
     python tools/make_sample.py --write     write it
 
-MNIST itself comes through ``digitnet.data.fetch``. The sample is chosen once, by a seed, with each
+MNIST itself comes through ``load_dataset``. The sample is chosen once, by a seed, with each
 class keeping its share of MNIST; the places in MNIST are part of the file.
 """
 
@@ -19,7 +19,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from digitnet.data.datasets import SAMPLE_FILE, load_dataset, split_train_val
+from digitnet.data.catalogue import load_dataset
+from digitnet.data.dataset import split_train_val
+from digitnet.data.published import SAMPLE_FILE
 
 SEED = 28
 TRAIN_IMAGES = 5_000

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 from digitnet.errors import importing_extras as _importing_extras
 
 if TYPE_CHECKING:
-    from digitnet.data.datasets import Dataset, load_dataset
+    from digitnet.data.catalogue import load_dataset
+    from digitnet.data.dataset import Dataset
     from digitnet.errors import DigitnetError
     from digitnet.experiments.study.definition import load_study
     from digitnet.experiments.study.study_run import run_study
@@ -66,7 +67,7 @@ __all__ = [
 _HOMES = {
     "CNN": "network.cnn",
     "AugmentationConfig": "network.config",
-    "Dataset": "data.datasets",
+    "Dataset": "data.dataset",
     "DigitnetError": "errors",
     "Metrics": "training.evaluation",
     "ModelConfig": "network.config",
@@ -77,7 +78,7 @@ _HOMES = {
     "evaluate": "training.trained",
     "export_run": "training.calibration",
     "fine_tune": "experiments.transfer.workflow",
-    "load_dataset": "data.datasets",
+    "load_dataset": "data.catalogue",
     "load_model": "training.checkpoint",
     "load_study": "experiments.study.definition",
     "open_run": "training.runs",

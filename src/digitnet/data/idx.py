@@ -1,17 +1,28 @@
-"""The IDX format of MNIST: a magic number, the dimensions, then unsigned bytes or integers.
+"""IDX, the format of MNIST, and the archives it comes in: gzip, bzip2, zip, tar and ``.npz``.
 
 Guarantees:
 
-- ``parse_idx`` and ``parse_int_idx`` take any bytes and return an array or raise
-  ``IntegrityError``, nothing else.
-- Nothing is allocated before the header has been found to agree with the length of the content.
+- Any bytes give the content or an ``IntegrityError``, nothing else.
+- No more than a stated number of bytes is unpacked, so a decompression bomb costs no memory.
+- Nothing is written to disk, so no name in an archive can lead anywhere; no pickle is read.
 - ``parse_idx(encode_idx(array))`` is ``array``.
 """
 
 from __future__ import annotations
 
+import bz2
+import contextlib
+import gzip
+import io
+import lzma
 import math
 import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,54 +35,143 @@ _INT_MAGIC = b"\x00\x00\x0c"
 # Labels have one dimension, images have three.
 _MAX_DIMENSIONS = 3
 
-
-def idx_header(shape: tuple[int, ...]) -> bytes:
-    """Return the bytes that stand before the values of a uint8 array of this shape."""
-    return _MAGIC + struct.pack(f">B{len(shape)}I", len(shape), *shape)
+# What Python's and NumPy's readers raise on damaged archives.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    OSError,
+    ValueError,
+    MemoryError,  # the header of an array promises more than there can be
+    RuntimeError,  # an encrypted member; NotImplementedError, an unknown compression, is one
+)
 
 
 def encode_idx(array: NDArray[np.uint8]) -> bytes:
     """Return ``array`` (uint8, one to three dimensions) as the content of an IDX file."""
-    return idx_header(array.shape) + np.ascontiguousarray(array).tobytes()
+    header = struct.pack(f">B{array.ndim}I", array.ndim, *array.shape)
+    return _MAGIC + header + np.ascontiguousarray(array).tobytes()
 
 
 def parse_idx(content: bytes, name: str = "the IDX file") -> NDArray[np.uint8]:
-    """Return the array that ``content`` holds.
+    """Return the array in ``content``.
 
     Args:
         content: a whole raw (not compressed) IDX file of unsigned bytes.
-        name: how an error names the content, for example the file name.
+        name: what an error calls the content, for example the file name.
 
     Returns:
         A new uint8 array, C-contiguous and writable, with one to three dimensions.
 
     Raises:
-        IntegrityError: the magic number is another, or the length is not what the header says.
+        IntegrityError: the magic number is wrong, or the length does not match the header.
     """
     shape, start = _header(content, name, _MAGIC, "unsigned bytes", 1)
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()
 
 
 def parse_int_idx(content: bytes, name: str = "the IDX file") -> NDArray[np.int64]:
-    """Return the array that ``content`` holds, of 32-bit integers, as ``parse_idx`` does for bytes.
+    """Return the array in ``content``, of 32-bit integers, as ``parse_idx`` does for bytes.
 
     Returns:
         A new int64 array, C-contiguous and writable, with one to three dimensions.
 
     Raises:
-        IntegrityError: the magic number is another, or the length is not what the header says.
+        IntegrityError: the magic number is wrong, or the length does not match the header.
     """
     shape, start = _header(content, name, _INT_MAGIC, "32-bit integers", 4)
     return np.frombuffer(content, ">i4", offset=start).reshape(shape).astype(np.int64)
 
 
+def gunzip(content: bytes, most: int, name: str) -> bytes:
+    """Return what the gzip file ``content`` holds.
+
+    Args:
+        content: a whole file, of one member or several.
+        most: how many bytes it may unpack to.
+        name: what an error calls it.
+
+    Raises:
+        IntegrityError: it is damaged, cut off, not gzip, or unpacks to more than ``most`` bytes.
+    """
+    if not content:
+        raise IntegrityError(f"{name} is empty.")
+    with _damage(name), gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
+        return _read(stream, most, name)
+
+
+def bunzip(content: bytes, most: int, name: str) -> bytes:
+    """Return what the bzip2 file ``content`` holds; arguments and errors as ``gunzip``."""
+    with _damage(name), bz2.BZ2File(io.BytesIO(content)) as stream:
+        return _read(stream, most, name)
+
+
+def zip_member(content: bytes, member: str, most: int, name: str) -> bytes:
+    """Return the member called ``member`` of the zip archive ``content``.
+
+    Raises:
+        IntegrityError: the archive is damaged, lacks the member, or the member has more than
+            ``most`` bytes.
+    """
+    with _damage(name), zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if member not in archive.namelist():
+            raise IntegrityError(f"{name} does not contain {member}; it is another archive.")
+        with archive.open(member) as stream:
+            return _read(stream, most, f"{member} in {name}")
+
+
+def tar_member(path: Path, member: str, most: int) -> bytes | None:
+    """Return the regular file called ``member``, in any folder of the gzip-compressed tar ``path``.
+
+    Returns:
+        Its content; None when there is no such file.
+
+    Raises:
+        IntegrityError: the archive is damaged or unpacks to more than ``most`` bytes.
+        OSError: ``path`` cannot be read.
+    """
+    with path.open("rb") as packed:
+        content = gunzip(packed.read(most), most, path.name)
+    with (
+        _damage(path.name),
+        tarfile.open(fileobj=io.BytesIO(content), mode="r:", errorlevel=0) as archive,
+    ):
+        for info in archive:
+            if info.isreg() and PurePosixPath(info.name).name == member:
+                stream = archive.extractfile(info)
+                return stream.read() if stream else None
+    return None
+
+
+def npz_arrays(path: Path, keys: set[str], most: int) -> dict[str, NDArray[np.uint8]]:
+    """Return those arrays of an ``.npz`` file that are among ``keys``, as uint8 in C order.
+
+    Raises:
+        IntegrityError: the file is damaged, or one of these is not an array of whole numbers or
+            takes more than ``most`` bytes.
+    """
+    arrays = {}
+    with _damage(path.name), zipfile.ZipFile(path) as archive:
+        for key in sorted(keys):
+            if f"{key}.npy" in archive.namelist():
+                with archive.open(f"{key}.npy") as packed:
+                    stream = io.BytesIO(_read(packed, most, f"{key} in {path.name}"))
+                array = np.lib.format.read_array(stream, allow_pickle=False)
+                if array.dtype.kind not in "iu":
+                    raise ValueError(f"{key} has the type {array.dtype}")
+                arrays[key] = np.ascontiguousarray(array, np.uint8)
+    return arrays
+
+
 def _header(
     content: bytes, name: str, magic: bytes, kind: str, size: int
 ) -> tuple[tuple[int, ...], int]:
-    """Return the shape that the header of an IDX file gives, and where the values begin."""
+    """Return the shape in the header of an IDX file, and where the values begin."""
     if len(content) < 4 or content[:3] != magic or not 1 <= content[3] <= _MAX_DIMENSIONS:
         raise IntegrityError(
-            f"{name} is no IDX file of {kind}: it starts with '{content[:4].hex(' ')}', "
+            f"{name} is not an IDX file of {kind}: it starts with '{content[:4].hex(' ')}', "
             f"not with '{magic.hex(' ')}' and a number of dimensions from 1 to {_MAX_DIMENSIONS}."
         )
     dimensions = content[3]
@@ -81,7 +181,26 @@ def _header(
     shape = struct.unpack_from(f">{dimensions}I", content, 4)
     if math.prod(shape) * size != len(content) - start:
         raise IntegrityError(
-            f"{name} says that it holds {' × '.join(map(str, shape))} values, "
-            f"but {len(content) - start:,} bytes follow its header."
+            f"The header of {name} announces {' × '.join(map(str, shape))} values, "
+            f"but {len(content) - start:,} bytes follow it."
         )
     return shape, start
+
+
+@contextlib.contextmanager
+def _damage(name: str) -> Iterator[None]:
+    """Turn what a reader raises on a damaged archive into an ``IntegrityError``."""
+    try:
+        yield
+    except _DAMAGE as error:
+        reason = "".join(letter for letter in f"{error}"[:120] if letter.isprintable())
+        raise IntegrityError(
+            f"{name} is damaged or in another format ({type(error).__name__}: {reason})."
+        ) from error
+
+
+def _read(stream: IO[bytes] | gzip.GzipFile | bz2.BZ2File, most: int, name: str) -> bytes:
+    content = stream.read(most + 1)
+    if len(content) > most:
+        raise IntegrityError(f"{name} unpacks to more than the expected {most:,} bytes.")
+    return content

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import digitnet
-from digitnet.data.datasets import load_dataset
+from digitnet.data.catalogue import load_dataset
 from digitnet.errors import IntegrityError
 from digitnet.network.canonical import Canonical
 from digitnet.network.cnn import CNN

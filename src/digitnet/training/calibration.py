@@ -21,7 +21,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from digitnet.data.datasets import Dataset, load_dataset
+from digitnet.data.catalogue import load_dataset
+from digitnet.data.dataset import Dataset
 from digitnet.errors import DataUnavailableError, InputError, UsageError
 from digitnet.files import hold_lock, write_atomic
 from digitnet.network.canonical import Canonical

@@ -28,7 +28,7 @@ import torch.nn.functional as F  # noqa: N812 (the name that every PyTorch reade
 from numpy.typing import NDArray
 from torch import Tensor
 
-from digitnet.data.datasets import Dataset, split_train_val, take_of_each_class
+from digitnet.data.dataset import Dataset, split_train_val, take_of_each_class
 from digitnet.errors import IntegrityError, TrainingDivergedError, UsageError
 from digitnet.machine import environment, usable_cores
 from digitnet.network.cnn import CNN, predict_logits

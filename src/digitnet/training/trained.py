@@ -21,7 +21,8 @@ from typing import Any
 
 import torch
 
-from digitnet.data.datasets import Dataset, load_dataset
+from digitnet.data.catalogue import load_dataset
+from digitnet.data.dataset import Dataset
 from digitnet.errors import InputError, StoppedError, UsageError
 from digitnet.files import hold_lock
 from digitnet.network.cnn import CNN, predict_logits

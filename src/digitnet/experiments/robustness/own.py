@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digitnet.data.datasets import NUM_CLASSES
+from digitnet.data.dataset import DIGIT_NAMES
 from digitnet.errors import InputError, UsageError
 from digitnet.experiments.robustness.built_in import NON_DIGITS
 from digitnet.experiments.robustness.sets import Drawn, Part, PictureSet, Plan, parts_by
@@ -99,7 +99,7 @@ def _plan(path: Path) -> Plan:
 
 
 def _from_folder(folder: Path) -> PictureSet:
-    allowed = [str(digit) for digit in range(NUM_CLASSES)]
+    allowed = list(DIGIT_NAMES)
     visible = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
     for path in visible:
         if path.name not in allowed or not path.is_dir():
@@ -226,10 +226,10 @@ def _labels(labels: NDArray[Any], name: str, count: int, path: Path) -> NDArray[
             f"{path}: '{name}' is {labels.dtype} {labels.shape}; for {count} pictures it must be "
             f"integers ({count},)."
         )
-    if labels.min() < 0 or labels.max() >= NUM_CLASSES:
+    if labels.min() < 0 or labels.max() >= len(DIGIT_NAMES):
         raise InputError(
             f"{path}: '{name}' goes from {labels.min()} to {labels.max()}; labels are 0 to "
-            f"{NUM_CLASSES - 1}."
+            f"{len(DIGIT_NAMES) - 1}."
         )
     return labels.astype(np.int64)
 

@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitnet.data.datasets import IMAGE_SIZE
 from digitnet.experiments.robustness.sets import Route, Source
+from digitnet.network.config import IMAGE_SIZE
 from digitnet.reading.pictures import decode
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from digitnet.data.datasets import load_dataset
+from digitnet.data.catalogue import load_dataset
 from digitnet.errors import UsageError
 from digitnet.experiments.robustness.built_in import built_in
 from digitnet.experiments.robustness.measure import Measured, choose, is_reference, measure

@@ -144,7 +144,7 @@ def _check_data(study: Study, where: dict[str, Any]) -> int:
         How many images there are to train on, validation set aside.
     """
     with extras.needed():
-        from digitnet.data.datasets import load_dataset
+        from digitnet.data.catalogue import load_dataset
         from digitnet.network.cnn import CNN
         from digitnet.training.loop import choose_images
     crops = study.variants[0].config.model.crops

@@ -30,7 +30,7 @@ from digitnet.files import make_folder, storage_errors, write_json
 from digitnet.network.config import TrainConfig
 
 if TYPE_CHECKING:
-    from digitnet.data.datasets import Dataset
+    from digitnet.data.dataset import Dataset
     from digitnet.network.cnn import CNN
     from digitnet.training.loop import Progress
     from digitnet.training.runs import Run
@@ -159,7 +159,7 @@ def run_trial(
 
 def _trained(trial: Trial, on_progress: Callable[[Progress], None], places: dict[str, Any]) -> Run:
     """Train the run of a trial, from where it stands if it was begun."""
-    from digitnet.data.datasets import load_dataset
+    from digitnet.data.catalogue import load_dataset
     from digitnet.training import trained
     from digitnet.training.runs import open_run
 
@@ -196,7 +196,7 @@ def _refuse_other(run: Run, trial: Trial) -> None:
 
 def _measured(trial: Trial, run: Run, places: dict[str, Any]) -> dict[str, Any]:
     """Evaluate a run on its own test images and on those of the other data sets."""
-    from digitnet.data.datasets import load_dataset
+    from digitnet.data.catalogue import load_dataset
     from digitnet.training import trained
     from digitnet.training.loop import reproducible
 

@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from digitnet.data.datasets import Dataset, split_train_val, take_of_each_class
-from digitnet.errors import InputError, UsageError
+from digitnet.data.dataset import Dataset, split_train_val, take_of_each_class
+from digitnet.errors import InputError
 from digitnet.experiments.transfer.methods import (
     AUGMENTATION,
     BATCH_SIZE,
@@ -100,7 +100,7 @@ class Task:
         for fraction in _VAL_FRACTIONS:
             try:
                 split_train_val(self.target.train_labels, val_fraction=fraction)
-            except UsageError:
+            except InputError:
                 continue
             return fraction
         counts = np.bincount(self.target.train_labels, minlength=len(self.target.class_names))

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from digitnet.data.datasets import Dataset, load_dataset
+from digitnet.data.catalogue import load_dataset
+from digitnet.data.dataset import Dataset
 from digitnet.errors import DataUnavailableError, InputError, UsageError
 from digitnet.network.cnn import CNN
 from digitnet.training.checkpoint import load_model, read_tensors

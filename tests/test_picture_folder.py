@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from digitnet.data.datasets import load_dataset
+from digitnet.data.catalogue import load_dataset
 from digitnet.errors import InputError
 from digitnet.network.config import TrainConfig
 from digitnet.reading.recognizer import Recognizer
@@ -169,7 +169,7 @@ def test_splits_that_teach_or_test_nothing_are_refused(folder, tmp_path):
     both, lines = tmp_path / "both", []
     shutil.copytree(folder, both / "train")
     (both / "test" / "9").mkdir(parents=True)
-    with pytest.raises(InputError, match="test holds no picture"):
+    with pytest.raises(InputError, match=r"The test folder .* holds no picture"):
         load_dataset(both)
     for path in list((both / "train" / "9").iterdir())[:3]:
         shutil.copy(path, both / "test" / "9")
@@ -177,7 +177,7 @@ def test_splits_that_teach_or_test_nothing_are_refused(folder, tmp_path):
     assert any("3 of the pictures" in line for line in lines)
     shutil.rmtree(both / "train" / "seven")
     (both / "train" / "seven").mkdir()
-    with pytest.raises(InputError, match="class seven has no picture"):
+    with pytest.raises(InputError, match=r"class seven .* has no picture"):
         load_dataset(both)
 
 
@@ -202,7 +202,7 @@ def test_many_bad_pictures_are_counted(folder):
 
 def test_other_layouts_are_refused(folder, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"holds 0 subfolders.*one subfolder for each class"):
+    with pytest.raises(InputError, match=r"holds 0 classes.*one subfolder for each class"):
         load_dataset(tmp_path / "empty")
     (folder / "few").mkdir()
     with pytest.raises(InputError, match=r"The class few .* has 0 pictures"):

