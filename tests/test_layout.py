@@ -61,6 +61,22 @@ def own_imports(path: Path) -> set[str]:
     return {name.removeprefix("digitnet").removeprefix(".") or "__init__" for name in ours}
 
 
+# Names of `os` and `signal` that some systems lack.
+NOT_EVERYWHERE = (
+    r"os\.(fork|setsid|killpg|getuid|O_DIRECTORY|sched_getaffinity)|"
+    r"signal\.(SIGKILL|SIGHUP|SIGALRM|pthread_sigmask)"
+)
+
+
+@UNFINISHED
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_what_some_systems_lack_is_looked_for_before_it_is_used(path: Path) -> None:
+    source = path.read_text(encoding="utf-8")
+    for used in re.finditer(NOT_EVERYWHERE, source):
+        module, _, name = used[0].partition(".")
+        assert f'hasattr({module}, "{name}")' in source, used[0]
+
+
 def wing(name: str) -> str:
     return name.partition(".")[0]
 

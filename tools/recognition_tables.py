@@ -34,9 +34,12 @@ HEADLINES = {
     "white_on_black": "MNIST's test digits, as they are",
     "in_a_corner": "the same, in a corner of a page",
     "squared": "simulated photos on squared paper",
+    "photo": "simulated photos, all difficulties at once",
     "photos": "other people's photos of pen on paper",
     "canvas": "drawn in a paint program",
     "usps": "US post codes",
+    "digits8x8": "digits of 8 × 8 pixels",
+    "church_books": "cut from old church books",
 }
 # Milliseconds, and the figure that is the floor of each.
 MOST_MILLISECONDS = {
@@ -94,11 +97,13 @@ def reading() -> str:
             title,
             f"{found[name]['pictures']:,}",
             f"{100 * found[name]['accuracy']:.1f} %",
+            f"{100 * found[name]['rejected']:.1f} %",
             f"{100 * found[name]['plain_accuracy']:.1f} %",
         )
         for name, title in HEADLINES.items()
     ]
-    return table(("", "pictures", "digitnet", "plain CNN, invert and resize"), rows)
+    header = ("", "pictures", "read right", "refused as no digit", "plain CNN, invert and resize")
+    return table(header, rows)
 
 
 def any_picture() -> str:

@@ -1,4 +1,4 @@
-"""Write those parts of the documents that come from the code or from result files.
+"""Write the parts of the documents that come from the code or from result files.
 
 A generated block stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``; NAME is a
 function of this file. With ``--check`` nothing is written, and a stale block is an error.
@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import difflib
+import io
 import json
 import os
 import re
-import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import bulk_tables
 import recognition_tables
 import study_tables
 import transfer_tables
+from code_lines import code_lines
+from digitnet.cli import app
 from digitnet.errors import DigitnetError
 from digitnet.files import write_atomic
 from digitnet.network.config import setting_meanings
@@ -41,7 +45,7 @@ COMMANDS = (
 
 
 def headline() -> str:
-    """Return the README's table: what each recipe reaches."""
+    """Return the README's table: the accuracy of each recipe."""
     rows = []
     for name in _seeded():
         runs = _runs(name)
@@ -139,7 +143,7 @@ def speed() -> str:
 
 
 def settings() -> str:
-    """Return the table of all settings and what the recipes make of them."""
+    """Return the table of all settings and their values in the recipes."""
     defaults = {name: config.flat() for name, config in RECIPES.items()}
     rows = [
         (f"`{name}`", *(f"`{_toml(values[name])}`" for values in defaults.values()), meaning)
@@ -150,17 +154,31 @@ def settings() -> str:
 
 
 def modules() -> str:
-    """Return the tree of the package with the first sentence of each module."""
+    """Return the tree of the package: lines of code and the first line of each docstring."""
     package = ROOT / "src" / "digitnet"
-    paths = [*package.glob("*.py"), *package.glob("*/__init__.py")]
-    rows = []
-    for path in sorted(paths, key=lambda p: p.relative_to(package).as_posix()):
-        name = path.parent.name + "/" if path.name == "__init__.py" else path.name
-        doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-        if path.parent == package and path.name == "__init__.py":
-            name = "__init__.py"
-        rows.append(f"{name:<16} {doc.split(chr(10))[0]}")
+    counts = {path: code_lines(path) for path in sorted(package.rglob("*.py"))}
+    rows = [
+        f"{'src/digitnet/':<28}{sum(counts.values()):>7,}  lines of code in {len(counts)} files"
+    ]
+    rows += _tree(package, counts)
     return "\n".join(["```text", *rows, "```"])
+
+
+def _tree(folder: Path, counts: Mapping[Path, int], depth: int = 1) -> Iterator[str]:
+    """Yield the rows of a folder: its modules, then its folders with theirs."""
+    here = [path for path in counts if path.parent == folder]
+    for path in here:
+        if depth == 1 or path.name != "__init__.py":
+            yield _row(path.name, counts[path], path, depth)
+    for inner in sorted({p for path in counts for p in path.parents if p.parent == folder}):
+        lines = sum(count for path, count in counts.items() if inner in path.parents)
+        yield _row(f"{inner.name}/", lines, inner / "__init__.py", depth)
+        yield from _tree(inner, counts, depth + 1)
+
+
+def _row(name: str, lines: int, described: Path, depth: int) -> str:
+    doc = ast.get_docstring(ast.parse(described.read_text(encoding="utf-8"))) or ""
+    return f"{'  ' * depth + name:<28}{lines:>7,}  {doc.partition(chr(10))[0]}"
 
 
 def command_line() -> str:
@@ -257,16 +275,16 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _help(command: list[str]) -> str:
-    environment = {**os.environ, "COLUMNS": "90", "NO_COLOR": "1", "TERM": "dumb"}
-    done = subprocess.run(
-        [sys.executable, "-m", "digitnet", *command, "--help"],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=environment,
-    )
-    lines = (line.rstrip() for line in done.stdout.strip().splitlines())
-    return "\n".join(lines).replace("python -m digitnet", "digitnet")
+    printed = io.StringIO()
+    environment = {"COLUMNS": "90", "NO_COLOR": "1", "TERM": "dumb"}
+    with (
+        mock.patch.dict(os.environ, environment),
+        mock.patch.object(sys, "argv", ["digitnet", *command, "--help"]),
+        contextlib.redirect_stdout(printed),
+        contextlib.suppress(SystemExit),
+    ):
+        app.main()
+    return "\n".join(line.rstrip() for line in printed.getvalue().strip().splitlines())
 
 
 if __name__ == "__main__":
