@@ -16,7 +16,6 @@ pq = pytest.importorskip("pyarrow.parquet", reason="needs digitnet[ray]")
 import pyarrow as pa  # noqa: E402
 
 import digitnet  # noqa: E402
-from digitnet import signals  # noqa: E402
 from digitnet.data.dataset import Dataset  # noqa: E402
 from digitnet.errors import (  # noqa: E402
     DigitnetError,
@@ -25,8 +24,10 @@ from digitnet.errors import (  # noqa: E402
     StoppedError,
     UsageError,
 )
-from digitnet.experiments.cluster import bulk, flow, listing, predict_all, shard  # noqa: E402
+from digitnet.experiments import ray_tasks  # noqa: E402
+from digitnet.experiments.cluster import bulk, listing, predict_all, shard  # noqa: E402
 from digitnet.reading.recognizer import Recognizer  # noqa: E402
+from digitnet.training import signals  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -78,7 +79,7 @@ class Here:
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> Here:
     engine = Here()
-    monkeypatch.setattr(flow, "results", engine.results)
+    monkeypatch.setattr(ray_tasks, "results", engine.results)
     monkeypatch.setattr(bulk, "ray_session", lambda *_, **__: signals.noted())
     return engine
 

@@ -51,14 +51,15 @@ dropout = 0.5
 RUN_TRIALS = """
 import sys
 from pathlib import Path
-from digitnet.experiments.cluster import run_trials
+from digitnet.experiments.ray_engine import run_trials
 from digitnet.experiments.study.definition import load_study
 from digitnet.experiments.study.trials import trials
 
 if __name__ == "__main__":
     run_trials(
         trials(load_study(Path("study.toml")), Path("out")),
-        processes=2, address=sys.argv[1], on_done=lambda trial: print(trial, flush=True)
+        processes=2, address=sys.argv[1],
+        on_event=lambda event: print(event.trial, event.kind, flush=True),
     )
 """
 
@@ -131,7 +132,7 @@ def test_a_cluster_that_loses_nodes_loses_and_doubles_nothing(
         assert (process.returncode, "Traceback" in told) == (0, False), told
     here = trials(load_study(tmp_path / "study.toml"), tmp_path / "here")
     # Each ended once; and to the bit as if nothing had happened.
-    assert sorted(printed.splitlines()) == sorted(map(str, here))
+    assert sorted(printed.splitlines()) == sorted(f"{trial} finished" for trial in here)
     for trial in here:
         run_trial(trial)
         for name in ("predictions.csv", "model.safetensors"):

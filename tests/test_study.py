@@ -8,13 +8,11 @@ from pathlib import Path
 import pytest
 
 from digitnet.errors import DigitnetError, InputError, UsageError
-from digitnet.experiments.study import folder as study_folder
 from digitnet.experiments.study.definition import Study, load_study, shipped_studies
 from digitnet.experiments.study.events import Clock, Event
 from digitnet.experiments.study.gathering import gather
-from digitnet.experiments.study.outputs import write
 from digitnet.experiments.study.study_results import VAL, headline, verdict
-from digitnet.experiments.study.study_run import places_for
+from digitnet.experiments.study.study_run import plan_study, write_description, write_results
 from digitnet.experiments.study.trials import is_finished, trials
 from digitnet.training.runs import Run
 from made_up_runs import IMAGES, make_runs, write_outcome
@@ -76,7 +74,7 @@ def test_a_file_becomes_a_study(tmp_path):
         ("seeds = 3", 'base = "referense"', ["Unknown recipe", "reference"]),
         ("seeds = 3", 'base_variant = "non"', ["Unknown base_variant 'non'", "'none'"]),
         ('axis = "dropout"', 'axis = "dropuot"', ["Unknown setting", "'dropout'"]),
-        ('axis = "dropout"', 'axis = "channels"', ["'axis' cannot be 'channels'", "no number"]),
+        ('axis = "dropout"', 'axis = "channels"', ["'axis' cannot be 'channels'", "not a number"]),
         ('axis = "dropout"', 'axis = "rotate"', ["'axis' cannot be 'rotate'", "same value"]),
         ('["usps"]', '["sample"]', ["'test_on' cannot be", "'sample'"]),
         ('["usps"]', '"usps"', ["'test_on' cannot be 'usps'", "list"]),
@@ -135,16 +133,16 @@ def test_trials_are_every_variant_with_every_seed(tmp_path):
 def test_a_folder_holds_one_study_which_may_grow(tmp_path):
     out = tmp_path / "out"
     study = study_of(tmp_path)
-    study_folder.begin(study, out, 1)
+    write_description(study, out, 1)
     larger = PLAIN.replace("seeds = 3", "seeds = 5") + "[variants.more]\ndropout = 0.7\n"
-    study_folder.check(study_of(tmp_path, larger.replace('["usps"]', '["usps", "digits8x8"]')), out)
+    plan_study(study_of(tmp_path, larger.replace('["usps"]', '["usps", "digits8x8"]')), out)
     for old, new, word in (
         ("dropout = 0.9", "dropout = 0.8", "in variant 'most', dropout is 0.9, not 0.8"),
         ("seeds = 3", "seeds = [0, 1]", "it has the seeds 2"),
         ("[variants.most]", "[variants.lots]", "it has a variant 'most'"),
     ):
         with pytest.raises(UsageError, match="holds another study") as caught:
-            study_folder.check(study_of(tmp_path, PLAIN.replace(old, new)), out)
+            plan_study(study_of(tmp_path, PLAIN.replace(old, new)), out)
         assert word in str(caught.value)
 
 
@@ -153,10 +151,10 @@ def test_a_folder_with_something_else_is_refused(tmp_path):
     out.mkdir()
     (out / "thesis.txt").write_text("mine")
     with pytest.raises(UsageError, match="is not empty and holds no study"):
-        study_folder.check(study_of(tmp_path), out)
+        plan_study(study_of(tmp_path), out)
     (out / "study.json").write_text("{}")
     with pytest.raises(InputError, match="is not the description of a study"):
-        study_folder.check(study_of(tmp_path), out)
+        plan_study(study_of(tmp_path), out)
 
 
 @pytest.mark.parametrize(
@@ -167,19 +165,20 @@ def test_cores_are_divided_and_never_oversubscribed(
     tmp_path, monkeypatch, cores, processes, expected
 ):
     monkeypatch.setattr("digitnet.experiments.study.study_run.usable_cores", lambda: cores)
-    places = places_for(study_of(tmp_path), tmp_path / "out", "local", processes, None)
-    assert (places.processes, places.threads) == expected
+    plan = plan_study(study_of(tmp_path), tmp_path / "out", processes=processes)
+    assert (plan.processes, plan.threads) == expected
+    assert {trial.config.threads for trial in plan.trials} == {plan.threads}
 
 
 def test_runs_keep_the_threads_with_which_the_study_began(tmp_path, monkeypatch):
     study, out = study_of(tmp_path), tmp_path / "out"
-    study_folder.begin(study, out, 2)
+    write_description(study, out, 2)
     monkeypatch.setattr("digitnet.experiments.study.study_run.usable_cores", lambda: 4)
-    places = places_for(study, out, "local", None, None)
-    assert (places.processes, places.threads) == (2, 2)
-    assert places_for(study, out, "local", 1, None).threads == 2
+    plan = plan_study(study, out)
+    assert (plan.processes, plan.threads) == (2, 2)
+    assert plan_study(study, out, processes=1).threads == 2
     with pytest.raises(UsageError, match="takes 2 threads, as it did when the study began"):
-        places_for(study, out, "local", 3, None)
+        plan_study(study, out, processes=3)
 
 
 def test_results_of_finished_runs(tmp_path):
@@ -209,7 +208,7 @@ def test_results_are_written_for_people_and_programs(tmp_path):
     study, out = study_of(tmp_path), tmp_path / "out"
     planned = trials(study, out)
     make_runs(study, planned, {"none": 60, "half": 15})
-    write(gather(study, planned, 4500), out)
+    write_results(gather(study, planned, 4500), out)
     told = json.loads((out / "results.json").read_text())
     assert [row["name"] for row in told["variants"]] == ["none", "half", "most"]
     rows = list(csv.DictReader((out / "results.csv").read_text().splitlines()))
@@ -221,7 +220,7 @@ def test_results_are_written_for_people_and_programs(tmp_path):
     assert "<script" not in page
     pictures = {file.name for file in (out / "figures").iterdir()}
     assert pictures == {"accuracy.png", "curves.png", "axis.png"}
-    write(gather(study, planned, 4500), out)
+    write_results(gather(study, planned, 4500), out)
     assert (out / "report.html").read_text() == page
 
 
@@ -229,7 +228,7 @@ def test_variants_may_share_a_place_on_the_axis(tmp_path):
     study = study_of(tmp_path, PLAIN + "[variants.turned]\ndropout = 0.5\nrotate = 9\n")
     planned = trials(study, tmp_path / "out")
     make_runs(study, planned, {"none": 60, "half": 15, "most": 50, "turned": 15})
-    write(gather(study, planned, 4500), tmp_path / "out")
+    write_results(gather(study, planned, 4500), tmp_path / "out")
     assert (tmp_path / "out" / "figures" / "axis.png").is_file()
 
 
@@ -237,7 +236,7 @@ def test_a_study_that_is_not_whole_says_so(tmp_path):
     study, out = study_of(tmp_path), tmp_path / "out"
     planned = trials(study, out)
     make_runs(study, planned[:4], {"none": 60, "half": 15, "most": 50})
-    write(gather(study, planned, 4500), out)
+    write_results(gather(study, planned, 4500), out)
     assert "5 of 9 runs are not finished" in (out / "report.html").read_text()
     # One seed of each is not compared.
     told = json.loads((out / "results.json").read_text())
@@ -302,10 +301,15 @@ def test_a_data_set_added_to_a_study_makes_its_runs_unfinished(tmp_path):
 
 def test_the_clock_goes_by_what_was_measured(tmp_path):
     planned = trials(study_of(tmp_path), tmp_path / "out")  # nine runs of four epochs
-    clock = Clock(planned, planned[:1], processes=2)
+    seconds = [0.0]
+    clock = Clock(planned, planned[:1], processes=2, now=lambda: seconds[0])
     assert (clock.runs_done, clock.share) == (1, pytest.approx(1 / 9))
     assert clock.seconds_left() is None
-    clock.note(Event("epoch", planned[1], done=2.0, trained=2.0, seconds=20.0))
+    # Continued after half an epoch of an earlier sitting, which counts as done but not as measured.
+    clock.note(Event("progress", planned[1], done=0.5))
+    assert clock.seconds_left() is None
+    seconds[0] = 15.0
+    clock.note(Event("progress", planned[1], done=2.0))
     assert clock.share == pytest.approx((4 + 2) / 36)
     # Two epochs of this run and seven whole runs, at ten seconds an epoch, by two processes.
     assert clock.seconds_left() == pytest.approx((2 + 7 * 4) * 10 / 2)

@@ -3,15 +3,35 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from digitnet.errors import StoppedError
-from digitnet.experiments.study import worker
+from digitnet.experiments.study.definition import load_study
 from digitnet.experiments.study.study_run import run_study
 from digitnet.experiments.study.trials import is_finished, run_trial, trials
-from digitnet.training import signals
+from digitnet.training.runs import Run
 from tiny_study import TINY, outcomes, tiny_study
+
+PARENT = """
+import multiprocessing, sys
+from pathlib import Path
+from digitnet.experiments.study.definition import load_study
+from digitnet.experiments.study.local_engine import run_trials
+from digitnet.experiments.study.trials import trials
+
+def show(event):
+    if event.kind == "progress":
+        print(*[process.pid for process in multiprocessing.active_children()], flush=True)
+
+if __name__ == "__main__":
+    planned = trials(load_study(Path(sys.argv[1])), Path(sys.argv[2]))
+    run_trials(planned[:1], processes=1, on_event=show)
+"""
 
 # One variant, three seeds.
 TEXT = TINY[: TINY.index("[variants.dropout]")].replace("seeds = 2", "seeds = 3")
@@ -38,11 +58,11 @@ def test_a_study_that_is_killed_and_stopped_ends_as_if_undisturbed(tmp_path, mon
             signal.raise_signal(signal.SIGTERM)
 
     monkeypatch.setattr("digitnet.experiments.study.study_run.usable_cores", lambda: 2)
-    with pytest.raises(StoppedError, match="The study stopped with") as caught:
+    with pytest.raises(StoppedError, match="The study was stopped with") as caught:
         run_study(study, out, processes=2, on_event=disturb)
     assert caught.value.exit_code == 128 + signal.SIGTERM
     (failed,) = (event.message for event in told if event.kind == "failed")
-    assert "ended by itself (signal 9)" in failed
+    assert "died (signal 9)" in failed
     assert not multiprocessing.active_children()
 
     planned = trials(study, out)
@@ -57,12 +77,20 @@ def test_a_study_that_is_killed_and_stopped_ends_as_if_undisturbed(tmp_path, mon
     assert (out / "report.html").is_file()
 
 
-def test_a_run_whose_parent_is_gone_is_stopped_once():
-    """Training then saves it; a second signal would end it in the middle."""
-    here, there = multiprocessing.Pipe()
-    there.close()
-    with signals.noted() as received:
-        teller = worker._Teller(here, None, [])
-        teller.message("lost")
-        teller.message("lost")
-        assert received == [signal.SIGTERM]
+def test_a_worker_whose_parent_is_gone_saves_its_run_and_ends(tmp_path):
+    """In a process of its own, killed in the middle of a training of many epochs."""
+    text = TEXT.replace("epochs = 2", "epochs = 10000")
+    tiny_study(tmp_path, text)
+    command = [sys.executable, "-c", PARENT, str(tmp_path / "tiny.toml"), str(tmp_path / "out")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        child = int(parent.stdout.readline())
+        parent.kill()
+    end = time.monotonic() + 60
+    while Path(f"/proc/{child}").exists():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    trial, *_ = trials(load_study(tmp_path / "tiny.toml"), tmp_path / "out")
+    # Saved when it was stopped, which no epoch and no 200 steps need have ended before.
+    assert Run(trial.folder).model_file.is_file()
+    assert not is_finished(trial)

@@ -51,7 +51,7 @@ def test_a_damaged_run_is_begun_anew(tmp_path, undisturbed, part):
     (trial.folder / part).write_bytes(b"damaged")
     notes = []
     run_trial(trial, on_message=notes.append)
-    assert notes[0].startswith("plain, seed 0 is begun anew: ")
+    assert notes[0].startswith("plain, seed 0 is trained again from the start: ")
     assert outcomes([trial]) == undisturbed
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from digitnet.experiments.study.definition import Study
     from digitnet.experiments.study.events import Clock, Event, Listener
     from digitnet.experiments.study.study_results import StudyResults
+    from digitnet.experiments.study.study_run import StudyPlan
     from digitnet.experiments.study.trials import Trial
     from digitnet.experiments.transfer.results import Repetition
     from digitnet.experiments.transfer.results import Results as TransferResults
@@ -55,8 +56,7 @@ def study(
         dry_run (--dry-run): Show what would be trained, and train nothing.
     """
     from digitnet.experiments.study.definition import load_study
-    from digitnet.experiments.study.study_run import places_for, run_study
-    from digitnet.experiments.study.trials import trials
+    from digitnet.experiments.study.study_run import plan_study, run_study
 
     if shipped:
         _show_shipped(as_json)
@@ -68,12 +68,11 @@ def study(
     asked = load_study(source)
     folder = out or asked.default_folder
     where: Any = {"engine": engine, "processes": processes, "address": address}
-    places = places_for(asked, folder, **where)
-    planned = trials(asked, folder, threads=places.threads)
+    plan = plan_study(asked, folder, **where)
     if dry_run:
-        _show_plan(asked, folder, places, planned, as_json)
+        _show_plan(asked, folder, plan, as_json)
         return
-    with _study_progress(planned, places.processes or 1, quiet) as on_event:
+    with _study_progress(plan.trials, plan.processes or 1, quiet) as on_event:
         results = run_study(
             asked, folder, data_dir=data_dir, offline=offline, on_event=on_event, **where
         )
@@ -263,18 +262,14 @@ def _show_shipped(as_json: bool) -> None:
         show(f"    {len(each.variants)} variants × {len(each.seeds)} seeds, {each.cost}")
 
 
-def _show_plan(
-    asked: Study, folder: Path, places: Any, planned: Sequence[Trial], as_json: bool
-) -> None:
+def _show_plan(asked: Study, folder: Path, plan: StudyPlan, as_json: bool) -> None:
     """Show what would be trained, and what is finished already."""
     from digitnet.data.catalogue import check_name
-    from digitnet.experiments.study.folder import check
     from digitnet.experiments.study.trials import is_finished
 
     for name in (asked.data, *asked.test_on):
         check_name(name)
-    check(asked, folder)
-    done = {trial.folder for trial in planned if is_finished(trial)}
+    done = {trial.folder for trial in plan.trials if is_finished(trial)}
     if as_json:
         rows = [
             {
@@ -284,20 +279,20 @@ def _show_plan(
                 "finished": trial.folder in done,
                 "config": trial.config.as_dict(),
             }
-            for trial in planned
+            for trial in plan.trials
         ]
-        at_once = {"processes": places.processes, "threads": places.threads}
+        at_once = {"processes": plan.processes, "threads": plan.threads}
         show_json({"study": asked.name, "folder": str(folder), **at_once, "trials": rows})
         return
     show(f"{asked.title}: {asked.question}")
     show(
-        f"{len(planned)} runs in {folder}, {len(done)} of them finished; "
-        f"{places.processes or 'as many as fit'} at a time, threads of each: {places.threads}."
+        f"{len(plan.trials)} runs in {folder}, {len(done)} of them finished; "
+        f"{plan.processes or 'as many as fit'} at a time, threads of each: {plan.threads}."
     )
     lines = [("variant", "seeds", "finished", "epochs", "note")]
     seeds = ", ".join(map(str, asked.seeds))
     for variant in asked.variants:
-        own = sum(trial.folder in done for trial in planned if trial.variant == variant.name)
+        own = sum(trial.folder in done for trial in plan.trials if trial.variant == variant.name)
         finished = f"{own} of {len(asked.seeds)}"
         lines.append((variant.name, seeds, finished, str(variant.config.epochs), variant.note))
     show_rows(lines)
@@ -346,7 +341,7 @@ def _study_progress(trials: Sequence[Trial], processes: int, quiet: bool) -> Ite
             clock.note(event)
             if line := _line(event, clock, total):
                 say(line)
-            if event.kind in ("started", "progress", "epoch"):
+            if event.kind in ("started", "progress"):
                 working[event.trial.folder] = str(event.trial)
             elif event.kind != "note":
                 working.pop(event.trial.folder, None)

@@ -160,14 +160,15 @@ def run_training(
     out: Path | str | None = None,
     data_dir: Path | str | None = None,
     offline: bool | None = None,
+    dataset: Dataset | None = None,
     on_progress: Callable[[Progress], None] = _ignore,
     on_message: Callable[[str], None] = _ignore,
     **settings: Any,
 ) -> Trained:
-    """Do what ``train`` does, and return the run with its data and its network."""
+    """Do what ``train`` does, on ``dataset`` if it is loaded already, and return all of it."""
     config = named_recipe(recipe) if isinstance(recipe, str) else recipe
     config = resolve_threads(config.override(**settings))
-    dataset = load_data(config, data_dir, offline, on_message)
+    dataset = dataset or load_data(config, data_dir, offline, on_message)
     # The data set's own name: for a folder the full path, which holds wherever the run is used.
     config = config.override(data=dataset.name, num_classes=len(dataset.class_names))
     # An impossible network or split is an error before a folder is made for it.
@@ -185,18 +186,19 @@ def continue_training(
     *,
     data_dir: Path | str | None = None,
     offline: bool | None = None,
+    dataset: Dataset | None = None,
     on_progress: Callable[[Progress], None] = _ignore,
     on_message: Callable[[str], None] = _ignore,
     **settings: Any,
 ) -> Trained:
-    """Do what ``resume`` does, and return the run with its data and its network."""
+    """Do what ``resume`` does, on ``dataset`` if it is loaded already, and return all of it."""
     run = open_run(path)
     config = run.config
     if settings.get("threads") == 0:
         # As many as there are cores: no claim about how many the run took.
         del settings["threads"]
     refuse_changes(run, config.flat(), config.override(**settings).flat())
-    dataset = load_data(config, data_dir, offline, on_message)
+    dataset = dataset or load_data(config, data_dir, offline, on_message)
     check_data(run, dataset)
     with hold_lock(run.path):
         return _fitted(run, config, dataset, on_progress, on_message)

@@ -20,6 +20,5 @@ Guarantees:
 """
 
 from digitnet.experiments.cluster.bulk import Summary, predict_all
-from digitnet.experiments.cluster.trials import run_trials
 
-__all__ = ["Summary", "predict_all", "run_trials"]
+__all__ = ["Summary", "predict_all"]

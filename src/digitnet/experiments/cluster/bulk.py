@@ -30,9 +30,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from digitnet import __version__, extras
-from digitnet.errors import DigitnetError, InputError, IntegrityError, StoppedError, UsageError
-from digitnet.experiments.cluster.session import ray_session
+from digitnet import __version__
+from digitnet.errors import (
+    DigitnetError,
+    InputError,
+    IntegrityError,
+    StoppedError,
+    UsageError,
+    importing_extras,
+)
+from digitnet.experiments.ray_tasks import ray_session
 from digitnet.files import hold_lock, make_folder, storage_errors, write_atomic, write_json
 
 if TYPE_CHECKING:
@@ -110,7 +117,7 @@ def predict_all(
         StoppedError: a signal came; the same call goes on.
         DigitnetError: a part could not be computed; what is done is kept.
     """
-    with extras.needed():
+    with importing_extras():
         from digitnet.experiments.cluster import listing
         from digitnet.reading.model_files import load_model_file
     place = listing.place_of(source)
@@ -142,20 +149,21 @@ def _computed(
     parts: Parts, left: list[int], job: Job, processes: int | None, address: str | None
 ) -> Iterator[tuple[int, bytes]]:
     """Yield the numbers of parts and their answers, as they come."""
-    with extras.needed():
-        from digitnet.experiments.cluster import flow, shard
+    with importing_extras():
+        from digitnet.experiments import ray_tasks
+        from digitnet.experiments.cluster import shard
         from digitnet.machine import usable_cores
     cores = processes or usable_cores()
     # Processors are for pictures: so many at a time is faster than one by many threads.
     env = {"OMP_NUM_THREADS": "1"}
     with ray_session(address, cores=cores, env=env) as received:
-        found = flow.results(
+        found = ray_tasks.results(
             shard.read_part,
             ((number, parts.table(number)) for number in left),
             common={"job": job},
             threads=1,
             limit=lambda: (
-                min(_AHEAD * flow.processors(), processes or sys.maxsize)
+                min(_AHEAD * ray_tasks.processors(), processes or sys.maxsize)
                 if address
                 else _AHEAD * cores
             ),

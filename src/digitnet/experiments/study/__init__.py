@@ -5,9 +5,8 @@
 
 Guarantees:
 
-- Every trial is an ordinary run folder, trained exactly as ``digitnet train`` would.
-- A study can be stopped at any instant and continued: finished runs are never repeated, broken ones
-  are, and what comes out is what an undisturbed study would have given.
-- Each engine gives the same metrics, bit for bit, on the same machine.
-- Importing this loads neither torch nor any other heavy library.
+- Every trial is an ordinary run folder, trained exactly as ``digitnet train`` would train it.
+- A study can be stopped at any instant and continued: finished runs are never repeated, damaged
+  ones are, and the results are those of a study that was never stopped.
+- Both engines give the same metrics, bit for bit, on the same machine.
 """

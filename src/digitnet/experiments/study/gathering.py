@@ -2,17 +2,16 @@
 
 Guarantees:
 
-- Only finished trials are read, and of them only files; nothing is trained, loaded or measured.
+- Only files of finished trials are read; nothing is trained, loaded or measured.
 - The same folders give the same results.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
+import dataclasses
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
@@ -31,22 +30,22 @@ from digitnet.experiments.study.study_results import (
     Verdict,
 )
 from digitnet.experiments.study.trials import Trial, outcome
-from digitnet.training.runs import Epoch, Predictions, Run, read_predictions
+from digitnet.training.runs import Epoch, Run, read_predictions
 from digitnet.training.statistics import crossed_difference, holm, mean_interval, summarise
 
 SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
-class Read:
-    """A finished trial as it was read."""
+class FinishedTrial:
+    """A finished trial as it was read from its folder."""
 
     result: RunResult
-    history: tuple[Epoch, ...]
-    right: Mapping[str, NDArray[np.bool_]]
-    """By set of test images, whether each was read correctly."""
-    origins: Mapping[str, str]
-    """By set of test images, a hash of them, as far as it is recorded, and of their labels."""
+    history: tuple[Epoch, ...] = ()
+    right: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    """By data set, whether each test image was read correctly."""
+    origin: Mapping[str, tuple[object, bytes]] = field(default_factory=dict)
+    """By data set, what tells its images from others: recorded hashes, if any, and the labels."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class StudyMaterial:
 
 
 def gather(study: Study, trials: Sequence[Trial], all_images: int) -> StudyMaterial:
-    """Read the finished trials of a study and work out its results.
+    """Read the finished trials of a study and compute its results.
 
     Args:
         study: the study.
@@ -68,50 +67,50 @@ def gather(study: Study, trials: Sequence[Trial], all_images: int) -> StudyMater
         all_images: how many images a variant trains on that does not set ``train_images``.
 
     Raises:
-        InputError: the run folders contradict each other.
+        InputError: a file is damaged, or runs were not measured on the same images.
     """
     sets = (study.data, *study.test_on)
-    told = [(trial, outcome(trial)) for trial in trials]
-    read = [_read(trial, ended, study.data) for trial, ended in told if ended]
-    for name in sets:
-        _refuse_other_images(read, name)
+    endings = [(trial, outcome(trial)) for trial in trials]
+    finished = [_read(trial, ending, study.data) for trial, ending in endings if ending]
     results = StudyResults(
         name=study.name,
         title=study.title,
         question=study.question,
         data=study.data,
         test_sets=sets,
-        test_images={name: _count(read, name) for name in sets},
+        test_images={name: _count_images(finished, name) for name in sets},
         seeds=study.seeds,
         threads=trials[0].config.threads,
         axis=study.axis,
         base_variant=study.base_variant,
         expected_runs=len(trials),
-        runs=tuple(each.result for each in read),
-        variants=tuple(_variant(study, v, read, all_images) for v in study.variants),
-        comparisons=tuple(_comparisons(study, sets, read)),
+        runs=tuple(each.result for each in finished),
+        variants=tuple(
+            _variant(variant, _axis_value(study.axis, variant, all_images), finished)
+            for variant in study.variants
+        ),
+        comparisons=_comparisons(study, sets, finished),
     )
     histories = {
-        variant.name: [each.history for each in _of(read, variant.name)]
+        variant.name: [each.history for each in _trained(finished, variant.name)]
         for variant in study.variants
     }
     return StudyMaterial(study, results, histories)
 
 
-def _read(trial: Trial, ended: Mapping[str, Any], data: str) -> Read:
+def _read(trial: Trial, ending: Mapping[str, Any], data: str) -> FinishedTrial:
     folder = f"{trial.folder.parent.name}/{trial.folder.name}"
-    if ended["outcome"] == "diverged":
-        return Read(RunResult(trial.variant, trial.seed, folder, "diverged", {}), (), {}, {})
+    if ending["outcome"] == "diverged":
+        return FinishedTrial(RunResult(trial.variant, trial.seed, folder, "diverged", {}))
     run = Run(trial.folder)
     files = {data: trial.folder / "predictions.csv"}
     files |= {name: trial.predictions_file(name) for name in trial.test_on}
-    hashes = {name: ended["tests"][name].get("data_sha256") for name in trial.test_on}
-    predictions = {name: _predictions(file) for name, file in files.items()}
+    hashes = {data: run.data_sha256}
+    hashes |= {name: ending["tests"][name].get("data_sha256") for name in trial.test_on}
+    predictions = {name: read_predictions(file) for name, file in files.items()}
     right = {name: each.predicted == each.label for name, each in predictions.items()}
-    origins = {
-        name: _origin(each, hashes.get(name, run.data_sha256 if name == data else None))
-        for name, each in predictions.items()
-    }
+    if not all(map(len, right.values())):
+        raise InputError(f"A file of predictions in {trial.folder} is empty. Remove the folder.")
     metrics = run.metrics
     try:
         result = RunResult(
@@ -134,127 +133,115 @@ def _read(trial: Trial, ended: Mapping[str, Any], data: str) -> Read:
             f"{trial.folder}/metrics.json has no usable {error}. Remove the folder, and the same "
             "command trains it again."
         ) from error
-    return Read(result, tuple(run.history), right, origins)
+    origin = {name: (hashes[name], each.label.tobytes()) for name, each in predictions.items()}
+    return FinishedTrial(result, tuple(run.history), right, origin)
 
 
-def _predictions(file: Path) -> Predictions:
-    told = read_predictions(file)
-    if not len(told.label):
-        raise InputError(f"{file} holds no predictions.")
-    return told
+def _count_images(finished: Sequence[FinishedTrial], data: str) -> int:
+    """Return how many test images a data set has; 0 before any run was measured on it.
+
+    Raises:
+        InputError: runs that are to be compared image by image saw different images.
+    """
+    measured = [each for each in finished if data in each.origin]
+    for each in measured:
+        if each.origin[data] != measured[0].origin[data]:
+            raise InputError(
+                f"{measured[0].result.folder} and {each.result.folder} were not measured on the "
+                f"same images of {data}, which has changed in between. Run the study in a new "
+                "folder."
+            )
+    return len(measured[0].right[data]) if measured else 0
 
 
-def _origin(told: Predictions, data_sha256: Mapping[str, str] | None) -> str:
-    recorded = json.dumps(data_sha256, sort_keys=True).encode()
-    return hashlib.sha256(recorded + told.label.tobytes()).hexdigest()
-
-
-def _of(read: Sequence[Read], variant: str) -> list[Read]:
-    """Return what was trained to the end of a variant."""
-    return [r for r in read if r.result.variant == variant and r.result.outcome == "trained"]
-
-
-def _refuse_other_images(read: Sequence[Read], data: str) -> None:
-    """Refuse to compare runs in pairs that were not measured on the same images."""
-    found = {each.origins[data]: each.result for each in read if data in each.origins}
-    if len(found) > 1:
-        first, second = list(found.values())[:2]
-        raise InputError(
-            f"{first.folder} and {second.folder} were not measured on the same images of {data}, "
-            "which have changed meanwhile. Run the study in a new folder."
-        )
-
-
-def _count(read: Sequence[Read], data: str) -> int:
-    return next((len(each.right[data]) for each in read if data in each.right), 0)
+def _trained(finished: Sequence[FinishedTrial], variant: str) -> list[FinishedTrial]:
+    return [
+        each
+        for each in finished
+        if each.result.variant == variant and each.result.outcome == "trained"
+    ]
 
 
 def _variant(
-    study: Study, variant: Variant, read: Sequence[Read], all_images: int
+    variant: Variant, axis_value: float | None, finished: Sequence[FinishedTrial]
 ) -> VariantResult:
-    own = _of(read, variant.name)
-    lost = [r for r in read if r.result.variant == variant.name and r not in own]
-    sets = own[0].result.accuracy if own else ()
+    runs = [each.result for each in finished if each.result.variant == variant.name]
+    trained = [run for run in runs if run.outcome == "trained"]
+    times = [run.microseconds_per_image for run in trained if run.microseconds_per_image]
     return VariantResult(
         name=variant.name,
         note=variant.note,
-        axis_value=_axis_value(study, variant, all_images),
-        diverged=len(lost),
-        accuracy={n: _estimate([r.result.accuracy[n] for r in own], most=1.0) for n in sets},
-        parameters=own[0].result.parameters if own else None,
-        seconds=_estimate([r.result.seconds or 0.0 for r in own]) if own else None,
-        microseconds_per_image=(
-            median(r.result.microseconds_per_image or 0.0 for r in own) if own else None
-        ),
+        axis_value=axis_value,
+        diverged=len(runs) - len(trained),
+        accuracy={
+            name: _estimate([run.accuracy[name] for run in trained], most=1.0)
+            for name in (trained[0].accuracy if trained else ())
+        },
+        parameters=trained[0].parameters if trained else None,
+        seconds=_estimate([run.seconds or 0.0 for run in trained]) if trained else None,
+        microseconds_per_image=median(times) if times else None,
     )
 
 
-def _axis_value(study: Study, variant: Variant, all_images: int) -> float | None:
-    if study.axis is None:
+def _axis_value(axis: str | None, variant: Variant, all_images: int) -> float | None:
+    if axis is None:
         return None
-    value = float(variant.config.flat()[study.axis])
-    # 0 is a way to say all, and not a place on an axis.
-    return float(all_images) if study.axis == "train_images" and not value else value
+    value = float(variant.config.flat()[axis])
+    # 0 images stands for all of them.
+    return float(all_images) if axis == "train_images" and not value else value
 
 
-def _estimate(values: Sequence[float], most: float = float("inf")) -> Estimate:
-    """Summarise numbers that lie between 0 and ``most``."""
-    found = summarise(values)
-    low, high = mean_interval(values) if found.count > 1 else (None, None)
-    return Estimate(
-        found.count,
-        found.mean,
-        found.sd,
-        None if low is None else max(low, 0.0),
-        None if high is None else min(high, most),
-    )
+def _estimate(values: Sequence[float], most: float = math.inf) -> Estimate:
+    """Summarise numbers, at least one, that lie between 0 and ``most``."""
+    summary = summarise(values)
+    if summary.count < 2:
+        return Estimate(summary.count, summary.mean, summary.sd, None, None)
+    low, high = mean_interval(values)
+    return Estimate(summary.count, summary.mean, summary.sd, max(low, 0.0), min(high, most))
 
 
-def _comparisons(study: Study, sets: Sequence[str], read: Sequence[Read]) -> list[Comparison]:
-    """Compare every variant with the base, and correct for how many comparisons there are."""
-    found = [
-        _compare(study, variant.name, data, read)
+def _comparisons(
+    study: Study, sets: Sequence[str], finished: Sequence[FinishedTrial]
+) -> tuple[Comparison, ...]:
+    """Compare every variant with the base, and correct for the number of comparisons."""
+    raw = [
+        _compare(study.base_variant, variant.name, data, finished)
         for variant in study.variants
         if variant.name != study.base_variant
         for data in sets
     ]
-    compared = [each for each in found if each["p"] is not None]
-    for each, p in zip(compared, holm([each["p"] for each in compared]), strict=True):
-        each["p_corrected"] = p
-    return [Comparison(**each, verdict=_verdict(each)) for each in found]
+    corrected = iter(holm([each.p for each in raw if each.p is not None]))
+    return tuple(each if each.p is None else _judged(each, next(corrected)) for each in raw)
 
 
-def _compare(study: Study, variant: str, data: str, read: Sequence[Read]) -> dict[str, Any]:
-    base, other = (
-        {each.result.seed: each.right[data] for each in _of(read, name)}
-        for name in (study.base_variant, variant)
-    )
-    seeds = sorted(base.keys() & other.keys())
-    values: dict[str, Any] = {"variant": variant, "data": data, "seeds": len(seeds), "p": None}
-    # Of a variant that diverges now and then, only the lucky seeds would be compared.
-    diverged = any(
-        each.result.outcome == "diverged"
-        for each in read
-        if each.result.variant in (variant, study.base_variant)
-    )
-    if len(seeds) < 2 or diverged:
-        return values
-    told = crossed_difference(
-        np.stack([base[seed] for seed in seeds]), np.stack([other[seed] for seed in seeds])
-    )
-    return values | {
-        "difference": told.mean,
-        "low": told.low,
-        "high": told.high,
-        "p": told.p,
-        # JSON knows no infinity; so many are as good as that.
-        "degrees_of_freedom": min(told.degrees_of_freedom, 1e9),
+def _compare(base: str, variant: str, data: str, finished: Sequence[FinishedTrial]) -> Comparison:
+    own = [each for each in finished if each.result.variant in (base, variant)]
+    right = {
+        name: {e.result.seed: e.right[data] for e in _trained(own, name)}
+        for name in (base, variant)
     }
+    seeds = sorted(right[base].keys() & right[variant].keys())
+    comparison = Comparison(variant, data, "not compared", len(seeds))
+    # Of a variant that sometimes diverges, only the lucky seeds would be compared.
+    diverged = any(each.result.outcome == "diverged" for each in own)
+    if len(seeds) < 2 or diverged:
+        return comparison
+    first, second = (np.stack([right[name][seed] for seed in seeds]) for name in (base, variant))
+    difference = crossed_difference(first, second)
+    return dataclasses.replace(
+        comparison,
+        difference=difference.mean,
+        low=difference.low,
+        high=difference.high,
+        p=difference.p,
+        # JSON has no infinity; this many are as good.
+        degrees_of_freedom=min(difference.degrees_of_freedom, 1e9),
+    )
 
 
-def _verdict(values: Mapping[str, Any]) -> Verdict:
-    if values["p"] is None:
-        return "not compared"
-    if values["p_corrected"] >= SIGNIFICANT:
-        return "no difference shown"
-    return "better" if values["difference"] > 0 else "worse"
+def _judged(comparison: Comparison, p_corrected: float) -> Comparison:
+    assert comparison.difference is not None
+    verdict: Verdict = "better" if comparison.difference > 0 else "worse"
+    if p_corrected >= SIGNIFICANT:
+        verdict = "no difference shown"
+    return dataclasses.replace(comparison, p_corrected=p_corrected, verdict=verdict)

@@ -110,8 +110,8 @@ class StudyResults:
 
     def comparison(self, variant: str, data: str) -> Comparison | None:
         """Return how a variant compares with the base; None for the base itself."""
-        found = (c for c in self.comparisons if (c.variant, c.data) == (variant, data))
-        return next(found, None)
+        pairs = {(each.variant, each.data): each for each in self.comparisons}
+        return pairs.get((variant, data))
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -139,20 +139,19 @@ def set_title(name: str) -> str:
     return TITLES.get(name, name)
 
 
-def spread(found: Estimate | None) -> str:
+def spread(estimate: Estimate | None) -> str:
     """Return mean and standard deviation of an accuracy, in percent: "98.71 ± 0.05"."""
-    if found is None:
+    if estimate is None:
         return "–"
-    if found.count < 2:
-        return f"{100 * found.mean:.2f}"
-    return f"{100 * found.mean:.2f} ± {100 * found.sd:.2f}"
+    mean = f"{100 * estimate.mean:.2f}"
+    return mean if estimate.count < 2 else f"{mean} ± {100 * estimate.sd:.2f}"
 
 
-def interval(found: Estimate | None) -> str:
+def interval(estimate: Estimate | None) -> str:
     """Return the interval of an accuracy, in percent: "98.59 – 98.83"."""
-    if found is None or found.low is None or found.high is None:
+    if estimate is None or estimate.low is None or estimate.high is None:
         return "–"
-    return f"{100 * found.low:.2f} – {100 * found.high:.2f}"
+    return f"{100 * estimate.low:.2f} – {100 * estimate.high:.2f}"
 
 
 def signed_points(share: float | None) -> str:
@@ -167,42 +166,40 @@ def p_value(p: float | None) -> str:
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def verdict(found: Comparison | None, variant: VariantResult) -> str:
+def verdict(comparison: Comparison | None, variant: VariantResult) -> str:
     """Return the verdict on a variant in plain words; of the base, that it is the base."""
     if variant.diverged:
         runs = variant.diverged + next((each.count for each in variant.accuracy.values()), 0)
         return "diverged" if not variant.accuracy else f"diverged ({variant.diverged} of {runs})"
-    return "the base" if found is None else found.verdict
+    return "the base" if comparison is None else comparison.verdict
 
 
 def headline(results: StudyResults) -> str:
     """Return the answer in a sentence or two, from the verdicts on the study's own test images."""
-    told: dict[str, list[str]] = {"better": [], "worse": [], "no difference shown": []}
-    for variant in results.variants:
-        found = results.comparison(variant.name, results.data)
-        if found and found.verdict in told:
-            told[found.verdict].append(variant.name)
     base = results.base_variant
-    parts = [
-        f"{kind.capitalize()} than {base}: {', '.join(names)}."
-        for kind, names in told.items()
-        if names and kind != "no difference shown"
-    ]
-    if alike := told["no difference shown"]:
-        parts.append(f"No difference from {base} shown: {', '.join(alike)}.")
-    if lost := [variant.name for variant in results.variants if variant.diverged]:
-        parts.append(f"Diverged, and so not compared: {', '.join(lost)}.")
-    if not parts:
-        return "There is nothing to compare yet."
-    return " ".join(parts)
+    openings = {
+        "better": f"Better than {base}",
+        "worse": f"Worse than {base}",
+        "no difference shown": f"No difference from {base} shown",
+        "diverged": "Diverged, and so not compared",
+    }
+    groups: dict[str, list[str]] = {kind: [] for kind in openings}
+    for variant in results.variants:
+        comparison = results.comparison(variant.name, results.data)
+        if comparison and comparison.verdict in groups:
+            groups[comparison.verdict].append(variant.name)
+        if variant.diverged:
+            groups["diverged"].append(variant.name)
+    parts = [f"{openings[kind]}: {', '.join(names)}." for kind, names in groups.items() if names]
+    return " ".join(parts) or "There is nothing to compare yet."
 
 
 def missing(results: StudyResults) -> str:
-    """Return a sentence about what is not there yet, or nothing."""
-    lacking = results.expected_runs - len(results.runs)
-    if not lacking:
+    """Return a sentence about runs that are not finished, or nothing."""
+    unfinished = results.expected_runs - len(results.runs)
+    if not unfinished:
         return ""
     return (
-        f"{lacking} of {results.expected_runs} runs are not finished; these results are of the "
-        "others."
+        f"{unfinished} of {results.expected_runs} runs are not finished; these results are those "
+        "of the others."
     )

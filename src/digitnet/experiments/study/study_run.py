@@ -1,27 +1,53 @@
-"""A study from end to end: prepare the folder, run what is left, work out the results."""
+"""A study from end to end: plan it, run what is left, work out the results.
+
+    study.toml      the file it was started with
+    study.json      every variant's settings in full, the seeds, the threads of each run
+    runs/           a run folder for each variant and seed
+    results.json    the results; results.csv has the same as a table
+    figures/*.png   figures
+    report.html     everything on one page
+
+Guarantees: a folder holds one study. It may grow, by variants, seeds and data sets to test on; what
+has been trained in it stays valid.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from digitnet import extras
-from digitnet.errors import DigitnetError, StoppedError, UsageError, unknown_name
-from digitnet.experiments.study import folder as study_folder
-from digitnet.experiments.study import local_engine
+from digitnet.errors import (
+    DigitnetError,
+    InputError,
+    StoppedError,
+    UsageError,
+    importing_extras,
+    unknown_name,
+)
 from digitnet.experiments.study.definition import Study, load_study
 from digitnet.experiments.study.events import Event, Listener
 from digitnet.experiments.study.trials import Trial, is_finished, trials
-from digitnet.files import hold_lock, make_folder
+from digitnet.files import (
+    hold_lock,
+    is_occupied,
+    make_folder,
+    storage_errors,
+    write_atomic,
+    write_json,
+)
 from digitnet.machine import usable_cores
+from digitnet.network.config import TrainConfig, differences
 from digitnet.text import count_of
 
 if TYPE_CHECKING:
+    from digitnet.experiments.study.gathering import StudyMaterial
     from digitnet.experiments.study.study_results import StudyResults
 
 ENGINES = ("local", "ray")
+SCHEMA_VERSION = 1
 
 
 def run_study(
@@ -35,13 +61,13 @@ def run_study(
     offline: bool | None = None,
     on_event: Listener = lambda _: None,
 ) -> StudyResults:
-    """Run a study, or what is left of it, and write what came out.
+    """Run a study, or what is left of it, and write the results.
 
     In a script, call it below ``if __name__ == "__main__":``, because each process of the local
     engine loads the script again.
 
     Args:
-        study: the study, its file, or the name of one that ships.
+        study: the study, its file, or the name of one that ships with digitnet.
         out: its folder; by default ``studies/NAME``.
         engine: "local" for processes of this machine, "ray" for a cluster.
         processes: how many trials at a time; by default one for each core. The cores are divided
@@ -52,29 +78,27 @@ def run_study(
         on_event: called with everything that happens.
 
     Returns:
-        What came out; ``results.json``, ``results.csv``, ``figures/`` and ``report.html`` in the
-        folder hold it.
+        The results; ``results.json``, ``results.csv``, ``figures/`` and ``report.html`` in the
+        folder hold them.
 
     Raises:
         UsageError: the study or an argument is not allowed, or the folder holds another study.
-        StoppedError: a signal came; call again to go on.
-        DataUnavailableError: the data cannot be had.
+        StoppedError: a signal came; the same call continues.
+        DataUnavailableError: a data set cannot be fetched.
         MissingExtraError: what training, or the engine, needs is not installed.
-        DigitnetError: trials failed; the others are finished and written about, and another call
-            tries again.
+        DigitnetError: trials failed; the results are those of the others, and another call tries
+            again.
     """
     study = study if isinstance(study, Study) else load_study(study)
     folder = Path(out) if out is not None else study.default_folder
-    if engine not in ENGINES:
-        raise unknown_name("engine", engine, ENGINES)
-    places = places_for(study, folder, engine, processes, address)
-    study_folder.check(study, folder)
-    where: dict[str, Any] = {"data_dir": data_dir, "offline": offline}
-    all_images = _check_data(study, where)
-    with hold_lock(make_folder(folder)):
-        study_folder.begin(study, folder, places.threads)
-        planned = trials(study, folder, threads=places.threads)
-        left = [trial for trial in planned if not is_finished(trial)]
+    plan = plan_study(study, folder, engine=engine, processes=processes, address=address)
+    options: dict[str, Any] = {"data_dir": data_dir, "offline": offline}
+    with importing_extras():
+        from digitnet.experiments.study.gathering import gather
+
+        all_images = _check_data(study, options)
+    with hold_lock(make_folder(folder)), importing_extras():
+        write_description(study, folder, plan.threads)
         failed: list[Event] = []
 
         def listen(event: Event) -> None:
@@ -82,76 +106,191 @@ def run_study(
                 failed.append(event)
             on_event(event)
 
+        left = [trial for trial in plan.trials if not is_finished(trial)]
         try:
-            _run(left, engine, places.processes, address, listen, where)
+            _run(
+                left, engine, processes=plan.processes, address=address, on_event=listen, **options
+            )
         except StoppedError as error:
-            done = sum(map(is_finished, planned))
+            done = sum(map(is_finished, plan.trials))
             raise StoppedError(
-                f"The study stopped with {done} of {len(planned)} runs finished. Nothing is lost; "
-                f"the same command goes on.",
+                f"The study was stopped with {done} of {len(plan.trials)} runs finished. Nothing "
+                "is lost; the same command continues it.",
                 error.exit_code - 128,
             ) from error
-        results = _write(study, planned, folder, all_images)
+        material = gather(study, plan.trials, all_images)
+        write_results(material, folder)
     if failed:
-        raise DigitnetError(_told(failed, len(planned)))
-    return results
+        raise _failure(failed, len(plan.trials))
+    return material.results
 
 
 @dataclass(frozen=True)
-class Places:
-    """Where the trials of a study run."""
+class StudyPlan:
+    """What a study trains, and how many of it at a time."""
 
+    trials: tuple[Trial, ...]
     processes: int | None
-    """How many at a time; None leaves it to the cluster."""
+    """Trials at a time; None leaves it to the cluster."""
     threads: int
     """Of each run."""
 
 
-def places_for(
-    study: Study, folder: Path, engine: str, processes: int | None, address: str | None
-) -> Places:
-    """Divide the cores among the trials that run at a time.
+def plan_study(
+    study: Study,
+    folder: Path,
+    *,
+    engine: str = "local",
+    processes: int | None = None,
+    address: str | None = None,
+) -> StudyPlan:
+    """Return the trials of a study, with the cores divided among those that run at a time.
 
     Raises:
-        UsageError: there are not as many cores, at the threads that the runs take.
+        UsageError: an argument is not allowed, there are too few cores for it, or ``folder`` holds
+            another study or something else.
+        InputError: its ``study.json`` cannot be read.
     """
+    if engine not in ENGINES:
+        raise unknown_name("engine", engine, ENGINES)
     if processes is not None and processes < 1:
         raise UsageError(f"--processes cannot be {processes}; allowed: whole numbers from 1.")
-    saved = study_folder.read(folder)
+    saved = _description(folder)
+    if saved is None and is_occupied(folder):
+        raise UsageError(f"--out {folder} is not empty and holds no study. Name a new folder.")
+    if saved is not None:
+        _refuse_other(saved, study, folder)
     fixed = max(variant.config.threads for variant in study.variants)
     threads = fixed or (int(saved["threads"]) if saved else 0)
-    if engine == "ray" and address:
-        # The cores of this machine say nothing about those of the cluster.
-        return Places(processes, threads or 1)
-    cores = usable_cores()
-    most = max(cores // (threads or 1), 1)
-    if processes is None:
-        processes = min(most, len(study.seeds) * len(study.variants))
-    if processes > most:
-        reason = f" when each run takes {threads} threads" if threads > 1 else ""
-        begun = ", as it did when the study began" if reason and not fixed else ""
+    # The cores of this machine say nothing about those of a cluster.
+    if not (engine == "ray" and address):
+        cores = usable_cores()
+        most = max(cores // (threads or 1), 1)
+        processes = processes or min(most, len(study.seeds) * len(study.variants))
+        if processes > most:
+            raise _too_many(processes, cores, most, threads, begun=not fixed)
+        threads = threads or max(cores // processes, 1)
+    planned = trials(study, folder, threads=threads or 1)
+    return StudyPlan(tuple(planned), processes, threads or 1)
+
+
+def _too_many(processes: int, cores: int, most: int, threads: int, *, begun: bool) -> UsageError:
+    reason = f" when each run takes {count_of(threads, 'thread')}" if threads > 1 else ""
+    begun_with = ", as it did when the study began" if reason and begun else ""
+    return UsageError(
+        f"--processes cannot be {processes} on {count_of(cores, 'core')}{reason}{begun_with}; "
+        f"allowed: {'1' if most == 1 else f'1 to {most}'}."
+    )
+
+
+# ---- the folder
+
+
+def write_description(study: Study, folder: Path, threads: int) -> None:
+    """Write ``study.toml`` and ``study.json``.
+
+    Args:
+        study: the study.
+        folder: its folder, which may hold the same study.
+        threads: of each run.
+    """
+    write_atomic(folder / "study.toml", study.text)
+    about = {
+        "schema_version": SCHEMA_VERSION,
+        "name": study.name,
+        "title": study.title,
+        "question": study.question,
+        "data": study.data,
+        "test_on": list(study.test_on),
+        "seeds": list(study.seeds),
+        "threads": threads,
+        "axis": study.axis,
+        "base_variant": study.base_variant,
+        "variants": [
+            {"name": v.name, "note": v.note, "config": v.config.as_dict()} for v in study.variants
+        ],
+    }
+    write_json(folder / "study.json", about)
+
+
+def _description(folder: Path) -> dict[str, Any] | None:
+    """Return what ``study.json`` says, with its variants as settings; None when there is none."""
+    file = folder / "study.json"
+    with storage_errors(file, "read"):
+        if not file.is_file():
+            return None
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+        if values["schema_version"] != SCHEMA_VERSION or type(values["threads"]) is not int:
+            raise ValueError("it has another format")
+        rows = values["variants"]
+        configs = {row["name"]: TrainConfig.from_dict(row["config"]) for row in rows}
+        return {**values, "variants": configs, "seeds": list(values["seeds"])}
+    except (OSError, ValueError, KeyError, TypeError, UsageError) as error:
+        raise InputError(
+            f"{file} is not the description of a study: {error}. Name a new folder with --out."
+        ) from error
+
+
+def _refuse_other(saved: dict[str, Any], study: Study, folder: Path) -> None:
+    """Refuse to change what runs in the folder were trained with."""
+    wanted = {variant.name: variant.config for variant in study.variants}
+    changes = []
+    for name, config in saved["variants"].items():
+        if name not in wanted:
+            changes.append(f"it has a variant '{name}', and {study.name} has none")
+        elif differing := differences(config.flat(), wanted[name].flat()):
+            changes.append(f"in variant '{name}', {differing}")
+    lost = [str(seed) for seed in saved["seeds"] if seed not in study.seeds]
+    if lost:
+        changes.append(f"it has the seeds {', '.join(lost)}, which {study.name} has not")
+    if changes:
         raise UsageError(
-            f"--processes cannot be {processes} on {count_of(cores, 'core')}{reason}{begun}; "
-            f"allowed: {'1' if most == 1 else f'1 to {most}'}."
+            f"The folder {folder} holds another study: {'; '.join(changes)}. Name a new folder "
+            "with --out. (Variants, seeds and data sets may be added, but not changed.)"
         )
-    return Places(processes, threads or max(cores // processes, 1))
 
 
-def _check_data(study: Study, where: dict[str, Any]) -> int:
-    """Load every data set once, so that a missing one is one error, before anything is trained.
+def write_results(material: StudyMaterial, folder: Path) -> None:
+    """Write ``results.json``, ``results.csv``, ``figures/*.png`` and ``report.html``.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    from digitnet.experiments.study.drawing import accuracy_figure, axis_figure, curves_figure
+    from digitnet.experiments.study.page import compose
+    from digitnet.experiments.study.table import csv_rows
+    from digitnet.showing.theme import drawn
+    from digitnet.training.runs import write_csv
+
+    results = material.results
+    write_json(folder / "results.json", {"schema_version": SCHEMA_VERSION, **results.as_dict()})
+    write_csv(folder / "results.csv", *csv_rows(results))
+    drawings = {}
+    if any(variant.accuracy for variant in results.variants):
+        drawings["accuracy"] = drawn(lambda: accuracy_figure(results))
+        drawings["curves"] = drawn(lambda: curves_figure(material))
+        if results.axis:
+            drawings["axis"] = drawn(lambda: axis_figure(results))
+    for name, drawing in drawings.items():
+        write_atomic(folder / "figures" / f"{name}.png", drawing.wide)
+    write_atomic(folder / "report.html", compose(material, drawings))
+
+
+def _check_data(study: Study, options: dict[str, Any]) -> int:
+    """Load every data set once, so that trouble with one is an error before anything is trained.
 
     Returns:
-        How many images there are to train on, validation set aside.
+        How many images there are to train on, not counting those for validation.
     """
-    with extras.needed():
-        from digitnet.data.catalogue import load_dataset
-        from digitnet.network.cnn import CNN
-        from digitnet.training.loop import choose_images
+    from digitnet.data.catalogue import load_dataset
+    from digitnet.network.cnn import CNN
+    from digitnet.training.loop import choose_images
+
     crops = study.variants[0].config.model.crops
-    own = load_dataset(study.data, crops=crops, **where)
+    own = load_dataset(study.data, crops=crops, **options)
     for name in study.test_on:
-        other = load_dataset(name, crops=crops, **where)
-        if other.class_names != own.class_names:
+        if load_dataset(name, crops=crops, **options).class_names != own.class_names:
             raise UsageError(
                 f"'test_on' cannot have {name}, whose classes are not those of {study.data}."
             )
@@ -165,47 +304,25 @@ def _check_data(study: Study, where: dict[str, Any]) -> int:
     return len(choose_images(whole, own.train_labels)[0])
 
 
-def _write(study: Study, planned: Sequence[Trial], folder: Path, all_images: int) -> StudyResults:
-    with extras.needed():
-        from digitnet.experiments.study import outputs
-        from digitnet.experiments.study.gathering import gather
-    material = gather(study, planned, all_images)
-    outputs.write(material, folder)
-    return material.results
-
-
-def _run(
-    left: Sequence[Trial],
-    engine: str,
-    processes: int | None,
-    address: str | None,
-    on_event: Listener,
-    where: dict[str, Any],
-) -> None:
+def _run(left: Sequence[Trial], engine: str, *, address: str | None, **options: Any) -> None:
     if not left:
         return
     if engine == "local":
-        assert processes is not None
-        local_engine.run_trials(left, processes=processes, on_event=on_event, **where)
-        return
-    with extras.needed():
-        from digitnet.experiments import cluster
-    cluster.run_trials(
-        left,
-        processes=processes,
-        address=address,
-        on_done=lambda trial: on_event(Event("finished", trial)),
-        on_failed=lambda trial, error: on_event(Event("failed", trial, message=str(error))),
-        **where,
-    )
+        from digitnet.experiments.study import local_engine
+
+        local_engine.run_trials(left, **options)
+    else:
+        from digitnet.experiments import ray_engine
+
+        ray_engine.run_trials(left, address=address, **options)
 
 
-def _told(failed: Sequence[Event], total: int) -> str:
+def _failure(failed: Sequence[Event], total: int) -> DigitnetError:
     reasons: dict[str, list[str]] = {}
     for event in failed:
         reasons.setdefault(event.message, []).append(str(event.trial))
-    told = " ".join(f"{'; '.join(runs)}: {reason}" for reason, runs in reasons.items())
-    return (
-        f"{len(failed)} of {total} runs could not be finished. {told} The same command tries them "
-        "again."
+    listed = " ".join(f"{'; '.join(runs)}: {reason}" for reason, runs in reasons.items())
+    return DigitnetError(
+        f"{len(failed)} of {total} runs could not be finished. {listed} The same command tries "
+        "them again."
     )

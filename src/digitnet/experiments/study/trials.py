@@ -1,15 +1,16 @@
 """One trial of a study: one variant, one seed, one run folder.
 
     config.json … predictions.csv   an ordinary run, evaluated
-    predictions-NAME.csv            what its network says of each image of another data set
-    trial.json                      how it ended; written last, so that a run that has it is whole
+    predictions-NAME.csv            the network's predictions on another data set
+    trial.json                      how the trial ended; written last
 
 Guarantees:
 
-- ``run_trial`` can be called again and again, killed at any instant in between: what is finished is
-  left, what is not goes on where it stopped, and the outcome is that of one undisturbed call.
-- A training that diverged is an outcome like another, and is not tried again.
-- Training and measuring take the threads that the trial says, whichever process they run in.
+- ``run_trial`` may be called again after a kill at any instant: what is finished stays, what is not
+  continues from its checkpoint, and the outcome is that of one undisturbed call.
+- A training that diverged is an outcome like any other, and is not tried again.
+- Training and measuring use the threads that the trial names, in whichever process they run.
+- Data and network are loaded once for training and measuring, and data once for many trials.
 """
 
 from __future__ import annotations
@@ -19,26 +20,25 @@ import json
 import math
 import os
 import shutil
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from digitnet.errors import InputError, IntegrityError, TrainingDivergedError
+from digitnet.errors import DigitnetError, InputError, IntegrityError, TrainingDivergedError
 from digitnet.experiments.study.definition import Study
-from digitnet.files import make_folder, storage_errors, write_json
+from digitnet.files import hold_lock, make_folder, storage_errors, write_json
 from digitnet.network.config import TrainConfig
 
 if TYPE_CHECKING:
     from digitnet.data.dataset import Dataset
-    from digitnet.network.cnn import CNN
     from digitnet.training.loop import Progress
-    from digitnet.training.runs import Run
+    from digitnet.training.trained import Trained
 
 SCHEMA_VERSION = 1
 
-# Decided by the data or by the machine that a run began on, not by the study; that the data are the
-# same, their hashes say.
+# Decided by the data, or by the machine that a run began on. Data are compared by their hashes.
 _NOT_COMPARED = ("threads", "num_classes", "data")
 
 
@@ -60,10 +60,10 @@ class Trial:
         return self.folder / "trial.json"
 
     def predictions_file(self, data: str) -> Path:
-        """Return where the predictions for another data set are kept."""
+        """Return where the predictions on another data set are kept."""
         if "/" not in data:
             return self.folder / f"predictions-{data}.csv"
-        # A folder of the user's: the hash tells a/b from a-b.
+        # The path of a folder: the hash tells a/b from a-b.
         mark = hashlib.sha256(os.fsencode(data)).hexdigest()[:8]
         return self.folder / f"predictions-{data.strip('/').replace('/', '-')[-80:]}-{mark}.csv"
 
@@ -72,12 +72,12 @@ class Trial:
 
 
 def trials(study: Study, folder: Path, *, threads: int = 1) -> list[Trial]:
-    """Return every training of a study: first all variants with the first seed, and so on.
+    """Return every training of a study: all variants with the first seed, then the next.
 
     Args:
         study: the study.
         folder: its folder; the runs are in ``runs/`` below.
-        threads: of each run, unless the study's settings say how many.
+        threads: of each run, unless the study sets them.
     """
     return [
         Trial(
@@ -100,15 +100,17 @@ def outcome(trial: Trial) -> dict[str, Any] | None:
             return None
         if values["outcome"] == "diverged":
             return dict(values)
-        model = (trial.folder / "model.safetensors").read_bytes()
         metrics = json.loads((trial.folder / "metrics.json").read_text(encoding="utf-8"))
-        sha256 = hashlib.sha256(model).hexdigest()
-        whole = values["model_sha256"] == metrics["model_sha256"] == sha256
+        sha256 = hashlib.sha256((trial.folder / "model.safetensors").read_bytes()).hexdigest()
         files = [trial.folder / "predictions.csv", *map(trial.predictions_file, trial.test_on)]
-        whole &= set(trial.test_on) <= set(values["tests"])
+        whole = (
+            values["model_sha256"] == metrics["model_sha256"] == sha256
+            and set(trial.test_on) <= set(values["tests"])
+            and all(file.is_file() for file in files)
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return dict(values) if whole and all(file.is_file() for file in files) else None
+    return dict(values) if whole else None
 
 
 def is_finished(trial: Trial) -> bool:
@@ -121,109 +123,130 @@ def run_trial(
     *,
     data_dir: Path | str | None = None,
     offline: bool | None = None,
+    loaded: dict[tuple[str, bool], Dataset] | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
     on_message: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Bring a trial to its end: train, evaluate, measure on the other data sets.
+    """Finish a trial: train, evaluate, measure on the other data sets.
 
     Args:
         trial: the trial.
-        data_dir: as for ``workflow.train``.
-        offline: as for ``workflow.train``.
+        data_dir: as for ``train``.
+        offline: as for ``train``.
+        loaded: keeps the data sets from one call to the next; the caller need not look inside.
         on_progress: called after every step of training.
-        on_message: called with a line of text when data are fetched, or a damaged run is begun
-            anew.
+        on_message: called with a line of text when data are fetched, or a damaged run is trained
+            again.
 
     Raises:
         UsageError: its folder holds a run of other settings or data.
         StoppedError: a signal came; the run can be continued.
-        DigitnetError: as for ``workflow.train`` and ``workflow.evaluate``; but not
-            ``TrainingDivergedError``, which is an outcome.
+        DigitnetError: as for ``train`` and ``evaluate``; but not ``TrainingDivergedError``, which
+            is an outcome.
     """
     if is_finished(trial):
         return
+    from digitnet.data.catalogue import load_dataset
+
+    data = {} if loaded is None else loaded
+    crops = trial.config.model.crops
+
+    def load(name: str) -> Dataset:
+        if (name, crops) not in data:
+            data[name, crops] = load_dataset(
+                name, crops=crops, data_dir=data_dir, offline=offline, progress=on_message
+            )
+        return data[name, crops]
+
     make_folder(trial.folder)
-    # Whatever it said, a part of it is missing.
+    # Whatever it says, a part of the trial is missing.
     with storage_errors(trial.outcome_file):
         trial.outcome_file.unlink(missing_ok=True)
-    places: Any = {"data_dir": data_dir, "offline": offline, "on_message": on_message}
     try:
-        run = _trained(trial, on_progress, places)
-        _refuse_numbers_lost(run)
+        trained = _train(trial, load(trial.config.data), on_progress, on_message)
     except TrainingDivergedError as error:
         values: dict[str, Any] = {"outcome": "diverged", "message": str(error)}
     else:
-        values = {"outcome": "trained", **_measured(trial, run, places)}
+        values = {"outcome": "trained", **_measure(trial, trained, load)}
     write_json(trial.outcome_file, {"schema_version": SCHEMA_VERSION, **values})
 
 
-def _trained(trial: Trial, on_progress: Callable[[Progress], None], places: dict[str, Any]) -> Run:
-    """Train the run of a trial, from where it stands if it was begun."""
-    from digitnet.data.catalogue import load_dataset
-    from digitnet.training import trained
-    from digitnet.training.runs import open_run
-
-    if (trial.folder / "config.json").exists():
-        # Before the run is opened: what is wrong with the data is no reason to begin it anew.
-        load_dataset(trial.config.data, crops=trial.config.model.crops, **_for_data(places))
-        try:
-            run = open_run(trial.folder)
-            _refuse_other(run, trial)
-            return trained.resume(run, on_progress=on_progress, **places)
-        except (InputError, IntegrityError) as error:
-            places["on_message"](f"{trial} is begun anew: {error}")
-            with storage_errors(trial.folder, "remove"):
-                shutil.rmtree(trial.folder)
-    return trained.train(trial.config, out=trial.folder, on_progress=on_progress, **places)
+def failure(error: BaseException) -> str:
+    """Return why a trial failed, as a sentence; show the traceback of a defect for debugging."""
+    if isinstance(error, DigitnetError):
+        return str(error)
+    if os.environ.get("DIGITNET_DEBUG"):
+        traceback.print_exception(error)
+    reason = traceback.format_exception_only(error)[-1].strip()
+    return f"digitnet met an error it did not expect: {reason}"
 
 
-def _refuse_numbers_lost(run: Run) -> None:
-    """Count a network whose last step led to infinity, which no later step noticed, as diverged."""
-    last = run.history[-1]
-    if not math.isfinite(last.val_loss):
-        raise TrainingDivergedError(f"The validation loss at the end is {last.val_loss}.")
+def _train(
+    trial: Trial,
+    dataset: Dataset,
+    on_progress: Callable[[Progress], None],
+    on_message: Callable[[str], None],
+) -> Trained:
+    """Train the run of a trial, from its checkpoint if it was begun."""
+    from digitnet.training.trained import run_training
 
-
-def _refuse_other(run: Run, trial: Trial) -> None:
-    from digitnet.training.trained import refuse_changes
-
-    saved, wanted = (
-        {name: value for name, value in config.flat().items() if name not in _NOT_COMPARED}
-        for config in (run.config, trial.config)
+    trained = _continued(trial, dataset, on_progress, on_message) or run_training(
+        trial.config,
+        out=trial.folder,
+        dataset=dataset,
+        on_progress=on_progress,
+        on_message=on_message,
     )
-    refuse_changes(run, saved, wanted)
+    last = trained.run.history[-1].val_loss
+    if not math.isfinite(last):
+        # The very last step led to infinity, and no later one could notice.
+        raise TrainingDivergedError(f"The validation loss at the end is {last}.")
+    return trained
 
 
-def _measured(trial: Trial, run: Run, places: dict[str, Any]) -> dict[str, Any]:
-    """Evaluate a run on its own test images and on those of the other data sets."""
-    from digitnet.data.catalogue import load_dataset
-    from digitnet.training import trained
+def _continued(
+    trial: Trial,
+    dataset: Dataset,
+    on_progress: Callable[[Progress], None],
+    on_message: Callable[[str], None],
+) -> Trained | None:
+    """Continue the run of a trial; None, and an empty folder, if there is none or it is damaged."""
+    from digitnet.training.runs import open_run
+    from digitnet.training.trained import continue_training, refuse_changes
+
+    if not (trial.folder / "config.json").exists():
+        return None
+    try:
+        run = open_run(trial.folder)
+        saved, wanted = (
+            {name: value for name, value in config.flat().items() if name not in _NOT_COMPARED}
+            for config in (run.config, trial.config)
+        )
+        refuse_changes(run, saved, wanted)
+        return continue_training(
+            run, dataset=dataset, on_progress=on_progress, on_message=on_message
+        )
+    except (InputError, IntegrityError) as error:
+        on_message(f"{trial} is trained again from the start: {error}")
+        with storage_errors(trial.folder, "remove"):
+            shutil.rmtree(trial.folder)
+        return None
+
+
+def _measure(trial: Trial, trained: Trained, load: Callable[[str], Dataset]) -> dict[str, Any]:
+    """Evaluate a run on its own test images, then on the other data sets."""
     from digitnet.training.loop import reproducible
+    from digitnet.training.trained import measure_trained
 
-    with reproducible(run.config):
-        trained.evaluate(run, **places)
-        model = trained.trained_model(run)
-        crops = trial.config.model.crops
+    with reproducible(trained.config), hold_lock(trial.folder):
+        measure_trained(trained)
         tests = {
-            name: _tested(
-                model,
-                load_dataset(name, crops=crops, **_for_data(places)),
-                trial.predictions_file(name),
-            )
-            for name in trial.test_on
+            name: _test(trained, load(name), trial.predictions_file(name)) for name in trial.test_on
         }
-    return {"model_sha256": run.model_sha256, "tests": tests}
+    return {"model_sha256": trained.run.model_sha256, "tests": tests}
 
 
-def _for_data(places: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "data_dir": places["data_dir"],
-        "offline": places["offline"],
-        "progress": places["on_message"],
-    }
-
-
-def _tested(model: CNN, dataset: Dataset, file: Path) -> dict[str, Any]:
+def _test(trained: Trained, dataset: Dataset, file: Path) -> dict[str, Any]:
     """Measure a network on another data set, and write its predictions."""
     import torch
 
@@ -231,8 +254,11 @@ def _tested(model: CNN, dataset: Dataset, file: Path) -> dict[str, Any]:
     from digitnet.training.evaluation import measure, predictions
     from digitnet.training.runs import write_predictions
 
-    images, labels = test_images(dataset)
-    logits = predict_logits(model, torch.from_numpy(images)).numpy()
+    # A data set that is not trained on may have no test images of its own.
+    images, labels = dataset.test_images, dataset.test_labels
+    if not len(images):
+        images, labels = dataset.train_images, dataset.train_labels
+    logits = predict_logits(trained.model, torch.from_numpy(images)).numpy()
     metrics = measure(logits, labels, dataset.class_names)
     write_predictions(file, predictions(logits, labels))
     return {
@@ -242,10 +268,3 @@ def _tested(model: CNN, dataset: Dataset, file: Path) -> dict[str, Any]:
         "loss": metrics.loss,
         "data_sha256": dataset.sha256,
     }
-
-
-def test_images(dataset: Dataset) -> tuple[Any, Any]:
-    """Return the test images and labels of a data set that is not trained on, or all it has."""
-    if len(dataset.test_images):
-        return dataset.test_images, dataset.test_labels
-    return dataset.train_images, dataset.train_labels

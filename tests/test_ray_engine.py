@@ -17,11 +17,8 @@ from digitnet.errors import (
     StoppedError,
     UsageError,
 )
-from digitnet.experiments import cluster
-from digitnet.experiments.cluster import flow, session
-from digitnet.experiments.cluster import trials as module
-from digitnet.experiments.cluster.trials import run_one
-from digitnet.experiments.study import trials as study_trials
+from digitnet.experiments import ray_engine, ray_tasks
+from digitnet.experiments.study.events import Event
 from digitnet.experiments.study.trials import Trial
 from digitnet.files import hold_lock
 from digitnet.network.config import TrainConfig
@@ -48,25 +45,26 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
             except DigitnetError as error:
                 yield item, error
 
-    monkeypatch.setattr(flow, "results", results)
-    monkeypatch.setattr(flow, "largest_node", lambda: 2)
-    monkeypatch.setattr(module, "ray_session", lambda *_, **__: signals.noted())
+    monkeypatch.setattr(ray_tasks, "results", results)
+    monkeypatch.setattr(ray_tasks, "largest_node", lambda: 2)
+    monkeypatch.setattr(ray_tasks, "ray_session", lambda *_, **__: signals.noted())
     # It may change to another folder, as on a node; go back to this one.
     monkeypatch.chdir(Path.cwd())
 
 
-def test_each_trial_is_run_once_and_told(
+def test_each_trial_is_run_once_and_reported(
     here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran: list[tuple[Trial, Any]] = []
-    done: list[Trial] = []
+    events: list[Event] = []
     monkeypatch.setattr(
-        study_trials, "run_trial", lambda trial, **where: ran.append((trial, where))
+        ray_engine, "run_trial", lambda trial, *, loaded, **options: ran.append((trial, options))
     )
     planned = some_trials(tmp_path)
-    cluster.run_trials(planned, on_done=done.append, data_dir=tmp_path, offline=True)
-    assert ran == [(trial, {"data_dir": tmp_path, "offline": True}) for trial in planned]
-    assert done == planned
+    options = {"data_dir": tmp_path, "offline": True}
+    ray_engine.run_trials(planned, on_event=events.append, **options)
+    assert ran == [(trial, options) for trial in planned]
+    assert events == [Event("finished", trial) for trial in planned]
     assert list(tmp_path.rglob(".*")) == []
 
 
@@ -77,44 +75,48 @@ def test_a_failed_trial_stops_no_other(
         if trial.variant == "v1":
             raise InputError("It is broken.")
 
-    done: list[str] = []
-    failed: list[str] = []
-    monkeypatch.setattr(study_trials, "run_trial", fail_second)
-    with pytest.raises(DigitnetError, match=r"1 of 3 trials failed\. v1, seed 0: It is broken\."):
-        cluster.run_trials(some_trials(tmp_path), on_done=lambda t: done.append(t.variant))
-    cluster.run_trials(some_trials(tmp_path), on_failed=lambda t, e: failed.append(f"{t}: {e}"))
-    assert (done, failed) == (["v0", "v2"], ["v1, seed 0: It is broken."])
+    events: list[Event] = []
+    monkeypatch.setattr(ray_engine, "run_trial", fail_second)
+    first, second, third = planned = some_trials(tmp_path)
+    ray_engine.run_trials(planned, on_event=events.append)
+    assert events == [
+        Event("finished", first),
+        Event("failed", second, message="It is broken."),
+        Event("finished", third),
+    ]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_is_an_interruption_that_says_which(
     here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int
 ) -> None:
-    done: list[Trial] = []
-    planned = some_trials(tmp_path)
-    monkeypatch.setattr(study_trials, "run_trial", lambda *_, **__: os.kill(os.getpid(), number))
+    events: list[Event] = []
+    first, *_ = planned = some_trials(tmp_path)
+    monkeypatch.setattr(ray_engine, "run_trial", lambda *_, **__: os.kill(os.getpid(), number))
     with pytest.raises(StoppedError) as caught:
-        cluster.run_trials(planned, on_done=done.append)
+        ray_engine.run_trials(planned, on_event=events.append)
     assert caught.value.exit_code == code
-    assert done == planned[:1]
+    assert events == [Event("finished", first)]
 
 
 def test_a_trial_that_no_node_can_run_is_refused_rather_than_waited_for(
     here: None, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match=r"takes 3 threads.*the largest has 2"):
-        cluster.run_trials(some_trials(tmp_path, threads=3))
+        ray_engine.run_trials(some_trials(tmp_path, threads=3))
 
 
 def test_a_node_that_sees_other_folders_is_an_error(tmp_path: Path) -> None:
     trial = some_trials(tmp_path)[0]
-    common: Any = {"folder": tmp_path, "where": {}}
+    common: Any = {"folder": tmp_path, "options": {}}
     with pytest.raises(InputError, match="does not see the folder"):
-        run_one(trial, meeting=tmp_path / "not there", **common)
+        ray_engine.run_one(trial, witness=tmp_path / "not there", **common)
     relative = Trial("v", 0, trial.config, Path("runs/v"))
     (tmp_path / "there").touch()
     with pytest.raises(InputError, match="has no folder"):
-        run_one(relative, folder=tmp_path / "gone", meeting=tmp_path / "there", where={})
+        ray_engine.run_one(
+            relative, folder=tmp_path / "gone", witness=tmp_path / "there", options={}
+        )
 
 
 HOLD = """
@@ -146,14 +148,14 @@ def test_the_lock_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("address", "told"),
     [
-        ("somewhere", "no address of a Ray cluster"),
-        ("ray://127.0.0.1:10001", "no address of a Ray cluster"),
-        ("127.0.0.1:99999", "no address of a Ray cluster"),
+        ("somewhere", "not the address of a Ray cluster"),
+        ("ray://127.0.0.1:10001", "not the address of a Ray cluster"),
+        ("127.0.0.1:99999", "not the address of a Ray cluster"),
     ],
 )
 def test_a_wrong_address_is_told_at_once(address: str, told: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=told):
-        cluster.run_trials(some_trials(tmp_path), address=address)
+        ray_engine.run_trials(some_trials(tmp_path), address=address)
 
 
 def test_an_address_where_nothing_answers_is_told_in_a_sentence(tmp_path: Path) -> None:
@@ -187,12 +189,12 @@ def test_a_missing_package_is_told_with_the_remedy(package: str, tmp_path: Path)
 
 
 def test_loading_the_package_loads_no_heavy_library() -> None:
-    heavy = {"ray", "pyarrow", "fsspec", "torch", "numpy"}
-    code = f"import sys, digitnet.experiments.cluster; print({heavy} & set(sys.modules))"
+    heavy = {"ray", "torch", "numpy"}
+    code = f"import sys, digitnet.experiments.ray_engine; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
     assert done.stdout == "set()\n"
 
 
 def test_reasons_are_sentences() -> None:
-    assert session.reason(RuntimeError("\nfirst line\nsecond")) == "first line."
-    assert session.reason(TimeoutError()) == "TimeoutError."
+    assert ray_tasks.reason(RuntimeError("\nfirst line\nsecond")) == "first line."
+    assert ray_tasks.reason(TimeoutError()) == "TimeoutError."
