@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from digitnet.cli.console import notes, say, show, show_json, show_rows
+from digitnet.cli.flags import Places
 from digitnet.errors import DigitnetError, InputError, IntegrityError
 
 
@@ -31,8 +32,7 @@ def list_all(*, as_json: bool = False) -> None:
 def fetch(
     name: str = "mnist",
     *,
-    data_dir: Path | None = None,
-    offline: bool | None = None,
+    places: Places,
     as_json: bool = False,
     quiet: bool = False,
 ) -> None:
@@ -43,7 +43,7 @@ def fetch(
     """
     from digitnet.data import fetching
 
-    paths = fetching.fetch(name, data_dir=data_dir, offline=offline, progress=notes(quiet))
+    paths = fetching.fetch(name, **places, progress=notes(quiet))
     _show_paths(paths, as_json)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from digitnet.cli.console import is_terminal, notes, say, show, show_json, show_rows, show_tables
+from digitnet.cli.flags import Places
 from digitnet.cli.train_command import export_or_say
 from digitnet.errors import UsageError
 from digitnet.files import hold_lock
@@ -37,8 +38,7 @@ def study(
     address: str | None = None,
     shipped: bool = False,
     dry_run: bool = False,
-    data_dir: Path | None = None,
-    offline: bool | None = None,
+    places: Places,
     as_json: bool = False,
     quiet: bool = False,
 ) -> None:
@@ -73,9 +73,7 @@ def study(
         _show_plan(asked, folder, plan, as_json)
         return
     with _study_progress(plan.trials, plan.processes or 1, quiet) as on_event:
-        results = run_study(
-            asked, folder, data_dir=data_dir, offline=offline, on_event=on_event, **where
-        )
+        results = run_study(asked, folder, **places, on_event=on_event, **where)
     if as_json:
         show_json(results.as_dict())
     else:
@@ -99,8 +97,7 @@ def transfer(
     crops: bool = False,
     steps: int = 0,
     threads: int = 0,
-    data_dir: Path | None = None,
-    offline: bool | None = None,
+    places: Places,
     as_json: bool = False,
     quiet: bool = False,
 ) -> None:
@@ -148,7 +145,6 @@ def transfer(
         raise UsageError(f"--use cannot be {use!r}; allowed: one number, or 'all'.")
     from digitnet.experiments.transfer import workflow
 
-    places: Any = {"data_dir": data_dir, "offline": offline}
     chosen: Any = method
     folder, results = workflow.transfer(
         to,
@@ -168,7 +164,7 @@ def transfer(
         from digitnet.training.trained import open_trained
 
         with hold_lock(folder / "model"):
-            export_or_say(open_trained(folder / "model", **places), data_dir)
+            export_or_say(open_trained(folder / "model", **places), places["data_dir"])
     if as_json:
         show_json({**results.as_dict(), "folder": str(folder)})
     else:
@@ -187,8 +183,7 @@ def robustness(
     seed: int = 0,
     out: Path | None = None,
     misses: bool = False,
-    data_dir: Path | None = None,
-    offline: bool | None = None,
+    places: Places,
     as_json: bool = False,
     quiet: bool = False,
 ) -> None:
@@ -230,8 +225,7 @@ def robustness(
         misses=out / "misses" if out and misses else None,
         about=about,
         on_message=notes(quiet),
-        data_dir=data_dir,
-        offline=offline,
+        **places,
     )
     for file in workflow.write(results, out) if out else []:
         notes(quiet)(f"Wrote {file}.")

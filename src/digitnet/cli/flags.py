@@ -6,7 +6,8 @@ Guarantees:
   ``name (--flag METAVAR): text`` may name the flag and the placeholder of its value.
 - A command that takes ``**settings`` gets a flag for each setting of a training run, with the type
   and the meaning that the config classes give it; it receives those that were used.
-- Parameters before ``*`` are arguments, those after it are flags.
+- Parameters before ``*`` are arguments, those after it are flags. ``places: Places`` stands for
+  the flags ``--data-dir`` and ``--offline``, and is what functions take by ``**places``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import functools
 import inspect
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
@@ -29,6 +31,13 @@ _SHARED = """
     as_json (--json): Print one JSON object to stdout.
     quiet (--quiet -q): Print results and errors only.
 """
+Places = dict[str, Any]
+_PLACES = {
+    "places": [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+        for name, kind in (("data_dir", Path | None), ("offline", bool | None))
+    ]
+}
 _LINE = re.compile(r"^    (\w+)(?: \(([^)]*)\))?: (.*(?:\n     .*)*)", re.MULTILINE)
 _ALLOWED = {int: "a whole number", float: "a number"}
 # Set by the data, or by a flag of another name.
@@ -41,18 +50,18 @@ def add_command(
     """Make a function a command of ``app``, under its own name if no other is given."""
     summary, _, described = inspect.cleandoc(function.__doc__ or "").partition("\n\nArgs:\n")
     lines = {line[1]: line for line in _LINE.finditer(_SHARED + described)}
-    own = inspect.signature(function, eval_str=True).parameters.values()
-    parameters = [
-        _parameter(each, lines[each.name]) for each in own if each.kind != each.VAR_KEYWORD
-    ]
-    settings = _settings() if len(parameters) < len(own) else {}
+    own = inspect.signature(function, eval_str=True).parameters
+    settings = _settings() if "settings" in own else {}
+    flat = [each for name in own if name != "settings" for each in _PLACES.get(name, [own[name]])]
+    parameters = [_parameter(each, lines[each.name]) for each in flat] + [*settings.values()]
 
     @functools.wraps(function)
     def command(**values: Any) -> None:
         used = {n: v for n in settings if (v := values.pop(n)) is not None}
+        if "places" in own:
+            values["places"] = {each.name: values.pop(each.name) for each in _PLACES["places"]}
         function(**values, **{n: _value(n, v) for n, v in used.items()})
 
-    parameters += settings.values()
     command.__doc__ = summary
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     # functools.wraps copies the function's own annotations, which typer reads too.

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from digitnet.cli.console import notes, say, show, show_json, show_rows, show_values
+from digitnet.cli.flags import Places
 from digitnet.cli.progress import training_progress
 from digitnet.errors import IntegrityError, UsageError
 from digitnet.files import hold_lock
@@ -30,8 +31,7 @@ def train(
     resume: Path | None = None,
     no_augment: bool = False,
     no_report: bool = False,
-    data_dir: Path | None = None,
-    offline: bool | None = None,
+    places: Places,
     as_json: bool = False,
     quiet: bool = False,
     **settings: Any,
@@ -60,7 +60,6 @@ def train(
     start = None if resume else _start(recipe_name, config).override(**settings)
     from digitnet.training.trained import continue_training, measure_trained, run_training
 
-    places: Any = {"data_dir": data_dir, "offline": offline}
     with training_progress(quiet) as on_progress:
         listeners: Any = {"on_progress": on_progress, "on_message": notes(quiet)}
         if resume:
@@ -73,15 +72,14 @@ def train(
             from digitnet.showing.report import report_trained
 
             report_trained(trained)
-        export_or_say(trained, data_dir)
+        export_or_say(trained, places["data_dir"])
     _show_result(trained.run, as_json)
 
 
 def evaluate(
     run: Path,
     *,
-    data_dir: Path | None = None,
-    offline: bool | None = None,
+    places: Places,
     as_json: bool = False,
     quiet: bool = False,
 ) -> None:
@@ -94,7 +92,7 @@ def evaluate(
     from digitnet.training.runs import open_run
 
     opened = open_run(run)
-    trained.evaluate(opened, data_dir=data_dir, offline=offline, on_message=notes(quiet))
+    trained.evaluate(opened, **places, on_message=notes(quiet))
     _show_result(opened, as_json)
 
 
@@ -102,8 +100,7 @@ def report(
     run: Path,
     *,
     open_page: bool = False,
-    data_dir: Path | None = None,
-    offline: bool | None = None,
+    places: Places,
     as_json: bool = False,
 ) -> None:
     """Draw the figures of a run and write its report page.
@@ -116,7 +113,7 @@ def report(
 
     from digitnet.showing.report import write_report
 
-    page = write_report(run, data_dir=data_dir, offline=offline)
+    page = write_report(run, **places)
     if as_json:
         show_json({"run": str(run), "report": str(page)})
     else:
@@ -129,8 +126,7 @@ def export(
     run: Path,
     *,
     out: Path | None = None,
-    data_dir: Path | None = None,
-    offline: bool | None = None,
+    places: Places,
     as_json: bool = False,
 ) -> None:
     """Write the network of a run as one ONNX file, calibrated, for any runtime.
@@ -144,7 +140,7 @@ def export(
     """
     from digitnet.training.calibration import export_run
 
-    exported = export_run(run, out, data_dir=data_dir, offline=offline)
+    exported = export_run(run, out, **places)
     result = {
         "file": str(exported.path),
         "bytes": exported.bytes,
