@@ -34,10 +34,10 @@ from PIL import Image, ImageDraw
 from digitnet.data.catalogue import load_dataset
 from digitnet.files import write_json
 from digitnet.machine import environment, usable_cores
-from digitnet.reading import ink, pictures
-from digitnet.reading.model_files import load_model_file
-from digitnet.reading.model_files.cost import tensor_shapes
-from digitnet.reading.recognizer import ANSWER, Recognizer, open_session
+from digitnet.reading import pictures
+from digitnet.reading.ink.finder import find_ink
+from digitnet.reading.model_file import ANSWER, load_model_file
+from digitnet.reading.recognizer import Recognizer
 from digitnet.synthesis.photographs import simulate
 from timing import summary
 
@@ -153,12 +153,12 @@ def as_photo(photo: Image.Image, size: tuple[int, int]) -> bytes:
 def time_picture(recognizer: Recognizer, name: str, content: bytes, repeats: int) -> Seconds:
     """Return the seconds of one picture, whole and in parts, and of Pillow's decoder alone."""
     loaded = pictures.load(content)
-    found = ink.find(loaded.pixels)
+    found = find_ink(loaded.pixels)
     parts: dict[str, Callable[[], object]] = {
         "": lambda: recognizer.predict(content),
         "_decoder": lambda: decode_plainly(content, round(loaded.scale)),
         "_load": lambda: pictures.load(content),
-        "_find": lambda: ink.find(loaded.pixels),
+        "_find": lambda: find_ink(loaded.pixels),
         "_answer": lambda: recognizer.predict_ink(found.pixels),
     }
     return {name + part: median_seconds(call, repeats) for part, call in parts.items()}
@@ -176,7 +176,7 @@ def time_inks(recognizer: Recognizer, model: str | None, threads: int) -> Second
     images = load_dataset("sample").test_images
     images = np.resize(images, (INKS, *images.shape[1:]))
     batches = np.split((images[:, None] / 255).astype(np.float32), INKS // BATCH)
-    session = open_session(load_model_file(model))
+    session = load_model_file(model).session
 
     def network() -> None:
         with ThreadPoolExecutor(threads) as pool:
@@ -231,8 +231,11 @@ def arithmetic(model: str | None, seconds: float, peaks: list[float]) -> dict[st
 
 def multiply_adds(content: bytes) -> int:
     """Return those of the network's convolutions and dense layers, for one image."""
-    model = onnx.load_model_from_string(content)
-    shapes = tensor_shapes(model, "the model")
+    model = onnx.shape_inference.infer_shapes(onnx.load_model_from_string(content), data_prop=True)
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    for value in model.graph.value_info:  # the number of images has a name, not a size
+        sizes = value.type.tensor_type.shape.dim
+        shapes[value.name] = tuple(size.dim_value or 1 for size in sizes)
     total = 0
     for node in model.graph.node:
         if node.op_type == "Conv":

@@ -31,7 +31,7 @@ from digitnet.experiments.transfer.results import Repetition, Results
 from digitnet.experiments.transfer.workflow import compare_transfer, fine_tune
 from digitnet.files import write_json
 from digitnet.machine import environment
-from digitnet.reading import ink
+from digitnet.reading.ink.finder import find_ink
 from digitnet.reading.recognizer import Recognizer
 from digitnet.synthesis.photographs import simulate
 from digitnet.training.calibration import export_run
@@ -273,7 +273,7 @@ def read_church(file: Path) -> tuple[list[Images], NDArray[np.int64]]:
     order = np.random.default_rng(HALVES_SEED).permutation(len(labels))
     chosen = order[len(labels) // 2 :]
     pictures = {i: data[offset[i] : offset[i + 1]].reshape(shape[i]) for i in chosen}
-    kept = [i for i in chosen if ink.find(pictures[i]).box]
+    kept = [i for i in chosen if find_ink(pictures[i]).box]
     print(f"{len(chosen) - len(kept)} of {len(chosen):,} pictures left out: no ink found")
     return [pictures[i] for i in kept], labels[kept]
 

@@ -17,11 +17,12 @@ from PIL import Image
 import exported
 from digitnet.data.dataset import Dataset
 from digitnet.errors import InputError, StorageError
-from digitnet.reading.explain import words
-from digitnet.reading.explain.evidence import Evidence, gather, nearest, occlusion
-from digitnet.reading.recognizer import Prediction, Recognizer
-from digitnet.showing.explanation_page import draw, explain
+from digitnet.reading.explanation import Evidence, gather, nearest, occlusion
+from digitnet.reading.prediction import Prediction, note, sentence
+from digitnet.reading.recognizer import Recognizer
+from digitnet.showing.explanation_page import draw, explain, training_digits
 from digitnet.showing.theme import theme
+from digitnet.text import percent
 
 
 @pytest.fixture(scope="module")
@@ -57,25 +58,25 @@ def prediction(*first: tuple[int, float], **changes: Any) -> Prediction:
 
 
 def test_percentages_never_claim_certainty() -> None:
-    texts = [words.percent(p) for p in (1.0, 0.99941, 0.5, 0.0005, 0.0004, 0.0)]
+    texts = [percent(p) for p in (1.0, 0.99941, 0.5, 0.0005, 0.0004, 0.0)]
     assert texts == [">99.9 %", ">99.9 %", "50.0 %", "0.1 %", "<0.1 %", "<0.1 %"]
 
 
 def test_sentences_say_what_was_read_and_why_not() -> None:
     sure = prediction((7, 0.98), (1, 0.01))
-    assert words.sentence(sure) == "read as 7 (98.0 %); runner-up 1 (1.0 %)"
-    assert words.note(sure) == ""
+    assert sentence(sure, 1.5) == "read as 7 (98.0 %); runner-up 1 (1.0 %)"
+    assert note(sure) == ""
     unsure = prediction((4, 0.45), (9, 0.41), reason="ambiguous")
-    assert "not surely" in words.sentence(unsure)
-    assert "9 (41.0 %)" in words.sentence(unsure)
-    assert words.note(unsure) == "unsure; or 9 (41.0 %)"
+    assert "with doubt" in sentence(unsure, 1.5)
+    assert "9 (41.0 %)" in sentence(unsure, 1.5)
+    assert note(unsure) == "unsure; or 9 (41.0 %)"
     strange = replace(sure, is_digit=False, reason="not_a_digit", ood_score=3.21)
     for part in ("refused", "3.21", "limit 1.50", "7 (98.0 %)", "1 (1.0 %)"):
-        assert part in words.sentence(strange, 1.5)
-    assert words.note(strange) == "not a digit; nearest 7 (98.0 %)"
-    blank = replace(sure, is_digit=False, reason="blank")
-    assert "no ink" in words.sentence(blank)
-    assert words.note(blank) == "no ink found"
+        assert part in sentence(strange, 1.5)
+    assert note(strange) == "not a digit; nearest 7 (98.0 %)"
+    blank = replace(sure, digit=None, is_digit=False, reason="blank")
+    assert "no ink" in sentence(blank, 1.5)
+    assert note(blank) == "no ink found"
 
 
 # ---- what an answer hangs on
@@ -126,7 +127,7 @@ def test_paper_is_not_covered() -> None:
 def test_a_training_digit_is_its_own_nearest(recognizer: Recognizer, sample: Dataset) -> None:
     for place in (0, 4321):
         ink = sample.train_images[place]
-        found = nearest(recognizer, recognizer.features([ink])[0])
+        found = nearest(recognizer, recognizer.features([ink])[0], training_digits)
         assert len(found) == 6
         distances = [each.distance for each in found]
         assert distances == sorted(distances)
@@ -139,13 +140,13 @@ def test_training_digits_are_read_once(
     recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     features = recognizer.features([np.ones((20, 5), np.float32)])[0]
-    before = nearest(recognizer, features)
+    before = nearest(recognizer, features, training_digits)
 
     def forbidden(*_: Any) -> Any:
         raise AssertionError("read again")
 
     monkeypatch.setattr(Recognizer, "features", forbidden)
-    again = nearest(recognizer, features)
+    again = nearest(recognizer, features, training_digits)
     assert [each.distance for each in again] == [each.distance for each in before]
 
 
@@ -164,7 +165,7 @@ def test_a_page_explains_the_answer_of_the_recogniser(
     assert made.prediction.digit == expected.digit
     assert made.prediction.box == expected.box
     np.testing.assert_allclose(made.prediction.probabilities, expected.probabilities, atol=1e-5)
-    assert made.words == words.sentence(expected, recognizer.ood_threshold)
+    assert made.words == sentence(expected, recognizer.ood_threshold)
     first = made.path.read_bytes()
     assert explain(recognizer, shown, made.path, name="<array>").path.read_bytes() == first
 
@@ -208,7 +209,7 @@ def test_words_are_large_inside_and_apart(
     recognizer: Recognizer, sample: Dataset, case: int
 ) -> None:
     name, shown = [*cases(sample).items()][case]
-    evidence = gather(recognizer, shown)
+    evidence = gather(recognizer, shown, training_digits)
     # The longest of sentences.
     evidence = replace(evidence, words=f"{evidence.words}; {'and more of it ' * 5}")
     texts, boxes, page = drawn_texts(evidence, name)
@@ -235,8 +236,9 @@ def drawn_texts(evidence: Evidence, name: str) -> tuple[list[Any], list[Any], An
 
 
 def test_the_box_is_drawn_where_the_ink_is(recognizer: Recognizer, sample: Dataset) -> None:
+    shown = picture(sample.test_images[0], enlarged=3)
     with theme():
-        figure = draw(gather(recognizer, picture(sample.test_images[0], enlarged=3)), "name")
+        figure = draw(gather(recognizer, shown, training_digits), "name")
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     pixels = np.asarray(canvas.buffer_rgba())[:, : pixels_of_a_third(figure)].astype(int)

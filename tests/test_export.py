@@ -19,6 +19,7 @@ from digitnet.network.export import (
     golden_inks,
     parity,
 )
+from digitnet.reading.model_file import checked
 from digitnet.training import calibration as calibration_module
 from digitnet.training.calibration import export_run
 
@@ -34,20 +35,24 @@ def network(config):
     return CNN(config).eval()
 
 
+def about(config=REFERENCE):
+    return {"class_names": json.dumps([str(n) for n in range(config.num_classes)])}
+
+
 def session(content):
     return ort.InferenceSession(content, providers=["CPUExecutionProvider"])
 
 
 @pytest.fixture(scope="module")
 def content():
-    return build(network(ROBUST), Calibration(1.5, 2.0), {"class_names": '["0"]'})[0]
+    return build(network(ROBUST), Calibration(1.5, 2.0), about())[0]
 
 
 @pytest.mark.parametrize("config", CONFIGS)
 def test_onnxruntime_gives_torchs_answers(config):
-    content, difference = build(network(config), Calibration(1.3, 0.0), {})
+    content, difference = build(network(config), Calibration(1.3, 0.0), about(config))
     assert difference <= 1e-5
-    assert parity(Recognition(network(config), 1.3), content) == difference
+    assert parity(Recognition(network(config), 1.3), checked("it", content)) == difference
 
 
 def test_the_file_is_whole_and_of_the_promised_operator_set(content):
@@ -63,7 +68,7 @@ def test_the_file_describes_itself(content):
     assert properties["format"] == "digitnet"
     assert float(properties["temperature"]) == 1.5
     assert float(properties["ood_threshold"]) == 2.0
-    assert json.loads(properties["class_names"]) == ["0"]
+    assert json.loads(properties["class_names"]) == list("0123456789")
 
 
 def test_no_path_of_the_machine_is_in_the_file(content):
@@ -72,7 +77,7 @@ def test_no_path_of_the_machine_is_in_the_file(content):
 
 
 def test_the_same_network_gives_the_same_file(content):
-    again = build(network(ROBUST), Calibration(1.5, 2.0), {"class_names": '["0"]'})[0]
+    again = build(network(ROBUST), Calibration(1.5, 2.0), about())[0]
     assert content == again
 
 
@@ -101,13 +106,13 @@ def test_zeros_around_change_nothing(content):
 def test_a_difference_is_refused(monkeypatch):
     monkeypatch.setattr(export_module, "parity", lambda *_: 2e-5)
     with pytest.raises(IntegrityError, match=r"differ by 2\.0e-05"):
-        build(network(REFERENCE), Calibration(), {})
+        build(network(REFERENCE), Calibration(), about())
 
 
 def test_a_difference_that_is_no_number_is_refused(monkeypatch):
     monkeypatch.setattr(export_module, "parity", lambda *_: float("nan"))
     with pytest.raises(IntegrityError, match="differ by nan"):
-        build(network(REFERENCE), Calibration(), {})
+        build(network(REFERENCE), Calibration(), about())
 
 
 @pytest.fixture(scope="module")

@@ -361,7 +361,7 @@ def test_explain_writes_a_page_for_each_picture(
     cli: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # It takes seconds, once a process.
-    monkeypatch.setattr("digitnet.reading.explain.evidence.nearest", lambda *_: ())
+    monkeypatch.setattr("digitnet.reading.explanation.nearest", lambda *_: ())
     (folder / "bad.png").write_bytes(b"\x89PNG")
     pages = tmp_path / "new" / "pages"
     args = (folder / "bad.png", folder / "2.png", folder / "blank.png", "--explain", pages)

@@ -215,7 +215,7 @@ def test_non_digits_are_told_from_the_digits_given():
 def test_a_blank_picture_is_read_as_nothing():
     class Blank(Fives):
         def _answer(self, picture):
-            return Answer(5, is_digit=False, reason="blank")
+            return Answer(None, is_digit=False, reason="blank")
 
     found = DigitnetReader(Blank()).read([np.zeros((9, 9), np.uint8)], "picture")
     assert found.digit.tolist() == [-1]

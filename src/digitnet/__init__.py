@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from digitnet.network.cnn import CNN
     from digitnet.network.config import AugmentationConfig, ModelConfig, TrainConfig
     from digitnet.network.recipes import recipe
-    from digitnet.reading.recognizer import Prediction, Recognizer
+    from digitnet.reading.prediction import Prediction
+    from digitnet.reading.recognizer import Recognizer
     from digitnet.showing.report import write_report
     from digitnet.training.calibration import export_run
     from digitnet.training.checkpoint import load_model
@@ -71,7 +72,7 @@ _HOMES = {
     "DigitnetError": "errors",
     "Metrics": "training.evaluation",
     "ModelConfig": "network.config",
-    "Prediction": "reading.recognizer",
+    "Prediction": "reading.prediction",
     "Recognizer": "reading.recognizer",
     "Run": "training.runs",
     "TrainConfig": "network.config",

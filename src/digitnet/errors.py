@@ -19,7 +19,7 @@ import contextlib
 import difflib
 from collections.abc import Iterable, Iterator
 
-_TRAIN = ("torch", "safetensors", "sklearn", "skimage", "scipy", "matplotlib", "jinja2")
+_TRAIN = ("torch", "onnx", "safetensors", "sklearn", "skimage", "scipy", "matplotlib", "jinja2")
 _RAY = ("ray", "pyarrow", "fsspec")
 # Which extra of digitnet installs a package, and what it is for.
 _EXTRAS = dict.fromkeys(_TRAIN, ("train", "training")) | dict.fromkeys(_RAY, ("ray", "Ray"))

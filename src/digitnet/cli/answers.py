@@ -25,14 +25,14 @@ from rich.text import Text
 
 from digitnet.cli.console import say, show, show_json
 from digitnet.cli.inputs import STDIN
-from digitnet.reading.explain.words import note, ranked
+from digitnet.reading.prediction import note, ranked
 from digitnet.text import are_digits, escaped, percent, shortened
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from digitnet.errors import InputError
-    from digitnet.reading.recognizer import Prediction
+    from digitnet.reading.prediction import Prediction
     from digitnet.showing.explanation_page import Explanation
 
 # Columns: of the digit, of the name of a class, and what follows a name in a table.
@@ -89,7 +89,7 @@ def print_digits(answers: Sequence[Answer]) -> None:
     _print_errors(answers)
     for answer in answers:
         read = answer.prediction
-        show(printable(read.label) if read and read.is_digit else "-")
+        show(printable(read.label or "-") if read and read.is_digit else "-")
 
 
 class TablePrinter:
@@ -136,7 +136,7 @@ class TablePrinter:
         style = "yellow" if prediction.reason else ""
         label, sure = "-", ""
         if prediction.is_digit:
-            label = shortened(printable(prediction.label), width)
+            label = shortened(printable(prediction.label or "-"), width)
             sure = percent(float(prediction.confidence))
         label = f"{label:^{width}}" if kind == "digit" else label
         strong = "bold" if prediction.is_digit else style
@@ -175,7 +175,7 @@ def _heading(answer: Answer, prediction: Prediction) -> list[Text]:
     name = Text(printable(answer.name), "dim", overflow="fold")
     if prediction.is_digit:
         sure = percent(float(prediction.confidence))
-        result = Text.assemble((printable(prediction.label), "bold green"), f"  {sure}")
+        result = Text.assemble((printable(prediction.label or "-"), "bold green"), f"  {sure}")
     else:
         nothing = "no digit" if are_digits(prediction.class_names) else "none of the classes"
         result = Text("blank" if prediction.reason == "blank" else nothing, "bold yellow")

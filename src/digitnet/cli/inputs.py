@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from digitnet.errors import InputError
-from digitnet.reading.suffixes import SHOWN_SUFFIXES, SUFFIXES
+from digitnet.reading.picture_formats import SHOWN_SUFFIXES, SUFFIXES
 from digitnet.text import count_of
 
 STDIN = "-"

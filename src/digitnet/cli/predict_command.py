@@ -180,7 +180,7 @@ def _explained(recognizer: Recognizer, name: str, source: PictureSource, page: P
 
 def _source(name: str) -> PictureSource:
     """Return what to read: a path, or the bytes of standard input, which come only once."""
-    from digitnet.reading.pictures import MAX_BYTES
+    from digitnet.reading.picture_bytes import MAX_BYTES
 
     if name != STDIN:
         return name

@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from digitnet.data.dataset import Dataset, canonical_images
 from digitnet.errors import InputError
 from digitnet.files import storage_errors
-from digitnet.reading.suffixes import SHOWN_SUFFIXES, SUFFIXES
+from digitnet.reading.picture_formats import SHOWN_SUFFIXES, SUFFIXES
 from digitnet.text import count_of
 
 LABELS_FILE = "labels.csv"
@@ -263,9 +263,10 @@ def _read_all(
 
 def _read(path: Path, label: int, crops: bool) -> ReadPicture:
     # OpenCV takes a tenth of a second, which other data sets need not wait for.
-    from digitnet.reading import ink, pictures
+    from digitnet.reading.ink.finder import find_ink
+    from digitnet.reading.pictures import decode
 
-    found = ink.find(pictures.decode(path), crop=crops)
+    found = find_ink(decode(path), crop=crops)
     if found.box is None:
         raise InputError(f"{path} holds no ink: nothing stands out from its background.")
     with storage_errors(path, "read"), path.open("rb") as stream:

@@ -25,11 +25,13 @@ from matplotlib.ft2font import FT2Font
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+from digitnet.data.catalogue import load_dataset
 from digitnet.files import write_atomic
-from digitnet.reading.explain.evidence import PATCH, Evidence, gather
-from digitnet.reading.explain.words import ranked
-from digitnet.reading.pictures import PictureSource, describe
-from digitnet.reading.recognizer import Prediction, Recognizer
+from digitnet.reading.explanation import PATCH, Evidence, gather
+from digitnet.reading.picture_bytes import describe
+from digitnet.reading.pictures import PictureSource
+from digitnet.reading.prediction import Prediction, ranked
+from digitnet.reading.recognizer import Recognizer
 from digitnet.showing.sheet import MARGIN, as_ink, draw_tiles, new_sheet, write
 from digitnet.showing.theme import (
     BODY,
@@ -86,18 +88,24 @@ def explain(
         recognizer: reads it.
         picture: as for ``Recognizer.predict``.
         path: the PNG file to write; an old one is replaced.
-        name: of the picture on the page; by default what ``pictures.describe`` calls it.
+        name: of the picture on the page; by default what ``describe`` calls it.
 
     Raises:
         InputError: the picture cannot be read.
         StorageError: the page cannot be written.
     """
-    evidence = gather(recognizer, picture)
+    evidence = gather(recognizer, picture, training_digits)
     with theme():
         # In all its colours, unlike the figures of a report: a photograph has more than 256.
         page = png_bytes(draw(evidence, name or describe(picture)), few_colours=False)
     write_atomic(Path(path), page)
     return Explanation(Path(path), evidence.words, evidence.prediction)
+
+
+def training_digits() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return images and labels of the sample, among which the most similar are looked for."""
+    sample = load_dataset("sample")
+    return sample.train_images, sample.train_labels
 
 
 def draw(evidence: Evidence, name: str) -> Figure:
@@ -189,7 +197,7 @@ def _draw_bars(ax: Axes, evidence: Evidence, left: float, top: float) -> None:
 
 def _draw_importance(ax: Axes, evidence: Evidence, left: float, top: float) -> None:
     palette, prediction = _palette(ax), evidence.prediction
-    name = shortened(prediction.label)
+    name = shortened(prediction.class_names[ranked(prediction)[0]])
     _caption(ax, left, top, "What it hangs on", f"{PATCH} × {PATCH} pixels covered at a time")
     importance = evidence.importance
     reach = max(_LEAST_REACH, float(np.abs(importance).max()))

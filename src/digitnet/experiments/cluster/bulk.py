@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from digitnet.experiments.cluster.listing import Parts, Place
     from digitnet.experiments.cluster.shard import Job
-    from digitnet.reading.model_files import ModelFile
+    from digitnet.reading.model_file import ModelFile
 
 SCHEMA_VERSION = 1
 
@@ -119,7 +119,7 @@ def predict_all(
     """
     with importing_extras():
         from digitnet.experiments.cluster import listing
-        from digitnet.reading.model_files import load_model_file
+        from digitnet.reading.model_file import load_model_file
     place = listing.place_of(source)
     file = load_model_file(model)
     folder = Path(out)

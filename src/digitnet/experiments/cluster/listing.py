@@ -33,7 +33,7 @@ import pyarrow.parquet as pq
 from fsspec.utils import glob_translate
 
 from digitnet.errors import InputError, IntegrityError, MissingExtraError
-from digitnet.reading.suffixes import SHOWN_SUFFIXES, SUFFIXES
+from digitnet.reading.picture_formats import SHOWN_SUFFIXES, SUFFIXES
 
 # Names that are sorted in memory at a time, some tens of megabytes.
 _RUN = 200_000

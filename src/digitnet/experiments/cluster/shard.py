@@ -23,8 +23,10 @@ from digitnet import __version__
 from digitnet.errors import DigitnetError, InputError, IntegrityError
 from digitnet.experiments.cluster import tables
 from digitnet.experiments.cluster.listing import NAMES, Place, place_of
-from digitnet.reading.pictures import MAX_BYTES, PictureSource
-from digitnet.reading.recognizer import Prediction, Recognizer
+from digitnet.reading.picture_bytes import MAX_BYTES
+from digitnet.reading.pictures import PictureSource
+from digitnet.reading.prediction import Prediction
+from digitnet.reading.recognizer import Recognizer
 
 ROWS = pa.schema(
     [

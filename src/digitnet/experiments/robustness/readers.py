@@ -22,7 +22,7 @@ from digitnet.network.config import IMAGE_SIZE
 from digitnet.reading.pictures import decode
 
 if TYPE_CHECKING:
-    from digitnet.reading.recognizer import Prediction
+    from digitnet.reading.prediction import Prediction
 
 # A grey value: pictures that are lighter on average are taken for dark ink on paper.
 _MIDDLE_GREY = 127
@@ -91,8 +91,7 @@ class DigitnetReader:
 
 
 def _readings(predictions: Sequence[Prediction]) -> Readings:
-    # A blank page has a most probable digit too, but to be right about it would be chance.
-    digits = [-1 if p.reason == "blank" else p.digit for p in predictions]
+    digits = [-1 if p.digit is None else p.digit for p in predictions]
     return Readings(
         digit=np.array(digits, np.int64),
         confidence=np.array([p.confidence for p in predictions], np.float64),

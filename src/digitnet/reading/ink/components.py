@@ -99,6 +99,23 @@ class Group:
         return max(part.sides for part in self.parts)
 
 
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A digit found in a picture that may have been reduced.
+
+    Args:
+        darkness: uint8 (h, w), how far each pixel is from paper.
+        member: uint8 (h, w), 255 on the digit and 0 elsewhere.
+        group: the digit's parts.
+        core: the darkness of full ink.
+    """
+
+    darkness: NDArray[np.uint8]
+    member: Mask
+    group: Group
+    core: int
+
+
 def connected(mask: Mask) -> tuple[Labels, list[Part]]:
     """Return the label map of ``mask``, uint8 (H, W), and its parts, the largest first."""
     labels = np.zeros(mask.shape, np.uint16)

@@ -15,19 +15,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitnet.reading.ink.components import Mask
+from digitnet.reading.ink.components import Candidate, Mask
 from digitnet.reading.ink.drawn import Ground
 from digitnet.reading.ink.light import (
     Grey,
     above,
-    darkness,
+    darkness_of,
     histogram,
     negative,
     odd,
     quantiles,
     shrink,
 )
-from digitnet.reading.ink.result import MAX_SIDE, Box, Find, Ink, blank
+from digitnet.reading.prediction import INK_SIDE, Box, Ink
 
 # Zeros around the digit, in pixels.
 _MARGIN = 2
@@ -74,26 +74,26 @@ class Crop:
     ends_inside: NDArray[np.bool_]
 
 
-def cut_drawing(picture: Grey, find: Find, ground: Ground) -> Ink:
+def cut_drawing(picture: Grey, candidate: Candidate, ground: Ground) -> Ink:
     """Return the ink of a digit found in a drawn ``picture``, its grey values as they are."""
-    crop = _crop(picture, find, 0)
+    crop = _crop(picture, candidate, 0)
     ink = ground.ink(crop.pixels).astype(np.float32)
     return _finished(ink * crop.near, crop)
 
 
-def cut_photograph(picture: Grey, find: Find, *, dark: bool) -> Ink:
+def cut_photograph(picture: Grey, candidate: Candidate, *, dark: bool) -> Ink:
     """Return the ink of a digit found in a photograph, with ``dark`` or bright strokes."""
-    scale = _scale(picture, find)
-    breadth = _breadth(find.member) * scale
+    scale = _scale(picture, candidate)
+    breadth = _breadth(candidate.member) * scale
     window = _WINDOW * breadth + 4 * scale
-    left, top, right, bottom = find.group.box
+    left, top, right, bottom = candidate.group.box
     room = round(max(window, _ROOM * scale * max(right - left, bottom - top)))
-    crop = _crop(picture, find, room)
+    crop = _crop(picture, candidate, room)
     strokes = crop.pixels if dark else negative(crop.pixels)
-    lack, noise = darkness(strokes, odd(window / crop.step), crop.member)
-    darkest = _darkest_nearby(lack, crop.member, odd(_NEARBY * breadth / crop.step))
+    darkness, noise = darkness_of(strokes, odd(window / crop.step), crop.member)
+    darkest = _darkest_nearby(darkness, crop.member, odd(_NEARBY * breadth / crop.step))
     paper = np.maximum(_PAPER * darkest, np.float32(_NOISE * noise))
-    ink = (lack - paper) / np.maximum(_FULL * darkest - paper, np.float32(1))
+    ink = (darkness - paper) / np.maximum(_FULL * darkest - paper, np.float32(1))
     ink = np.clip(ink, 0, 1, dtype=np.float32)
     return _finished(
         ink * cv2.bitwise_or(crop.near, _hanging_on(ink, crop, breadth / crop.step)), crop
@@ -107,10 +107,10 @@ def _breadth(member: Mask) -> float:
     return 2 * float(cv2.distanceTransform(inside, cv2.DIST_L2, 3).max())
 
 
-def _darkest_nearby(lack: Grey, member: Mask, window: int) -> NDArray[np.float32]:
+def _darkest_nearby(darkness: Grey, member: Mask, window: int) -> NDArray[np.float32]:
     """Return what full ink lacks around each pixel, float32 (h, w), at least 1."""
-    (core,) = quantiles(histogram(lack, member), (_CORE,))
-    smooth = cv2.blur(lack, (3, 3))
+    (core,) = quantiles(histogram(darkness, member), (_CORE,))
+    smooth = cv2.blur(darkness, (3, 3))
     darkest = cv2.dilate(smooth, np.ones((window, window), np.uint8))
     darkest = cv2.blur(darkest, (window, window)).astype(np.float32)
     return np.asarray(np.clip(darkest, max(1.0, _FAINTEST * core), max(1, core)), np.float32)
@@ -151,20 +151,20 @@ def _touches(labels: NDArray[Any], member: Mask, count: int) -> NDArray[np.int64
     return np.bincount(part[1:], minlength=count)
 
 
-def _scale(picture: Grey, find: Find) -> int:
+def _scale(picture: Grey, candidate: Candidate) -> int:
     """Return how many pixels of ``picture`` one of the reduced picture spans."""
-    return int(max(1, round(max(picture.shape) / max(find.member.shape))))
+    return int(max(1, round(max(picture.shape) / max(candidate.member.shape))))
 
 
-def _crop(picture: Grey, find: Find, margin: int) -> Crop:
+def _crop(picture: Grey, candidate: Candidate, margin: int) -> Crop:
     """Cut out the digit with ``margin`` pixels around, reduced to what an ink may measure."""
-    scale = _scale(picture, find)
+    scale = _scale(picture, candidate)
     reach = margin + _MARGIN * scale
-    box = [side * scale for side in find.group.box]
-    step = -(-max(box[2] - box[0], box[3] - box[1]) // (MAX_SIDE - 4 * _MARGIN))
+    box = [side * scale for side in candidate.group.box]
+    step = -(-max(box[2] - box[0], box[3] - box[1]) // (INK_SIDE - 4 * _MARGIN))
     left, top = max(0, box[0] - reach), max(0, box[1] - reach)
     pixels = shrink(picture[top : box[3] + reach, left : box[2] + reach], step)
-    member = _enlarged(find.member, (left, top), pixels.shape, step / scale, scale)
+    member = _enlarged(candidate.member, (left, top), pixels.shape, step / scale, scale)
     soft = 2 * (1 + -(-scale // step)) + 1
     near = cv2.dilate(member, np.ones((soft, soft), np.uint8))
     ends = np.array((box[2] + reach, box[3] + reach))
@@ -195,7 +195,7 @@ def _finished(ink: NDArray[np.float32], crop: Crop) -> Ink:
     """Trim ``ink`` to the digit, scale it to full range, and tell where in the picture it is."""
     peak = float(ink.max())
     if peak <= 0:
-        return blank()
+        return Ink.blank()
     ink /= peak
     rows = np.flatnonzero(ink.max(axis=1) > _INSIDE)
     columns = np.flatnonzero(ink.max(axis=0) > _INSIDE)
@@ -204,8 +204,8 @@ def _finished(ink: NDArray[np.float32], crop: Crop) -> Ink:
     box = Box(
         int(crop.left + left * step),
         int(crop.top + top * step),
-        int((right - left) * step),
-        int((bottom - top) * step),
+        int(crop.left + right * step),
+        int(crop.top + bottom * step),
     )
     # The soft edge outside the box is part of the ink.
     ink = ink[max(0, top - 2) : bottom + 2, max(0, left - 2) : right + 2]
@@ -213,7 +213,7 @@ def _finished(ink: NDArray[np.float32], crop: Crop) -> Ink:
 
 
 def _small_enough(ink: NDArray[np.float32]) -> NDArray[np.float32]:
-    limit = MAX_SIDE - 2 * _MARGIN
+    limit = INK_SIDE - 2 * _MARGIN
     if max(ink.shape) <= limit:
         return ink
     ratio = limit / max(ink.shape)

@@ -16,9 +16,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from digitnet.reading.ink.components import Labels, Part, connected, groups, marked
+from digitnet.reading.ink.components import Candidate, Labels, Part, connected, groups, marked
 from digitnet.reading.ink.light import Grey, above, histogram, minus, shrink
-from digitnet.reading.ink.result import Find
 
 # A picture up to this many pixels a side may be all digit; a larger one is mostly ground, and must
 # show that its grey is at the edges of strokes only.
@@ -112,7 +111,7 @@ def _has_strokes_only(ink: Grey, contrast: int) -> bool:
     return not cv2.erode(strong, np.ones((side, side), np.uint8)).any()
 
 
-def search(picture: Grey, ground: Ground) -> Find | None:
+def search(picture: Grey, ground: Ground) -> Candidate | None:
     """Return the digit in a drawn picture, uint8 (h, w), or None when there is only ground."""
     if ground.contrast < _LEAST_CONTRAST:
         return None
@@ -123,7 +122,7 @@ def search(picture: Grey, ground: Ground) -> Find | None:
     parts = _without_border(parts, labels)
     # Nobody draws a neighbour's edge into a picture: what touches the frame is the digit.
     best = groups(parts, picture.shape, drawn=True)[0]
-    return Find(ink, marked(labels, best), best, ground.contrast)
+    return Candidate(ink, marked(labels, best), best, ground.contrast)
 
 
 def _without_border(parts: list[Part], labels: Labels) -> list[Part]:

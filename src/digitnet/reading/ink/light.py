@@ -122,7 +122,7 @@ def shrink(picture: Grey, factor: int) -> Grey:
     return np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def darkness(picture: Grey, window: int, ink: Grey | None = None) -> tuple[Grey, float]:
+def darkness_of(picture: Grey, window: int, ink: Grey | None = None) -> tuple[Grey, float]:
     """Return how much of its paper's light each pixel lacks, and the noise of that.
 
     Args:
@@ -139,13 +139,15 @@ def darkness(picture: Grey, window: int, ink: Grey | None = None) -> tuple[Grey,
         paper = _darker_towards_frame(paper, window // 2)
     (typical,) = quantiles(histogram(_some(paper)), (0.5,))
     floor = np.uint8(max(1, round(_DARKEST_PAPER * typical)))
-    lack = np.asarray(
+    darkness = np.asarray(
         cv2.divide(minus(paper, picture), np.maximum(paper, floor), scale=255), np.uint8
     )
     # The closing is the brightest of the paper's noise; bare paper is below it.
-    counts = histogram(_some(lack)) if ink is None else histogram(lack, negative(above(ink, 0)))
+    counts = (
+        histogram(_some(darkness)) if ink is None else histogram(darkness, negative(above(ink, 0)))
+    )
     low, middle = quantiles(counts, (0.16, 0.5))
-    return minus(lack, middle), float(middle - low)
+    return minus(darkness, middle), float(middle - low)
 
 
 def _darker_towards_frame(paper: Grey, reach: int) -> Grey:

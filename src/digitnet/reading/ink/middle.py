@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitnet.reading.ink.result import Box, Ink
+from digitnet.reading.prediction import Box, Ink
 
 Pixels = NDArray[np.float32]
 
@@ -103,7 +103,8 @@ def _box_of(pixels: Pixels, found: Ink) -> Box:
     assert found.box is not None, "what was found had ink"
     left, width = _span(pixels.max(axis=0), found.pixels.max(axis=0), found.box.width)
     top, height = _span(pixels.max(axis=1), found.pixels.max(axis=1), found.box.height)
-    return Box(found.box.left + left, found.box.top + top, width, height)
+    left, top = found.box.left + left, found.box.top + top
+    return Box(left, top, left + width, top + height)
 
 
 def _span(left_over: Pixels, whole: Pixels, length: int) -> tuple[int, int]:

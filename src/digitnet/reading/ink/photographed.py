@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from digitnet.reading.ink.components import (
+    Candidate,
     Labels,
     Mask,
     Part,
@@ -27,15 +28,13 @@ from digitnet.reading.ink.components import (
 from digitnet.reading.ink.light import (
     Grey,
     above,
-    darkness,
+    darkness_of,
     histogram,
     minus,
     odd,
     quantiles,
     shrink,
 )
-from digitnet.reading.ink.result import Find
-from digitnet.reading.ink.rules import without_rules
 
 # The windows, as parts of the frame's longer side, and the smallest in pixels.
 _WINDOWS, _SMALLEST_WINDOW = (0.07, 0.2, 0.45), 7
@@ -47,7 +46,7 @@ _NOISE, _FAINTEST = 4.0, 5
 # Where little but ink is in the picture, what hangs on to ink needs only this part of its
 # threshold: the hairlines of a quill are far fainter than its broad strokes.
 _HAIRLINE = 0.6
-# The lack of full ink is the value that this part of the ink stays below.
+# The darkness of full ink is the value that this part of the ink stays below.
 _CORE = 0.7
 # A larger window is believed when it adds this part to the ink, as dark as this part of it; where
 # that reaches the frame, as shade does, it must be much more, and neither lighter nor darker.
@@ -62,8 +61,15 @@ _NEAR, _DARKER_UNDER_SHADE = 9, 1.2
 # What lies along the frame is removed this many times, at most: each may hide a fainter one.
 _PEELS = 3
 
+# A part runs across the frame when it is this part of it long.
+_ACROSS = 0.9
+# A line is straight for this part of the frame, and may lean by two pixels either way meanwhile.
+_STRAIGHT, _LEAN = 0.12, 2
+# The broadest lines, in pixels of the reduced picture.
+_BROADEST = 5
 
-def search(work: Grey, *, crop: bool = False) -> Find | None:
+
+def search(work: Grey, *, crop: bool = False) -> Candidate | None:
     """Return the digit in ``work``, uint8 (h, w) with dark strokes, or None for bare paper.
 
     A ``crop`` was cut out of a row of writing, so that there is little but ink in it.
@@ -79,24 +85,24 @@ def search(work: Grey, *, crop: bool = False) -> Find | None:
     return best
 
 
-def _search(work: Grey, window: int, crop: bool) -> Find | None:
+def _search(work: Grey, window: int, crop: bool) -> Candidate | None:
     """Return the best digit among what is narrower than ``window`` pixels."""
-    lack, noise = darkness(work, window)
-    labels, parts = _ink_parts(lack, noise, crop)
+    darkness, noise = darkness_of(work, window)
+    labels, parts = _ink_parts(darkness, noise, crop)
     if not parts:
         return None
-    best = groups(parts, lack.shape)[0]
+    best = groups(parts, darkness.shape)[0]
     member = marked(labels, best)
-    (core,) = quantiles(histogram(lack, member), (_CORE,))
-    return Find(lack, member, best, core)
+    (core,) = quantiles(histogram(darkness, member), (_CORE,))
+    return Candidate(darkness, member, best, core)
 
 
-def _ink_parts(lack: Grey, noise: float, crop: bool) -> tuple[Labels, list[Part]]:
+def _ink_parts(darkness: Grey, noise: float, crop: bool) -> tuple[Labels, list[Part]]:
     """Return the parts of what lacks light, without the paper's lines and what frames the page."""
     for _ in range(_PEELS):
-        mask = _ink_mask(lack, noise, crop)
+        mask = _ink_mask(darkness, noise, crop)
         labels, parts = connected(mask)
-        cleared = without_rules(mask, parts)
+        cleared = _without_rules(mask, parts)
         if cleared is not mask:
             labels, parts = connected(cleared)
         kept = without_edges(parts, labels)
@@ -105,20 +111,20 @@ def _ink_parts(lack: Grey, noise: float, crop: bool) -> tuple[Labels, list[Part]
         # It is often darker than any pen, and would set the threshold: look again without it.
         gone = np.isin(labels, [part.label for part in parts if part not in kept])
         wide = cv2.dilate(gone.astype(np.uint8), np.ones((3, 3), np.uint8))
-        lack = np.where(wide > 0, np.uint8(0), lack)
+        darkness = np.where(wide > 0, np.uint8(0), darkness)
     return labels, kept
 
 
-def _ink_mask(lack: Grey, noise: float, crop: bool) -> Mask:
+def _ink_mask(darkness: Grey, noise: float, crop: bool) -> Mask:
     """Return 255 where there is ink and 0 elsewhere."""
     least = max(_FAINTEST, round(_NOISE * noise))
-    counts = histogram(lack)
+    counts = histogram(darkness)
     counts[: least + 1] = 0
     threshold = max(_otsu(counts), least)
-    ink = above(lack, threshold)
+    ink = above(darkness, threshold)
     if not crop:
         return ink
-    faint = above(lack, max(_HAIRLINE * threshold, least))
+    faint = above(darkness, max(_HAIRLINE * threshold, least))
     _, labels = cv2.connectedComponents(faint)
     # All ink is faint ink too, so its labels are none of the ground's.
     return np.asarray(np.isin(labels, labels[ink > 0]) * np.uint8(255), np.uint8)
@@ -134,7 +140,7 @@ def _otsu(counts: np.ndarray[tuple[int], np.dtype[np.float32]]) -> int:
     return int(spread.argmax())
 
 
-def _adds_ink(large: Find, small: Find) -> bool:
+def _adds_ink(large: Candidate, small: Candidate) -> bool:
     """Tell whether a larger window found more of the same ink, rather than shade."""
     factor = max(small.member.shape) // max(large.member.shape)
     reduced = shrink(small.member, factor)
@@ -144,8 +150,8 @@ def _adds_ink(large: Find, small: Find) -> bool:
     if cv2.countNonZero(more) < _MORE * known:
         return False
     shared = cv2.countNonZero(cv2.bitwise_and(large.member, member))
-    (level,) = quantiles(histogram(large.lack, more), (0.5,))
-    if _lies_over(more, member, large.lack, level):
+    (level,) = quantiles(histogram(large.darkness, more), (0.5,))
+    if _lies_over(more, member, large.darkness, level):
         return False
     ratio = level / max(small.core, 1)
     if _run_on_frame(large) > _STROKE_END * max(large.member.shape):
@@ -156,7 +162,7 @@ def _adds_ink(large: Find, small: Find) -> bool:
     return ratio >= _AS_DARK
 
 
-def _lies_over(more: Mask, member: Mask, lack: Grey, level: int) -> bool:
+def _lies_over(more: Mask, member: Mask, darkness: Grey, level: int) -> bool:
     """Tell whether what a larger window adds, which lacks ``level``, lies over the ink as shade.
 
     Ink in the shadow of a finger lacks more light than the finger's shadow does; ink that goes on
@@ -166,14 +172,69 @@ def _lies_over(more: Mask, member: Mask, lack: Grey, level: int) -> bool:
     covered = np.asarray(cv2.bitwise_and(near, member), np.uint8)
     if not cv2.countNonZero(covered):
         return False
-    (under,) = quantiles(histogram(lack, covered), (0.5,))
+    (under,) = quantiles(histogram(darkness, covered), (0.5,))
     return under > _DARKER_UNDER_SHADE * level
 
 
-def _run_on_frame(find: Find) -> int:
+def _run_on_frame(candidate: Candidate) -> int:
     """Return how many pixels of a digit lie on the picture's frame."""
-    if not find.group.sides:
+    if not candidate.group.sides:
         return 0
-    member = find.member
+    member = candidate.member
     sides = (member[0], member[-1], member[1:-1, 0], member[1:-1, -1])
     return sum(int(np.count_nonzero(side)) for side in sides)
+
+
+# ---- the lines of ruled and squared paper
+
+
+def _without_rules(mask: Mask, parts: list[Part]) -> Mask:
+    """Return ``mask`` (0 or 255) without the lines of the paper.
+
+    Args:
+        mask: uint8 (H, W).
+        parts: its connected parts.
+    """
+    height, width = mask.shape
+    across = any(part.width >= _ACROSS * width for part in parts if part.sides > 1)
+    down = any(part.height >= _ACROSS * height for part in parts if part.sides > 1)
+    if not (across or down):
+        return mask
+    lines = np.zeros_like(mask)
+    if across:
+        lines |= _straight_runs(mask, down=False)
+    if down:
+        lines |= _straight_runs(mask, down=True)
+    if not cv2.countNonZero(lines):
+        return mask
+    breadth = _breadth(lines)
+    if breadth > _BROADEST:
+        return mask
+    return _repaired(mask, lines, breadth)
+
+
+def _straight_runs(mask: Mask, *, down: bool) -> Mask:
+    """Return what lies on long straight runs across (or down) the frame."""
+    length = max(15, round(_STRAIGHT * max(mask.shape)))
+    run, lean = (length, 1), (1, 2 * _LEAN + 1)
+    if not down:
+        run, lean = run[::-1], lean[::-1]
+    leaning = cv2.dilate(mask, np.ones(lean, np.uint8))
+    runs = cv2.morphologyEx(leaning, cv2.MORPH_OPEN, np.ones(run, np.uint8))
+    return np.asarray(cv2.bitwise_and(runs, mask), np.uint8)
+
+
+def _breadth(lines: Mask) -> int:
+    """Return how broad most of the lines are, in pixels."""
+    inside = cv2.distanceTransform(lines, cv2.DIST_C, 3)
+    ridge = (inside > 0) & (inside >= cv2.dilate(inside, np.ones((3, 3), np.uint8)))
+    return int(2 * np.median(inside[ridge]))
+
+
+def _repaired(mask: Mask, lines: Mask, breadth: int) -> Mask:
+    """Take the lines out, but leave what is broader, and close the gaps in what crosses them."""
+    size = breadth + 2
+    broad = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((size, size), np.uint8))
+    kept = cv2.bitwise_or(cv2.subtract(mask, lines), broad)
+    closed = cv2.morphologyEx(kept, cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))
+    return np.asarray(cv2.bitwise_and(closed, mask), np.uint8)

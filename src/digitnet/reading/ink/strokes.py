@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitnet.errors import InputError, UsageError
-from digitnet.reading.ink.result import Ink, blank
+from digitnet.reading.prediction import Ink
 
 Strokes = Sequence[Sequence[tuple[float, float]]]
 
@@ -55,7 +55,7 @@ def from_strokes(strokes: Strokes, *, pen_width: float | None = None) -> Ink:
         raise InputError(f"{strokes!r} is no list of strokes, each a list of (x, y).") from error
     lines = [line for line in lines if len(line)]
     if not lines:
-        return blank()
+        return Ink.blank()
     points = np.concatenate(lines)
     # Halves, so that the difference of the largest numbers is one, too.
     low, high = points.min(axis=0) / 2, points.max(axis=0) / 2

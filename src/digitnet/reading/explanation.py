@@ -1,34 +1,36 @@
-"""What the page of a picture shows, as numbers.
+"""Why a picture was read as it was, in numbers: occlusion map and nearest training digits.
 
-Guarantees: all of it comes from the recogniser that gave the answer; nothing is random.
+Guarantees: everything comes from the recogniser that gave the answer; nothing is random.
 """
 
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from digitnet.data.catalogue import load_dataset
-from digitnet.network.config import IMAGE_SIZE
-from digitnet.reading import pictures
-from digitnet.reading.explain.words import sentence
-from digitnet.reading.ink import Ink
-from digitnet.reading.recognizer import Prediction, Recognizer
+from digitnet.reading.pictures import Picture, PictureSource, load
+from digitnet.reading.prediction import Ink, Prediction, sentence
+from digitnet.reading.recognizer import Recognizer
 from digitnet.text import are_digits
 
-# A patch covers a stroke's width and more; half of it is laid over the patch before.
+IMAGE_SIZE = 28
+# A patch covers a stroke's width and more; half of it overlaps the patch before.
 PATCH, STRIDE = 5, 2
 NEIGHBOURS = 6
+
+# Returns training images, uint8 (N, 28, 28), and their labels, (N,).
+TrainingDigits = Callable[[], tuple[NDArray[np.uint8], NDArray[np.int64]]]
 
 
 @dataclass(frozen=True, eq=False)
 class Neighbour:
-    """A training digit that the network finds like the picture.
+    """A training digit that looks like the picture to the network.
 
-    Args:
+    Attributes:
         image: uint8 (28, 28).
         label: 0-9.
         distance: Euclidean, between the outputs of the last hidden layer.
@@ -41,19 +43,19 @@ class Neighbour:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Every step from a picture to its answer, and what the answer hangs on.
+    """Every step from a picture to its answer, and what the answer depends on.
 
-    Args:
+    Attributes:
         picture: as it was decoded.
         ink: what was found in it, its box in pixels of the original.
         prediction: the answer.
         words: the answer in one line.
         importance: float32 (28, 28) in [-1, 1], by ``occlusion``; zeros for a blank.
-        neighbours: the nearest training digits, the nearest first; none for a blank, and none of a
+        neighbours: the nearest training digits, the nearest first; none for a blank, nor for a
             network that reads other things than digits.
     """
 
-    picture: pictures.Picture
+    picture: Picture
     ink: Ink
     prediction: Prediction
     words: str
@@ -61,21 +63,29 @@ class Evidence:
     neighbours: tuple[Neighbour, ...]
 
 
-def gather(recognizer: Recognizer, picture: pictures.PictureSource) -> Evidence:
+def gather(
+    recognizer: Recognizer, picture: PictureSource, training_digits: TrainingDigits
+) -> Evidence:
     """Return the evidence on a picture.
+
+    Args:
+        recognizer: reads it.
+        picture: as for ``Recognizer.predict``.
+        training_digits: called when they are needed, once for a recogniser.
 
     Raises:
         InputError: the picture cannot be read.
     """
-    loaded = pictures.load(picture)
+    loaded = load(picture)
     found = recognizer.ink_of(loaded)
     prediction = replace(recognizer.predict_ink(found.pixels), box=found.box)
     importance = np.zeros((IMAGE_SIZE, IMAGE_SIZE), np.float32)
     neighbours: tuple[Neighbour, ...] = ()
-    if prediction.reason != "blank":
+    if prediction.digit is not None:
         importance = occlusion(recognizer, prediction.image, prediction.digit)
         if are_digits(recognizer.class_names):
-            neighbours = nearest(recognizer, recognizer.features([found.pixels])[0])
+            features = recognizer.features([found.pixels])[0]
+            neighbours = nearest(recognizer, features, training_digits)
     words = sentence(prediction, recognizer.ood_threshold)
     return Evidence(loaded, found, prediction, words, importance, neighbours)
 
@@ -86,7 +96,7 @@ def occlusion(recognizer: Recognizer, image: NDArray[np.uint8], digit: int) -> N
     Patches of 5×5 pixels, one every 2 pixels, are set to paper one after the other; a pixel's value
     is the mean over the patches that cover it (Zeiler and Fergus, "Visualizing and understanding
     convolutional networks", ECCV 2014). What is left is read as ink, so covering an end of the
-    digit also moves and enlarges the rest, as it would had it never been written.
+    digit also moves and enlarges the rest, as if it had never been written.
 
     Args:
         recognizer: reads the covered images.
@@ -110,14 +120,21 @@ def occlusion(recognizer: Recognizer, image: NDArray[np.uint8], digit: int) -> N
     return fall / times
 
 
-def nearest(recognizer: Recognizer, features: NDArray[np.float32]) -> tuple[Neighbour, ...]:
-    """Return the training digits of the shipped sample whose features are nearest.
+def nearest(
+    recognizer: Recognizer, features: NDArray[np.float32], training_digits: TrainingDigits
+) -> tuple[Neighbour, ...]:
+    """Return the training digits whose features are nearest.
 
     Args:
-        recognizer: gave the features, and gives those of the sample: once, which takes a second.
-        features: float32 (F,), what the last hidden layer said to the ink.
+        recognizer: gave the features, and gives those of the training digits, which takes a second;
+            they are kept as long as it is.
+        features: float32 (F,), output of the last hidden layer for the ink.
+        training_digits: returns them.
     """
-    images, labels, known = _training_digits(recognizer)
+    if recognizer not in _known:
+        images, labels = training_digits()
+        _known[recognizer] = images, labels, recognizer.features(images)
+    images, labels, known = _known[recognizer]
     distances = np.linalg.norm(known - features, axis=1)
     chosen = np.argsort(distances, kind="stable")[:NEIGHBOURS]
     return tuple(Neighbour(images[i], int(labels[i]), float(distances[i])) for i in chosen)
@@ -127,18 +144,9 @@ _Digits = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.float32]]
 _known: weakref.WeakKeyDictionary[Recognizer, _Digits] = weakref.WeakKeyDictionary()
 
 
-def _training_digits(recognizer: Recognizer) -> _Digits:
-    """Return images, labels and features, (N, F), of the sample, as this recogniser sees them."""
-    if recognizer not in _known:
-        sample = load_dataset("sample")
-        images, labels = sample.train_images, sample.train_labels
-        _known[recognizer] = images, labels, recognizer.features(images)
-    return _known[recognizer]
-
-
 def _patches() -> list[tuple[slice, slice]]:
-    """Return the places of the patches; those at the border reach beyond it by a half."""
-    places = [
+    """Return the patches; those at the border reach beyond it by a half."""
+    spans = [
         slice(max(0, start), start + PATCH) for start in range(-(PATCH // 2), IMAGE_SIZE, STRIDE)
     ]
-    return [(rows, columns) for rows in places for columns in places]
+    return [(rows, columns) for rows in spans for columns in spans]

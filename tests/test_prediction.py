@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from digitnet.reading.explain.words import note, sentence
-from digitnet.reading.recognizer import Prediction
+from digitnet.reading.prediction import Prediction, note, sentence
 from digitnet.text import are_digits, shortened
 
 
@@ -46,5 +45,5 @@ def test_classes_are_told_by_their_names():
     assert unsure.as_dict()["label"] == "Ankle boot"
     assert note(unsure) == "unsure; or Bag (30.0 %)"
     assert note(strange) == "not one of the classes; nearest Ankle boot (40.0 %)"
-    assert "unlike one of the classes" in sentence(strange)
+    assert "unlike one of the classes" in sentence(strange, 1.5)
     assert answer(class_names=tuple("012"), reason=None).label == "1"

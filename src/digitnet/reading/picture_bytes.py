@@ -1,19 +1,22 @@
-"""The bytes of a picture, from a path, an open file or the standard input, and its name.
+"""The bytes of a picture, from a path, an open file, a data URL or standard input, and its name.
 
 Guarantees:
 
-- Never more than ``MAX_BYTES`` and one are read, of a file or of an endless stream.
-- Only files are opened by path: a folder, a named pipe and a device are told apart without waiting
-  on them.
+- At most ``MAX_BYTES`` and one more are read, be it from a file or an endless stream.
+- Only regular files are read by path: a folder, a named pipe or a device is recognised without
+  waiting for it.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import errno
 import os
 import stat
 import sys
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import numpy as np
 
@@ -22,9 +25,14 @@ from digitnet.text import escaped
 
 MAX_BYTES = 50_000_000
 
-# Memory for as much as one call may read is taken at once, however short the file.
+# A stream allocates as much as one call may read, however short the file.
 _PART = 1 << 20
 _NAME_LENGTH = 80
+# Opening a named pipe waits for a writer, and opening a terminal may make it ours: should a path
+# become one after it was looked at, these do neither. Windows has neither, but text mode.
+_FLAGS = os.O_RDONLY
+for _name in ("O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC", "O_BINARY"):
+    _FLAGS |= getattr(os, _name, 0)
 _KINDS = (
     (stat.S_ISDIR, "a folder", "Give the path of one picture in it."),
     (stat.S_ISFIFO, "a named pipe", "Pass '-' and send the picture to the standard input."),
@@ -37,19 +45,21 @@ _REMEDIES = {
     errno.EACCES: "You have no permission to read it.",
     errno.EPERM: "You have no permission to read it.",
     errno.ELOOP: "The link leads back to itself; give the path of the picture.",
-    errno.ENAMETOOLONG: "A name is that long only when it is no path; picture content is bytes.",
+    errno.ENAMETOOLONG: "This is not a path; pass the content of a picture as bytes.",
 }
 
 
 def describe(source: object) -> str:
     """Return a short name of a picture for messages: ``photo.jpg``, ``<bytes>``, ``<stdin>`` …."""
+    if isinstance(source, str) and _is_data_url(source):
+        return "<data URL>"
     if isinstance(source, (bytes, bytearray, memoryview)):
         return "<bytes>"
     if isinstance(source, np.ndarray):
         return "<array>"
     path: Any = source
     if not isinstance(source, (str, os.PathLike)):
-        # Open files and Pillow images know the path that they were opened from.
+        # Open files and Pillow images know the path they were opened from.
         path = getattr(source, "filename", None) or getattr(source, "name", None)
         if not path or not isinstance(path, (str, os.PathLike)):
             return f"<{type(source).__name__}>"
@@ -57,38 +67,41 @@ def describe(source: object) -> str:
 
 
 def _printable(path: str) -> str:
-    """Return a path that fits in a message: the end of a long one, strange characters escaped."""
+    """Return a path that fits in a message: only the end of a long one, odd characters escaped."""
     if len(path) > _NAME_LENGTH:
         path = "…" + path[-(_NAME_LENGTH - 1) :]
     return escaped(path) or "''"
 
 
 def read(source: object, name: str) -> bytes:
-    """Return the whole content of a path, an open file or the standard input."""
+    """Return the whole content of a path, an open file, a data URL or the standard input.
+
+    Raises:
+        InputError: it cannot be read, or has more than ``MAX_BYTES``.
+    """
     if isinstance(source, str) and source == "-":
         source = getattr(sys.stdin, "buffer", None)
         if source is None:
             raise InputError("There is no standard input to read a picture from; give a path.")
     if isinstance(source, (bytes, bytearray, memoryview)):
         content = bytes(source)
+    elif isinstance(source, str) and _is_data_url(source):
+        content = source.encode(errors="replace")
     elif isinstance(source, (str, os.PathLike)):
         content = _read_path(source, name)
     elif callable(getattr(source, "read", None)):
         content = _read_stream(source, name)
         if not content and _was_read(source):
             raise InputError(
-                f"{name} has nothing left to read. If it was read before, go back with seek(0)."
+                f"{name} has nothing left to read. If it was read before, rewind it with seek(0)."
             )
     else:
-        rows = (
-            " Rows of numbers become an array by np.asarray."
-            if isinstance(source, (list, tuple))
-            else ""
-        )
         raise InputError(
-            f"{name} is no picture. Allowed: a path, '-', the bytes of a file, a file open for "
-            f"reading bytes, a Pillow image or a NumPy array.{rows}"
+            f"{name} is not a picture. Allowed: a path, '-', the bytes of a file, a file open for "
+            "reading bytes, a data URL, a Pillow image or an array."
         )
+    if _is_data_url(content):
+        content = _from_data_url(content, name)
     if len(content) > MAX_BYTES:
         raise InputError(
             f"{name} has more than {MAX_BYTES:,} bytes, the most that a picture may have. "
@@ -97,8 +110,26 @@ def read(source: object, name: str) -> bytes:
     return content
 
 
+def _is_data_url(text: str | bytes) -> bool:
+    start = text[:16].encode(errors="replace") if isinstance(text, str) else text[:16]
+    return start.lstrip()[:5].lower() == b"data:"
+
+
+def _from_data_url(url: bytes, name: str) -> bytes:
+    """Return the bytes in a data URL (RFC 2397), forgiving white space and missing padding."""
+    about, comma, text = url.partition(b",")
+    content = unquote_to_bytes(text)
+    if comma and not about.rstrip().lower().endswith(b";base64"):
+        return content
+    packed = b"".join(content.split()).rstrip(b"=")
+    try:
+        return base64.b64decode(packed + b"=" * (-len(packed) % 4), validate=True)
+    except binascii.Error as error:
+        raise InputError(f"{name} is not valid base64: {error}. Copy it again, whole.") from error
+
+
 def _was_read(stream: Any) -> bool:
-    """Tell whether an open file stands anywhere but at its beginning."""
+    """Return whether an open file is anywhere but at its beginning."""
     try:
         return bool(stream.tell() > 0)
     except (AttributeError, OSError, ValueError):
@@ -107,16 +138,11 @@ def _was_read(stream: Any) -> bool:
 
 def _read_path(path: str | os.PathLike[str], name: str) -> bytes:
     if isinstance(path, str):
-        _check_not_content(path)
+        _check_not_address(path)
     try:
-        # Opening a named pipe waits for a writer, and opening a terminal may make it ours.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-        try:
-            _check_kind(os.fstat(descriptor).st_mode, name)
-            with os.fdopen(descriptor, "rb", closefd=False) as stream:
-                return _read_stream(stream, name)
-        finally:
-            os.close(descriptor)
+        _check_kind(os.stat(path).st_mode, name)  # noqa: PTH116  it may be bytes
+        with os.fdopen(os.open(path, _FLAGS), "rb") as stream:
+            return _read_stream(stream, name)
     except ValueError as error:  # a NUL or half a surrogate pair in the name
         raise InputError(f"{name} cannot be the name of a file: {error}.") from error
     except OSError as error:
@@ -131,15 +157,9 @@ def _check_kind(mode: int, name: str) -> None:
             raise InputError(f"{name} is {kind}, not a picture. {remedy}")
 
 
-def _check_not_content(text: str) -> None:
-    """Refuse a text that is an address or the picture itself: a ``str`` is a path."""
-    start = text[:64].lstrip().lower()
-    if start.startswith("data:"):
-        raise InputError(
-            "The text is a data URL, not a path. Decode it first (base64.b64decode of the part "
-            "after the comma) and pass the bytes."
-        )
-    if start.startswith(("http://", "https://")):
+def _check_not_address(text: str) -> None:
+    """Refuse the address of a picture: a ``str`` is a path."""
+    if text[:64].lstrip().lower().startswith(("http://", "https://")):
         raise InputError("The text is a web address, not a path. Download the picture first.")
 
 

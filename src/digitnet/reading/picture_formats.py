@@ -1,12 +1,12 @@
-"""What a file is, told from its first bytes, and whether reading it could take for ever.
+"""What kind of file a picture is, by its first bytes, and whether decoding it could take forever.
 
 Guarantees:
 
 - The content decides, never a file name or a MIME type.
-- A file that is no picture of an allowed format raises an ``InputError`` that names what it is and
+- Anything but a picture of an allowed format raises an ``InputError`` that names what it is and
   says what to do with it.
-- What a hostile file can make a decoder do is bounded here where the decoder itself sets no bound:
-  Pillow walks through blocks of metadata, and reads some kinds of file, in Python.
+- What a malicious file can make a decoder do is bounded here where the decoder itself sets no
+  bound: Pillow walks through blocks of metadata, and reads some formats, in Python.
 
 Nothing here decodes.
 """
@@ -20,8 +20,15 @@ from collections.abc import Iterator
 from digitnet.errors import InputError
 
 # The names are Pillow's; PPM stands for the whole family of PBM, PGM, PPM and PFM.
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
-_ALLOWED = "PNG, JPEG, WebP, BMP, TIFF, GIF or PPM"
+# HEIC, the format of iPhones' photos, needs pillow-heif.
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "HEIC")
+# The names of pictures in a folder end in one of these; a file that is named itself may end as it
+# likes. AVIF is not read, but whoever has one should be told so.
+SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".heic", ".heif", ".avif"),
+)
+SHOWN_SUFFIXES = "PNG, JPEG, WebP, BMP, TIFF, GIF or PPM"
 
 _SIGNATURES = (
     ("PNG", rb"\x89PNG\r\n\x1a\n"),
@@ -31,13 +38,13 @@ _SIGNATURES = (
     ("TIFF", rb"II[*+]\0|MM\0[*+]"),
     ("GIF", rb"GIF8[79]a"),
     ("PPM", rb"P[1-6f][\s#]"),
+    ("HEIC", rb"....ftyp(hei[cfmsx]|hev[cmsx]|mif1|msf1)"),
 )
 
 _AS_PICTURE = "Save or export it as JPEG or PNG."
-_DECODE = "Decode it first (base64.b64decode of the part after the comma) and pass the bytes."
+_DECODE = "Decode it first (base64.b64decode) and pass the bytes, or make it a data URL."
 # What people pass by mistake: its pattern, its name in a sentence, what to do.
-_STRANGERS = (
-    (rb"....ftyp(hei[cfmsx]|hev[cmsx]|mif1|msf1)", "a HEIC photo", _AS_PICTURE),
+_OTHER_KINDS = (
     (rb"....ftypavi[fs]", "an AVIF picture", _AS_PICTURE),
     (rb"....ftyp", "a video", "Save one frame as JPEG or PNG."),
     (rb"\0\0\0\x0cJXL |\xff\x0a", "a JPEG XL picture", _AS_PICTURE),
@@ -59,9 +66,9 @@ _STRANGERS = (
     ),
     (rb"PK\x03\x04", "a ZIP archive or an Office document", "Take the picture out of it."),
     (rb"\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|\x28\xb5\x2f\xfd|Rar!", "an archive", "Unpack it first."),
-    (rb"\x93NUMPY", "an array of NumPy", "Load it with numpy.load and pass the array."),
+    (rb"\x93NUMPY", "a NumPy file", "Load it with numpy.load and pass the array."),
     (rb"\0\0\x08[\x01-\x03]", "an IDX file of a data set", "Pass one of its images as an array."),
-    (rb"\s*(data:|iVBORw0KGgo|/9j/|R0lGOD|UklGR|Qk0)", "text in base64", _DECODE),
+    (rb"\s*(iVBORw0KGgo|/9j/|R0lGOD|UklGR|Qk0)", "text in base64", _DECODE),
 )
 
 # Far above what any camera, scanner or drawing program writes, and read in some milliseconds.
@@ -70,10 +77,10 @@ _MAX_BLOCKS = {"PNG": 20_000, "JPEG": 2_000, "GIF": 2_000}
 _MAX_SLOW_BYTES = 3_000_000
 _SLOW_DECODERS = ("ppm", "ppm_plain", "bmp_rle")
 _MAX_COMMENTS = 100
-# A progressive JPEG passes over all its pixels once a scan, at about 1 ns a pixel. Usual are ten
-# scans; the largest pictures may have twenty.
+# A progressive JPEG goes over all its pixels once per scan, at about 1 ns a pixel. Ten scans are
+# usual; the largest pictures may have twenty.
 _MAX_SCANNED_PIXELS = 1_000_000_000
-# A PNM header has no length of its own; the comments in it are read byte by byte.
+# A PNM header has no fixed length, and its comments are read byte by byte.
 _PNM_HEADER = re.compile(rb"P[1-6f](\s|#[^\r\n]*[\r\n])+([-+.eE\d]+(\s|#[^\r\n]*[\r\n])+){2,3}")
 _PNM_HEADER_BYTES = 4096
 
@@ -86,7 +93,7 @@ def sniff(content: bytes, name: str) -> str:
         name: how an error names it.
 
     Raises:
-        InputError: it is empty, or no picture of an allowed format.
+        InputError: it is empty, or not a picture of an allowed format.
     """
     if not content:
         raise InputError(f"{name} is empty (0 bytes). Save or send the picture again.")
@@ -94,21 +101,20 @@ def sniff(content: bytes, name: str) -> str:
     for picture_format, pattern in _SIGNATURES:
         if re.match(pattern, start, re.DOTALL):
             return picture_format
-    for pattern, what, remedy in _STRANGERS:
+    for pattern, what, remedy in _OTHER_KINDS:
         if re.match(pattern, start, re.DOTALL):
             raise InputError(f"{name} is {what}, which digitnet does not read. {remedy}")
     raise InputError(
-        f"{name} is no picture of a known format (it starts with the bytes "
-        f"'{start[:8].hex(' ')}'). "
-        f"Allowed: {_ALLOWED}."
+        f"{name} is not a picture of a known format (it starts with the bytes "
+        f"'{start[:8].hex(' ')}'). Allowed: {SHOWN_SUFFIXES}."
     )
 
 
 def check_blocks(content: bytes, picture_format: str, name: str) -> None:
-    """Refuse, before any decoder sees it, a file of very many blocks of metadata.
+    """Refuse, before any decoder sees it, a file with very many blocks of metadata.
 
     Raises:
-        InputError: it has more of them than any honest picture.
+        InputError: it has more of them than any real picture.
     """
     if picture_format == "PPM" and not _PNM_HEADER.match(content[:_PNM_HEADER_BYTES]):
         raise damaged(name, "PPM", "its header is broken or far too long")
@@ -119,7 +125,7 @@ def check_blocks(content: bytes, picture_format: str, name: str) -> None:
     kinds = list(itertools.islice(walk(content), limit + 1))
     # The standard allows one colour profile; each may unpack to a megabyte.
     if len(kinds) > limit or kinds.count(b"iCCP") > 1:
-        reason = f"it holds more than {limit:,} blocks, or repeats one that may come once"
+        reason = f"it holds more than {limit:,} blocks, or repeats one that may occur once"
         raise damaged(name, picture_format, reason)
 
 
@@ -128,7 +134,7 @@ def check_decoder(content: bytes, decoder: str, pixels: int, name: str) -> None:
 
     Args:
         content: the whole file.
-        decoder: Pillow's name of the decoder that it needs.
+        decoder: Pillow's name for the decoder that it needs.
         pixels: width times height.
         name: how an error names it.
 
@@ -138,10 +144,10 @@ def check_decoder(content: bytes, decoder: str, pixels: int, name: str) -> None:
     # The marker of a scan, and the high byte of its length, which is 0; in pixels FF is never DA.
     if decoder == "jpeg" and content.count(b"\xff\xda\0") * pixels > _MAX_SCANNED_PIXELS:
         raise InputError(
-            f"{name} is a JPEG of too many scans for its size of {pixels:,} pixels. "
+            f"{name} is a JPEG with too many scans for its {pixels:,} pixels. "
             "Save it again as a plain (baseline) JPEG or as PNG."
         )
-    # Comments may stand anywhere among numbers written as text, and cutting one costs a copy.
+    # Comments may occur anywhere among numbers written as text, and removing one costs a copy.
     chatty = decoder == "ppm_plain" and content.count(b"#") > _MAX_COMMENTS
     large = max(len(content), pixels) > _MAX_SLOW_BYTES
     if decoder in _SLOW_DECODERS and (chatty or large):
@@ -153,7 +159,7 @@ def check_decoder(content: bytes, decoder: str, pixels: int, name: str) -> None:
 
 
 def damaged(name: str, picture_format: str, reason: str) -> InputError:
-    """Return the error for a file that is not what its format asks for."""
+    """Return the error for a file that breaks the rules of its format."""
     return InputError(
         f"{name} is a damaged or incomplete {picture_format} picture: {reason}. "
         "Save or send it again."

@@ -1,4 +1,25 @@
-"""From the bytes of a file, a Pillow image or an array to a picture."""
+"""Anything that holds a picture, decoded to upright grey pixels: the only decoder of digitnet.
+
+Guarantees:
+
+- The result is what the eye sees: turned as its EXIF data say, transparent parts over white paper,
+  16 bits scaled and never clipped, the first frame of an animation.
+- Bytes, dimensions and the cost of decoding are checked before decoding.
+- Every input gives a picture or an ``InputError`` that says what to do, and writes nothing to the
+  standard error.
+- No setting of Pillow is changed, and any number of threads may decode at once.
+
+**Grey** is luma (ITU-R BT.601), unless the strongest of the three colour channels has at least
+twice luma's local contrast (yellow or pale pens on white paper); then it is that channel.
+
+**Numbers.** Booleans become 0 or 255. Integers of more than 8 bits are scaled by the smallest of
+the depths 8, 10, 12, 14 and 16 bits that holds the largest of them: 8-bit values in a wide type
+stay as they are, 12-bit sensors keep their contrast. Floats are taken as 0..1 when none is above 1,
+else as 0..255.
+
+**Size.** A picture is halved until its longer side is at most ``MAX_SIDE`` pixels; of a JPEG only
+the smaller picture is ever decoded.
+"""
 
 from __future__ import annotations
 
@@ -18,36 +39,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitnet.errors import InputError
-from digitnet.reading.pictures import formats, grey
-from digitnet.reading.pictures.content import describe, read
+from digitnet.reading import grey, picture_formats
+from digitnet.reading.picture_bytes import describe, read
 
 if TYPE_CHECKING:
     import PIL.Image
     import PIL.ImageFile
 
-PictureSource: TypeAlias = Union[str, Path, bytes, IO[bytes], "PIL.Image.Image", NDArray[Any]]
+PictureSource: TypeAlias = Union[
+    str, Path, bytes, IO[bytes], "PIL.Image.Image", NDArray[Any], list[Any]
+]
 
 # Phones of 48 megapixels pass. A picture of this size takes up to half a gigabyte while it is
 # decoded, a JPEG a tenth of that.
 MAX_PIXELS = 50_000_000
 # Twelve megapixels, 4032 × 3024, become 2016 × 1512 by JPEG's own halving.
 MAX_SIDE = 2048
-# Colours or opacity of which nothing is above 1 do not go with others above this.
+# If one of colours and opacity is at most 1 and the other above this, their scales differ.
 _TWO_SCALES = 2
 
 # What Pillow's readers raise on broken files.
 _BROKEN = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    EOFError,
-    ArithmeticError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
+    *(OSError, SyntaxError, ValueError, TypeError, LookupError, AttributeError, EOFError),
+    *(ArithmeticError, RuntimeError, struct.error, zlib.error),
 )
 _quiet = threading.Lock()
 
@@ -75,34 +89,55 @@ def load(source: PictureSource) -> Picture:
     """Return a picture, upright and grey.
 
     Args:
-        source: a path; ``"-"`` for the standard input; the bytes of a file; a file open for
-            reading bytes; a Pillow image (its current frame); or an array (H, W), (H, W, 1),
-            (H, W, 3) in the order red, green, blue, or (H, W, 4) with opacity last, of booleans,
-            whole numbers in 0..65535 or floats in 0..1 or 0..255. Files are of ``FORMATS``. Arrays
-            that could mean two things are refused: whole numbers that are all 0 or 1, floats whose
-            largest lies between 1 and 6, and opacity on another scale than the colours.
+        source: a path; ``"-"`` for the standard input; a data URL; the bytes of a file; a file open
+            for reading bytes; a Pillow image (its current frame); or an array, a tensor of PyTorch
+            or nested lists of the shape (H, W), (H, W, 1), (H, W, 3) in the order red, green, blue,
+            or (H, W, 4) with opacity last, of booleans, integers in 0..65535 or floats in 0..1 or
+            0..255. Leading axes of size 1 are dropped. Files are of ``FORMATS``; HEIC needs the
+            package pillow-heif. Arrays that could mean two things are refused: integers that are
+            all 0 or 1, floats whose largest lies between 1 and 6, and opacity on another scale than
+            the colours.
 
     Returns:
-        A new picture; ``source`` is not changed, apart from what is read of an open file.
+        A new picture; ``source`` is not changed, except that an open file is read.
 
     Raises:
-        InputError: there is no such file, it is no picture, it is damaged, too large, or the
-            array is none of the above.
+        InputError: there is no such file, it is not a picture, damaged or too large, or the array
+            is none of the above.
     """
     from PIL import Image
 
     name = describe(source)
     content: Any = source
-    if not isinstance(source, (np.ndarray, Image.Image)):
+    if isinstance(source, (list, tuple)) or hasattr(source, "__array__"):
+        content = as_array(source, "The array")
+    elif not isinstance(source, Image.Image):
         content = read(source, name)
     try:
         return _load(content, name)
     except Warning:
-        # Somebody has made warnings errors, and Pillow remarks on odd metadata by warnings: the
-        # answer must not hang on that. Filters belong to the whole process, so one at a time.
+        # Somebody has turned warnings into errors, and Pillow warns about odd metadata: the answer
+        # must not depend on that. Filters belong to the whole process, so one at a time.
         with _quiet, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return _load(content, name)
+
+
+def as_array(values: object, name: str) -> NDArray[Any]:
+    """Return an array, a tensor or nested lists as an array, ``name`` being its name in an error.
+
+    Raises:
+        InputError: it cannot be one.
+    """
+    if callable(getattr(values, "detach", None)):  # a tensor, perhaps on a GPU, with a gradient
+        values = values.detach().cpu()  # type: ignore[attr-defined]
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise InputError(
+            f"{name} cannot be made from this {type(values).__name__}; it must hold numbers, in "
+            "rows of one length."
+        ) from error
 
 
 def _load(content: Any, name: str) -> Picture:
@@ -128,30 +163,39 @@ def _load(content: Any, name: str) -> Picture:
 
 def _from_bytes(content: bytes, name: str) -> tuple[PIL.Image.Image, int]:
     """Return the decoded image, and by how much it was made smaller while it was decoded."""
-    picture_format = formats.sniff(content, name)
-    formats.check_blocks(content, picture_format, name)
-    with _reading(name, picture_format):
-        image = _plugin(picture_format)(io.BytesIO(content))
+    picture_format = picture_formats.sniff(content, name)
+    picture_formats.check_blocks(content, picture_format, name)
+    reader = _reader(picture_format, name)
+    silence = _silence if picture_format == "TIFF" else contextlib.nullcontext()
+    with _reading(name, picture_format), silence:
+        image = reader(io.BytesIO(content))
         _check_size(image.size, name)
         _check_tiles(image, name)
         decoder = image.tile[0][0] if image.tile else ""
-        formats.check_decoder(content, decoder, image.width * image.height, name)
+        picture_formats.check_decoder(content, decoder, image.width * image.height, name)
         drafted = _draft(image)
         image.load()
     return image, drafted
 
 
-def _plugin(picture_format: str) -> type[PIL.ImageFile.ImageFile]:
-    """Return the class that reads a format, and that one only.
+def _reader(picture_format: str, name: str) -> type[PIL.ImageFile.ImageFile]:
+    """Return the class that reads a format, and only that one.
 
     Asking it and not ``Image.open`` keeps every other reader out of the way, reads the first
     picture of an MPO (two JPEGs in a file, from phones) as the JPEG that it is, and leaves the
     decision on size to us.
     """
-    stem = {"WEBP": "WebP"}.get(picture_format, picture_format.capitalize())
-    module = importlib.import_module(f"PIL.{stem}ImagePlugin")
-    plugin: type[PIL.ImageFile.ImageFile] = getattr(module, f"{stem}ImageFile")
-    return plugin
+    stem = {"WEBP": "WebP", "HEIC": "Heif"}.get(picture_format, picture_format.capitalize())
+    place = "pillow_heif" if picture_format == "HEIC" else f"PIL.{stem}ImagePlugin"
+    try:
+        module = importlib.import_module(place)
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"{name} is a HEIC photo, which digitnet reads when pillow-heif is installed: "
+            "pip install pillow-heif. Or save or export it as JPEG or PNG."
+        ) from error
+    reader: type[PIL.ImageFile.ImageFile] = getattr(module, f"{stem}ImageFile")
+    return reader
 
 
 def _draft(image: PIL.ImageFile.ImageFile) -> int:
@@ -166,7 +210,7 @@ def _draft(image: PIL.ImageFile.ImageFile) -> int:
 
 def _from_image(image: PIL.Image.Image, name: str) -> PIL.Image.Image:
     _check_size(image.size, name)
-    with _reading(name, image.format or image.mode):
+    with _reading(name, image.format or image.mode), _silence:
         image.load()
     return image
 
@@ -175,11 +219,13 @@ def _from_array(array: NDArray[Any], name: str) -> PIL.Image.Image:
     from PIL import Image
 
     shape = array.shape
-    if array.ndim == 3 and shape[2] == 1:
+    while array.ndim > 2 and len(array) == 1 and not _has_channels(array):
+        array = array[0]
+    if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
-    if array.ndim != 2 and not (array.ndim == 3 and shape[2] in (3, 4)):
+    if array.ndim != 2 and not _has_channels(array):
         raise InputError(_shape_message(shape))
-    _check_size((shape[1], shape[0]), name)
+    _check_size((array.shape[1], array.shape[0]), name)
     if array.dtype.kind in "iu" and array.max() == 1 and array.min() == 0:
         raise InputError(
             "The array holds only the whole numbers 0 and 1. Pass it as booleans or as floats, "
@@ -188,6 +234,10 @@ def _from_array(array: NDArray[Any], name: str) -> PIL.Image.Image:
     if array.ndim == 3 and array.shape[2] == 4:
         _check_opacity(array)
     return Image.fromarray(np.ascontiguousarray(grey.to_bytes(array, "The array")))
+
+
+def _has_channels(array: NDArray[Any]) -> bool:
+    return array.ndim == 3 and array.shape[2] in (1, 3, 4)
 
 
 def _check_opacity(array: NDArray[Any]) -> None:
@@ -206,9 +256,9 @@ def _check_opacity(array: NDArray[Any]) -> None:
 def _shape_message(shape: tuple[int, ...]) -> str:
     hint = ""
     if len(shape) == 3 and shape[0] in (3, 4):
-        hint = " Its channels seem to come first; pass array.transpose(1, 2, 0)."
-    elif len(shape) >= 3:
-        hint = " Of several pictures pass one at a time, array[0]."
+        hint = " If its channels come first, pass array.transpose(1, 2, 0)."
+    elif len(shape) != 2:
+        hint = " Pass several pictures to predict_many, or one at a time."
     return (
         f"The array has the shape {shape}. Allowed: (height, width), (height, width, 1), "
         f"(height, width, 3) and (height, width, 4).{hint}"
@@ -234,6 +284,46 @@ def _check_tiles(image: PIL.ImageFile.ImageFile, name: str) -> None:
         _check_size((tile[0], tile[1]), f"A tile of {name}")
 
 
+class _SilentLibtiff:
+    """A block in which the C library of TIFF writes nothing about broken files to standard error.
+
+    Its message handler belongs to the whole process, so it is put back as soon as no thread is in
+    the block. Where Pillow has the library built in and hides it (Windows), nothing changes.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._handler = threading.Lock(), 0, None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._handler = self._exchange(None)
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._exchange(self._handler)
+
+    @staticmethod
+    def _exchange(handler: Any) -> Any:
+        """Set the handler and return the one before."""
+        import ctypes
+
+        from PIL import _imaging
+
+        try:
+            exchange = ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler
+        except (OSError, AttributeError):
+            return None
+        exchange.argtypes, exchange.restype = [ctypes.c_void_p], ctypes.c_void_p
+        return exchange(handler)
+
+
+_silence = _SilentLibtiff()
+
+
 @contextlib.contextmanager
 def _reading(name: str, kind: str) -> Iterator[None]:
     """Turn what Pillow raises on a broken file into an ``InputError``."""
@@ -251,7 +341,7 @@ def _reading(name: str, kind: str) -> Iterator[None]:
         ) from error
     except _BROKEN as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise formats.damaged(name, kind, reason.rstrip(".")) from error
+        raise picture_formats.damaged(name, kind, reason.rstrip(".")) from error
 
 
 def _orientation(image: PIL.Image.Image) -> int:

@@ -1,0 +1,530 @@
+"""Model files, ``*.onnx`` as ``digitnet export`` writes them, checked before they are used.
+
+Guarantees:
+
+- The model that comes with digitnet is compared with its SHA-256. Of any other file, size, fields
+  and operators are checked before ONNX Runtime sees it, so that nothing in it can refer to another
+  file or memory, loop, or hide a second graph. It is then tried on one large ink, in bounded memory
+  and time, before it is used.
+- Whatever is wrong becomes an ``InputError`` (there is no such file) or an ``IntegrityError`` (it
+  is not what it should be) that says what to do.
+
+ONNX Runtime parses the file, infers types and shapes, checks the weights against their shapes, and
+says which inputs, outputs and metadata there are. What it cannot promise about a malicious file is
+checked here on the bytes, by the few rules of the encoding that it is written in
+(<https://protobuf.dev/programming-guides/encoding/>); field numbers are those of ``onnx.proto``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import math
+import os
+import re
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as runtime
+
+from digitnet.errors import InputError, IntegrityError
+from digitnet.files import storage_errors
+from digitnet.reading.prediction import INK_SIDE
+
+FORMAT, FORMAT_VERSION = "digitnet", 1
+ANSWER = ("probabilities", "ood_score", "image")
+OUTPUTS = (*ANSWER, "features")
+# A hundred times a usual model, whose 229 nodes take 30 kB besides the weights, in 1,500 fields.
+MAX_BYTES, MAX_DESCRIPTION, MAX_FIELDS = 128 * 2**20, 2**20, 20_000
+# For one ink of the largest size that is cut out of a picture; a usual model takes a hundredth.
+_MAX_MEMORY, _MAX_SECONDS = 256 * 2**20, 10.0
+_MAX_CLASSES, _MAX_NAME = 1000, 100
+# No kernel, stride, axis or padding of ours is larger.
+_MAX_INTEGER = 64
+
+# What the export writes for any network that digitnet can build, and close kin. None makes a
+# tensor of a size that it takes from a value, except Range, see _counts_pixels.
+_OPERATORS = frozenset(
+    b"""
+    Add Cast Clip Constant Conv Div Elu Erf Flatten Gather Gemm LeakyRelu LessOrEqual MatMul Max
+    MaxPool Min Mul Neg Range Reciprocal ReduceLogSumExp ReduceMax ReduceSum Relu Shape Sigmoid
+    Slice Softmax Sub Tanh Transpose Unsqueeze
+
+    Abs AveragePool BatchNormalization Concat Equal Exp GlobalAveragePool Greater GreaterOrEqual
+    Identity Less Log LogSoftmax Pow ReduceMean ReduceMin Reshape Split Sqrt Squeeze Where
+    """.split()
+)
+_TENSOR = dict.fromkeys((1, 8, 12), "text") | {2: "data type", 9: "weights"}
+# The messages of such a file and what is in their fields; "text" is whatever needs no check. Any
+# other field is refused: functions, training, graphs and sparse tensors in attributes, operators of
+# other domains, weights in other files.
+_FIELDS: dict[str, dict[int, str]] = {
+    "model": dict.fromkeys((1, 2, 3, 4, 5, 6, 8, 14), "text") | {7: "graph"},
+    "graph": dict.fromkeys((2, 10, 11, 12), "text") | {1: "node", 5: "initializer"},
+    "node": {1: "input", 2: "output", 3: "text", 4: "operator", 5: "attribute", 6: "text"},
+    "attribute": dict.fromkeys((1, 2, 4, 13, 20), "text")
+    | {3: "integer", 5: "constant", 8: "integer"},
+    "initializer": _TENSOR,
+    "constant": _TENSOR,
+}
+_FLOAT = b"\1"
+# Fields that deserve better words.
+_REFUSED = {("node", 7): "uses an operator of another domain"} | dict.fromkeys(
+    [("initializer", 13), ("initializer", 14), ("constant", 13), ("constant", 14)],
+    "keeps weights in another file",
+)
+
+# What people pass by mistake, by its first bytes. An ONNX file starts with its version, 8.
+_OTHERS = (
+    (rb"PK\x03\x04", "a ZIP archive, such as PyTorch (.pt) and Keras (.keras) write"),
+    (rb"\x80[\x02-\x05]", "a Python pickle"),
+    (rb".{6}\0\0\{", "the weights of a run (safetensors)"),
+    (rb"\x89HDF", "an HDF5 file, such as Keras writes"),
+    (rb".{4}TFL3", "a TensorFlow Lite model"),
+    (rb".{4}ORTM", "a model in ONNX Runtime's own format"),
+    (rb"\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|\x28\xb5\x2f\xfd|Rar!", "an archive"),
+    (rb"\x89PNG|\xff\xd8\xff|GIF8|RIFF....WEBP", "a picture"),
+    (rb"version https://git-lfs", "a pointer of Git LFS, whose file was not fetched"),
+    (rb"\s*<", "a text page (HTML or XML)"),
+    (rb"\s*[{\[]", "a JSON text"),
+)
+
+# What ONNX Runtime raises.
+_FAILURES = (
+    *(runtime.Fail, runtime.InvalidArgument, runtime.InvalidGraph, runtime.InvalidProtobuf),
+    *(runtime.NotImplemented, runtime.RuntimeException, RuntimeError, ValueError),
+)
+_Node: TypeAlias = defaultdict[str, list[bytes]]
+
+
+class _UnsoundError(Exception):
+    """What is wrong with a file, as the rest of a sentence that begins with its name."""
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model file, ready to run. It can be pickled, and is then not checked again.
+
+    Attributes:
+        name: its path, or ``the model of digitnet``, for messages.
+        content: the whole file.
+        session: ONNX Runtime's session, in which any number of threads may run at once.
+        sha256: of the content, in hexadecimal.
+        class_names: one name for each probability.
+        ood_threshold: ink with a larger ``ood_score`` is refused.
+        metadata: everything that the file says about itself.
+    """
+
+    name: str
+    content: bytes = field(repr=False)
+    session: onnxruntime.InferenceSession = field(repr=False, compare=False)
+    sha256: str
+    class_names: tuple[str, ...]
+    ood_threshold: float
+    metadata: dict[str, str] = field(repr=False, hash=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _opened, (self.name, self.content)
+
+    def run(self, outputs: tuple[str, ...], inks: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """Return some of ``OUTPUTS`` for inks, float32 (N, 1, H, W) in [0, 1].
+
+        Raises:
+            IntegrityError: ONNX Runtime cannot run it, or its answers make no sense.
+        """
+        try:
+            answers: list[NDArray[np.float32]] = self.session.run(outputs, {"ink": inks})
+            if outputs == ANSWER:
+                _check_answers(answers, len(inks), len(self.class_names))
+        except (*_FAILURES, _UnsoundError) as error:
+            raise _refusal(self.name, error) from error
+        return answers
+
+
+def load_model_file(path: Path | str | None = None) -> ModelFile:
+    """Return a model file, checked.
+
+    Args:
+        path: the file, or a run folder that has a ``model.onnx``; None for the model that comes
+            with digitnet.
+
+    Raises:
+        InputError: there is no such file, or the run has none yet or an outdated one.
+        IntegrityError: it is damaged, too large, not what digitnet writes, or of another version.
+        StorageError: it cannot be read.
+    """
+    if path is None:
+        return _opened("the model of digitnet", _read_shipped())
+    if not isinstance(path, (str, os.PathLike)):
+        raise InputError(
+            f"A model is the path of a file or of a run folder, not {type(path).__name__}."
+        )
+    place = _model_in(Path(path))
+    file = checked(str(place), _read(place))
+    if place != Path(path):
+        _refuse_outdated(file, place.parent)
+    return file
+
+
+def checked(name: str, content: bytes) -> ModelFile:
+    """Return a model file of unknown origin, after everything about it was checked.
+
+    Raises:
+        IntegrityError: as for ``load_model_file``.
+    """
+    try:
+        _check_content(content)
+    except _UnsoundError as error:
+        raise _refusal(name, error) from error
+    file = _opened(name, content)
+    _try(file)
+    return file
+
+
+def open_session(content: bytes, *, bounded: bool = False) -> onnxruntime.InferenceSession:
+    """Return ONNX Runtime's session of a model, in bounded memory if wanted.
+
+    Raises:
+        Exception: ONNX Runtime refuses it; its exceptions have no other common base.
+    """
+    options = onnxruntime.SessionOptions()
+    # The network is so small that threads inside it wait for one another longer than they compute;
+    # more of them compute batches side by side.
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    # Both keep the memory of every batch size that was ever seen, and make nothing faster.
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = False
+    options.log_severity_level = 4  # Only fatal messages: errors arrive as exceptions.
+    if bounded:
+        _limit_memory()
+        options.add_session_config_entry("session.use_env_allocators", "1")
+    return onnxruntime.InferenceSession(
+        content,
+        options,
+        providers=["CPUExecutionProvider"],
+        # It would run parts of the graph before anybody can bound them, and gains nothing.
+        disabled_optimizers=["ConstantFolding"],
+    )
+
+
+# ---- from a path to bytes
+
+
+def _model_in(path: Path) -> Path:
+    """Return the model file that a path means: itself, or that of a run folder."""
+    with storage_errors(path, "read"):
+        if not path.is_dir():
+            return path
+        if (path / "model.onnx").exists():
+            return path / "model.onnx"
+        if (path / "config.json").is_file():
+            raise InputError(
+                f"The run {path} has no model.onnx. `digitnet export {path}` makes it."
+            )
+    raise InputError(
+        f"{path} is a folder, but not a run of digitnet. Name a model file (*.onnx) or a run "
+        "folder."
+    )
+
+
+def _read(path: Path) -> bytes:
+    with storage_errors(path, "read"):
+        # Before it is opened: opening a named pipe waits for somebody to write.
+        if not path.is_file():
+            raise InputError(f"There is no model file {path}. Check the path and the spelling.")
+        with path.open("rb") as stream:
+            return stream.read(MAX_BYTES + 1)
+
+
+def _read_shipped() -> bytes:
+    """Return the content of digitnet's own model, compared with its SHA-256."""
+    folder = Path(str(resources.files("digitnet"))) / "assets"
+    file, record = folder / "digitnet.onnx", folder / "digitnet.json"
+    if not file.is_file():
+        raise InputError(
+            f"This installation of digitnet has no model: {file} is missing. Reinstall digitnet, "
+            "or make a model with `digitnet train --recipe robust` and `digitnet export RUN` and "
+            "name its file."
+        )
+    with storage_errors(file, "read"):
+        content = file.read_bytes()
+    try:
+        expected = json.loads(record.read_bytes())["sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise IntegrityError(
+            f"{record} is missing or damaged, so the model beside it cannot be checked. "
+            "Reinstall digitnet."
+        ) from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != expected:
+        raise IntegrityError(
+            f"{file} is damaged: its SHA-256 is {found}, not {expected}. Reinstall digitnet."
+        )
+    return content
+
+
+def _refuse_outdated(file: ModelFile, run: Path) -> None:
+    """Refuse the model file of a run whose network was trained further since."""
+    weights = run / "model.safetensors"
+    expected = file.metadata.get("model_sha256")
+    if not expected or not weights.is_file():
+        return
+    with storage_errors(weights, "read"):
+        found = hashlib.sha256(weights.read_bytes()).hexdigest()
+    if expected != found:
+        raise InputError(
+            f"{file.name} was not made from the network that is in {run} now. "
+            f"`digitnet export {run}` makes it again."
+        )
+
+
+# ---- what ONNX Runtime does not check
+
+
+def _check_content(content: bytes) -> None:
+    """Refuse a file with anything in it that no network of digitnet needs."""
+    if not content:
+        raise _UnsoundError("is empty (0 bytes)")
+    if len(content) > MAX_BYTES:
+        raise _UnsoundError(f"has more than {MAX_BYTES:,} bytes, the most that is allowed")
+    for pattern, what in _OTHERS:
+        if re.match(pattern, content[:64], re.DOTALL):
+            raise _UnsoundError(f"is {what}, not a model file (ONNX)")
+    nodes = _checked_nodes(content)
+    floats = (w for node in nodes if node["data type"] == [_FLOAT] for w in node["weights"])
+    if not all(np.isfinite(np.frombuffer(w[: len(w) & -4], "<f4")).all() for w in floats):
+        raise _UnsoundError("holds NaN or infinity among its weights")
+    makers = {output: node for node in nodes for output in node["output"]}
+    if not all(_counts_pixels(node, makers) for node in nodes if b"Range" in node["operator"]):
+        raise _UnsoundError("holds a Range that does not count the pixels of an axis")
+
+
+def _checked_nodes(content: bytes) -> list[_Node]:
+    """Return the parts of each node of the graph, and then of each of its weights."""
+    described = len(content)
+    nodes: list[_Node] = []
+    for count, (part, value) in enumerate(_parts(memoryview(content), "model")):
+        if count == MAX_FIELDS:
+            raise _UnsoundError(f"has more than {MAX_FIELDS:,} parts")
+        if part in ("node", "initializer"):
+            nodes.append(defaultdict(list))
+        elif part in ("input", "output", "operator", "data type", "weights"):
+            nodes[-1][part].append(bytes(value))
+        if part == "operator" and nodes[-1][part][-1] not in _OPERATORS:
+            called = nodes[-1][part][-1][:60].decode(errors="replace")
+            raise _UnsoundError(f"uses the operator {called!r}, which no network of digitnet needs")
+        if part == "integer" and abs(_signed(value)) > _MAX_INTEGER:
+            raise _UnsoundError(f"holds an attribute beyond {_MAX_INTEGER}")
+        described -= len(value) if part == "weights" else 0
+    if described > MAX_DESCRIPTION:
+        raise _UnsoundError(
+            f"holds {described:,} bytes besides its weights; at most {MAX_DESCRIPTION:,} are read"
+        )
+    return nodes
+
+
+def _parts(message: memoryview, kind: str) -> Iterator[tuple[str, memoryview]]:
+    """Yield kind and bytes of each field of a message and of the messages in it, in order."""
+    for number, value in _fields(message):
+        part = _FIELDS[kind].get(number)
+        if part is None:
+            unknown = f"holds a {kind} with field {number}, which no network of digitnet needs"
+            raise _UnsoundError(_REFUSED.get((kind, number), unknown))
+        yield part, value
+        if part in _FIELDS:
+            yield from _parts(value, part)
+
+
+def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """Yield number and bytes of each field of a message; the bytes of a varint are as encoded."""
+    position = 0
+    while position < len(message):
+        key, position = _varint(message, position)
+        start = position
+        match key & 7:
+            case 0:
+                _, position = _varint(message, position)
+            case 1 | 5 as wire:
+                position += 8 if wire == 1 else 4
+            case 2:
+                length, start = _varint(message, position)
+                position = start + length
+            case _:
+                position = len(message) + 1
+        # No field of ONNX has a number above 31.
+        if position > len(message) or key > 0xFF:
+            raise _UnsoundError("is damaged or not an ONNX file")
+        yield key >> 3, message[start:position]
+
+
+def _varint(message: memoryview, position: int) -> tuple[int, int]:
+    """Return a number of variable length and the position behind it."""
+    value = 0
+    for place, byte in enumerate(message[position : position + 10]):
+        value |= (byte & 0x7F) << 7 * place
+        if byte < 0x80:
+            return value, position + place + 1
+    raise _UnsoundError("is damaged or not an ONNX file")
+
+
+def _signed(value: memoryview) -> int:
+    """Return the number of a varint; of what is packed otherwise, one that is out of any range."""
+    number, end = _varint(value, 0)
+    return number - (number >> 63 << 64) if end == len(value) else 2**63
+
+
+def _counts_pixels(node: _Node, makers: dict[bytes, _Node]) -> bool:
+    """Tell whether a Range runs from 0 by 1 to the size of an axis: then it cannot be large.
+
+    So the canonical image numbers pixels: up to ``Cast(Gather(Shape(tensor), axis))``.
+    """
+    first, limit, step = (*node["input"], b"", b"", b"")[:3]
+    ends = (makers.get(name, _Node(list))["weights"] for name in (first, step))
+    if [*ends] != [[np.float32(0).tobytes()], [np.float32(1).tobytes()]]:
+        return False
+    for operator in (b"Cast", b"Gather", b"Shape"):
+        maker = makers.get(limit, _Node(list))
+        if maker["operator"] != [operator] or not maker["input"]:
+            return False
+        limit = maker["input"][0]
+    return True
+
+
+# ---- what ONNX Runtime says and does
+
+
+def _opened(name: str, content: bytes) -> ModelFile:
+    """Return a file, ready to run, with what it says about itself.
+
+    Raises:
+        IntegrityError: ONNX Runtime refuses it, or its interface or metadata make no sense.
+    """
+    try:
+        session = open_session(content)
+        metadata = session.get_modelmeta().custom_metadata_map
+        if metadata.get("format") != FORMAT:
+            raise _UnsoundError(f"was not written by digitnet: its metadata lack format={FORMAT}")
+        if metadata.get("schema_version") != str(FORMAT_VERSION):
+            version = metadata.get("schema_version")
+            raise _UnsoundError(
+                f"has format {version!r:.40}, where this digitnet reads format {FORMAT_VERSION}"
+            )
+        class_names = _class_names(metadata.get("class_names", ""))
+        _check_interface(session, len(class_names))
+        threshold = _threshold(metadata.get("ood_threshold"))
+    except (*_FAILURES, _UnsoundError) as error:
+        raise _refusal(name, error) from error
+    sha256 = hashlib.sha256(content).hexdigest()
+    return ModelFile(name, content, session, sha256, class_names, threshold, metadata)
+
+
+def _class_names(text: str) -> tuple[str, ...]:
+    try:
+        names = json.loads(text)
+    except (ValueError, RecursionError):
+        names = None
+    sound = (
+        isinstance(names, list)
+        and 2 <= len(names) <= _MAX_CLASSES
+        and all(isinstance(n, str) and 0 < len(n) <= _MAX_NAME for n in names)
+        and len(set(names)) == len(names)
+    )
+    if not sound:
+        raise _UnsoundError(
+            f"has class_names={text!r:.80} in its metadata, where a JSON list of 2 to "
+            f"{_MAX_CLASSES:,} different names is expected"
+        )
+    return tuple(names)
+
+
+def _threshold(text: str | None) -> float:
+    with contextlib.suppress(TypeError, ValueError):
+        if not math.isnan(value := float(text or "")):
+            return value
+    raise _UnsoundError(f"has ood_threshold={text!r:.40} in its metadata, not a number")
+
+
+def _check_interface(session: onnxruntime.InferenceSession, classes: int) -> None:
+    """Refuse other inputs and outputs than those that digitnet.network.export writes."""
+    # A number is the size of an axis, None may be any.
+    wanted: dict[str, list[int | None]] = {
+        "ink": [None, 1, None, None],
+        "probabilities": [None, classes],
+        "ood_score": [None],
+        "image": [None, 1, 28, 28],
+        "features": [None, None],
+    }
+    found = [*session.get_inputs(), *session.get_outputs()]
+    if [value.name for value in found] != list(wanted) or len(session.get_inputs()) != 1:
+        raise _UnsoundError(f"has other inputs and outputs than {', '.join(wanted)}")
+    for value, shape in zip(found, wanted.values(), strict=True):
+        pairs = zip(shape, value.shape, strict=False)
+        fits = len(shape) == len(value.shape) and all(n in (None, size) for n, size in pairs)
+        # The number of inks must be free.
+        if value.type != "tensor(float)" or not fits or isinstance(value.shape[0], int):
+            axes = " × ".join("any" if n is None else str(n) for n in shape)
+            raise _UnsoundError(f"has '{value.name}' of another type or shape than float32 {axes}")
+
+
+@functools.cache
+def _limit_memory() -> None:
+    """Give sessions that ask for it, those on trial, an allocator that hands out no more than so.
+
+    It is of the whole process, and any other session is free to ignore it.
+    """
+    kind = (onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT)
+    # One step for one request: it holds no more than was needed.
+    limits = onnxruntime.OrtArenaCfg({"max_mem": _MAX_MEMORY, "arena_extend_strategy": 1})
+    onnxruntime.create_and_register_allocator(onnxruntime.OrtMemoryInfo("Cpu", *kind), limits)
+
+
+def _try(file: ModelFile) -> None:
+    """Run a file of unknown origin, in bounded memory and time, and then as it will be run.
+
+    Raises:
+        IntegrityError: it fails, needs too much of either, or its answers make no sense.
+    """
+    options = onnxruntime.RunOptions()
+    options.log_severity_level = 4
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    alarm = threading.Timer(_MAX_SECONDS, setattr, (options, "terminate", True))
+    alarm.start()
+    try:
+        largest = np.ones((1, 1, INK_SIDE, INK_SIDE), np.float32)
+        open_session(file.content, bounded=True).run(OUTPUTS, {"ink": largest}, options)
+    except _FAILURES as error:
+        raise _refusal(file.name, error) from error
+    finally:
+        alarm.cancel()
+    for ink in (np.zeros((1, 1, 1, 1), np.float32), largest):
+        file.run(ANSWER, ink)
+
+
+def _check_answers(answers: list[NDArray[np.float32]], count: int, classes: int) -> None:
+    """Refuse what no sound model answers."""
+    probabilities, scores, images = answers
+    shapes = (probabilities.shape, scores.shape, images.shape)
+    if shapes != ((count, classes), (count,), (count, 1, 28, 28)):
+        raise _UnsoundError(f"gives answers of the shapes {shapes}")
+    # Written so that NaN is refused.
+    sound = np.isfinite(scores).all() and np.isfinite(images).all()
+    if not (np.abs(probabilities.sum(1) - 1).max() < 1e-3 and sound):
+        raise _UnsoundError("gives answers that are not probabilities")
+
+
+def _refusal(name: str, error: Exception) -> IntegrityError:
+    reason = " ".join(str(error).split())[:300].rstrip(".")
+    if not isinstance(error, _UnsoundError):
+        reason = f"cannot be run: {reason}"
+    return IntegrityError(
+        f"{name} {reason}. Only files as `digitnet export RUN` writes them are run."
+    )

@@ -1,0 +1,177 @@
+"""What recognition returns: ``Box``, ``Ink`` and ``Prediction``, and a prediction in words.
+
+Guarantees:
+
+- Importing this loads no other library, so a command that prints predictions starts at once.
+- A blank picture has no digit: ``digit`` and ``label`` are None exactly when ``reason`` is "blank".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from digitnet.text import are_digits, percent
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Reason = Literal["blank", "not_a_digit", "ambiguous"]
+
+# The longest side of an ink cut out of a picture, in pixels: many times what the network looks at.
+INK_SIDE = 160
+_DIGITS = tuple("0123456789")
+
+
+class Box(NamedTuple):
+    """A rectangle in a picture, in whole pixels; right and bottom are exclusive.
+
+    It unpacks as Pillow's boxes do, so ``image.crop(box)`` cuts it out of a Pillow image that is
+    upright (``ImageOps.exif_transpose``), and ``array[box.slices]`` out of an array (H, W, …).
+    """
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def width(self) -> int:
+        """Number of columns, at least 1."""
+        return self.right - self.left
+
+    @property
+    def height(self) -> int:
+        """Number of rows, at least 1."""
+        return self.bottom - self.top
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Its rows and columns, to index an array with."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+
+@dataclass(frozen=True, eq=False)
+class Ink:
+    """The strokes of one digit.
+
+    Attributes:
+        pixels: float32 (h, w) in [0, 1], 0 is paper and 1 full ink, soft at the edges where the
+            picture is; cut out around the digit with a margin of zeros, at most ``INK_SIDE`` pixels
+            a side; a single zero when there is no ink.
+        box: where in the picture the digit is; None when there is no ink, or no picture.
+    """
+
+    pixels: NDArray[np.float32]
+    box: Box | None
+
+    @classmethod
+    def blank(cls) -> Ink:
+        """Return the ink of a picture that holds none."""
+        import numpy as np
+
+        return cls(np.zeros((1, 1), np.float32), None)
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """The answer to one picture.
+
+    Attributes:
+        digit: the number of the most probable class, 0 to 9 for digits, whether or not ``is_digit``
+            accepts it; None when the picture is blank.
+        confidence: the largest of ``probabilities``.
+        probabilities: float32 (classes,), read-only; they sum to 1.
+        ood_score: how unlike a digit the ink is; larger is stranger.
+        is_digit: whether there is ink and its ``ood_score`` is within the model's threshold.
+        reason: what to beware of. "blank": there is no ink; "not_a_digit": ``ood_score`` is above
+            the threshold; "ambiguous": a digit, but none has a probability of 0.5; None: nothing.
+        image: uint8 (28, 28), read-only, bright ink on 0: what the network saw.
+        box: where the ink is in the upright picture, in pixels of the original (exact to the few
+            pixels that are averaged into one in a large picture); None for a blank, and for ink
+            that does not come from a picture.
+        class_names: the model's name for each of ``probabilities``.
+    """
+
+    digit: int | None
+    confidence: float
+    probabilities: NDArray[np.float32]
+    ood_score: float
+    is_digit: bool
+    reason: Reason | None
+    image: NDArray[np.uint8]
+    box: Box | None = None
+    class_names: tuple[str, ...] = _DIGITS
+
+    @property
+    def label(self) -> str | None:
+        """The name of ``digit``: "7", or "Sandal" of a model of clothes; None for a blank."""
+        return None if self.digit is None else self.class_names[self.digit]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything but the image as plain values for JSON."""
+        return {
+            "digit": self.digit,
+            "label": self.label,
+            "confidence": self.confidence,
+            "probabilities": [float(p) for p in self.probabilities],
+            "ood_score": self.ood_score,
+            "is_digit": self.is_digit,
+            "reason": self.reason,
+            "box": self.box
+            and {n: getattr(self.box, n) for n in ("left", "top", "width", "height")},
+        }
+
+    def __repr__(self) -> str:
+        reason = f" {self.reason}" if self.reason else ""
+        box = f" {self.box}" if self.box else ""
+        return (
+            f"<Prediction {self.label} confidence={self.confidence:.4f} "
+            f"ood_score={self.ood_score:.2f} is_digit={self.is_digit}{reason}{box}>"
+        )
+
+
+def ranked(prediction: Prediction) -> list[int]:
+    """Return the class numbers, most probable first; of equals the lower number first."""
+    return sorted(range(len(prediction.probabilities)), key=lambda d: -prediction.probabilities[d])
+
+
+def note(prediction: Prediction) -> str:
+    """Return in a few words what to know besides digit and confidence; often nothing."""
+    first, second = ranked(prediction)[:2]
+    if prediction.reason is None:
+        return ""
+    if prediction.reason == "blank":
+        return "no ink found"
+    if prediction.reason == "ambiguous":
+        return f"unsure; or {_chance(prediction, second)}"
+    return f"not {_what_it_reads(prediction)}; nearest {_chance(prediction, first)}"
+
+
+def sentence(prediction: Prediction, ood_threshold: float) -> str:
+    """Return one line on what was read, what came second, and why it was refused if it was.
+
+    Args:
+        prediction: of the recogniser.
+        ood_threshold: the ``ood_score`` above which the recogniser refuses.
+    """
+    first, second = ranked(prediction)[:2]
+    if prediction.reason == "blank":
+        return "refused: no ink was found, so there is nothing to read"
+    runner_up = f"runner-up {_chance(prediction, second)}"
+    if prediction.is_digit:
+        how = "read, but with doubt," if prediction.reason == "ambiguous" else "read"
+        return f"{how} as {_chance(prediction, first)}; {runner_up}"
+    return (
+        f"refused: unlike {_what_it_reads(prediction)} (ood_score {prediction.ood_score:.2f}, "
+        f"above the limit {ood_threshold:.2f}); nearest {_chance(prediction, first)}, {runner_up}"
+    )
+
+
+def _what_it_reads(prediction: Prediction) -> str:
+    return "a digit" if are_digits(prediction.class_names) else "one of the classes"
+
+
+def _chance(prediction: Prediction, digit: int) -> str:
+    return f"{prediction.class_names[digit]} ({percent(float(prediction.probabilities[digit]))})"
