@@ -241,9 +241,9 @@ layers.feature_maps(
 # a weighted sum of all that go in. The last layer has ten outputs.
 
 # %%
-layers = [(each.name, each.output_shape, each.parameters) for each in layer_table(config.model)]
+table = [(each.name, each.output_shape, each.parameters) for each in layer_table(config.model)]
 
-layers.network_diagram([("image", (1, 28, 28), 0), *layers])
+layers.network_diagram([("image", (1, 28, 28), 0), *table])
 
 # %% [markdown]
 # A *parameter* is one number that training adjusts: a weight, or a *bias*, which is added at the
