@@ -16,8 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from digitnet.errors import InputError, IntegrityError, UsageError
-from digitnet.extras import needed
+from digitnet.errors import InputError, IntegrityError, UsageError, importing_extras
 from digitnet.network.config import IMAGE_SIZE
 
 DIGIT_NAMES = tuple("0123456789")
@@ -173,7 +172,7 @@ def canonical_images(
     Raises:
         MissingExtraError: PyTorch is not installed.
     """
-    with needed():
+    with importing_extras():
         import torch
 
         from digitnet.network.canonical import Canonical

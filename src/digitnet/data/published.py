@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 from digitnet.data.dataset import DIGIT_NAMES, Dataset, canonical_images, split_train_val
 from digitnet.data.idx import bunzip, encode_idx, gunzip, parse_idx, parse_int_idx, zip_member
 from digitnet.data.pins import known_datasets, pinned_dataset
-from digitnet.errors import IntegrityError
-from digitnet.extras import needed
+from digitnet.errors import IntegrityError, importing_extras
 from digitnet.network.config import IMAGE_SIZE
 
 SAMPLE_FILE = "mnist_sample.npz"
@@ -187,7 +186,7 @@ def read_digits8x8() -> Dataset:
         MissingExtraError: scikit-learn is not installed.
         IntegrityError: it holds other digits.
     """
-    with needed():
+    with importing_extras():
         from sklearn.datasets import load_digits
     bunch = load_digits()
     inks, labels = bunch.images.astype(np.uint8), bunch.target.astype(np.int64)

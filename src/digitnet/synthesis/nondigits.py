@@ -21,8 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digitnet.errors import unknown_name
-from digitnet.extras import needed
+from digitnet.errors import importing_extras, unknown_name
 
 Canvas = NDArray[np.uint8]
 Random = np.random.Generator
@@ -110,7 +109,7 @@ def _thickness(random: Random) -> int:
 
 @cache
 def _typefaces() -> list[Path]:
-    with needed():
+    with importing_extras():
         import matplotlib as mpl
 
     folder = Path(mpl.get_data_path()) / "fonts" / "ttf"

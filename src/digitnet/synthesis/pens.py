@@ -29,7 +29,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitnet.extras import needed
+from digitnet.errors import importing_extras
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,7 +79,7 @@ def stroke_distances(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     Raises:
         MissingExtraError: scikit-image is not installed.
     """
-    with needed():
+    with importing_extras():
         from skimage.morphology import skeletonize
     distances = np.full_like(images, 255)
     for image, out in zip(images, distances, strict=True):
