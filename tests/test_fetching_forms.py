@@ -2,14 +2,25 @@
 
 import gzip
 import hashlib
-from pathlib import Path
 
 import pytest
 
-from digitnet.data.fetching import cache_dir, fetch, is_available, read_files, verify
+from digitnet.data import fetching
+from digitnet.data.fetching import cache_dir, is_available, verify
 from digitnet.data.pins import PinnedDataset, PinnedFile, pinned_dataset, pinned_datasets
 from digitnet.errors import DataUnavailableError, InputError, IntegrityError
 from hostile import CONTENTS, FILES, running_server
+
+
+def read_files(name="mnist", **places):
+    """Return the verified bytes of each file of a data set."""
+    return fetching.fetch(name, **places).contents
+
+
+def fetch(name="mnist", **places):
+    """Return the path of each verified file of a data set."""
+    return fetching.fetch(name, **places).paths
+
 
 PACKED = {f"{name}.gz": gzip.compress(content, mtime=0) for name, content in CONTENTS.items()}
 PUBLISHED = tuple(
@@ -76,7 +87,7 @@ def test_a_mirror_gives_published_files_under_their_own_names(monkeypatch):
 
 def test_a_system_package_is_used_without_a_network(tmp_path, monkeypatch):
     folder = write(tmp_path / "installed", PACKED)
-    installed = {"debian_package": "dataset-some", "debian_folder": folder}
+    installed = {"debian_package": "dataset-some", "debian_folder": str(folder)}
     know(monkeypatch, files=FILES, **installed, mirrors=("https://nowhere/",))
     assert is_available("kmnist")
     lines = []
@@ -90,13 +101,13 @@ def test_a_system_package_is_used_without_a_network(tmp_path, monkeypatch):
 def test_a_damaged_system_package_is_told_and_passed_over(tmp_path, monkeypatch):
     folder = write(tmp_path / "installed", PACKED)
     (folder / f"{FILES[0].name}.gz").write_bytes(b"damaged")
-    know(monkeypatch, files=FILES, debian_package="dataset-some", debian_folder=folder)
+    know(monkeypatch, files=FILES, debian_package="dataset-some", debian_folder=str(folder))
     with pytest.raises(DataUnavailableError, match=r"(?s)cannot be trusted.*network.*dataset-some"):
         read_files("kmnist", offline=True)
 
 
 def test_a_package_that_is_not_installed_is_only_proposed(monkeypatch):
-    know(monkeypatch, files=FILES, debian_package="dataset-some", debian_folder=Path("/nowhere"))
+    know(monkeypatch, files=FILES, debian_package="dataset-some", debian_folder="/nowhere")
     with pytest.raises(DataUnavailableError) as caught:
         read_files("kmnist", offline=True)
     assert "/nowhere" not in str(caught.value)

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from digitnet.data.catalogue import load_dataset
+from digitnet.data.dataset import split_train_val
 from digitnet.errors import InputError
 from digitnet.network.config import TrainConfig
 from digitnet.reading.recognizer import Recognizer
@@ -116,12 +117,139 @@ def test_train_and_test_are_kept_as_they_are(folder, tmp_path):
     dataset = load_dataset(both)
     assert np.bincount(dataset.train_labels).tolist() == [10, 10, 10]
     assert dataset.test_labels.tolist() == [0] * 10
-    (both / "test" / "other").mkdir()
-    with pytest.raises(InputError, match="the subfolder other"):
+    shutil.copytree(folder / "9", both / "test" / "other")
+    with pytest.raises(InputError, match="the class other only to test with"):
         load_dataset(both)
     shutil.rmtree(both / "test")
     with pytest.raises(InputError, match="there must be both"):
         load_dataset(both)
+
+
+@pytest.mark.parametrize("names", [("training", "testing"), ("train", "testing")])
+def test_the_splits_may_be_called_training_and_testing(names, folder, tmp_path):
+    for split, name in zip(("train", "test"), names, strict=True):
+        shutil.copytree(folder, tmp_path / "usual" / split)
+        shutil.copytree(folder, tmp_path / "other" / name)
+    usual, other = load_dataset(tmp_path / "usual"), load_dataset(tmp_path / "other")
+    assert other.sha256 == usual.sha256
+    np.testing.assert_array_equal(other.test_images, usual.test_images)
+
+
+def test_two_training_folders_are_refused(folder, tmp_path):
+    for name in ("train", "training", "test"):
+        shutil.copytree(folder, tmp_path / "both" / name)
+    with pytest.raises(InputError, match="test, train, training"):
+        load_dataset(tmp_path / "both")
+
+
+class TestTable:
+    """A flat folder with labels.csv."""
+
+    @pytest.fixture
+    def flat(self, drawn, tmp_path):
+        """The same pictures in one folder, with a table of their classes."""
+        flat = tmp_path / "flat"
+        flat.mkdir()
+        rows = ["file,label"]
+        for path in sorted(drawn.rglob("*.png")):
+            name = f"{path.parent.name}-{path.name}"
+            shutil.copy(path, flat / name)
+            rows.append(f"{name}, {path.parent.name}")
+        self.write(flat, *rows)
+        return flat
+
+    def write(self, flat, *rows, encoding="utf-8"):
+        (flat / "labels.csv").write_text("\n".join(rows) + "\n", encoding=encoding)
+
+    def rows(self, flat):
+        return (flat / "labels.csv").read_text().splitlines()
+
+    def test_it_is_the_data_set_of_the_folders(self, flat, drawn):
+        lines = []
+        table, folders = load_dataset(flat, progress=lines.append), load_dataset(drawn)
+        assert table.class_names == folders.class_names == ("9", "10", "seven")
+        assert table.sha256 == folders.sha256
+        np.testing.assert_array_equal(table.train_images, folders.train_images)
+        assert lines == [f"Reading 30 pictures of 3 classes in {flat} …"]
+
+    def test_columns_may_be_exchanged_and_excel_marks_its_encoding(self, flat, drawn):
+        rows = [",".join(reversed(row.split(","))) for row in self.rows(flat)]
+        self.write(flat, *rows, encoding="utf-8-sig")
+        assert load_dataset(flat).sha256 == load_dataset(drawn).sha256
+
+    def test_pictures_may_lie_deeper_and_those_not_listed_are_told(self, flat):
+        (flat / "deep").mkdir()
+        _, first, *rest = self.rows(flat)
+        name = first.split(",")[0]
+        (flat / name).rename(flat / "deep" / name)
+        self.write(flat, "file,label", f"deep/{first}", *rest[:-1])
+        lines = []
+        dataset = load_dataset(flat, progress=lines.append)
+        assert len(dataset.train_labels) + len(dataset.test_labels) == 29
+        assert lines[0].startswith(f"note: 1 file in {flat} left out, {rest[-1].split(',')[0]}")
+
+    @pytest.mark.parametrize(
+        ("row", "words"),
+        [
+            ("none.png,9", "there is no file 'none.png'"),
+            ("../mine/9.png,9", r"'../mine/9.png' leads outside the folder"),
+            ("/etc/hostname,9", "'/etc/hostname' leads outside the folder"),
+            ("FIRST,9", "is listed twice"),
+            ("./FIRST,9", "is listed twice"),
+            ("just-one", "does not have two values"),
+            ("a.png,9,more", "does not have two values"),
+        ],
+    )
+    def test_a_row_that_cannot_be_used_is_named(self, row, words, flat):
+        rows = self.rows(flat)
+        row = row.replace("FIRST", rows[1].split(",")[0])
+        self.write(flat, *rows, row)
+        with pytest.raises(InputError, match=rf"(?s)^1 rows of .*labels\.csv .*row 31.*{words}"):
+            load_dataset(flat)
+
+    @pytest.mark.parametrize(
+        ("head", "words"),
+        [
+            ("file,label,writer", "the columns file, label, writer; expected file and label"),
+            ("name,label", "the columns label, name; expected"),
+            ("file;label", "the columns file;label; expected"),
+            ("", "expected file and label"),
+        ],
+    )
+    def test_other_columns_are_refused(self, head, words, flat):
+        self.write(flat, head)
+        with pytest.raises(InputError, match=words):
+            load_dataset(flat)
+
+    def test_another_encoding_is_refused(self, flat):
+        (flat / "labels.csv").write_bytes(b"file,label\n\xff.png,9\n")
+        with pytest.raises(InputError, match="not a CSV table in UTF-8"):
+            load_dataset(flat)
+
+    def test_a_class_needs_a_name(self, flat):
+        rows = self.rows(flat)
+        self.write(flat, *rows[:-1], rows[-1].split(",")[0] + ",")
+        with pytest.raises(InputError, match="a class called ''"):
+            load_dataset(flat)
+
+
+def test_each_picture_is_decoded_once(folder, monkeypatch):
+    from digitnet.reading import pictures
+
+    decoded, decode = [], pictures.decode
+    monkeypatch.setattr(pictures, "decode", lambda path: decoded.append(path) or decode(path))
+    load_dataset(folder)
+    assert sorted(decoded) == sorted(folder.rglob("*.png"))
+
+
+def test_six_pictures_of_each_class_are_enough_to_train_and_validate(folder):
+    for name in ("9", "10", "seven"):
+        for path in sorted((folder / name).iterdir())[6:]:
+            path.unlink()
+    dataset = load_dataset(folder)
+    train, val = split_train_val(dataset.train_labels)
+    assert np.bincount(dataset.train_labels[train]).tolist() == [4, 4, 4]
+    assert np.bincount(dataset.train_labels[val]).tolist() == [1, 1, 1]
 
 
 def test_what_is_no_picture_is_told_and_left_out(folder):
@@ -132,7 +260,7 @@ def test_what_is_no_picture_is_told_and_left_out(folder):
     (folder / "readme.md").write_text("hello")
     lines = []
     assert load_dataset(folder, progress=lines.append).sha256 == before.sha256
-    assert lines[0].startswith("note: 1 file in ")
+    assert lines[0].startswith(f"note: 2 files in {folder} left out, notes.txt first")
     assert lines[1].startswith("Reading 30 pictures of 3 classes in ")
 
 
@@ -154,7 +282,7 @@ def test_copies_of_a_picture_are_never_learnt_from_and_tested_with(folder):
         shutil.copy(other, folder / "9" / f"{number} again.png")
     assert np.bincount(load_dataset(folder).test_labels)[0] in (1, 9)
     one.unlink()
-    with pytest.raises(InputError, match=r"The class 9 .* copies of 1 picture"):
+    with pytest.raises(InputError, match=r"The class 9 .* has only 1 picture, copies aside"):
         load_dataset(folder)
 
 
@@ -162,7 +290,7 @@ def test_pictures_beside_the_classes_are_told(folder, drawn):
     shutil.copy(next((drawn / "9").iterdir()), folder / "lost.png")
     lines = []
     load_dataset(folder, progress=lines.append)
-    assert lines[0].startswith("note: 1 picture in ")
+    assert lines[0].startswith(f"note: 1 file in {folder} left out, lost.png first")
 
 
 def test_splits_that_teach_or_test_nothing_are_refused(folder, tmp_path):
@@ -174,10 +302,10 @@ def test_splits_that_teach_or_test_nothing_are_refused(folder, tmp_path):
     for path in list((both / "train" / "9").iterdir())[:3]:
         shutil.copy(path, both / "test" / "9")
     load_dataset(both, progress=lines.append)
-    assert any("3 of the pictures" in line for line in lines)
+    assert any("3 pictures in" in line and "both in train" in line for line in lines)
     shutil.rmtree(both / "train" / "seven")
     (both / "train" / "seven").mkdir()
-    with pytest.raises(InputError, match=r"class seven .* has no picture"):
+    with pytest.raises(InputError, match=r"class seven has no picture"):
         load_dataset(both)
 
 
@@ -205,7 +333,7 @@ def test_other_layouts_are_refused(folder, tmp_path):
     with pytest.raises(InputError, match=r"holds 0 classes.*one subfolder for each class"):
         load_dataset(tmp_path / "empty")
     (folder / "few").mkdir()
-    with pytest.raises(InputError, match=r"The class few .* has 0 pictures"):
+    with pytest.raises(InputError, match=r"The class few has no picture"):
         load_dataset(folder)
     (folder / "few").rename(folder / "seven" / "deeper")
     with pytest.raises(InputError, match="another folder, deeper"):

@@ -43,8 +43,8 @@ def fetch(
     """
     from digitnet.data import fetching
 
-    paths = fetching.fetch(name, **places, progress=notes(quiet))
-    _show_paths(paths, as_json)
+    found = fetching.fetch(name, **places, progress=notes(quiet))
+    _show_paths(found.paths, as_json)
 
 
 def verify(name: str = "mnist", *, data_dir: Path | None = None, as_json: bool = False) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from digitnet.data import published
 from digitnet.data.dataset import DIGIT_NAMES, Dataset
-from digitnet.data.fetching import expand, is_available, read_files
+from digitnet.data.fetching import expand, fetch, is_available
 from digitnet.data.picture_folder import read_folder
 from digitnet.data.pins import known_datasets
 from digitnet.errors import InputError, unknown_name
@@ -89,8 +89,8 @@ def load_dataset(
     if name in _SHIPPED:
         return _SHIPPED[str(name)]()
     if name in _FETCHED:
-        files = read_files(str(name), data_dir=data_dir, offline=offline, progress=progress)
-        return _FETCHED[str(name)](str(name), files)
+        found = fetch(str(name), data_dir=data_dir, offline=offline, progress=progress)
+        return _FETCHED[str(name)](str(name), found.contents)
     return read_folder(_existing(name), progress or (lambda _: None), crops=crops)
 
 

@@ -76,8 +76,8 @@ def fetch(
     data_dir: Path | str | None = None,
     offline: bool | None = None,
     progress: Progress | None = None,
-) -> dict[str, Path]:
-    """Make sure that the files of a data set are on this machine, and say where.
+) -> LocalFiles:
+    """Make sure that the files of a data set are on this machine, and return them.
 
     Args:
         name: the data set.
@@ -87,7 +87,8 @@ def fetch(
         progress: is called with one line of text at each step; by default nothing is said.
 
     Returns:
-        The path of each verified file by its name. In a named folder it may be a packed copy.
+        All files: their ``contents`` and ``paths`` by name. In a named folder the path may be that
+        of a packed copy.
 
     Raises:
         UsageError: the data set is not known, or DIGITNET_OFFLINE is neither yes nor no.
@@ -96,18 +97,31 @@ def fetch(
         DataUnavailableError: no source had it; the message names every one.
         StorageError: the cache cannot be read or written.
     """
-    return _obtain(name, data_dir, offline, progress or _say_nothing).paths
-
-
-def read_files(
-    name: str = "mnist",
-    *,
-    data_dir: Path | str | None = None,
-    offline: bool | None = None,
-    progress: Progress | None = None,
-) -> dict[str, bytes]:
-    """Return the verified bytes of each file by name; arguments and errors as ``fetch``."""
-    return _obtain(name, data_dir, offline, progress or _say_nothing).contents
+    dataset = pinned_dataset(name)
+    named = _named_folder(data_dir, dataset)
+    if named is not None:
+        return _from_named_folder(named, dataset)
+    folder = cache_dir() / dataset.name
+    with _cache_errors():
+        found = _fullest(folder, dataset)
+        if not found.lacking:
+            return found
+        failures: dict[str, str] = {}
+        if _is_offline(offline):
+            failures["the network"] = "not used in offline mode (--offline, DIGITNET_OFFLINE)"
+        sources = sources_of(dataset, offline=bool(failures))
+        if not sources:
+            raise _unavailable(name, find_copies(folder, dataset.files), failures)
+        with _locked(folder, progress or _say_nothing):
+            # Another process may have fetched everything while this one waited.
+            found = find_copies(folder, dataset.files)
+            for file in found.lacking:
+                content = _first_good(file, sources, failures, progress or _say_nothing)
+                if content is None:
+                    raise _unavailable(name, found, failures)
+                _store(folder / file.name, content)
+                found.add(file, folder / file.name, content)
+        return found
 
 
 def verify(name: str = "mnist", *, data_dir: Path | str | None = None) -> list[FileStatus]:
@@ -159,18 +173,18 @@ def import_files(
     if not source.exists():
         raise InputError(f"There is no {source}. Name a file or folder that holds {_FORMS}.")
     folder = cache_dir() / dataset.name
-    damage: list[str] = []
-    for files in dataset.forms:
-        copies = find_copies(source, files, deep=True)
+    forms = [find_copies(source, files, deep=True) for files in dataset.forms]
+    for copies in forms:
         with _cache_errors():
-            lacking = find_copies(folder, files).lacking
-            if all(file.name in copies.contents for file in lacking):
-                _store_copies(folder, copies, lacking, progress or _say_nothing)
-                return {file.name: folder / file.name for file in files}
-        damage += copies.damage.values()
-    if damage:
-        raise IntegrityError(damage[0])
-    missing = ", ".join(file.name for file in find_copies(source, dataset.files, deep=True).lacking)
+            lacking = [file.name for file in find_copies(folder, copies.wanted).lacking]
+            if set(lacking) <= copies.contents.keys():
+                for file in lacking:
+                    _store(folder / file, copies.contents[file])
+                    (progress or _say_nothing)(f"Imported {file} into {folder}.")
+                return {file.name: folder / file.name for file in copies.wanted}
+    for damage in (reason for copies in forms for reason in copies.damage.values()):
+        raise IntegrityError(damage)
+    missing = ", ".join(file.name for file in forms[0].lacking)
     raise InputError(
         f"{source} does not hold {missing}. Known forms are {_FORMS}; put all files of the data "
         "set into one folder and name that folder."
@@ -193,37 +207,6 @@ def expand(path: Path | str) -> Path:
         return Path(path).expanduser()
     except RuntimeError:  # no such user: the name is meant as it stands
         return Path(path)
-
-
-def _obtain(
-    name: str, data_dir: Path | str | None, offline: bool | None, progress: Progress
-) -> LocalFiles:
-    """Return every file of the data set, verified."""
-    dataset = pinned_dataset(name)
-    named = _named_folder(data_dir, dataset)
-    if named is not None:
-        return _from_named_folder(named, dataset)
-    folder = cache_dir() / dataset.name
-    with _cache_errors():
-        found = _fullest(folder, dataset)
-        if not found.lacking:
-            return found
-        failures: dict[str, str] = {}
-        if _is_offline(offline):
-            failures["the network"] = "not used in offline mode (--offline, DIGITNET_OFFLINE)"
-        sources = sources_of(dataset, offline=bool(failures))
-        if not sources:
-            raise _unavailable(name, dataset, folder, failures)
-        with _locked(folder, progress):
-            # Another process may have fetched everything while this one waited.
-            found = find_copies(folder, dataset.files)
-            for file in found.lacking:
-                content = _first_good(file, sources, failures, progress)
-                if content is None:
-                    raise _unavailable(name, dataset, folder, failures)
-                _store(folder / file.name, content)
-                found.add(file, folder / file.name, content)
-        return found
 
 
 def _fullest(folder: Path, dataset: PinnedDataset) -> LocalFiles:
@@ -286,40 +269,21 @@ def _first_good(
     return None
 
 
-def _unavailable(
-    name: str, dataset: PinnedDataset, folder: Path, failures: dict[str, str]
-) -> DataUnavailableError:
+def _unavailable(name: str, found: LocalFiles, failures: dict[str, str]) -> DataUnavailableError:
     """Return the error that names every source tried with its reason, and the remedies."""
-    found = find_copies(folder, dataset.files)
-    damaged = ", ".join(found.damage)
-    cache = f"damaged there: {damaged}" if damaged else "not there"
-    reasons = {f"the cache {folder}": cache, **failures}
+    dataset = pinned_dataset(name)
+    cache = f"damaged there: {', '.join(found.damage)}" if found.damage else "not there"
+    reasons = {f"the cache {cache_dir() / dataset.name}": cache, **failures}
     tried = "\n".join(f"  - {source}: {reason}" for source, reason in reasons.items())
     option = "" if name == "mnist" else f" --name {name}"
-    package = dataset.debian_package
+    package = dataset.debian_package and f"install Debian's package {dataset.debian_package}; or "
     return DataUnavailableError(
         f"The data set '{name}' is not available; missing: "
         f"{', '.join(file.name for file in found.lacking)}. Tried:\n{tried}\n"
         f"What helps: connect to the network and try again; or `digitnet data import PATH{option}` "
-        "with a copy that you have; "
-        + (f"or install Debian's package {package}; " if package else "")
-        + "or set DIGITNET_DATA_DIR to a folder that holds the files; or use `--data sample`, "
-        "which needs no network."
+        f"with a copy that you have; or {package}set DIGITNET_DATA_DIR to a folder that holds the "
+        "files; or use `--data sample`, which needs no network."
     )
-
-
-def _store_copies(
-    folder: Path, copies: LocalFiles, lacking: list[PinnedFile], progress: Progress
-) -> None:
-    """Put into the cache those copies of which it has no good file."""
-    if not lacking:
-        return
-    with _locked(folder, progress):
-        # Another process may have stored good files in the meantime; they stay.
-        for file in find_copies(folder, copies.wanted).lacking:
-            if file.name in copies.contents:
-                _store(folder / file.name, copies.contents[file.name])
-                progress(f"Imported {file.name} into {folder}.")
 
 
 def _store(path: Path, content: bytes) -> None:
@@ -340,21 +304,17 @@ def _locked(folder: Path, progress: Progress) -> Iterator[None]:
             lock.acquire(timeout=0)
         except Timeout:
             progress("Waiting for another process that is fetching the same data …")
-            _wait_for(lock)
+            with contextlib.suppress(Timeout):
+                lock.acquire(timeout=LOCK_SECONDS)
+    if not lock.is_locked:
+        raise StorageError(
+            f"Another process has held {lock.lock_file} for {LOCK_SECONDS:g} seconds. Wait for it, "
+            "or end it, and try again."
+        )
     try:
         yield
     finally:
         lock.release()
-
-
-def _wait_for(lock: FileLock) -> None:
-    try:
-        lock.acquire(timeout=LOCK_SECONDS)
-    except Timeout as error:
-        raise StorageError(
-            f"Another process has held {lock.lock_file} for {LOCK_SECONDS:g} seconds. Wait for it, "
-            "or end it, and try again."
-        ) from error
 
 
 @contextlib.contextmanager

@@ -11,9 +11,9 @@ from __future__ import annotations
 import hashlib
 import importlib.resources
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from digitnet.data.idx import gunzip
@@ -66,17 +66,14 @@ class PinnedFile:
         if content.startswith(_GZIP_MAGIC) and not self.published:
             content = gunzip(content, self.size, f"{self.name}.gz")
         if content[:256].lstrip().startswith(b"<"):
-            raise IntegrityError(
-                f"A web page came instead of {self.name} (a login or proxy page?)."
-            )
+            raise IntegrityError(f"{self.name} is a web page (a login or proxy page?).")
         if len(content) > self.size or len(content) < (1 if self.published else self.size):
             count = f"{len(content):,}" if len(content) < self.size else "more than that"
             raise IntegrityError(f"{self.name} should have {self.size:,} bytes, but has {count}.")
         digest = hashlib.sha256(content).hexdigest()
         if digest != self.sha256:
-            raise IntegrityError(
-                f"{self.name} has SHA-256 {digest[:12]}… instead of {self.sha256[:12]}…."
-            )
+            what = f"has SHA-256 {digest[:12]}… instead of {self.sha256[:12]}…"
+            raise IntegrityError(f"{self.name} {what}")
         return content
 
 
@@ -99,7 +96,7 @@ class PinnedDataset:
     mirrors: tuple[str, ...] = ()
     npm_package: str = ""
     debian_package: str = ""
-    debian_folder: Path = Path()
+    debian_folder: str = ""
     arrays: tuple[PinnedFile, ...] = ()
 
     @property
@@ -141,18 +138,10 @@ def _tables() -> dict[str, dict[str, Any]]:
 
 def _pinned(
     name: str,
-    mirrors: list[str],
-    raw: list[dict[str, Any]] | None = None,
-    published: list[dict[str, Any]] | None = None,
-    arrays: list[dict[str, Any]] | None = None,
-    debian_folder: str = "",
+    files: list[dict[str, Any]],
+    arrays: Sequence[dict[str, Any]] = (),
+    mirrors: Sequence[str] = (),
     **packages: str,
 ) -> PinnedDataset:
-    return PinnedDataset(
-        name,
-        tuple(PinnedFile(**row, published=raw is None) for row in raw or published or ()),
-        tuple(mirrors),
-        debian_folder=Path(debian_folder),
-        arrays=tuple(PinnedFile(**row) for row in arrays or ()),
-        **packages,
-    )
+    forms = [tuple(PinnedFile(**row) for row in rows) for rows in (files, arrays)]
+    return PinnedDataset(name, forms[0], tuple(mirrors), arrays=forms[1], **packages)
