@@ -6,7 +6,6 @@ neither the model nor NumPy is loaded.
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -23,7 +22,6 @@ from digitnet.text import count_of
 
 if TYPE_CHECKING:
     from digitnet.cli.answers import Answer, Printer
-    from digitnet.reading.pictures import PictureSource
     from digitnet.reading.recognizer import Recognizer
 
 EPILOG = (
@@ -146,49 +144,32 @@ def _reader(
     from digitnet.reading.recognizer import Recognizer
 
     recognizer = Recognizer(model, threads=threads)
-    pages = page_names(inputs, make_folder(folder)) if folder else None
+    if folder:
+        pages = page_names(inputs, make_folder(folder))
+        return lambda batch: [_explained(recognizer, each, next(pages)) for each in batch]
 
     def read(batch: Sequence[Input]) -> list[Answer]:
-        sources = [each.error or _source(each.name) for each in batch]
-        predictions = recognizer.predict_each(sources)
-        answers = []
-        for each, source, one in zip(batch, sources, predictions, strict=True):
-            page = next(pages) if pages else None
-            if isinstance(one, InputError):
-                answers.append(Answer(each.name, error=one))
-            elif page and not isinstance(source, InputError):
-                answers.append(_explained(recognizer, each.name, source, page))
-            else:
-                answers.append(Answer(each.name, one))
-        return answers
+        results = recognizer.predict_each(each.error or each.name for each in batch)
+        return [
+            Answer(each.name, error=one) if isinstance(one, InputError) else Answer(each.name, one)
+            for each, one in zip(batch, results, strict=True)
+        ]
 
     return read
 
 
-def _explained(recognizer: Recognizer, name: str, source: PictureSource, page: Path) -> Answer:
+def _explained(recognizer: Recognizer, given: Input, page: Path) -> Answer:
     from digitnet.cli.answers import Answer
     from digitnet.showing.explanation_page import explain
 
-    if isinstance(source, io.BytesIO):
-        source.seek(0)
     try:
-        shown = explain(recognizer, source, page, name=None if name == STDIN else name)
-    except InputError as error:  # The file has changed since it was read.
-        return Answer(name, error=error)
-    return Answer(name, shown.prediction, shown)
-
-
-def _source(name: str) -> PictureSource:
-    """Return what to read: a path, or the bytes of standard input, which come only once."""
-    from digitnet.reading.picture_bytes import MAX_BYTES
-
-    if name != STDIN:
-        return name
-    stream = getattr(sys.stdin, "buffer", None)
-    # One byte more than allowed, for the recogniser to refuse.
-    content = io.BytesIO(b"" if stream is None else stream.read(MAX_BYTES + 1))
-    content.name = STDIN  # For messages.
-    return content
+        if given.error:
+            raise given.error
+        name = None if given.name == STDIN else given.name
+        shown = explain(recognizer, given.name, page, name=name)
+    except InputError as error:
+        return Answer(given.name, error=error)
+    return Answer(given.name, shown.prediction, shown)
 
 
 def _predict_in_bulk(

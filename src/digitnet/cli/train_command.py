@@ -148,10 +148,7 @@ def export(
         "temperature": exported.calibration.temperature,
         "ood_threshold": exported.calibration.ood_threshold,
     }
-    if as_json:
-        show_json(result)
-    else:
-        show_values(result)
+    (show_json if as_json else show_values)(result)
 
 
 def export_or_say(trained: Trained, data_dir: Path | None) -> None:
