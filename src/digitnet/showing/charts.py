@@ -6,6 +6,7 @@ panels takes an optional ``figure``, sets its size, and returns it.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,8 +25,10 @@ from digitnet.showing.theme import (
     SMALL,
     TITLE,
     Palette,
+    figure_of,
     is_dark,
     mistake_colours,
+    palette_of,
     sized_figure,
     style_axes,
 )
@@ -62,7 +65,10 @@ def learning_curves(history: Sequence[Epoch], figure: Figure | None = None) -> F
     Raises:
         InputError: the history is empty.
     """
-    figure = sized_figure(5.6 if len(history) > 1 else 3.6, figure)
+    several = len(history) > 1
+    # On the right, where lines end, stand their names.
+    margins = (0.82, 0.52, 1.12 if several else 0.15, 0.12)
+    figure = sized_figure(5.6 if several else 3.6, figure, margins)
     above, below = figure.subplots(2, 1, sharex=True)
     accuracy_curves(history, above)
     loss_curves(history, below)
@@ -214,7 +220,7 @@ def reliability_diagram(
         ece: expected calibration error in [0, 1].
         figure: where to draw; a new one when None.
     """
-    figure = sized_figure(6.0, figure)
+    figure = sized_figure(6.0, figure, (0.75, 0.52, 0.1, 0.75 if is_narrow() else 0.52))
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     filled = [each for each in reliability if each.count]
     _draw_bins(above, filled)
@@ -242,13 +248,14 @@ def _draw_bins(ax: Axes, filled: Sequence[ReliabilityBin]) -> None:
 
 def _head_bins(ax: Axes, ece: float) -> None:
     """Write above the axes, where no point can be, what is drawn and what the dashed line is."""
-    palette = style_axes(ax)
-    notes = ["above the dashed line: more often right than it claims", "below: too sure"]
-    lines = notes if is_narrow() else ["; ".join(notes)]
+    palette = palette_of(figure_of(ax))
+    note = "above the dashed line: right more often than it claims; below: too sure"
+    lines = textwrap.wrap(note, 48) if is_narrow() else [note]
     head = [(f"Expected calibration error {100 * ece:.2f} %", TITLE, "bold", palette.text)]
-    head += [(line, BODY if len(lines) == 1 else SMALL, "normal", palette.muted) for line in lines]
+    head += [(line, SMALL if is_narrow() else BODY, "normal", palette.muted) for line in lines]
     for row, (words, size, weight, colour) in enumerate(reversed(head)):
-        place = (0, 7 + 16 * row)
+        # On a phone from the left of the figure, not of the axes.
+        place = (-46 if is_narrow() else 0, 7 + 16 * row)
         ax.annotate(words, (0, 1), place, xycoords="axes fraction", textcoords="offset points",
                     size=size, weight=weight, color=colour)  # fmt: skip
 
@@ -258,14 +265,14 @@ def _draw_counts(ax: Axes, filled: Sequence[ReliabilityBin]) -> None:
     counts = [each.count for each in filled]
     middles = [50 * (each.low + each.high) for each in filled]
     widths = [90 * (each.high - each.low) for each in filled]
-    upright = is_narrow()
+    upright = is_narrow()  # there is no room for the numbers side by side
     ax.set_yscale("log")
     ax.bar(middles, counts, widths, bottom=0.5, color=palette.blue, alpha=0.75)
     for x, count in zip(middles, counts, strict=True):
         ax.annotate(f"{count}", (x, count + 0.5), (0, 2), textcoords="offset points", ha="center",
                     va="bottom", size=SMALL, rotation=90 * upright, color=palette.text)  # fmt: skip
     # Room for the numbers above the bars; the bars start at half an image so that one is visible.
-    ax.set_ylim(0.5, (200 if upright else 12) * max(counts, default=1))
+    ax.set_ylim(0.5, (60 if upright else 12) * max(counts, default=1))
     ax.set_yticks([])
     ax.minorticks_off()
     ax.spines["left"].set_visible(False)
@@ -292,7 +299,9 @@ def confusion_matrix(matrix: ArrayLike, class_names: Sequence[str], ax: Axes | N
             f"The confusion matrix has shape {counts.shape} and there are {len(class_names)} class "
             "names; it must have one row and one column for each name."
         )
-    ax = sized_figure(max(5.9, 0.32 * len(counts))).add_subplot() if ax is None else ax
+    if ax is None:
+        margins = None if _are_long(class_names) else (0.62, 0.55, 0.12, 0.12)
+        ax = sized_figure(max(5.9, 0.32 * len(counts)), margins=margins).add_subplot()
     palette = style_axes(ax)
     cells = _cell_colours(counts, palette)
     ax.imshow(cells, interpolation="nearest", aspect="auto", origin="upper")
@@ -334,9 +343,14 @@ def _write_counts(
         )
 
 
+def _are_long(class_names: Sequence[str]) -> bool:
+    """Return whether names have no room side by side below the columns of a matrix."""
+    return max(map(len, class_names), default=0) > 4
+
+
 def _name_axes(ax: Axes, class_names: Sequence[str]) -> None:
     places, names = range(len(class_names)), [shortened(name, 20) for name in class_names]
-    slanted = max(map(len, names), default=0) > 4
+    slanted = _are_long(names)
     # A dollar sign in a name is no formula.
     ax.set_xticks(places, names, rotation=40 if slanted else 0, parse_math=False)
     if slanted:

@@ -132,7 +132,7 @@ def correct_gallery(
     """
     check_at_least_one("per_class", per_class)
     classes = np.unique(predictions.label)
-    chosen = [_surest_to_least(predictions, int(digit), per_class) for digit in classes]
+    chosen = [surest_to_least(predictions, int(digit), per_class) for digit in classes]
     shown = np.concatenate([*chosen, np.zeros(0, dtype=np.int64)])
     if not shown.size:
         return _only_words("Recognised: nothing", "no picture was read correctly", figure)
@@ -315,7 +315,7 @@ def _is_short(name: str) -> bool:
     return len(name) <= _SHORT
 
 
-def _surest_to_least(predictions: Predictions, digit: int, count: int) -> NDArray[np.int64]:
+def surest_to_least(predictions: Predictions, digit: int, count: int) -> NDArray[np.int64]:
     """Return rows of ``predictions`` right about ``digit``, at even ranks of confidence."""
     right = np.flatnonzero((predictions.label == digit) & (predictions.predicted == digit))
     ranked = right[np.argsort(-predictions.probability_predicted[right], kind="stable")]

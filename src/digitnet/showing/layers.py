@@ -222,13 +222,13 @@ def _draw_picture(ax: Axes, ink: NDArray[np.float32], palette: Palette) -> None:
 
 def _draw_scale(ax: Axes, colours: Colormap, reach: float) -> None:
     """Draw what the colours mean at the top right of a sheet."""
-    wide, high = (0.9 if is_narrow() else 1.3), 0.13
+    wide, high = (1.0 if is_narrow() else 1.3), 0.13
     left, top = page_width() - MARGIN - 0.08 - wide, 0.12
     ramp = np.linspace(-reach, reach, 120, dtype=np.float32)[None, None].repeat(12, axis=1)
     place = np.array([left]), np.array([top])
     draw_tiles(ax, ramp, *place, wide, colours=colours, low=-reach, high=reach)
-    words = ((left, "left", f"−{reach:.2g}"), (left + wide / 2, "center", "0"))
-    for x, side, value in (*words, (left + wide, "right", f"+{reach:.2g}")):
+    ends = ((left, "left", f"−{reach:.2g}"), (left + wide, "right", f"+{reach:.2g}"))
+    for x, side, value in (*ends, *([] if is_narrow() else [(left + wide / 2, "center", "0")])):
         y = top + high + 0.04
         write(ax, x, y, value, size=SMALL, quiet=True, ha=side)
 
@@ -303,7 +303,7 @@ def _draw_bar(ax: Axes, size: int, middle: float, colour: str) -> None:
         for cell in range(size):
             _add_box(ax, (left + cell * _BAR, middle - _BAR / 2), _BAR, _BAR, colour)
         return
-    wide = min(0.12 * math.log2(size), 1.4)
+    wide = min(0.12 * math.log2(size), 1.0 if is_narrow() else 1.4)
     _add_box(ax, (_middle() - wide / 2, middle - _BAR / 2), wide, _BAR, colour)
 
 

@@ -45,6 +45,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        extensions=["jinja2.ext.do"],
     )
     environment.globals.update(light=asdict(LIGHT), dark=asdict(DARK))
     environment.filters.update(
@@ -54,6 +55,7 @@ def _environment() -> Environment:
         count_of=_unbroken(count_of),
         duration=_unbroken(duration),
         listing=listing,
+        grouped="{:,}".format,
         data_uri=_data_uri,
         png_size=_png_size,
         word_anchor=_word_anchor,

@@ -1,0 +1,356 @@
+"""What the report of a run states: numbers and verdicts, computed from the run.
+
+Guarantees:
+
+- Everything is of one network: metrics measured before training continued are refused.
+- Predictions are those of the test images, so an index in them is the index of an image.
+- Nothing here is a sentence; those are in ``templates/report.html``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digitnet.data.datasets import Dataset
+from digitnet.errors import InputError
+from digitnet.network.cnn import layer_table
+from digitnet.network.config import TrainConfig
+from digitnet.text import are_digits
+from digitnet.training.evaluation import ClassMetrics, Metrics
+from digitnet.training.loop import choose_images
+from digitnet.training.runs import Epoch, Predictions, Run
+from digitnet.training.trained import Trained
+
+MOST_MISSES = 40
+CORRECT_PER_CLASS = 5
+_SURE = 0.9  # confidence from which a miss counts as sure of itself
+_MOST_CONFUSIONS = 5
+_SHADES = 5  # of a cell of the confusion matrix, from few mistakes to most
+_LEAST_CONFIDENCES = (0.0, 0.5, 0.9, 0.99, 0.999)
+_NUMBERS = ("parameters", "epochs", "seconds", "val_accuracy", "val_loss")
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluatedRun:
+    """A trained run and what was measured of it."""
+
+    trained: Trained
+    history: list[Epoch]
+    summary: dict[str, Any]
+    """What ``metrics.json`` holds besides the metrics of the test images."""
+    metrics: Metrics
+    predictions: Predictions
+
+    @property
+    def config(self) -> TrainConfig:
+        """The settings."""
+        return self.trained.config
+
+    @property
+    def dataset(self) -> Dataset:
+        """The data."""
+        return self.trained.dataset
+
+    @property
+    def class_names(self) -> list[str]:
+        """The name of each label."""
+        return [row.name for row in self.metrics.per_class]
+
+    @property
+    def thing(self) -> str:
+        """What one of the classes is called: "digit", or "class" where they are others."""
+        return "digit" if are_digits(self.class_names) else "class"
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        """Whether each test image was read correctly."""
+        return self.predictions.predicted == self.predictions.label
+
+    @property
+    def disputed(self) -> tuple[int, ...]:
+        """Indices of test images whose labels are in doubt."""
+        return self.metrics.undisputed.removed if self.metrics.undisputed else ()
+
+    @property
+    def example(self) -> int:
+        """The index of the test image that is followed through the network.
+
+        The first that was read correctly, or the first of all.
+        """
+        return int(self.correct.argmax())
+
+
+def read_evaluated(trained: Trained) -> EvaluatedRun:
+    """Read what was measured of a run.
+
+    Raises:
+        InputError: the run is not evaluated, or its parts do not belong together.
+    """
+    run = trained.run
+    summary = run.metrics
+    lacking = [name for name in _NUMBERS if not isinstance(summary.get(name), int | float)]
+    if lacking or not isinstance(summary.get("test"), dict):
+        raise InputError(
+            f"{run.path / 'metrics.json'} lacks {', '.join(lacking or ['test'])}. "
+            f"`digitnet evaluate {run.path}` writes it again."
+        )
+    if summary.get("model_sha256") != run.model_sha256:
+        raise InputError(
+            f"The metrics of {run.path} were measured on another network than the one it has now. "
+            f"`digitnet evaluate {run.path}` measures it again."
+        )
+    metrics, predictions = Metrics.from_dict(summary["test"]), run.predictions
+    _check_predictions(run, predictions, metrics, trained.dataset)
+    return EvaluatedRun(trained, run.history, summary, metrics, predictions)
+
+
+def _check_predictions(
+    run: Run, predictions: Predictions, metrics: Metrics, dataset: Dataset
+) -> None:
+    labels, size = dataset.test_labels, len(metrics.per_class)
+    belong = (
+        np.array_equal(predictions.index, np.arange(len(labels)))
+        and np.array_equal(predictions.label, labels)
+        and bool(((predictions.predicted >= 0) & (predictions.predicted < size)).all())
+        and metrics.images == len(labels)
+        and metrics.misses == int((predictions.predicted != labels).sum())
+        and np.shape(metrics.confusion_matrix) == (size, size)
+    )
+    if not belong:
+        raise InputError(
+            f"{run.path / 'predictions.csv'} and metrics.json beside it are not of one evaluation "
+            f"on the test images of '{dataset.name}'. `digitnet evaluate {run.path}` writes both "
+            "again."
+        )
+
+
+def facts(run: EvaluatedRun) -> dict[str, Any]:
+    """Return what the template of a report names, but for its figures, settings and commands."""
+    config, metrics = run.config, run.metrics
+    train, val = choose_images(config, run.dataset.train_labels)
+    commonest = max(row.support for row in metrics.per_class) / metrics.images
+    return {
+        "run_path": str(run.trained.run.path),
+        "config": config,
+        "dataset": run.dataset,
+        "history": run.history,
+        "metrics": metrics,
+        "summary": run.summary,
+        "thing": run.thing,
+        "things": "digits" if run.thing == "digit" else "classes",
+        "class_names": run.class_names,
+        "num_train": len(train),
+        "num_val": len(val),
+        "one_in": _one_in(metrics),
+        # A network that cannot be told from guessing may know nothing.
+        "guessing": None if metrics.interval[0] > commonest else commonest,
+        "ending": ending(run),
+        "balance": _balance(run),
+        "layers": _layers(run),
+        "trend": _trend(run.history),
+        "tuning": _tuning(run),
+        "ranking": _ranking(metrics),
+        "confusions": _confusions(run),
+        "matrix": _matrix(metrics),
+        "hesitation": _hesitation(run.predictions),
+        "least_sure": _least_sure(run),
+        "trust": _trust(run),
+        "refusing": _refusing(run.predictions),
+    }
+
+
+def _one_in(metrics: Metrics) -> str | None:
+    """Return of how many images one is misread; None where that says little."""
+    rate = metrics.images / metrics.misses if metrics.misses else 0.0
+    return None if rate <= 2 else f"{rate:.0f}" if rate >= 9.5 else f"{rate:.1f}"
+
+
+def ending(run: EvaluatedRun) -> dict[str, Any]:
+    """Return why training ended when it did, after which epochs, and which was the best."""
+    history, config = run.history, run.config
+    best = min(history, key=lambda row: row.val_loss, default=None)
+    stale = history[-1].epoch - best.epoch if best else 0
+    how = "interrupted"
+    if len(history) >= config.epochs:
+        how = "complete"
+    elif config.early_stopping and stale >= config.early_stopping:
+        how = "stopped early"
+    return {
+        "how": how,
+        "epochs": len(history),
+        "best": best.epoch if best else 0,
+        # Epochs after the best one.
+        "stale": stale,
+        "kept_best": bool(config.early_stopping and stale and how == "complete"),
+    }
+
+
+def _balance(run: EvaluatedRun) -> dict[str, Any]:
+    """Return which class has the most training images and which the fewest."""
+    counts = np.bincount(run.dataset.train_labels, minlength=len(run.class_names))
+    most, least = int(counts.argmax()), int(counts.argmin())
+    return {
+        "most": {"name": run.class_names[most], "images": int(counts[most])},
+        "least": {"name": run.class_names[least], "images": int(counts[least])},
+    }
+
+
+def diagram_layers(run: EvaluatedRun) -> list[tuple[str, tuple[int, ...], int]]:
+    """Return the image and each layer: name, output shape, parameters."""
+    height, width = run.dataset.test_images.shape[1:]
+    rows = layer_table(run.trained.model.config)
+    image = ("image", (1, height, width), 0)
+    return [image, *((row.name, row.output_shape, row.parameters) for row in rows)]
+
+
+def _layers(run: EvaluatedRun) -> dict[str, Any]:
+    layers, total = diagram_layers(run), run.trained.model.num_parameters
+    rows = [
+        {
+            "number": number,
+            "name": name,
+            "shape": "×".join(map(str, shape)),
+            "parameters": parameters,
+            "share": parameters / total,
+        }
+        for number, (name, shape, parameters) in enumerate(layers)
+    ]
+    return {"rows": rows, "total": total, "largest": max(rows, key=lambda row: row["parameters"])}
+
+
+def _trend(history: list[Epoch]) -> dict[str, Any] | None:
+    """Return where the learning curves begin and end, and how far apart they end."""
+    if not history:
+        return None
+    first, last = history[0], history[-1]
+    return {"first": first, "last": last, "lead": last.val_accuracy - last.train_accuracy}
+
+
+def _tuning(run: EvaluatedRun) -> dict[str, Any] | None:
+    """Return how a network was tuned from another; None for one that began from nothing."""
+    origin = run.trained.run.transfer
+    if origin is None:
+        return None
+    settings = origin["settings"]
+    rates = settings.get("rates", {}).get(origin["method"], {})
+    return {
+        **origin,
+        "replay": settings.get("replay") if origin["method"] != "scratch" else 0,
+        "layer_decay": rates.get("layer_decay", 1.0),
+        "warm_up": settings.get("warm_up", 0.0),
+        "averaged": settings.get("averaged", 0.0),
+        "before": origin.get("accuracy_before"),
+    }
+
+
+def _ranking(metrics: Metrics) -> dict[str, Any]:
+    """Return the classes that are read best and worst."""
+
+    def f1(label: int) -> float:
+        return metrics.per_class[label].f1
+
+    ranked = sorted(range(len(metrics.per_class)), key=f1)
+    worst: ClassMetrics = metrics.per_class[ranked[0]]
+    answered = any(true[ranked[0]] for true in metrics.confusion_matrix)
+    return {"best": metrics.per_class[ranked[-1]], "worst": worst, "worst_is_answered": answered}
+
+
+def _confusions(run: EvaluatedRun) -> dict[str, Any] | None:
+    """Return the most frequent confusions, and the pair that is exchanged most; None without."""
+    matrix = np.array(run.metrics.confusion_matrix)
+    np.fill_diagonal(matrix, 0)
+    if not matrix.any():
+        return None
+    names = run.class_names
+    order = np.argsort(-matrix, axis=None, kind="stable")[:_MOST_CONFUSIONS]
+    cells = zip(*np.unravel_index(order, matrix.shape), strict=True)
+    both = matrix + matrix.T
+    pair = np.unravel_index(both.argmax(), both.shape)
+    return {
+        "often": [
+            {"label": names[int(i)], "answer": names[int(j)], "times": int(matrix[i, j])}
+            for i, j in cells
+            if matrix[i, j]
+        ],
+        "pair": [names[int(label)] for label in pair],
+        "times": int(both.max()),
+        "share": float(both.max() / matrix.sum()),
+    }
+
+
+def _matrix(metrics: Metrics) -> list[list[dict[str, Any]]]:
+    """Return the cells of the confusion matrix: count, and class for the style sheet."""
+    matrix = np.array(metrics.confusion_matrix)
+    worst = int((matrix * ~np.eye(len(matrix), dtype=bool)).max())
+
+    def kind(true: int, predicted: int) -> str:
+        count = int(matrix[true, predicted])
+        if true == predicted:
+            return "right"
+        # By the square root: one mistake among many can still be seen.
+        shade = max(1, math.ceil(_SHADES * math.sqrt(count / worst))) if count else 0
+        return f"wrong-{shade}" if shade else "none"
+
+    size = range(len(matrix))
+    return [[{"count": int(matrix[i, j]), "kind": kind(i, j)} for j in size] for i in size]
+
+
+def worst_misses(predictions: Predictions) -> list[int]:
+    """Return the indices of all misses, the surest wrong answers first."""
+    missed = np.flatnonzero(predictions.label != predictions.predicted)
+    keys = (
+        missed,
+        predictions.probability_label[missed],
+        -predictions.probability_predicted[missed],
+    )
+    order: list[int] = missed[np.lexsort(keys)].tolist()
+    return order
+
+
+def _hesitation(predictions: Predictions) -> dict[str, Any]:
+    """Return how often the network was unsure where it was wrong, and where it was right."""
+    missed = predictions.predicted != predictions.label
+    unsure = predictions.probability_predicted < _SURE
+    some = bool(missed.any() and not missed.all())
+    wrong, right = (float(unsure[missed].mean()), float(unsure[~missed].mean())) if some else (0, 0)
+    return {"limit": _SURE, "when_wrong": wrong, "when_right": right, "warns": wrong - right > 0.5}
+
+
+def _least_sure(run: EvaluatedRun) -> dict[str, Any] | None:
+    """Return the right answer of the lowest confidence; None where no answer is right."""
+    right = np.flatnonzero(run.correct)
+    if not right.size:
+        return None
+    sureness = run.predictions.probability_predicted
+    least = int(right[sureness[right].argmin()])
+    name = run.class_names[run.predictions.label[least]]
+    return {"index": least, "name": name, "probability": float(sureness[least])}
+
+
+def _trust(run: EvaluatedRun) -> dict[str, Any]:
+    """Return whether confidence matches accuracy on average, given the number of images."""
+    claimed = run.predictions.probability_predicted
+    confidence = float(claimed.mean())
+    gap = confidence - run.metrics.accuracy
+    # If every claim were honest, the number of right answers would vary by this much.
+    chance = 1.96 * math.sqrt(float((claimed * (1 - claimed)).sum())) / run.metrics.images
+    verdict = "honest" if abs(gap) <= chance else "too sure" if gap > 0 else "too modest"
+    return {"confidence": confidence, "gap": gap, "verdict": verdict}
+
+
+def _refusing(predictions: Predictions) -> list[dict[str, Any]]:
+    """Return what asking for a least confidence gains and costs."""
+    right = predictions.predicted == predictions.label
+    rows = []
+    for limit in _LEAST_CONFIDENCES:
+        kept = predictions.probability_predicted >= limit
+        accuracy = float(right[kept].mean()) if kept.any() else None
+        misses = int((~right[kept]).sum())
+        answered = float(kept.mean())
+        rows.append({"limit": limit, "answered": answered, "misses": misses, "accuracy": accuracy})
+    return rows

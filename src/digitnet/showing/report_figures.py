@@ -1,0 +1,272 @@
+"""The figures of a run: drawn once, saved in its folder, and handed to the page.
+
+Guarantees:
+
+- The files in ``figures/`` have stable names, a light ground, and the same bytes each time.
+- A figure that the run has no data for (no finished epoch, no augmentation) is not drawn.
+- The page gets galleries as small pictures with words of its own beside them, and the others as
+  drawings for a screen and for a phone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+from torch import nn
+
+from digitnet.files import write_atomic
+from digitnet.network.cnn import CNN, to_float
+from digitnet.showing import charts, galleries, layers
+from digitnet.showing.report_facts import (
+    CORRECT_PER_CLASS,
+    MOST_MISSES,
+    EvaluatedRun,
+    diagram_layers,
+    worst_misses,
+)
+from digitnet.showing.theme import Drawing, drawn, figure_of, png_bytes, theme
+from digitnet.training.batches import Batches
+from digitnet.training.evaluation import softmax
+
+MOST_FILTERS = 64
+_EXAMPLES = 10
+_AUGMENTED_DIGITS = 4
+_AUGMENTED_COPIES = 7
+
+
+@dataclass(frozen=True, eq=False)
+class ReportFigures:
+    """What the page of a run shows besides words."""
+
+    drawings: dict[str, Drawing] = field(default_factory=dict)
+    """By name: ``network``, ``filters``, ``feature_maps``, ``reliability``, ``learning_curves``."""
+    examples: list[dict[str, Any]] = field(default_factory=list)
+    """For each class its name, and its first training images side by side."""
+    augmentation: list[dict[str, bytes]] = field(default_factory=list)
+    """Some training images, each with its distorted copies side by side."""
+    correct: list[dict[str, Any]] = field(default_factory=list)
+    """For each class its name and some images read correctly, from the surest to the least sure."""
+    misses: list[dict[str, Any]] = field(default_factory=list)
+    """The worst misses: each image with its label, the answer, and the probabilities of both."""
+
+
+def draw_figures(run: EvaluatedRun) -> ReportFigures:
+    """Draw every figure of a run, save them as ``figures/<name>.png``, return what the page needs.
+
+    Raises:
+        StorageError: a figure cannot be written.
+    """
+    folder = run.trained.run.figures
+    copies = None if run.config.augmentation.is_off else distorted_copies(run)
+    with _no_collection():
+        drawings = {name: drawn(draw) for name, draw in _charts(run).items()}
+        pictures = {name: drawing.wide for name, drawing in drawings.items()}
+        with theme():
+            pictures |= {name: png_bytes(draw()) for name, draw in _galleries(run, copies).items()}
+    for name, png in pictures.items():
+        write_atomic(folder / f"{name}.png", png)
+    return ReportFigures(
+        drawings, _examples(run), _augmentation(copies), _correct(run), _misses(run)
+    )
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Leave the garbage of figures uncollected: looking for it takes as long as drawing some."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _charts(run: EvaluatedRun) -> dict[str, Callable[[], Figure]]:
+    """Return how to draw what the page shows as it is drawn; nothing is drawn yet."""
+    model, metrics = run.trained.model, run.metrics
+    image = run.dataset.test_images[run.example]
+    outputs = layer_outputs(model, image, run.thing)
+    plans: dict[str, Callable[[], Figure]] = {
+        "network": lambda: layers.network_diagram(diagram_layers(run)),
+        "filters": lambda: layers.filters(first_kernels(model)[:MOST_FILTERS]),
+        "feature_maps": lambda: layers.feature_maps(image, outputs),
+        "reliability": lambda: charts.reliability_diagram(
+            metrics.reliability, metrics.expected_calibration_error
+        ),
+    }
+    if run.history:
+        plans["learning_curves"] = lambda: charts.learning_curves(run.history)
+    return plans
+
+
+_Copies = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+
+
+def _galleries(run: EvaluatedRun, copies: _Copies | None) -> dict[str, Callable[[], Figure]]:
+    """Return how to draw what the page says in its own words, which phones can reflow."""
+    data, names, told = run.dataset, run.class_names, run.predictions
+    plans: dict[str, Callable[[], Figure]] = {
+        "examples": lambda: galleries.examples(
+            data.train_images, data.train_labels, _EXAMPLES, class_names=names
+        ),
+        "confusion_matrix": lambda: figure_of(
+            charts.confusion_matrix(run.metrics.confusion_matrix, names)
+        ),
+        "misses": lambda: galleries.misses_gallery(
+            data.test_images, told, MOST_MISSES, disputed=run.disputed, class_names=names
+        ),
+        "correct": lambda: galleries.correct_gallery(
+            data.test_images, told, CORRECT_PER_CLASS, class_names=names
+        ),
+    }
+    if copies:
+        plans["augmentation"] = lambda: galleries.augmentation_preview(*copies)
+    return plans
+
+
+def _examples(run: EvaluatedRun) -> list[dict[str, Any]]:
+    images, labels = run.dataset.train_images, run.dataset.train_labels
+    return [
+        {"name": name, "png": _strip(images[labels == label][:_EXAMPLES])}
+        for label, name in enumerate(run.class_names)
+    ]
+
+
+def _augmentation(copies: _Copies | None) -> list[dict[str, bytes]]:
+    pairs = zip(*copies, strict=True) if copies else ()
+    return [{"original": tiny_png(one), "copies": _strip(many)} for one, many in pairs]
+
+
+def _misses(run: EvaluatedRun) -> list[dict[str, Any]]:
+    told, names = run.predictions, run.class_names
+    return [
+        {
+            "index": index,
+            "label": names[told.label[index]],
+            "answer": names[told.predicted[index]],
+            "probability_label": float(told.probability_label[index]),
+            "probability_answer": float(told.probability_predicted[index]),
+            "disputed": index in run.disputed,
+            "png": tiny_png(run.dataset.test_images[index]),
+        }
+        for index in worst_misses(told)[:MOST_MISSES]
+    ]
+
+
+def _correct(run: EvaluatedRun) -> list[dict[str, Any]]:
+    told = run.predictions
+    chosen = {
+        name: galleries.surest_to_least(told, label, CORRECT_PER_CLASS).tolist()
+        for label, name in enumerate(run.class_names)
+    }
+    return [
+        {
+            "name": name,
+            "images": [
+                {
+                    "index": index,
+                    "probability": float(told.probability_predicted[index]),
+                    "png": tiny_png(run.dataset.test_images[index]),
+                }
+                for index in indices
+            ],
+        }
+        for name, indices in chosen.items()
+    ]
+
+
+def tiny_png(image: NDArray[np.uint8]) -> bytes:
+    """Return one image, uint8 (H, W), as a PNG of as many pixels."""
+    written = io.BytesIO()
+    Image.fromarray(image).save(written, format="png", optimize=True)
+    return written.getvalue()
+
+
+def _strip(images: NDArray[np.uint8]) -> bytes:
+    """Return images, uint8 (N, H, W), side by side as one PNG."""
+    return tiny_png(np.concatenate([*images], axis=1))
+
+
+def distorted_copies(run: EvaluatedRun) -> _Copies:
+    """Return some training images, uint8 (K, 28, 28), and distorted copies, (K, M, 28, 28)."""
+    data = run.dataset
+    classes = np.unique(data.train_labels)
+    # Digits of different shapes: evenly spaced classes, and the first image of each.
+    chosen = classes[np.linspace(0, len(classes) - 1, _AUGMENTED_DIGITS).round().astype(int)]
+    first = [int((data.train_labels == label).argmax()) for label in chosen]
+    originals = data.train_images[first]
+    many = torch.from_numpy(originals.repeat(_AUGMENTED_COPIES, axis=0))
+    labels = torch.from_numpy(data.train_labels[first].repeat(_AUGMENTED_COPIES))
+    batches = Batches(many, labels, run.config.override(non_digits=0.0))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(run.config.seed)
+        images, _ = batches.batch(torch.arange(len(many)))
+    # As the first layer sees them.
+    copies = (255 * run.trained.model.canonical(images)).round().to(torch.uint8).numpy()
+    return originals, copies.reshape(len(chosen), _AUGMENTED_COPIES, *originals.shape[1:])
+
+
+def first_kernels(model: CNN) -> NDArray[np.float32]:
+    """Return the weights of the first convolution, float32 (C, 1, k, k)."""
+    kernels = next(m.weight for m in model.modules() if isinstance(m, nn.Conv2d))
+    return np.ascontiguousarray(kernels.detach().numpy())
+
+
+@torch.inference_mode()
+def layer_outputs(
+    model: CNN, image: NDArray[np.uint8], thing: str = "digit"
+) -> list[tuple[str, NDArray[np.float32]]]:
+    """Return what each block and dense layer makes of one image.
+
+    Args:
+        model: in evaluation mode.
+        image: uint8 (28, 28).
+        thing: what one of the classes is called.
+
+    Returns:
+        A name and float32 (C, H, W) for each; plain numbers are (N, 1, 1). The last are the
+        logits and the probabilities.
+    """
+    # Not cut to ``used_size``, which saves time and changes no logit: the maps are to have the
+    # sizes that the table of layers gives.
+    seen = model.canonical(to_float(torch.from_numpy(image[None])))
+    values = (seen - model.mean) / model.std
+    outputs = []
+    for number, block in enumerate(model.blocks, 1):
+        values = block(values)
+        outputs.append((f"Block {number}", values[0].numpy()))
+    values = values.flatten(1)
+    for number, layer in enumerate(_hidden(model.head), 1):
+        values = layer(values)
+        outputs.append((f"Dense layer {number}", _column(values.numpy())))
+    logits = model.head[-1](values).numpy()
+    known = logits[:, : model.config.num_classes]
+    name = f"Logits: one for each {thing}" + (", one for none" if model.config.reject else "")
+    outputs.append((name, _column(logits)))
+    outputs.append((f"Probabilities, one for each {thing}", _column(softmax(known))))
+    return outputs
+
+
+def _hidden(head: nn.Sequential) -> list[nn.Sequential]:
+    """Return the hidden dense layers of ``head``, each with its activation.
+
+    Dropout is left out: it does nothing outside training.
+    """
+    modules = [m for m in head if not isinstance(m, nn.Dropout)]
+    return [nn.Sequential(*modules[i : i + 2]) for i in range(0, len(modules) - 1, 2)]
+
+
+def _column(values: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return a batch of one, (1, N), as (N, 1, 1)."""
+    return np.asarray(values[0, :, None, None], dtype=np.float32)
