@@ -61,6 +61,7 @@ import tempfile
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from digitnet.showing.report.drawings import first_kernels, layer_outputs
 from IPython.display import Image, Markdown
 
 import digitnet
@@ -71,7 +72,6 @@ from digitnet.network.config import setting_meanings
 from digitnet.reading.pictures import decode
 from digitnet.showing import charts, galleries, layers
 from digitnet.showing.explanation_page import explain
-from digitnet.showing.report.drawings import first_kernels, layer_outputs
 from digitnet.synthesis.nondigits import draw_non_digits
 from digitnet.synthesis.photographs import simulate
 from digitnet.training.augment import augment

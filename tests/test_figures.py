@@ -166,9 +166,24 @@ def pixels(png: bytes) -> np.ndarray:
 
 @every_drawing
 def test_words_are_large_inside_and_apart(draw: Callable[[], Figure]) -> None:
-    with theme.theme():
+    check_words(draw, theme.WIDTH)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("curves", "curves, one epoch", "curves, 100 epochs", "curves that meet"),
+        *("reliability", "filters", "maps", "network", "misses", "correct", "examples"),
+    ],
+)
+def test_words_are_large_inside_and_apart_on_a_phone(name: str) -> None:
+    check_words(DRAWINGS[name], theme.PHONE_WIDTH)
+
+
+def check_words(draw: Callable[[], Figure], width: float) -> None:
+    with theme.theme(width=width):
         figure = draw()
-    assert figure.get_figwidth() == 6.4
+    assert figure.get_figwidth() == width
     assert not Gcf.figs, "pyplot knows this figure"
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
@@ -259,7 +274,8 @@ def test_png_holds_a_picture_of_the_asked_size_and_nothing_else() -> None:
 def test_few_colours_are_enough() -> None:
     figure = DRAWINGS["filters"]()
     exact = io.BytesIO()
-    figure.savefig(exact, format="png", dpi=100)
+    with mpl.rc_context({"text.hinting": "none"}):
+        figure.savefig(exact, format="png", dpi=100)
     difference = np.abs(
         pixels(theme.png_bytes(figure, dpi=100)).astype(int) - pixels(exact.getvalue())
     )

@@ -24,12 +24,11 @@ from digitnet.errors import InputError, StoppedError, StorageError, UsageError
 from digitnet.network.cnn import CNN, layer_table, predict_logits
 from digitnet.network.config import ModelConfig, TrainConfig
 from digitnet.network.recipes import recipe
-from digitnet.showing.report import prose, write_report
-from digitnet.showing.report.drawings import layer_outputs
-from digitnet.showing.report.markup import Html, duration, el, join, listing, percent
-from digitnet.showing.report.material import Material, gather
-from digitnet.showing.report.sections_record import train_command
-from digitnet.showing.theme import DARK, LIGHT
+from digitnet.showing.commands import train_command
+from digitnet.showing.report import compose, write_report
+from digitnet.showing.report_facts import EvaluatedRun, ending, read_evaluated
+from digitnet.showing.report_figures import ReportFigures, layer_outputs
+from digitnet.showing.theme import DARK, LIGHT, Drawing
 from digitnet.training.checkpoint import load_model
 from digitnet.training.evaluation import measure, predictions
 from digitnet.training.runs import Epoch, Run
@@ -77,7 +76,7 @@ class Page(HTMLParser):
 
     def text(self, *tags: str) -> str:
         chosen = tags or [tag for tag in self.words if tag != "style"]
-        return " ".join(word for tag in chosen for word in self.words[tag]).replace("\u00a0", " ")
+        return " ".join(" ".join(word for tag in chosen for word in self.words[tag]).split())
 
 
 @pytest.fixture(scope="module")
@@ -95,8 +94,8 @@ def page(run: Run) -> Page:
 
 
 @pytest.fixture(scope="module")
-def material(run: Run) -> Material:
-    return gather(open_trained(run, offline=True))
+def evaluated(run: Run) -> EvaluatedRun:
+    return read_evaluated(open_trained(run, offline=True))
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +199,7 @@ def test_the_page_can_be_read_without_seeing_it(page: Page) -> None:
 
 def test_every_figure_comes_for_screens_and_phones(page: Page) -> None:
     shapes = Counter(a.get("class") for a in page.all("img"))
-    assert shapes["wide"] == shapes["narrow"] == 8
+    assert shapes["wide"] == shapes["narrow"] == 5
     assert all(int(str(a["width"])) == 960 for a in page.all("img") if a["class"] == "wide")
     assert all(int(str(a["width"])) == 570 for a in page.all("img") if a["class"] == "narrow")
 
@@ -328,123 +327,134 @@ def test_a_run_interrupted_in_its_first_epoch_gets_its_report(odd_run: Run, odd:
 # Sentences
 
 
-def changed(material: Material, history: list[Epoch], **settings: Any) -> Material:
-    config = material.config.override(**settings)
-    return dataclasses.replace(material, history=history, config=config)
+def said(evaluated: EvaluatedRun) -> str:
+    """Return the words of the page of a run, whose figures are left blank."""
+    blank = ReportFigures(dict.fromkeys(FIGURES, Drawing(b"", b"")))
+    return Page(compose(evaluated, blank)).text()
 
 
-def measured(material: Material, logits: np.ndarray) -> Material:
-    labels, names = material.dataset.test_labels, material.dataset.class_names
+def changed(evaluated: EvaluatedRun, history: list[Epoch], **settings: Any) -> EvaluatedRun:
+    config = evaluated.config.override(**settings)
+    trained = dataclasses.replace(evaluated.trained, config=config)
+    return dataclasses.replace(evaluated, trained=trained, history=history)
+
+
+def measured(evaluated: EvaluatedRun, logits: np.ndarray) -> EvaluatedRun:
+    labels, names = evaluated.dataset.test_labels, evaluated.dataset.class_names
     return dataclasses.replace(
-        material,
+        evaluated,
         metrics=measure(logits, labels, names, (0, 1)),
         predictions=predictions(logits, labels),
     )
 
 
-def right_logits(material: Material) -> np.ndarray:
-    return 20 * np.eye(10, dtype=np.float32)[material.dataset.test_labels]
+def right_logits(evaluated: EvaluatedRun) -> np.ndarray:
+    return 20 * np.eye(10, dtype=np.float32)[evaluated.dataset.test_labels]
 
 
-def test_how_training_ended(material: Material) -> None:
+def test_how_training_ended(evaluated: EvaluatedRun) -> None:
     history = [row(1, 0.3), row(2, 0.2), row(3, 0.25), row(4, 0.22)]
-    whole = changed(material, history, epochs=4)
-    assert whole.ending == "complete"
-    assert prose.ending(whole) is None
-    stopped = changed(material, history, epochs=9, early_stopping=2)
-    assert stopped.ending == "stopped early"
-    assert "after 4 of at most 9 epochs" in str(prose.ending(stopped))
-    assert "The network of epoch 2 was kept" in str(prose.ending(stopped))
-    interrupted = changed(material, history, epochs=9, early_stopping=3)
-    assert interrupted.ending == "interrupted"
-    assert "interrupted after 4 of 9 epochs" in str(prose.ending(interrupted))
+    whole = changed(evaluated, history, epochs=4)
+    assert ending(whole)["how"] == "complete"
+    assert "interrupted" not in said(whole)
+    stopped = said(changed(evaluated, history, epochs=9, early_stopping=2))
+    assert "after 4 of at most 9 epochs" in stopped
+    assert "The network of epoch 2 was kept" in stopped
+    interrupted = said(changed(evaluated, history, epochs=9, early_stopping=3))
+    assert "interrupted after 4 of 9 epochs" in interrupted
 
 
-def test_what_the_curves_say(material: Material) -> None:
-    leads = changed(material, [row(1, 0.2), row(2, 0.1)], epochs=2)
-    text = " ".join(prose.learning(leads))
+def test_one_epoch_is_one_epoch(evaluated: EvaluatedRun) -> None:
+    for history, epochs in (([row(1)], 1), ([row(1)], 2), ([], 1)):
+        assert not re.search(r"\b1 \w*(epochs|images|steps|misses|times)\b",
+                             said(changed(evaluated, history, epochs=epochs)))  # fmt: skip
+
+
+def test_what_the_curves_say(evaluated: EvaluatedRun) -> None:
+    leads = changed(evaluated, [row(1, 0.2), row(2, 0.1)], epochs=2)
+    text = said(leads)
     assert "lowest in the last epoch" in text
     assert "5.00 points above training" in text
-    assert "dropout" in text
-    assert "distorted images" in text
-    plain = changed(
-        leads,
-        leads.history,
-        dropout=0.0,
-        **dict.fromkeys(("shift", "rotate", "scale", "shear"), 0.0),
+    assert "with dropout on" in text
+    assert "comes from distorted images" in text
+    plain = said(
+        changed(
+            leads,
+            leads.history,
+            dropout=0.0,
+            **dict.fromkeys(("shift", "rotate", "scale", "shear"), 0.0),
+        )
     )
-    text = " ".join(prose.learning(plain))
-    assert "dropout" not in text
-    assert "distorted" not in text
-    lags = changed(material, [row(1, 0.1), row(2, 0.2, accuracy=0.99, val=0.96)], epochs=2)
-    text = " ".join(prose.learning(lags))
-    assert "3.00 points above validation" in text
-    assert "lowest in epoch 1" in text
-    assert prose.learning(changed(material, [])) == []
+    assert "with dropout on" not in plain
+    assert "comes from distorted images" not in plain
+    lags = said(changed(evaluated, [row(1, 0.1), row(2, 0.2, accuracy=0.99, val=0.96)], epochs=2))
+    assert "3.00 points above validation" in lags
+    assert "lowest in epoch 1" in lags
 
 
-def test_a_perfect_network_has_nothing_to_show_for_misses(material: Material) -> None:
-    perfect = measured(material, right_logits(material))
-    assert prose.headline(perfect).startswith("100.00")
-    assert "misread none" in prose.summary(perfect)
-    assert prose.confusions(perfect) == "No digit was taken for another."
-    assert "nothing to show" in prose.failures(perfect)
-    assert "equally well" in prose.best_and_worst(perfect)
-    assert prose.guessing(perfect) is None
+def test_a_perfect_network_has_nothing_to_show_for_misses(evaluated: EvaluatedRun) -> None:
+    text = said(measured(evaluated, right_logits(evaluated)))
+    assert "100.00 % of 1,000 test images read correctly" in text
+    assert "misread none" in text
+    assert "No digit was taken for another." in text
+    assert "nothing to show" in text
+    assert "equally well" in text
+    assert "guessing:" not in text
 
 
-def test_one_kind_of_mistake_is_named(material: Material) -> None:
-    logits = right_logits(material)
-    fours = np.flatnonzero(material.dataset.test_labels == 4)[:3]
+def test_one_kind_of_mistake_is_named(evaluated: EvaluatedRun) -> None:
+    logits = right_logits(evaluated)
+    fours = np.flatnonzero(evaluated.dataset.test_labels == 4)[:3]
     logits[fours, 9] = 40
-    told = measured(material, logits)
-    assert "4 read as 9 (3)." in prose.confusions(told)
-    assert "4 and 9 are exchanged most, 3" in prose.confusions(told)
-    assert "in 0 % of the misses" in prose.failures(told).replace("\u00a0", " ")
-    assert "does not tell them apart" in prose.failures(told)
-    assert "too sure of itself" in prose.trust(told)
+    text = said(measured(evaluated, logits))
+    assert "4 read as 9 (3)." in text
+    assert "4 and 9 are confused most, 3" in text
+    assert "in 0 % of the misses" in text
+    assert "does not tell them apart" in text
+    assert "too sure of itself" in text
 
 
-def test_a_network_that_guesses_is_called_one(material: Material) -> None:
+def test_a_network_that_guesses_is_called_one(evaluated: EvaluatedRun) -> None:
     logits = np.zeros((1000, 10), dtype=np.float32)
     logits[:, 1] = 1
-    told = measured(material, logits)
-    assert "cannot be told from guessing" in str(prose.guessing(told))
-    assert "no image was ever read as it" in prose.best_and_worst(told)
+    text = said(measured(evaluated, logits))
+    assert "cannot be told from guessing" in text
+    assert "no image was ever read as it" in text
 
 
-def test_a_network_that_is_always_wrong_still_gets_its_sentences(material: Material) -> None:
-    wrong = measured(material, np.roll(right_logits(material), 1, axis=1))
-    assert "Every single" in prose.failures(wrong)
-    assert prose.least_sure(wrong) == "Not one was read correctly."
-    assert "one in" not in prose.summary(wrong)
+def test_a_network_that_is_always_wrong_still_gets_its_sentences(evaluated: EvaluatedRun) -> None:
+    text = said(measured(evaluated, np.roll(right_logits(evaluated), 1, axis=1)))
+    assert "Every single" in text
+    assert "Not one was read correctly." in text
+    assert "one in" not in text
 
 
-def test_modest_confidence_is_called_modest(material: Material) -> None:
-    modest = measured(material, right_logits(material) / 10)
-    assert "more often right than it claims" in prose.trust(modest)
+def test_modest_confidence_is_called_modest(evaluated: EvaluatedRun) -> None:
+    text = said(measured(evaluated, right_logits(evaluated) / 10))
+    assert "right more often than it claims" in text
 
 
-def test_hesitation_that_tells_misses_apart_is_called_a_warning(material: Material) -> None:
-    logits = right_logits(material)
+def test_hesitation_that_tells_misses_apart_is_called_a_warning(evaluated: EvaluatedRun) -> None:
+    logits = right_logits(evaluated)
     logits[:50] = np.roll(logits[:50], 1, axis=1) / 8
-    told = measured(material, logits)
-    assert told.metrics.misses == 50
-    assert "a useful warning" in prose.failures(told)
+    run = measured(evaluated, logits)
+    assert run.metrics.misses == 50
+    assert "a useful warning" in said(run)
 
 
-def test_disputed_labels_are_explained(material: Material) -> None:
-    logits = right_logits(material)
+def test_disputed_labels_are_explained(evaluated: EvaluatedRun) -> None:
+    logits = right_logits(evaluated)
     logits[0] = np.roll(logits[0], 1)
-    text = str(prose.undisputed(measured(material, logits)))
+    text = said(measured(evaluated, logits))
+    assert "2 test images carry labels" in text
     assert "for 1 of them" in text
     assert "100.00" in text
     assert "998" in text
-    plain = dataclasses.replace(material.metrics, undisputed=None)
-    assert prose.undisputed(dataclasses.replace(material, metrics=plain)) is None
+    plain = dataclasses.replace(evaluated.metrics, undisputed=None)
+    assert "Labels in doubt" not in said(dataclasses.replace(evaluated, metrics=plain))
 
 
-# Parts
+# Commands and parts
 
 
 @pytest.mark.parametrize(
@@ -497,33 +507,10 @@ def test_layer_outputs_end_in_the_answer_and_fit_the_table(config: ModelConfig) 
     assert [values.shape for _, values in outputs] == [*pooled, *dense]
 
 
-def test_the_model_of_the_run_is_followed_through(run: Run, material: Material) -> None:
-    first = int((material.predictions.predicted == material.predictions.label).argmax())
-    outputs = layer_outputs(load_model(run.model_file), material.dataset.test_images[first])
-    assert outputs[-1][1].argmax() == material.predictions.predicted[first]
-
-
-def test_text_is_escaped_and_markup_is_not() -> None:
-    assert el("p", "<b>", el("b", "&")) == "<p>&lt;b&gt;<b>&amp;</b></p>"
-    assert el("a", None, href='"><x', class_=None, aria_label="é") == (
-        '<a href="&quot;&gt;&lt;x" aria-label="é"></a>'
-    )
-    assert el("img", src="data:,") == '<img src="data:,">'
-    assert isinstance(join(["<", Html("<i>")]), Html)
-
-
-@pytest.mark.parametrize(
-    ("share", "text"),
-    [(0, "0.00"), (1, "100.00"), (0.99999, ">99.99"), (0.00001, "<0.01"), (0.12345, "12.35")],
-)
-def test_percent_claims_all_and_none_only_when_true(share: float, text: str) -> None:
-    assert percent(share) == f"{text}\u00a0%"
-
-
-def test_times_and_lists_read_naturally() -> None:
-    said = [duration(s).replace("\u00a0", " ") for s in (2.345, 9.97, 48.2, 59.6, 252, 3780)]
-    assert said == ["2.3 s", "10 s", "48 s", "1 min 0 s", "4 min 12 s", "1 h 3 min"]
-    assert [listing(list("abc"[:n])) for n in range(4)] == ["", "a", "a and b", "a, b and c"]
+def test_the_model_of_the_run_is_followed_through(run: Run, evaluated: EvaluatedRun) -> None:
+    first = int((evaluated.predictions.predicted == evaluated.predictions.label).argmax())
+    outputs = layer_outputs(load_model(run.model_file), evaluated.dataset.test_images[first])
+    assert outputs[-1][1].argmax() == evaluated.predictions.predicted[first]
 
 
 def test_text_stands_out_from_its_ground(run: Run) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from digitnet.experiments.transfer.budgets import budget_name
-from digitnet.experiments.transfer.figure import accuracy_against_labels
 from digitnet.experiments.transfer.results import Results, Summary, intervals_apart
+from digitnet.experiments.transfer.transfer_page import accuracy_against_labels
 from digitnet.showing.theme import figure_of, save_png, theme
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "transfer.json"

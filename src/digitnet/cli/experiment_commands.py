@@ -294,7 +294,7 @@ def _show_plan(asked: Study, folder: Path, plan: StudyPlan, as_json: bool) -> No
 
 def _show_study(results: StudyResults, folder: Path) -> None:
     from digitnet.experiments.study.study_results import headline
-    from digitnet.experiments.study.table import accuracy_table, comparison_table, cost_table
+    from digitnet.experiments.study.study_tables import accuracy_table, comparison_table, cost_table
 
     comparisons = [comparison_table(results, data) for data in results.test_sets]
     show_tables([accuracy_table(results), cost_table(results), *comparisons])

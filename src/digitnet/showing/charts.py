@@ -151,9 +151,10 @@ def _set_epoch_axis(ax: Axes, epochs: NDArray[np.int64]) -> None:
     room = max(0.02 * (last - first), 0.15)
     ax.set_xlim(first - room, last + room)
     ax.set_xlabel("Epoch")
-    round_numbers = MaxNLocator(10, integer=True, steps=[1, 2, 5, 10]).tick_values(first, last)
+    most, all_of = (5, 7) if is_narrow() else (10, 12)
+    round_numbers = MaxNLocator(most, integer=True, steps=[1, 2, 5, 10]).tick_values(first, last)
     every = range(first, last + 1)
-    ax.set_xticks(every if last - first < 12 else np.intersect1d(round_numbers, every))
+    ax.set_xticks(every if last - first < all_of else np.intersect1d(round_numbers, every))
 
 
 def _limits(quantity: _Quantity) -> tuple[float, float]:
@@ -220,7 +221,7 @@ def reliability_diagram(
         ece: expected calibration error in [0, 1].
         figure: where to draw; a new one when None.
     """
-    figure = sized_figure(6.0, figure, (0.75, 0.52, 0.1, 0.75 if is_narrow() else 0.52))
+    figure = sized_figure(6.0, figure, (0.82, 0.52, 0.1, 0.75 if is_narrow() else 0.52))
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     filled = [each for each in reliability if each.count]
     _draw_bins(above, filled)
@@ -255,7 +256,7 @@ def _head_bins(ax: Axes, ece: float) -> None:
     head += [(line, SMALL if is_narrow() else BODY, "normal", palette.muted) for line in lines]
     for row, (words, size, weight, colour) in enumerate(reversed(head)):
         # On a phone from the left of the figure, not of the axes.
-        place = (-46 if is_narrow() else 0, 7 + 16 * row)
+        place = (-52 if is_narrow() else 0, 7 + 16 * row)
         ax.annotate(words, (0, 1), place, xycoords="axes fraction", textcoords="offset points",
                     size=size, weight=weight, color=colour)  # fmt: skip
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digitnet.data.datasets import Dataset
+from digitnet.data.dataset import Dataset
 from digitnet.errors import InputError
 from digitnet.network.cnn import layer_table
 from digitnet.network.config import TrainConfig
@@ -69,7 +69,8 @@ class EvaluatedRun:
     @property
     def correct(self) -> NDArray[np.bool_]:
         """Whether each test image was read correctly."""
-        return self.predictions.predicted == self.predictions.label
+        right: NDArray[np.bool_] = self.predictions.predicted == self.predictions.label
+        return right
 
     @property
     def disputed(self) -> tuple[int, ...]:
@@ -210,7 +211,7 @@ def diagram_layers(run: EvaluatedRun) -> list[tuple[str, tuple[int, ...], int]]:
 
 def _layers(run: EvaluatedRun) -> dict[str, Any]:
     layers, total = diagram_layers(run), run.trained.model.num_parameters
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "number": number,
             "name": name,

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +37,7 @@ from digitnet.showing.report_facts import (
 from digitnet.showing.theme import Drawing, drawn, figure_of, png_bytes, theme
 from digitnet.training.batches import Batches
 from digitnet.training.evaluation import softmax
+from digitnet.training.runs import Predictions
 
 MOST_FILTERS = 64
 _EXAMPLES = 10
@@ -75,9 +76,9 @@ def draw_figures(run: EvaluatedRun) -> ReportFigures:
             pictures |= {name: png_bytes(draw()) for name, draw in _galleries(run, copies).items()}
     for name, png in pictures.items():
         write_atomic(folder / f"{name}.png", png)
-    return ReportFigures(
-        drawings, _examples(run), _augmentation(copies), _correct(run), _misses(run)
-    )
+    images, names = run.dataset.test_images, run.class_names
+    misses = worst_pictures(images, run.predictions, names, MOST_MISSES, run.disputed)
+    return ReportFigures(drawings, _examples(run), _augmentation(copies), _correct(run), misses)
 
 
 @contextlib.contextmanager
@@ -138,29 +139,43 @@ def _galleries(run: EvaluatedRun, copies: _Copies | None) -> dict[str, Callable[
 def _examples(run: EvaluatedRun) -> list[dict[str, Any]]:
     images, labels = run.dataset.train_images, run.dataset.train_labels
     return [
-        {"name": name, "png": _strip(images[labels == label][:_EXAMPLES])}
+        {"name": name, "png": strip(images[labels == label][:_EXAMPLES])}
         for label, name in enumerate(run.class_names)
     ]
 
 
 def _augmentation(copies: _Copies | None) -> list[dict[str, bytes]]:
     pairs = zip(*copies, strict=True) if copies else ()
-    return [{"original": tiny_png(one), "copies": _strip(many)} for one, many in pairs]
+    return [{"original": tiny_png(one), "copies": strip(many)} for one, many in pairs]
 
 
-def _misses(run: EvaluatedRun) -> list[dict[str, Any]]:
-    told, names = run.predictions, run.class_names
+def worst_pictures(
+    images: NDArray[np.uint8],
+    told: Predictions,
+    class_names: Sequence[str],
+    most: int,
+    disputed: Collection[int] = (),
+) -> list[dict[str, Any]]:
+    """Return the worst misses for a page: each image with label, answer and their probabilities.
+
+    Args:
+        images: uint8 (N, 28, 28), those that were predicted.
+        told: predictions, a row an image, in the same order.
+        class_names: one a class.
+        most: how many to return.
+        disputed: indices of images whose labels are in doubt.
+    """
     return [
         {
             "index": index,
-            "label": names[told.label[index]],
-            "answer": names[told.predicted[index]],
+            "label": class_names[told.label[index]],
+            "answer": class_names[told.predicted[index]],
             "probability_label": float(told.probability_label[index]),
             "probability_answer": float(told.probability_predicted[index]),
-            "disputed": index in run.disputed,
-            "png": tiny_png(run.dataset.test_images[index]),
+            "disputed": index in disputed,
+            "png": tiny_png(images[index]),
         }
-        for index in worst_misses(told)[:MOST_MISSES]
+        for index in worst_misses(told)[:most]
     ]
 
 
@@ -193,7 +208,7 @@ def tiny_png(image: NDArray[np.uint8]) -> bytes:
     return written.getvalue()
 
 
-def _strip(images: NDArray[np.uint8]) -> bytes:
+def strip(images: NDArray[np.uint8]) -> bytes:
     """Return images, uint8 (N, H, W), side by side as one PNG."""
     return tiny_png(np.concatenate([*images], axis=1))
 

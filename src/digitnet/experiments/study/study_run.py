@@ -257,9 +257,9 @@ def write_results(material: StudyMaterial, folder: Path) -> None:
     Raises:
         StorageError: the folder cannot be written.
     """
-    from digitnet.experiments.study.drawing import accuracy_figure, axis_figure, curves_figure
-    from digitnet.experiments.study.page import compose
-    from digitnet.experiments.study.table import csv_rows
+    from digitnet.experiments.study.study_figures import accuracy_figure, axis_figure, curves_figure
+    from digitnet.experiments.study.study_page import compose
+    from digitnet.experiments.study.study_tables import csv_rows
     from digitnet.showing.theme import drawn
     from digitnet.training.runs import write_csv
 

@@ -21,12 +21,12 @@ from typing import Any
 from digitnet.data.catalogue import load_dataset
 from digitnet.data.dataset import Dataset
 from digitnet.errors import StoppedError, UsageError, unknown_name
-from digitnet.experiments.transfer import page
 from digitnet.experiments.transfer.comparing import Task, about_target, accuracy_on_old, compare
 from digitnet.experiments.transfer.final import keep
 from digitnet.experiments.transfer.methods import TUNED, Method, TransferConfig
 from digitnet.experiments.transfer.results import RESULTS_FILE, Repetition, Results, read_results
 from digitnet.experiments.transfer.source import SHIPPED, Source, known_task, load_source
+from digitnet.experiments.transfer.transfer_page import write_page
 from digitnet.files import hold_lock, storage_errors
 from digitnet.network.config import differences
 from digitnet.training.runs import Epoch, Run, create_run
@@ -190,7 +190,7 @@ def transfer(
         final = {**about, "test": run.metrics["test"], "run": "model"}
         results = _with_final(results, final)
         results.write(folder)
-        page.write_page(results, folder)
+        write_page(results, folder, task.target)
     return folder, results
 
 

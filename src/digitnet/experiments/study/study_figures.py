@@ -1,0 +1,264 @@
+"""The figures of a study; accuracies stand on an axis of nines (``showing.scales``).
+
+Each function takes an optional ``figure``, sets its size, and returns it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from numpy.typing import NDArray
+
+from digitnet.experiments.study.gathering import StudyMaterial
+from digitnet.experiments.study.study_results import StudyResults, VariantResult, set_title
+from digitnet.showing.scales import label_lines, nines, set_accuracy_axis
+from digitnet.showing.sheet import is_narrow
+from digitnet.showing.theme import (
+    BODY,
+    DARK,
+    SMALL,
+    Palette,
+    palette_of,
+    sized_figure,
+    style_axes,
+)
+from digitnet.text import shortened
+
+_ROW = 0.24  # inches, of a line of the dot plot
+# Beside blue and orange of the theme; contrast with the page 4.5 : 1 or more.
+_MORE_LIGHT = ("#00745a", "#9b3f86", "#7a6200", "#5b5fc7")
+_MORE_DARK = ("#3fc79a", "#dd95c8", "#dcc24a", "#a9acff")
+_DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.4)))
+
+
+def accuracy_figure(results: StudyResults, figure: Figure | None = None) -> Figure:
+    """Draw the test accuracy of every variant: seeds, mean and its 95 % interval.
+
+    Args:
+        results: of a study with one finished run at least.
+        figure: where to draw; a new one when None.
+    """
+    count = len(results.test_sets)
+    height = 0.95 + _ROW * len(results.variants)
+    # Side by side, or one below the other on a phone.
+    figure = sized_figure(height * count if is_narrow() else height, figure)
+    shape = (count, 1) if is_narrow() else (1, count)
+    panels = figure.subplots(*shape, sharey=True, squeeze=False).ravel()
+    for ax, data in zip(panels, results.test_sets, strict=True):
+        _draw_dots(ax, results, data)
+        ax.set_yticks(range(len(results.variants)), [_short(each) for each in results.variants])
+        ax.set_ylim(len(results.variants) - 0.5, -0.5)
+        ax.tick_params(axis="y", labelcolor=palette_of(figure).text, labelsize=BODY)
+    return figure
+
+
+def axis_figure(results: StudyResults, figure: Figure | None = None) -> Figure:
+    """Draw test accuracy against the setting that is the study's axis.
+
+    Args:
+        results: of a study with an axis and one finished run at least.
+        figure: where to draw; a new one when None.
+    """
+    figure = sized_figure(3.6, figure)
+    ax = figure.add_subplot()
+    palette = style_axes(ax)
+    ax.grid(axis="y", color=palette.line, linewidth=0.6, alpha=0.6)
+    colours = _colours(palette)
+    shown: list[float] = []
+    for index, data in enumerate(results.test_sets):
+        known = [v for v in results.variants if data in v.accuracy and v.axis_value is not None]
+        known.sort(key=lambda each: each.axis_value or 0.0)
+        xs = [each.axis_value or 0.0 for each in known]
+        ends = [_ends(each, data) for each in known]
+        shown += [end for pair in ends for end in pair]
+        look: dict[str, Any] = {"color": colours[index % len(colours)], "linewidth": 1.8}
+        means = nines([each.accuracy[data].mean for each in known])
+        ax.plot(xs, means, marker="o", markersize=5, label=set_title(data), **look)
+        low, high = nines(np.reshape(ends, (-1, 2))).T
+        ax.vlines(xs, low, high, **(look | {"linewidth": 3.0, "alpha": 0.35}))
+    set_accuracy_axis(ax.yaxis, ax.set_ylim, shown)
+    ax.set_ylabel("Test accuracy (%)")
+    _set_setting_axis(ax, results)
+    if len(results.test_sets) > 1:
+        ax.legend(frameon=False, labelcolor=palette.text, fontsize=BODY)
+    return figure
+
+
+def curves_figure(material: StudyMaterial, figure: Figure | None = None) -> Figure:
+    """Draw validation accuracy above validation loss, of all variants, as training went on.
+
+    Lines are means over the seeds, bands reach from the lowest seed to the highest. Where variants
+    train for different numbers of epochs, the axis is the share of the training.
+
+    Args:
+        material: of a study with one finished run at least.
+        figure: where to draw; a new one when None.
+    """
+    shown = [v for v in material.results.variants if material.histories[v.name]]
+    figure = sized_figure(max(5.6, 1.0 + 0.36 * len(shown)), figure)
+    above, below = figure.subplots(2, 1, sharex=True)
+    _draw_curves(above, material, shown, "val_accuracy")
+    _draw_curves(below, material, shown, "val_loss")
+    above.set_ylabel("Validation accuracy (%)")
+    below.set_ylabel("Validation loss")
+    below.set_xlabel(_time_axis(material)[1])
+    if _epochs_are_equal(material):
+        below.xaxis.set_major_locator(MaxNLocator(10, integer=True))
+    figure.align_ylabels()
+    return figure
+
+
+def _set_setting_axis(ax: Axes, results: StudyResults) -> None:
+    values = sorted({v.axis_value for v in results.variants if v.axis_value is not None})
+    if values[0] > 0 and values[-1] / values[0] > 20:
+        ax.set_xscale("log")
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_xticks(values, [f"{value:,g}" if value < 1 else f"{value:,.0f}" for value in values])
+    ax.set_xlabel((results.axis or "").replace("_", " ").capitalize())
+
+
+def _styles(results: StudyResults, palette: Palette) -> dict[str, dict[str, Any]]:
+    """Return how each variant is drawn: the base in the colour of text, the others in turn."""
+    colours = _colours(palette)
+    others = [v.name for v in results.variants if v.name != results.base_variant]
+    styles = {
+        name: {
+            "color": colours[index % len(colours)],
+            "linestyle": _DASHES[index // len(colours) % len(_DASHES)],
+            "linewidth": 1.7,
+        }
+        for index, name in enumerate(others)
+    }
+    return styles | {results.base_variant: {"color": palette.text, "linewidth": 2.4}}
+
+
+def _colours(palette: Palette) -> tuple[str, ...]:
+    more = _MORE_DARK if palette is DARK else _MORE_LIGHT
+    return (palette.blue, palette.orange, *more)
+
+
+def _epochs_are_equal(material: StudyMaterial) -> bool:
+    return len({variant.config.epochs for variant in material.study.variants}) == 1
+
+
+def _time_axis(material: StudyMaterial) -> tuple[Callable[[int], NDArray[np.float64]], str]:
+    """Return how epochs become places on the axis, given how many there are, and its name."""
+    if _epochs_are_equal(material):
+        return lambda epochs: np.arange(1, epochs + 1, dtype=np.float64), "Epoch"
+    return lambda epochs: 100 * np.arange(1, epochs + 1) / epochs, "Share of the training (%)"
+
+
+def _draw_curves(
+    ax: Axes, material: StudyMaterial, variants: Sequence[VariantResult], quantity: str
+) -> None:
+    """Draw the mean and the range of each variant, with its name beside the end of its line."""
+    palette, ends = style_axes(ax), []
+    styles = _styles(material.results, palette)
+    ax.grid(axis="y", color=palette.line, linewidth=0.6, alpha=0.6)
+    for variant in variants:
+        histories, style = material.histories[variant.name], styles[variant.name]
+        # Early stopping may have ended some sooner; there is no mean beyond the shortest.
+        length = min(map(len, histories))
+        table = np.array([[getattr(row, quantity) for row in rows[:length]] for rows in histories])
+        values = nines(table) if quantity == "val_accuracy" else table
+        xs, mean = _time_axis(material)[0](length), values.mean(axis=0)
+        ax.plot(xs, mean, marker="o" if length == 1 else None, **style)
+        if len(histories) > 1:
+            band = {"color": style["color"], "alpha": 0.13, "linewidth": 0}
+            ax.fill_between(xs, values.min(axis=0), values.max(axis=0), **band)
+        ends.append(float(mean[-1]))
+    _set_curve_axis(ax, quantity)
+    to_axes = ax.transData + ax.transAxes.inverted()
+    places = [to_axes.transform((ax.get_xlim()[1], end))[1] for end in ends]
+    names, colours = map(_short, variants), [styles[v.name]["color"] for v in variants]
+    for variant, y in zip(variants, label_lines(ax, [*names], places, colours), strict=True):
+        # A piece of the line beside its name.
+        look = {**styles[variant.name], "linewidth": 1.5, "clip_on": False}
+        ax.plot([1.0, 1.012], [y, y], transform=ax.transAxes, **look)
+
+
+def _set_curve_axis(ax: Axes, quantity: str) -> None:
+    low, high = (float(end) for end in ax.dataLim.intervaly)
+    if quantity == "val_accuracy":
+        set_accuracy_axis(ax.yaxis, ax.set_ylim, [1 - 10**-low, 1 - 10**-high])
+    elif low > 0 and high / low > 5:
+        ax.set_yscale("log")
+        ticks = [m * 10.0**e for e in range(-4, 3) for m in (1, 2, 5)]
+        ax.yaxis.set_major_locator(FixedLocator(ticks))
+        ax.yaxis.set_minor_locator(NullLocator())
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        room = (high / low) ** 0.05
+        ax.set_ylim(low / room, high * room)
+
+
+def _ends(variant: VariantResult, data: str) -> tuple[float, float]:
+    """Return the interval of an accuracy, or twice the accuracy where there is none."""
+    found = variant.accuracy[data]
+    if found.low is None or found.high is None:
+        return found.mean, found.mean
+    return found.low, found.high
+
+
+def _draw_dots(ax: Axes, results: StudyResults, data: str) -> None:
+    palette = style_axes(ax)
+    ax.spines["left"].set_visible(False)
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="x", color=palette.line, linewidth=0.6, alpha=0.6)
+    ax.set_axisbelow(True)
+    single: list[float] = []
+    ends: dict[int, tuple[float, float]] = {}
+    for y, variant in enumerate(results.variants):
+        if data not in variant.accuracy:
+            if variant.diverged:
+                patch = {"facecolor": palette.page, "edgecolor": "none", "pad": 1}
+                ax.text(0.02, y, "diverged", transform=ax.get_yaxis_transform(), va="center",
+                        size=SMALL, color=palette.muted, bbox=patch)  # fmt: skip
+            continue
+        seeds = [run.accuracy[data] for run in results.runs
+                 if run.variant == variant.name and data in run.accuracy]  # fmt: skip
+        single += seeds
+        ends[y] = _ends(variant, data)
+        is_base = variant.name == results.base_variant
+        colour, mean = (palette.text if is_base else palette.blue), variant.accuracy[data].mean
+        ax.hlines(y, *nines(ends[y]), color=colour, linewidth=4.0, alpha=0.28, zorder=2)
+        ax.plot(nines(seeds), np.full(len(seeds), y), linestyle="none", marker="|", markersize=7,
+                color=colour, alpha=0.8, zorder=3)  # fmt: skip
+        ax.plot(nines(mean), y, marker="o", markersize=6, color=colour, zorder=4)
+        if is_base:
+            ax.axvline(nines(mean), color=colour, linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
+    if single:
+        shown = _within_reach(single, [end for pair in ends.values() for end in pair])
+        panels = 1 if is_narrow() else len(results.test_sets)
+        set_accuracy_axis(ax.xaxis, ax.set_xlim, shown, apart=0.09 * panels)
+        _mark_cut_off(ax, ends, palette)
+    whole = len(results.test_sets) == 1 or is_narrow()
+    ax.set_xlabel(f"{set_title(data)}{' test accuracy' if whole else ''} (%)")
+
+
+def _within_reach(accuracies: Sequence[float], ends: Sequence[float]) -> tuple[float, float]:
+    """Return the range that shows all accuracies, and intervals that are not far wider."""
+    low, high = float(nines(min(accuracies))), float(nines(max(accuracies)))
+    reach = 0.6 * (high - low)
+    first, last = float(nines(min(ends))), float(nines(max(ends)))
+    shown = max(min(first, low), low - reach), min(max(last, high), high + reach)
+    return float(1 - 10 ** -shown[0]), float(1 - 10 ** -shown[1])
+
+
+def _mark_cut_off(ax: Axes, ends: dict[int, tuple[float, float]], palette: Palette) -> None:
+    """Draw an arrowhead at the frame where an interval goes on beyond it."""
+    left, right = ax.get_xlim()
+    for y, pair in ends.items():
+        low, high = nines(pair)
+        for x, marker, beyond in ((left, "<", low < left), (right, ">", high > right)):
+            if beyond:
+                look: dict[str, Any] = {"marker": marker, "markersize": 5, "color": palette.muted}
+                ax.plot(x, y, clip_on=False, zorder=5, **look)
+
+
+def _short(variant: VariantResult) -> str:
+    return shortened(variant.name, 14 if is_narrow() else 24)

@@ -1,0 +1,133 @@
+"""The results of a study as tables: for a page, for a terminal, and as CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from digitnet.experiments.study.study_results import (
+    Estimate,
+    StudyResults,
+    VariantResult,
+    interval,
+    p_value,
+    set_title,
+    signed_points,
+    spread,
+    verdict,
+)
+
+_VERDICT = "Verdict"
+_COMPARED = ("difference", "low", "high", "p", "p_corrected", "verdict")
+
+Rows = tuple[Sequence[str], list[list[str]]]
+"""The head of a table and its rows, as people read them."""
+
+
+def accuracy_rows(results: StudyResults) -> Rows:
+    """Return the accuracy of each variant, mean ± standard deviation over seeds, in percent."""
+    rows = []
+    for variant in results.variants:
+        seeds = f"{_count(variant)}"
+        seeds += f", {variant.diverged} diverged" if variant.diverged else ""
+        accuracies = (spread(variant.accuracy.get(name)) for name in results.sets)
+        rows.append([variant.name, seeds, *accuracies])
+    return ["Variant", "Seeds", *map(set_title, results.sets)], rows
+
+
+def comparison_rows(results: StudyResults, data: str) -> Rows:
+    """Return each variant beside the base on one set of test images, in percentage points."""
+    head = ("Variant", "Accuracy, 95 % (%)", "Difference", "95 %", "p, corrected", _VERDICT)
+    rows = []
+    for variant in results.variants:
+        found = results.comparison(variant.name, data)
+        compared = ["", "", ""]
+        if found:
+            ends = f"{signed_points(found.low)} to {signed_points(found.high)}"
+            compared = [
+                signed_points(found.difference),
+                "–" if found.p is None else ends,
+                p_value(found.p_corrected),
+            ]
+        accuracy = interval(variant.accuracy.get(data))
+        rows.append([variant.name, accuracy, *compared, verdict(found, variant)])
+    return head, rows
+
+
+def cost_rows(results: StudyResults) -> Rows:
+    """Return what each variant costs: parameters, and times as they were measured."""
+    head = ("Variant", "Parameters", "Training (s)", "µs an image")
+    return head, [
+        [
+            variant.name,
+            "–" if variant.parameters is None else f"{variant.parameters:,}",
+            f"{variant.seconds.mean:.0f} ± {variant.seconds.sd:.0f}" if variant.seconds else "–",
+            "–"
+            if variant.microseconds_per_image is None
+            else f"{variant.microseconds_per_image:.0f}",
+        ]
+        for variant in results.variants
+    ]
+
+
+def accuracy_table(results: StudyResults) -> Table:
+    """Return ``accuracy_rows`` for a terminal."""
+    return _terminal(accuracy_rows(results))
+
+
+def cost_table(results: StudyResults) -> Table:
+    """Return ``cost_rows`` for a terminal."""
+    return _terminal(cost_rows(results))
+
+
+def comparison_table(results: StudyResults, data: str) -> Table:
+    """Return ``comparison_rows`` for a terminal."""
+    table = _terminal(comparison_rows(results, data))
+    title = f"{set_title(data)} test accuracy, beside {results.base_variant}"
+    table.title, table.title_justify = escape(title), "left"
+    return table
+
+
+def _terminal(rows: Rows) -> Table:
+    head, cells = rows
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in head:
+        side: Any = "left" if name in {head[0], _VERDICT} else "right"
+        table.add_column(escape(name), justify=side, no_wrap=True)
+    for row in cells:
+        table.add_row(*map(escape, row))
+    return table
+
+
+def csv_rows(results: StudyResults) -> tuple[list[str], Iterable[list[Any]]]:
+    """Return the header and one row a variant; accuracies are shares, nothing is rounded."""
+    header = ["variant", "seeds", "diverged", "parameters", "axis_value"]
+    for name in results.sets:
+        header += [f"{name}_{part}" for part in ("accuracy", "sd", "low", "high")]
+    header += ["seconds", "seconds_sd", "microseconds_per_image"]
+    for name in results.test_sets:
+        header += [f"{name}_vs_base_{part}" for part in _COMPARED]
+    return header, (_csv_row(results, variant) for variant in results.variants)
+
+
+def _csv_row(results: StudyResults, variant: VariantResult) -> list[Any]:
+    row: list[Any] = [variant.name, _count(variant), variant.diverged]
+    row += [variant.parameters, variant.axis_value]
+    for name in results.sets:
+        row += _estimate(variant.accuracy.get(name))
+    row += [*_estimate(variant.seconds)[:2], variant.microseconds_per_image]
+    for name in results.test_sets:
+        found = results.comparison(variant.name, name)
+        row += [getattr(found, part, None) for part in _COMPARED]
+    return row
+
+
+def _estimate(found: Estimate | None) -> list[float | None]:
+    return [found.mean, found.sd, found.low, found.high] if found else [None] * 4
+
+
+def _count(variant: VariantResult) -> int:
+    return next((found.count for found in variant.accuracy.values()), 0)
