@@ -1,0 +1,138 @@
+"""Who reads the pictures of the bench: digitnet's recogniser, and the plain CNN beside it.
+
+Guarantees:
+
+- Both answer with the same ``Readings``, so nothing that measures them can treat them differently.
+- torch is loaded for the plain CNN only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from digitnet.experiments.picture_sets import Picture
+from digitnet.reading.pictures import decode
+
+if TYPE_CHECKING:
+    from digitnet.reading.recognizer import Prediction
+
+
+@dataclass(frozen=True, eq=False)
+class Readings:
+    """What a reader says of N pictures."""
+
+    digit: NDArray[np.int64]
+    """(N,), 0–9; -1 where it saw nothing at all."""
+    confidence: NDArray[np.float64]
+    """(N,), in [0, 1]."""
+    strangeness: NDArray[np.float64]
+    """(N,), larger is less like a digit."""
+    rejected: NDArray[np.bool_]
+    """(N,), whether it refused to call the picture a digit."""
+
+    @classmethod
+    def joined(cls, batches: Sequence[Self]) -> Self:
+        """Return the readings of several batches, at least one, as one."""
+        columns = zip(*(vars(each).values() for each in batches), strict=True)
+        return cls(*map(np.concatenate, columns))
+
+
+class PictureReader(Protocol):
+    """Reads a batch of pictures, at least one; ``straight`` as ``PictureSet`` describes it."""
+
+    def read(self, pictures: Sequence[Picture], *, straight: bool) -> Readings:
+        """Return what it says of them."""
+        ...
+
+
+class Recognizes(Protocol):
+    """The part of ``Recognizer`` that the bench calls."""
+
+    def predict_many(self, pictures: Sequence[Picture], /) -> list[Prediction]:
+        """Read pictures."""
+        ...
+
+    def predict_inks(self, inks: Sequence[NDArray[np.uint8]], /) -> list[Prediction]:
+        """Read inks."""
+        ...
+
+
+@dataclass(frozen=True)
+class DigitnetReader:
+    """digitnet's recogniser, by the whole path or straight from the image."""
+
+    recognizer: Recognizes
+
+    def read(self, pictures: Sequence[Picture], *, straight: bool) -> Readings:
+        """See ``PictureReader``."""
+        found = self.predict(pictures, straight=straight)
+        # A blank page has a most probable digit too, but to be right about it would be chance.
+        digits = [-1 if p.reason == "blank" or p.digit is None else p.digit for p in found]
+        return Readings(
+            digit=np.array(digits, np.int64),
+            confidence=np.array([p.confidence for p in found], np.float64),
+            strangeness=np.array([p.ood_score for p in found], np.float64),
+            rejected=np.array([not p.is_digit for p in found], np.bool_),
+        )
+
+    def predict(self, pictures: Sequence[Picture], *, straight: bool) -> list[Prediction]:
+        """Return all that the recogniser says of them."""
+        if straight:
+            return self.recognizer.predict_inks([np.asarray(each, np.uint8) for each in pictures])
+        return self.recognizer.predict_many(pictures)
+
+
+class PlainReader:
+    """A CNN of the common kind, behind what is commonly done to a picture: invert and resize.
+
+    It refuses nothing; its strangeness is that of Hendrycks and Gimpel, "A baseline for detecting
+    misclassified and out-of-distribution examples" (ICLR 2017): one minus its confidence.
+
+    Args:
+        run: the folder of a run of a network that takes 28 × 28 images.
+
+    Raises:
+        InputError: there is no such run, or it has no model.
+        IntegrityError: its model file cannot be trusted.
+    """
+
+    def __init__(self, run: Path) -> None:
+        from digitnet.training.checkpoint import load_model
+        from digitnet.training.runs import open_run
+
+        self._model = load_model(open_run(run).model_file)
+
+    def read(self, pictures: Sequence[Picture], *, straight: bool) -> Readings:
+        """See ``PictureReader``.
+
+        Pictures are decoded as well as digitnet can, so that only finding the digit is compared.
+        """
+        import torch
+
+        from digitnet.network.cnn import predict_logits
+        from digitnet.training.evaluation import softmax
+
+        images = pictures if straight else [invert_and_resize(decode(p)) for p in pictures]
+        stacked = torch.from_numpy(np.stack([np.asarray(each, np.uint8) for each in images]))
+        probabilities = softmax(predict_logits(self._model, stacked).numpy())
+        confidence = probabilities.max(axis=1)
+        return Readings(
+            digit=probabilities.argmax(axis=1).astype(np.int64),
+            confidence=confidence,
+            strangeness=1 - confidence,
+            rejected=np.zeros(len(images), np.bool_),
+        )
+
+
+def invert_and_resize(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return uint8 (28, 28) of grey pixels (H, W), as tutorials do it: the rival, never our way."""
+    # Pictures that are lighter than the middle grey on average are taken for dark ink on paper.
+    ink = 255 - picture if picture.mean() > 127 else picture
+    return np.asarray(cv2.resize(ink, (28, 28), interpolation=cv2.INTER_AREA), np.uint8)

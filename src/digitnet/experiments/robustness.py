@@ -1,0 +1,360 @@
+"""The bench: how well pictures that are unlike MNIST's test file are read, beside a plain CNN.
+
+Guarantees:
+
+- Every random choice comes from the seed: the same arguments give the same figures. Nothing is
+  chosen by what is measured.
+- A set is made, read and discarded before the next one: memory holds one set at a time.
+- digitnet and the plain CNN read the very same pictures.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digitnet.data.datasets import load_dataset
+from digitnet.errors import UsageError, unknown_name
+from digitnet.experiments.own_sets import own_sets
+from digitnet.experiments.picture_readers import (
+    DigitnetReader,
+    PictureReader,
+    PlainReader,
+    Readings,
+    Recognizes,
+)
+from digitnet.experiments.picture_sets import (
+    CORRUPTIONS_ALONE,
+    CORRUPTIONS_FOUND,
+    EQUALLY_EASY,
+    MNIST,
+    REFERENCE,
+    NamedSet,
+    PictureSet,
+    built_in_sets,
+)
+from digitnet.machine import environment
+from digitnet.text import share
+from digitnet.training.evaluation import calibration_error, reliability
+from digitnet.training.statistics import wilson_interval
+
+# Pictures made and read at a time; a photograph takes about a megabyte.
+_BATCH = 256
+
+
+@dataclass(frozen=True)
+class DigitRow:
+    """How well the digits of a set, or of a part of it, are read; fractions from 0 to 1."""
+
+    group: str
+    name: str
+    part: str | None
+    """None for the whole set."""
+    pictures: int
+    right: int
+    """Read as what they are, refused or not."""
+    accuracy: float
+    interval: tuple[float, float]
+    """95 % Wilson interval of the accuracy."""
+    rejected: float
+    """Fraction refused as not a digit."""
+    plain_right: int | None = None
+    plain_accuracy: float | None = None
+    """Of the plain CNN; None when there is none."""
+
+
+@dataclass(frozen=True)
+class NonDigitRow:
+    """How well non-digits, a set or a part of it, are told from MNIST's test digits."""
+
+    group: str
+    name: str
+    part: str | None
+    pictures: int
+    auroc: float
+    """Probability that one of them is stranger than a digit (area under the ROC curve)."""
+    rejected: float
+    """Fraction refused at the model's own threshold."""
+    plain_auroc: float | None = None
+
+
+@dataclass(frozen=True)
+class ReferenceRow:
+    """Confidence and refusals on MNIST's test images, read as they are."""
+
+    pictures: int
+    expected_calibration_error: float
+    rejected: float
+
+
+@dataclass(frozen=True)
+class GroupMean:
+    """Mean accuracy over the sets of a group."""
+
+    sets: int
+    accuracy: float
+    plain_accuracy: float | None
+
+
+@dataclass(frozen=True)
+class RobustnessResults:
+    """One run of the bench.
+
+    Args:
+        digits: rows of sets of digits, whole sets before their parts.
+        non_digits: rows of sets of non-digits, likewise.
+        reference: None when neither MNIST as it is nor non-digits were measured.
+        spread: largest minus smallest accuracy of the five sets of MNIST that should not differ;
+            None unless all five were measured.
+        means: by group, of the groups of corruptions of which two or more were measured.
+        seconds: how long it took.
+        settings: model, plain run, data, limit and seed.
+        environment: as ``machine.environment`` describes it.
+    """
+
+    digits: tuple[DigitRow, ...]
+    non_digits: tuple[NonDigitRow, ...]
+    reference: ReferenceRow | None
+    spread: float | None
+    means: dict[str, GroupMean]
+    seconds: float
+    settings: dict[str, Any]
+    environment: dict[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what ``robustness.json`` holds."""
+        return {"schema_version": 1, **asdict(self)}
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredSet:
+    """A set, what was read in it by digitnet and the plain CNN, and how long that took."""
+
+    named: NamedSet
+    made: PictureSet
+    ours: Readings
+    plain: Readings | None
+    seconds: float = 0.0
+
+    def right(self, readings: Readings) -> NDArray[np.bool_]:
+        """Return which pictures are read as the digits they are, bool (N,)."""
+        return np.asarray(readings.digit == self.made.labels)
+
+    def summary(self) -> str:
+        """Return a line about the set."""
+        what = f"{share(float(self.ours.rejected.mean()))} refused"
+        if self.made.labels is not None:
+            what = share(float(self.right(self.ours).mean()))
+            if self.plain is not None:
+                what += f" (plain CNN {share(float(self.right(self.plain).mean()))})"
+        name = f"{self.named.group}/{self.named.name}"
+        return f"{name}: {what} of {self.made.count:,}, {self.seconds:.1f} s"
+
+
+def run_bench(
+    recognizer: Recognizes,
+    paths: Sequence[Path] = (),
+    *,
+    plain: Path | None = None,
+    data: str = "mnist",
+    limit: int | None = None,
+    only: Sequence[str] = (),
+    everything: bool = False,
+    seed: int = 0,
+    about: Mapping[str, Any] | None = None,
+    on_measured: Callable[[MeasuredSet], None] = lambda _: None,
+    **where: Any,
+) -> RobustnessResults:
+    """Measure a recogniser.
+
+    Args:
+        recognizer: what is measured.
+        paths: the user's own sets, as ``own_sets`` describes them.
+        plain: the run of a plain CNN to compare with.
+        data: the data set whose test images the sets are made of: "mnist" or "sample".
+        limit: use the first so many test images only; the user's own sets are always whole.
+        only: names of sets or groups; all of them when it is empty, but with ``paths`` those.
+        everything: with ``paths``, the built-in sets as well.
+        seed: 0 or more, of everything that is drawn.
+        about: JSON values to keep with the settings, such as which model it is.
+        on_measured: called with each set after it is read.
+        **where: ``data_dir``, ``offline``: as for ``load_dataset``.
+
+    Raises:
+        UsageError: an argument is not allowed, or there is no such set.
+        InputError: a path, run or picture cannot be read.
+        IntegrityError: the plain CNN's file cannot be trusted.
+        MissingExtraError: a package that a set needs is not installed.
+    """
+    started = time.perf_counter()
+    if limit is not None and limit < 1:
+        raise UsageError(f"--limit is {limit}; it must be 1 or more.")
+    if seed < 0:
+        raise UsageError(f"--seed is {seed}; it must be 0 or more.")
+    dataset = load_dataset(data, **where)
+    images, labels = dataset.test_images[:limit], dataset.test_labels[:limit]
+    theirs = own_sets(paths)
+    if theirs and not only and not everything:
+        only = [each.name for each in theirs]
+    sets = [*built_in_sets(images, labels, seed), *theirs]
+    readers = (DigitnetReader(recognizer), PlainReader(plain) if plain else None)
+    digits, non_digits, reference = _measure(sets, choose(sets, only), readers, on_measured)
+    averaged = (CORRUPTIONS_ALONE, CORRUPTIONS_FOUND)
+    settings = {"data": data, "images": len(images), "only": list(only), "seed": seed}
+    return RobustnessResults(
+        digits=tuple(digits),
+        non_digits=tuple(non_digits),
+        reference=reference,
+        spread=_spread(digits),
+        means={group: mean for group in averaged if (mean := _mean(digits, group))},
+        seconds=time.perf_counter() - started,
+        settings={**(about or {}), "plain": str(plain) if plain else None, **settings},
+        environment=environment(),
+    )
+
+
+def choose(sets: Sequence[NamedSet], only: Sequence[str]) -> list[NamedSet]:
+    """Return those sets whose name or group is in ``only``; all of them when it is empty.
+
+    Raises:
+        UsageError: there is no such name; the nearest is named.
+    """
+    known = dict.fromkeys([each.group for each in sets] + [each.name for each in sets])
+    for name in only:
+        if name not in known:
+            raise unknown_name("set", name, known)
+    return [each for each in sets if not only or each.name in only or each.group in only]
+
+
+_Readers = tuple[PictureReader, PictureReader | None]
+
+
+def _measure(
+    sets: Iterable[NamedSet],
+    chosen: Iterable[NamedSet],
+    readers: _Readers,
+    on_measured: Callable[[MeasuredSet], None],
+) -> tuple[list[DigitRow], list[NonDigitRow], ReferenceRow | None]:
+    """Read the chosen sets; MNIST as it is also where only non-digits need it."""
+    as_it_is = next(each for each in sets if each[:2] == (MNIST, REFERENCE))
+    digits: list[DigitRow] = []
+    others: list[MeasuredSet] = []
+    reference = None
+    for named in chosen:
+        measured = read_set(named, readers)
+        if measured.made.labels is None:
+            others.append(measured)
+        else:
+            digits += digit_rows(measured)
+        reference = measured if named is as_it_is else reference
+        on_measured(measured)
+    if others and reference is None:
+        reference = read_set(as_it_is, readers)
+    if reference is None:
+        return digits, [], None
+    non_digits = [row for each in others for row in non_digit_rows(each, reference)]
+    return digits, non_digits, _reference_row(reference)
+
+
+def read_set(named: NamedSet, readers: _Readers) -> MeasuredSet:
+    """Make a set and let digitnet and the plain CNN, if any, read it batch by batch."""
+    started = time.perf_counter()
+    made = named.make()
+    found: list[list[Readings]] = [[] for _ in readers]
+    for start in range(0, made.count, _BATCH):
+        batch = [made.picture(i) for i in range(start, min(start + _BATCH, made.count))]
+        for reader, batches in zip(readers, found, strict=True):
+            if reader is not None:
+                batches.append(reader.read(batch, straight=made.straight))
+    ours, plain = (Readings.joined(batches) if batches else None for batches in found)
+    assert ours is not None
+    return MeasuredSet(named, made, ours, plain, time.perf_counter() - started)
+
+
+def digit_rows(measured: MeasuredSet) -> list[DigitRow]:
+    """Return the row of a set of digits, then one for each of its parts."""
+    return [_digit_row(measured, *part) for part in _parts(measured)]
+
+
+def _digit_row(measured: MeasuredSet, part: str | None, chosen: NDArray[np.bool_]) -> DigitRow:
+    count, right = int(chosen.sum()), int(measured.right(measured.ours)[chosen].sum())
+    plain = int(measured.right(measured.plain)[chosen].sum()) if measured.plain else None
+    return DigitRow(
+        *(measured.named.group, measured.named.name, part),
+        pictures=count,
+        right=right,
+        accuracy=right / count,
+        interval=wilson_interval(right, count),
+        rejected=float(measured.ours.rejected[chosen].mean()),
+        plain_right=plain,
+        plain_accuracy=None if plain is None else plain / count,
+    )
+
+
+def non_digit_rows(measured: MeasuredSet, digits: MeasuredSet) -> list[NonDigitRow]:
+    """Return the row of a set of non-digits, then one for each of its parts.
+
+    Args:
+        measured: the set.
+        digits: the digits that its pictures are told from.
+    """
+    return [_non_digit_row(measured, digits, *part) for part in _parts(measured)]
+
+
+def _non_digit_row(
+    measured: MeasuredSet, digits: MeasuredSet, part: str | None, chosen: NDArray[np.bool_]
+) -> NonDigitRow:
+    plain = None
+    if measured.plain and digits.plain:
+        plain = auroc(measured.plain.strangeness[chosen], digits.plain.strangeness)
+    return NonDigitRow(
+        *(measured.named.group, measured.named.name, part),
+        pictures=int(chosen.sum()),
+        auroc=auroc(measured.ours.strangeness[chosen], digits.ours.strangeness),
+        rejected=float(measured.ours.rejected[chosen].mean()),
+        plain_auroc=plain,
+    )
+
+
+def _parts(measured: MeasuredSet) -> list[tuple[str | None, NDArray[np.bool_]]]:
+    """Return the whole set, called None, and its parts: which pictures they are."""
+    return [(None, np.ones(measured.made.count, np.bool_)), *measured.made.parts]
+
+
+def auroc(strange: NDArray[np.float64], usual: NDArray[np.float64]) -> float:
+    """Return the probability that a value of ``strange`` exceeds one of ``usual``; ties are half.
+
+    Infinity is a value like any other; NaN is not allowed.
+    """
+    from scipy.stats import rankdata
+    from sklearn.metrics import roc_auc_score
+
+    truth = np.repeat([1, 0], [len(strange), len(usual)])
+    # Only the order matters, and ranks, unlike scores, are always finite.
+    return float(roc_auc_score(truth, rankdata(np.concatenate([strange, usual]))))
+
+
+def _reference_row(measured: MeasuredSet) -> ReferenceRow:
+    bins = reliability(measured.ours.confidence, measured.right(measured.ours))
+    rejected = float(measured.ours.rejected.mean())
+    return ReferenceRow(measured.made.count, calibration_error(bins), rejected)
+
+
+def _spread(rows: Sequence[DigitRow]) -> float | None:
+    alike = [row.accuracy for row in rows if row.group == MNIST and row.name in EQUALLY_EASY]
+    return max(alike) - min(alike) if len(alike) == len(EQUALLY_EASY) else None
+
+
+def _mean(rows: Sequence[DigitRow], group: str) -> GroupMean | None:
+    chosen = [row for row in rows if row.group == group and row.part is None]
+    if len(chosen) < 2:
+        return None
+    plain = [row.plain_accuracy for row in chosen if row.plain_accuracy is not None]
+    accuracy = float(np.mean([row.accuracy for row in chosen]))
+    return GroupMean(len(chosen), accuracy, float(np.mean(plain)) if plain else None)
