@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from digitnet.experiments.robustness.words import GROUP_TITLES, set_title
+from digitnet.experiments.picture_sets import GROUP_TITLES, set_title
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "results"

@@ -207,13 +207,25 @@ def robustness(
     """
     if misses and not out:
         raise UsageError("--misses needs --out, the folder to draw what was misread in.")
-    from digitnet.experiments.robustness import workflow
-    from digitnet.experiments.robustness.table import remarks, tables
+    from digitnet.experiments.picture_sets import PictureSet
+    from digitnet.experiments.robustness import MeasuredSet, run_bench
+    from digitnet.experiments.robustness_views import (
+        remarks,
+        results_table,
+        write_misses,
+        write_results,
+    )
     from digitnet.reading.recognizer import Recognizer
 
     recognizer = Recognizer(model)
     about = {"model": str(model) if model else "shipped", "model_sha256": recognizer.sha256}
-    results = workflow.bench(
+
+    def on_measured(measured: MeasuredSet, made: PictureSet) -> None:
+        notes(quiet)(measured.summary())
+        if misses and out and (file := write_misses(measured, made, recognizer, out / "misses")):
+            notes(quiet)(f"  Misses drawn in {file}.")
+
+    results = run_bench(
         recognizer,
         paths or [],
         plain=plain,
@@ -222,17 +234,16 @@ def robustness(
         only=only or [],
         everything=everything,
         seed=seed,
-        misses=out / "misses" if out and misses else None,
         about=about,
-        on_message=notes(quiet),
+        on_measured=on_measured,
         **places,
     )
-    for file in workflow.write(results, out) if out else []:
+    for file in write_results(results, out) if out else []:
         notes(quiet)(f"Wrote {file}.")
     if as_json:
-        show_json(workflow.as_json(results))
+        show_json(results.as_json())
         return
-    show_tables(tables(results))
+    show_tables([results_table(results)])
     for line in remarks(results):
         show(line)
 

@@ -30,15 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitnet.errors import InputError, UsageError
-from digitnet.experiments.picture_sets import (
-    NON_DIGITS,
-    OWN,
-    Labels,
-    NamedSet,
-    Parts,
-    PictureSet,
-    parts_by,
-)
+from digitnet.experiments.picture_sets import NON_DIGITS, OWN, NamedSet, Parts, PictureSet, parts_by
 from digitnet.files import storage_errors
 
 # Unpacked; a hundred thousand pictures of 100 × 100 pixels.
@@ -140,10 +132,15 @@ def from_arrays(arrays: _Arrays, path: Path) -> PictureSet:
         raise InputError(f"{path} holds {held}. {_FORMS}.")
     made = _packed(arrays, path) if packed else _even(arrays, path)
     if label is None:
-        parts = parts_by(_names(arrays, "kind", made.count, path))
+        parts = parts_by(_column(arrays, "kind", "Uiu", made.count, path).astype(np.str_))
         return PictureSet(made.count, made.picture, None, parts)
-    labels = _labels(arrays, label, made.count, path)
-    return PictureSet(made.count, made.picture, labels, _parts(arrays, made.count, path))
+    labels = _column(arrays, label, "iu", made.count, path)
+    if labels.min() < 0 or labels.max() > 9:
+        raise InputError(
+            f"{path}: '{label}' goes from {labels.min()} to {labels.max()}; labels are 0 to 9."
+        )
+    parts = _parts(arrays, made.count, path)
+    return PictureSet(made.count, made.picture, labels.astype(np.int64), parts)
 
 
 def _require(fits: object, arrays: _Arrays, names: Iterable[str], wanted: str, path: Path) -> None:
@@ -186,30 +183,20 @@ def _packed(arrays: _Arrays, path: Path) -> PictureSet:
     return PictureSet(count, lambda i: data[starts[i] : starts[i + 1]].reshape(sizes[i]), None)
 
 
-def _labels(arrays: _Arrays, name: str, count: int, path: Path) -> Labels:
-    labels = arrays[name]
-    fits = labels.dtype.kind in "iu" and labels.shape == (count,)
-    wanted = f"for {count} pictures it must be integers ({count},)"
+def _column(arrays: _Arrays, name: str, kinds: str, count: int, path: Path) -> NDArray[Any]:
+    """Return an array that says something about each picture, of some kinds of NumPy's types."""
+    fits = arrays[name].dtype.kind in kinds and arrays[name].shape == (count,)
+    text = "text or " if "U" in kinds else ""
+    wanted = f"for {count} pictures it must be {text}integers ({count},)"
     _require(fits, arrays, [name], wanted, path)
-    if labels.min() < 0 or labels.max() > 9:
-        raise InputError(
-            f"{path}: '{name}' goes from {labels.min()} to {labels.max()}; labels are 0 to 9."
-        )
-    return labels.astype(np.int64)
-
-
-def _names(arrays: _Arrays, name: str, count: int, path: Path) -> NDArray[np.str_]:
-    fits = arrays[name].dtype.kind in "Uiu" and arrays[name].shape == (count,)
-    wanted = f"for {count} pictures it must be text or integers ({count},)"
-    _require(fits, arrays, [name], wanted, path)
-    return arrays[name].astype(np.str_)
+    return arrays[name]
 
 
 def _parts(arrays: _Arrays, count: int, path: Path) -> Parts:
     parts: Parts = ()
     if "split" in arrays:
-        test = _names(arrays, "split", count, path) == "1"
+        test = _column(arrays, "split", "Uiu", count, path).astype(np.str_) == "1"
         parts = (("test", test),) if test.any() else ()
     if "source" in arrays:
-        parts += parts_by(_names(arrays, "source", count, path))
+        parts += parts_by(_column(arrays, "source", "Uiu", count, path).astype(np.str_))
     return parts

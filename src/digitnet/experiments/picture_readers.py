@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
 import cv2
@@ -21,6 +20,7 @@ from digitnet.experiments.picture_sets import Picture
 from digitnet.reading.pictures import decode
 
 if TYPE_CHECKING:
+    from digitnet.network.cnn import CNN
     from digitnet.reading.recognizer import Prediction
 
 
@@ -44,14 +44,6 @@ class Readings:
         return cls(*map(np.concatenate, columns))
 
 
-class PictureReader(Protocol):
-    """Reads a batch of pictures, at least one; ``straight`` as ``PictureSet`` describes it."""
-
-    def read(self, pictures: Sequence[Picture], *, straight: bool) -> Readings:
-        """Return what it says of them."""
-        ...
-
-
 class Recognizes(Protocol):
     """The part of ``Recognizer`` that the bench calls."""
 
@@ -64,71 +56,55 @@ class Recognizes(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class DigitnetReader:
-    """digitnet's recogniser, by the whole path or straight from the image."""
-
-    recognizer: Recognizes
-
-    def read(self, pictures: Sequence[Picture], *, straight: bool) -> Readings:
-        """See ``PictureReader``."""
-        found = self.predict(pictures, straight=straight)
-        # A blank page has a most probable digit too, but to be right about it would be chance.
-        digits = [-1 if p.reason == "blank" or p.digit is None else p.digit for p in found]
-        return Readings(
-            digit=np.array(digits, np.int64),
-            confidence=np.array([p.confidence for p in found], np.float64),
-            strangeness=np.array([p.ood_score for p in found], np.float64),
-            rejected=np.array([not p.is_digit for p in found], np.bool_),
-        )
-
-    def predict(self, pictures: Sequence[Picture], *, straight: bool) -> list[Prediction]:
-        """Return all that the recogniser says of them."""
-        if straight:
-            return self.recognizer.predict_inks([np.asarray(each, np.uint8) for each in pictures])
-        return self.recognizer.predict_many(pictures)
+def answers(
+    recognizer: Recognizes, pictures: Sequence[Picture], straight: bool
+) -> list[Prediction]:
+    """Return all that a recogniser says of pictures; ``straight`` as for ``PictureSet``."""
+    if straight:
+        return recognizer.predict_inks([np.asarray(each, np.uint8) for each in pictures])
+    return recognizer.predict_many(pictures)
 
 
-class PlainReader:
-    """A CNN of the common kind, behind what is commonly done to a picture: invert and resize.
+def read(recognizer: Recognizes, pictures: Sequence[Picture], straight: bool) -> Readings:
+    """Return what a recogniser says of pictures, at least one."""
+    found = answers(recognizer, pictures, straight)
+    # A blank page has a most probable digit too, but to be right about it would be chance.
+    digits = [-1 if each.reason == "blank" else each.digit for each in found]
+    return Readings(
+        digit=np.array(digits, np.int64),
+        confidence=np.array([each.confidence for each in found], np.float64),
+        strangeness=np.array([each.ood_score for each in found], np.float64),
+        rejected=np.array([not each.is_digit for each in found], np.bool_),
+    )
 
-    It refuses nothing; its strangeness is that of Hendrycks and Gimpel, "A baseline for detecting
+
+def read_plainly(model: CNN, pictures: Sequence[Picture], straight: bool) -> Readings:
+    """Return what a common CNN says, behind what is commonly done to a picture: invert and resize.
+
+    Pictures are decoded as well as digitnet can, so that only finding the digit is compared. It
+    refuses nothing; its strangeness is that of Hendrycks and Gimpel, "A baseline for detecting
     misclassified and out-of-distribution examples" (ICLR 2017): one minus its confidence.
 
     Args:
-        run: the folder of a run of a network that takes 28 × 28 images.
-
-    Raises:
-        InputError: there is no such run, or it has no model.
-        IntegrityError: its model file cannot be trusted.
+        model: takes 28 × 28 images.
+        pictures: at least one.
+        straight: as for ``PictureSet``; otherwise they are inverted and resized.
     """
+    import torch
 
-    def __init__(self, run: Path) -> None:
-        from digitnet.training.checkpoint import load_model
-        from digitnet.training.runs import open_run
+    from digitnet.network.cnn import predict_logits
+    from digitnet.training.evaluation import softmax
 
-        self._model = load_model(open_run(run).model_file)
-
-    def read(self, pictures: Sequence[Picture], *, straight: bool) -> Readings:
-        """See ``PictureReader``.
-
-        Pictures are decoded as well as digitnet can, so that only finding the digit is compared.
-        """
-        import torch
-
-        from digitnet.network.cnn import predict_logits
-        from digitnet.training.evaluation import softmax
-
-        images = pictures if straight else [invert_and_resize(decode(p)) for p in pictures]
-        stacked = torch.from_numpy(np.stack([np.asarray(each, np.uint8) for each in images]))
-        probabilities = softmax(predict_logits(self._model, stacked).numpy())
-        confidence = probabilities.max(axis=1)
-        return Readings(
-            digit=probabilities.argmax(axis=1).astype(np.int64),
-            confidence=confidence,
-            strangeness=1 - confidence,
-            rejected=np.zeros(len(images), np.bool_),
-        )
+    images = pictures if straight else [invert_and_resize(decode(each)) for each in pictures]
+    stacked = torch.from_numpy(np.stack([np.asarray(each, np.uint8) for each in images]))
+    probabilities = softmax(predict_logits(model, stacked).numpy())
+    confidence = probabilities.max(axis=1)
+    return Readings(
+        digit=probabilities.argmax(axis=1).astype(np.int64),
+        confidence=confidence,
+        strangeness=1 - confidence,
+        rejected=np.zeros(len(images), np.bool_),
+    )
 
 
 def invert_and_resize(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -11,24 +11,19 @@ Guarantees:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from digitnet.data.datasets import load_dataset
+from digitnet.data.catalogue import load_dataset
 from digitnet.errors import UsageError, unknown_name
 from digitnet.experiments.own_sets import own_sets
-from digitnet.experiments.picture_readers import (
-    DigitnetReader,
-    PictureReader,
-    PlainReader,
-    Readings,
-    Recognizes,
-)
+from digitnet.experiments.picture_readers import Readings, Recognizes, read, read_plainly
 from digitnet.experiments.picture_sets import (
     CORRUPTIONS_ALONE,
     CORRUPTIONS_FOUND,
@@ -36,12 +31,16 @@ from digitnet.experiments.picture_sets import (
     MNIST,
     REFERENCE,
     NamedSet,
+    Parts,
+    Picture,
     PictureSet,
     built_in_sets,
 )
 from digitnet.machine import environment
 from digitnet.text import share
+from digitnet.training.checkpoint import load_model
 from digitnet.training.evaluation import calibration_error, reliability
+from digitnet.training.runs import open_run
 from digitnet.training.statistics import wilson_interval
 
 # Pictures made and read at a time; a photograph takes about a megabyte.
@@ -134,27 +133,43 @@ class RobustnessResults:
 
 @dataclass(frozen=True, eq=False)
 class MeasuredSet:
-    """A set, what was read in it by digitnet and the plain CNN, and how long that took."""
+    """What was read in a set.
 
-    named: NamedSet
-    made: PictureSet
+    Args:
+        group: what the set belongs to.
+        name: its name there.
+        labels: as those of the ``PictureSet``.
+        parts: likewise.
+        ours: the readings of digitnet.
+        plain: those of the plain CNN.
+        seconds: how long making and reading it took.
+    """
+
+    group: str
+    name: str
+    labels: NDArray[np.int64] | None
+    parts: Parts
     ours: Readings
     plain: Readings | None
-    seconds: float = 0.0
+    seconds: float
 
     def right(self, readings: Readings) -> NDArray[np.bool_]:
         """Return which pictures are read as the digits they are, bool (N,)."""
-        return np.asarray(readings.digit == self.made.labels)
+        return np.asarray(readings.digit == self.labels)
+
+    def whole_and_parts(self) -> list[tuple[str | None, NDArray[np.bool_]]]:
+        """Return the whole set, called None, and its parts: which pictures they are."""
+        return [(None, np.ones(len(self.ours.digit), np.bool_)), *self.parts]
 
     def summary(self) -> str:
         """Return a line about the set."""
         what = f"{share(float(self.ours.rejected.mean()))} refused"
-        if self.made.labels is not None:
+        if self.labels is not None:
             what = share(float(self.right(self.ours).mean()))
             if self.plain is not None:
                 what += f" (plain CNN {share(float(self.right(self.plain).mean()))})"
-        name = f"{self.named.group}/{self.named.name}"
-        return f"{name}: {what} of {self.made.count:,}, {self.seconds:.1f} s"
+        count = len(self.ours.digit)
+        return f"{self.group}/{self.name}: {what} of {count:,}, {self.seconds:.1f} s"
 
 
 def run_bench(
@@ -168,7 +183,7 @@ def run_bench(
     everything: bool = False,
     seed: int = 0,
     about: Mapping[str, Any] | None = None,
-    on_measured: Callable[[MeasuredSet], None] = lambda _: None,
+    on_measured: Callable[[MeasuredSet, PictureSet], None] = lambda _measured, _made: None,
     **where: Any,
 ) -> RobustnessResults:
     """Measure a recogniser.
@@ -183,7 +198,7 @@ def run_bench(
         everything: with ``paths``, the built-in sets as well.
         seed: 0 or more, of everything that is drawn.
         about: JSON values to keep with the settings, such as which model it is.
-        on_measured: called with each set after it is read.
+        on_measured: called with what was read in each set, and the set.
         **where: ``data_dir``, ``offline``: as for ``load_dataset``.
 
     Raises:
@@ -203,18 +218,21 @@ def run_bench(
     if theirs and not only and not everything:
         only = [each.name for each in theirs]
     sets = [*built_in_sets(images, labels, seed), *theirs]
-    readers = (DigitnetReader(recognizer), PlainReader(plain) if plain else None)
-    digits, non_digits, reference = _measure(sets, choose(sets, only), readers, on_measured)
-    averaged = (CORRUPTIONS_ALONE, CORRUPTIONS_FOUND)
-    settings = {"data": data, "images": len(images), "only": list(only), "seed": seed}
+    readers = [partial(read, recognizer)]
+    if plain:
+        readers.append(partial(read_plainly, load_model(open_run(plain).model_file)))
+    measured = [_read_set(each, readers, on_measured) for each in choose(sets, only)]
     return RobustnessResults(
-        digits=tuple(digits),
-        non_digits=tuple(non_digits),
-        reference=reference,
-        spread=_spread(digits),
-        means={group: mean for group in averaged if (mean := _mean(digits, group))},
+        **_count(measured, lambda: _read_set(sets[0], readers)),
         seconds=time.perf_counter() - started,
-        settings={**(about or {}), "plain": str(plain) if plain else None, **settings},
+        settings={
+            **(about or {}),
+            "plain": str(plain) if plain else None,
+            "data": data,
+            "images": len(images),
+            "only": list(only),
+            "seed": seed,
+        },
         environment=environment(),
     )
 
@@ -232,37 +250,11 @@ def choose(sets: Sequence[NamedSet], only: Sequence[str]) -> list[NamedSet]:
     return [each for each in sets if not only or each.name in only or each.group in only]
 
 
-_Readers = tuple[PictureReader, PictureReader | None]
-
-
-def _measure(
-    sets: Iterable[NamedSet],
-    chosen: Iterable[NamedSet],
-    readers: _Readers,
-    on_measured: Callable[[MeasuredSet], None],
-) -> tuple[list[DigitRow], list[NonDigitRow], ReferenceRow | None]:
-    """Read the chosen sets; MNIST as it is also where only non-digits need it."""
-    as_it_is = next(each for each in sets if each[:2] == (MNIST, REFERENCE))
-    digits: list[DigitRow] = []
-    others: list[MeasuredSet] = []
-    reference = None
-    for named in chosen:
-        measured = read_set(named, readers)
-        if measured.made.labels is None:
-            others.append(measured)
-        else:
-            digits += digit_rows(measured)
-        reference = measured if named is as_it_is else reference
-        on_measured(measured)
-    if others and reference is None:
-        reference = read_set(as_it_is, readers)
-    if reference is None:
-        return digits, [], None
-    non_digits = [row for each in others for row in non_digit_rows(each, reference)]
-    return digits, non_digits, _reference_row(reference)
-
-
-def read_set(named: NamedSet, readers: _Readers) -> MeasuredSet:
+def _read_set(
+    named: NamedSet,
+    readers: Sequence[Callable[[Sequence[Picture], bool], Readings]],
+    on_measured: Callable[[MeasuredSet, PictureSet], None] = lambda _measured, _made: None,
+) -> MeasuredSet:
     """Make a set and let digitnet and the plain CNN, if any, read it batch by batch."""
     started = time.perf_counter()
     made = named.make()
@@ -270,31 +262,56 @@ def read_set(named: NamedSet, readers: _Readers) -> MeasuredSet:
     for start in range(0, made.count, _BATCH):
         batch = [made.picture(i) for i in range(start, min(start + _BATCH, made.count))]
         for reader, batches in zip(readers, found, strict=True):
-            if reader is not None:
-                batches.append(reader.read(batch, straight=made.straight))
-    ours, plain = (Readings.joined(batches) if batches else None for batches in found)
+            batches.append(reader(batch, made.straight))
+    ours, plain = [*map(Readings.joined, found), None][:2]
     assert ours is not None
-    return MeasuredSet(named, made, ours, plain, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    measured = MeasuredSet(named.group, named.name, made.labels, made.parts, ours, plain, seconds)
+    on_measured(measured, made)
+    return measured
+
+
+def _count(
+    measured: Sequence[MeasuredSet], read_reference: Callable[[], MeasuredSet]
+) -> dict[str, Any]:
+    """Return the counted fields of ``RobustnessResults``.
+
+    Args:
+        measured: the sets that were read.
+        read_reference: reads MNIST as it is, which non-digits are told from.
+    """
+    digits = [row for each in measured if each.labels is not None for row in digit_rows(each)]
+    others = [each for each in measured if each.labels is None]
+    as_it_is = [each for each in measured if (each.group, each.name) == (MNIST, REFERENCE)]
+    reference = as_it_is[0] if as_it_is else read_reference() if others else None
+    averaged = (CORRUPTIONS_ALONE, CORRUPTIONS_FOUND)
+    return {
+        "digits": tuple(digits),
+        "non_digits": tuple(
+            row for each in others if reference for row in non_digit_rows(each, reference)
+        ),
+        "reference": _reference_row(reference) if reference else None,
+        "spread": _spread(digits),
+        "means": {group: mean for group in averaged if (mean := _mean(digits, group))},
+    }
 
 
 def digit_rows(measured: MeasuredSet) -> list[DigitRow]:
     """Return the row of a set of digits, then one for each of its parts."""
-    return [_digit_row(measured, *part) for part in _parts(measured)]
 
+    def row(part: str | None, chosen: NDArray[np.bool_]) -> DigitRow:
+        count, right = int(chosen.sum()), int(measured.right(measured.ours)[chosen].sum())
+        plain = int(measured.right(measured.plain)[chosen].sum()) if measured.plain else None
+        return DigitRow(
+            *(measured.group, measured.name, part, count, right),
+            accuracy=right / count,
+            interval=wilson_interval(right, count),
+            rejected=float(measured.ours.rejected[chosen].mean()),
+            plain_right=plain,
+            plain_accuracy=None if plain is None else plain / count,
+        )
 
-def _digit_row(measured: MeasuredSet, part: str | None, chosen: NDArray[np.bool_]) -> DigitRow:
-    count, right = int(chosen.sum()), int(measured.right(measured.ours)[chosen].sum())
-    plain = int(measured.right(measured.plain)[chosen].sum()) if measured.plain else None
-    return DigitRow(
-        *(measured.named.group, measured.named.name, part),
-        pictures=count,
-        right=right,
-        accuracy=right / count,
-        interval=wilson_interval(right, count),
-        rejected=float(measured.ours.rejected[chosen].mean()),
-        plain_right=plain,
-        plain_accuracy=None if plain is None else plain / count,
-    )
+    return [row(*part) for part in measured.whole_and_parts()]
 
 
 def non_digit_rows(measured: MeasuredSet, digits: MeasuredSet) -> list[NonDigitRow]:
@@ -304,27 +321,19 @@ def non_digit_rows(measured: MeasuredSet, digits: MeasuredSet) -> list[NonDigitR
         measured: the set.
         digits: the digits that its pictures are told from.
     """
-    return [_non_digit_row(measured, digits, *part) for part in _parts(measured)]
 
+    def row(part: str | None, chosen: NDArray[np.bool_]) -> NonDigitRow:
+        plain = None
+        if measured.plain and digits.plain:
+            plain = auroc(measured.plain.strangeness[chosen], digits.plain.strangeness)
+        return NonDigitRow(
+            *(measured.group, measured.name, part, int(chosen.sum())),
+            auroc=auroc(measured.ours.strangeness[chosen], digits.ours.strangeness),
+            rejected=float(measured.ours.rejected[chosen].mean()),
+            plain_auroc=plain,
+        )
 
-def _non_digit_row(
-    measured: MeasuredSet, digits: MeasuredSet, part: str | None, chosen: NDArray[np.bool_]
-) -> NonDigitRow:
-    plain = None
-    if measured.plain and digits.plain:
-        plain = auroc(measured.plain.strangeness[chosen], digits.plain.strangeness)
-    return NonDigitRow(
-        *(measured.named.group, measured.named.name, part),
-        pictures=int(chosen.sum()),
-        auroc=auroc(measured.ours.strangeness[chosen], digits.ours.strangeness),
-        rejected=float(measured.ours.rejected[chosen].mean()),
-        plain_auroc=plain,
-    )
-
-
-def _parts(measured: MeasuredSet) -> list[tuple[str | None, NDArray[np.bool_]]]:
-    """Return the whole set, called None, and its parts: which pictures they are."""
-    return [(None, np.ones(measured.made.count, np.bool_)), *measured.made.parts]
+    return [row(*part) for part in measured.whole_and_parts()]
 
 
 def auroc(strange: NDArray[np.float64], usual: NDArray[np.float64]) -> float:
@@ -343,7 +352,7 @@ def auroc(strange: NDArray[np.float64], usual: NDArray[np.float64]) -> float:
 def _reference_row(measured: MeasuredSet) -> ReferenceRow:
     bins = reliability(measured.ours.confidence, measured.right(measured.ours))
     rejected = float(measured.ours.rejected.mean())
-    return ReferenceRow(measured.made.count, calibration_error(bins), rejected)
+    return ReferenceRow(len(measured.ours.digit), calibration_error(bins), rejected)
 
 
 def _spread(rows: Sequence[DigitRow]) -> float | None:
