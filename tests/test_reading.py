@@ -11,7 +11,7 @@ import pytest
 
 import digitnet
 from digitnet import Recognizer
-from digitnet.experiments.robustness.placing import PLACINGS, png_of
+from digitnet.experiments.picture_sets import PLACINGS, place
 from digitnet.synthesis.photographs import simulate_many
 
 
@@ -48,7 +48,7 @@ def test_what_goes_wrong_elsewhere_goes_right_here(recognizer, sample, condition
 
 @pytest.mark.parametrize("placing", PLACINGS)
 def test_mnist_is_read_whatever_its_size_polarity_and_place(recognizer, sample, placing):
-    pictures = [png_of(image, placing, 0, i) for i, image in enumerate(sample.test_images)]
+    pictures = [place(image, placing, 0, i) for i, image in enumerate(sample.test_images)]
     assert right(recognizer, pictures, sample.test_labels).mean() >= 0.99
 
 
@@ -68,7 +68,7 @@ def test_nothing_else_makes_28_by_28_images():
     """One way to the network's image: no resize to 28 outside the canonical module."""
     package = Path(digitnet.__file__).parent
     # The rival's "invert and resize" is what is compared with; styles draws on stored images.
-    allowed = {"canonical.py", "styles.py", "readers.py"}
+    allowed = {"canonical.py", "styles.py", "picture_readers.py"}
     for path in package.rglob("*.py"):
         if path.name in allowed:
             continue

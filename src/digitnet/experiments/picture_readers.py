@@ -21,7 +21,7 @@ from digitnet.reading.pictures import decode
 
 if TYPE_CHECKING:
     from digitnet.network.cnn import CNN
-    from digitnet.reading.recognizer import Prediction
+    from digitnet.reading.prediction import Prediction
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,8 +68,7 @@ def answers(
 def read(recognizer: Recognizes, pictures: Sequence[Picture], straight: bool) -> Readings:
     """Return what a recogniser says of pictures, at least one."""
     found = answers(recognizer, pictures, straight)
-    # A blank page has a most probable digit too, but to be right about it would be chance.
-    digits = [-1 if each.reason == "blank" else each.digit for each in found]
+    digits = [-1 if each.digit is None else each.digit for each in found]
     return Readings(
         digit=np.array(digits, np.int64),
         confidence=np.array([each.confidence for each in found], np.float64),
