@@ -12,6 +12,7 @@ from digitnet.cli.flags import Places
 from digitnet.cli.train_command import export_or_say
 from digitnet.errors import UsageError
 from digitnet.files import hold_lock
+from digitnet.text import duration
 
 if TYPE_CHECKING:
     from digitnet.experiments.study.definition import Study
@@ -379,16 +380,9 @@ def _outcome(trial: Trial) -> str:
 
 
 def _time_left(clock: Clock, before: str) -> str:
-    """Return how long it will take, no finer than can be known; nothing when it is unknown."""
+    """Return how long it will take; nothing when that is unknown."""
     seconds = clock.seconds_left()
-    if not seconds:
-        return ""
-    minutes = round(seconds / 60)
-    if seconds < 90:
-        time = f"{seconds:.0f} s"
-    else:
-        time = f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
-    return f"{before}{time} left"
+    return f"{before}{duration(seconds)} left" if seconds else ""
 
 
 def _say_repetition(repetition: Repetition) -> None:

@@ -12,7 +12,7 @@ from digitnet.errors import IntegrityError, UsageError
 from digitnet.files import hold_lock
 from digitnet.network.config import TrainConfig, read_toml
 from digitnet.network.recipes import DESCRIPTIONS, recipe
-from digitnet.text import count_of
+from digitnet.text import count_of, duration
 
 if TYPE_CHECKING:
     from digitnet.training.runs import Run
@@ -188,7 +188,7 @@ def _show_result(run: Run, as_json: bool) -> None:
         ("val accuracy", f"{metrics['val_accuracy']:.2%}"),
         ("calibration error", f"{test['expected_calibration_error']:.4f}"),
         ("parameters", f"{metrics['parameters']:,}"),
-        ("training", f"{count_of(metrics['epochs'], 'epoch')} in {metrics['seconds']:.0f} s"),
+        ("training", f"{count_of(metrics['epochs'], 'epoch')} in {duration(metrics['seconds'])}"),
     ]
     if run.report_file.is_file():
         rows.append(("report", str(run.report_file)))
