@@ -1,6 +1,8 @@
+import copy
 import io
 import json
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -8,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
@@ -205,6 +208,27 @@ def test_number_types_of_an_ink_make_no_difference(reader, sample):
     same(reader.predict_ink(bits), reader.predict_ink(bits.astype(np.float16)))
 
 
+def test_leading_axes_lists_and_tensors_make_no_difference(reader, sample):
+    image = sample.test_images[3] / 255
+    expected = reader.predict_ink(image)
+    tensor = torch.from_numpy(image).requires_grad_()
+    for ink in (image[None], image[None, None], image.tolist(), tensor, tensor[None, None]):
+        same(reader.predict_ink(ink), expected)
+    same(reader.predict_inks(image[None, None])[0], expected)
+
+
+def test_it_can_be_pickled(reader, digits, tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model_file())
+    original = Recognizer(path, threads=2)
+    content = pickle.dumps(original)
+    path.unlink()
+    for again in (pickle.loads(content), copy.deepcopy(original), copy.copy(original)):
+        assert repr(again) == repr(original)
+        assert again.metadata == original.metadata
+        assert all(map(same, again.predict_inks(digits[:3]), reader.predict_inks(digits[:3])))
+
+
 def test_threads_may_share_it(reader, digits):
     expected = reader.predict_inks(digits)
     barrier = threading.Barrier(4)
@@ -264,8 +288,54 @@ def test_pictures_are_taken_one_by_one(reader, monkeypatch):
 
     found = Ink(np.ones((4, 4), np.float32), Box(1, 2, 3, 4))
     monkeypatch.setattr(reader, "find_ink", lambda picture: found)
-    assert len(reader.predict_many(Tracked() for _ in range(300))) == 300
-    assert most <= 2
+    for threads, allowed in ((1, 2), (3, 10)):
+        monkeypatch.setattr(reader, "_threads", threads)
+        most = 0
+        assert len(reader.predict_many(Tracked() for _ in range(300))) == 300
+        assert most <= allowed
+
+
+@pytest.mark.parametrize("method", ["predict_many", "predict_each"])
+def test_threads_find_ink_in_several_pictures_at_a_time(file, monkeypatch, method):
+    reader, picture = Recognizer(file, threads=2), drawing()
+    expected = reader.predict(picture)
+    find, both = reader.find_ink, threading.Barrier(2)
+
+    def find_together(one):
+        both.wait(timeout=20)  # raises where the other one is not being read meanwhile
+        return find(one)
+
+    monkeypatch.setattr(reader, "find_ink", find_together)
+    answers = list(getattr(reader, method)([picture] * 6))
+    assert len(answers) == 6
+    assert all(same(answer, expected) for answer in answers)
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_threads_keep_the_order_and_name_the_first_bad_picture(file, reader, threads):
+    lines = [((60 + 9 * n, 30), (60, 250)) for n in range(12)]
+    given = [drawing(line=line) for line in lines]
+    several = Recognizer(file, threads=threads)
+    assert all(map(same, several.predict_many(given), map(reader.predict, given)))
+    with pytest.raises(InputError, match=r"^Picture 3: "):
+        several.predict_many([*given[:2], b"no picture", given[3], b"", *given[4:]])
+    found = list(several.predict_each([given[0], b"", given[1]]))
+    assert isinstance(found[1], InputError)
+    assert all(map(same, found[::2], map(reader.predict, given[:2])))
+
+
+def test_a_box_unpacks_and_crops(reader):
+    picture = drawing()
+    box = reader.predict(picture).box
+    left, top, right, bottom = box
+    assert (box.width, box.height) == (right - left, bottom - top)
+    cropped = picture[box.slices]
+    assert np.array_equal(np.asarray(Image.fromarray(picture).crop(box)), cropped)
+    assert cropped.shape == (box.height, box.width)
+    outside = picture.copy()
+    outside[box.slices] = 255
+    # All ink but its softest edge is inside.
+    assert outside.min() > 128 > cropped.min()
 
 
 def test_the_box_is_in_pixels_of_the_original(reader):

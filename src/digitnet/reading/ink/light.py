@@ -72,8 +72,8 @@ def negative(picture: Grey) -> Grey:
 
 def quantiles(counts: NDArray[np.float32], parts: tuple[float, ...]) -> list[int]:
     """Return the grey values below which the given parts of a histogram lie."""
-    total = np.cumsum(counts)
-    return [int(np.searchsorted(total, part * total[-1])) for part in parts]
+    total = counts.cumsum()
+    return [int(total.searchsorted(part * total[-1])) for part in parts]
 
 
 def histogram(picture: Grey, mask: Grey | None = None) -> NDArray[np.float32]:
@@ -159,11 +159,11 @@ def _darker_towards_frame(paper: Grey, reach: int) -> Grey:
     for _ in range(4):  # each side in turn is the first rows
         if len(paper) > 2 * reach:
             first, second = paper[reach].astype(np.float32), paper[2 * reach].astype(np.float32)
-            fall = np.clip(second - first, 0, _STEEPEST * first)
+            fall = np.minimum(np.maximum(second - first, 0), _STEEPEST * first)
             distance = np.arange(reach, 0, -1, dtype=np.float32)[:, None] / reach
             lit = np.rint(first - distance * fall).astype(np.uint8)
-            paper[:reach] = np.minimum(paper[:reach], lit)
-        paper = np.rot90(paper)
+            np.minimum(paper[:reach], lit, out=paper[:reach])
+        paper = paper.T[::-1]
     return np.ascontiguousarray(paper)
 
 
