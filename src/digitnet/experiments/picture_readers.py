@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 import cv2
 import numpy as np
@@ -22,20 +22,24 @@ from digitnet.reading.pictures import decode
 if TYPE_CHECKING:
     from digitnet.network.cnn import CNN
     from digitnet.reading.prediction import Prediction
+    from digitnet.reading.recognizer import Recognizer
 
 
 @dataclass(frozen=True, eq=False)
 class Readings:
-    """What a reader says of N pictures."""
+    """What a reader says of N pictures.
+
+    Args:
+        digit: (N,), 0–9; -1 where it saw nothing at all.
+        confidence: (N,), in [0, 1].
+        strangeness: (N,), larger is less like a digit.
+        rejected: (N,), whether it refused to call the picture a digit.
+    """
 
     digit: NDArray[np.int64]
-    """(N,), 0–9; -1 where it saw nothing at all."""
     confidence: NDArray[np.float64]
-    """(N,), in [0, 1]."""
     strangeness: NDArray[np.float64]
-    """(N,), larger is less like a digit."""
     rejected: NDArray[np.bool_]
-    """(N,), whether it refused to call the picture a digit."""
 
     @classmethod
     def joined(cls, batches: Sequence[Self]) -> Self:
@@ -44,20 +48,8 @@ class Readings:
         return cls(*map(np.concatenate, columns))
 
 
-class Recognizes(Protocol):
-    """The part of ``Recognizer`` that the bench calls."""
-
-    def predict_many(self, pictures: Sequence[Picture], /) -> list[Prediction]:
-        """Read pictures."""
-        ...
-
-    def predict_inks(self, inks: Sequence[NDArray[np.uint8]], /) -> list[Prediction]:
-        """Read inks."""
-        ...
-
-
 def answers(
-    recognizer: Recognizes, pictures: Sequence[Picture], straight: bool
+    recognizer: Recognizer, pictures: Sequence[Picture], straight: bool
 ) -> list[Prediction]:
     """Return all that a recogniser says of pictures; ``straight`` as for ``PictureSet``."""
     if straight:
@@ -65,7 +57,7 @@ def answers(
     return recognizer.predict_many(pictures)
 
 
-def read(recognizer: Recognizes, pictures: Sequence[Picture], straight: bool) -> Readings:
+def read(recognizer: Recognizer, pictures: Sequence[Picture], straight: bool) -> Readings:
     """Return what a recogniser says of pictures, at least one."""
     found = answers(recognizer, pictures, straight)
     digits = [-1 if each.digit is None else each.digit for each in found]

@@ -35,21 +35,21 @@ from digitnet.synthesis.photographs import CONDITIONS, can_show, simulate
 
 Images: TypeAlias = NDArray[np.uint8]
 Labels: TypeAlias = NDArray[np.int64]
+# The content of a file, a file, or grey pixels, uint8 (H, W).
 Picture: TypeAlias = bytes | Path | NDArray[np.uint8]
-"""The content of a file, a file, or grey pixels, uint8 (H, W)."""
+# Names, and which pictures of a set, bool (N,), belong to each.
 Parts: TypeAlias = tuple[tuple[str, NDArray[np.bool_]], ...]
-"""Names, and which pictures of a set, bool (N,), belong to each."""
 
 MNIST, OTHER_HANDS, OWN, PHOTOGRAPHS = "mnist", "other_hands", "own", "photographs"
-CORRUPTIONS_ALONE, CORRUPTIONS_FOUND = "corruptions", "corruptions_found"
+CORRUPTED, CORRUPTED_FOUND = "corruptions", "corruptions_found"
 NON_DIGITS = "non_digits"
 GROUP_TITLES = {
     MNIST: "MNIST as pictures",
     OTHER_HANDS: "Other hands",
     OWN: "Your own sets",
     PHOTOGRAPHS: "Simulated photographs",
-    CORRUPTIONS_ALONE: "Corruptions, straight into the network",
-    CORRUPTIONS_FOUND: "Corruptions, as pictures",
+    CORRUPTED: "Corruptions, straight into the network",
+    CORRUPTED_FOUND: "Corruptions, as pictures",
     NON_DIGITS: "Not digits (area under the ROC curve against MNIST)",
 }
 _SET_TITLES = {
@@ -126,8 +126,8 @@ def built_in_sets(images: Images, labels: Labels, seed: int) -> list[NamedSet]:
         NamedSet(OTHER_HANDS, "digits8x8", _digits8x8),
         *(NamedSet(PHOTOGRAPHS, name, partial(photographed, name)) for name in CONDITIONS),
         *(
-            NamedSet(group, kind, partial(corrupted, kind, group == CORRUPTIONS_ALONE))
-            for group in (CORRUPTIONS_ALONE, CORRUPTIONS_FOUND)
+            NamedSet(group, kind, partial(corrupted, kind, group == CORRUPTED))
+            for group in (CORRUPTED, CORRUPTED_FOUND)
             for kind in CORRUPTIONS
         ),
         NamedSet(NON_DIGITS, "drawn", partial(_drawn, images, seed)),

@@ -22,21 +22,12 @@ from numpy.typing import NDArray
 
 from digitnet.data.catalogue import load_dataset
 from digitnet.errors import UsageError, unknown_name
+from digitnet.experiments import picture_sets
 from digitnet.experiments.own_sets import own_sets
-from digitnet.experiments.picture_readers import Readings, Recognizes, read, read_plainly
-from digitnet.experiments.picture_sets import (
-    CORRUPTIONS_ALONE,
-    CORRUPTIONS_FOUND,
-    EQUALLY_EASY,
-    MNIST,
-    REFERENCE,
-    NamedSet,
-    Parts,
-    Picture,
-    PictureSet,
-    built_in_sets,
-)
+from digitnet.experiments.picture_readers import Readings, read, read_plainly
+from digitnet.experiments.picture_sets import MNIST, NamedSet, Parts, Picture, PictureSet
 from digitnet.machine import environment
+from digitnet.reading.recognizer import Recognizer
 from digitnet.text import share
 from digitnet.training.checkpoint import load_model
 from digitnet.training.evaluation import calibration_error, reliability
@@ -49,37 +40,53 @@ _BATCH = 256
 
 @dataclass(frozen=True)
 class DigitRow:
-    """How well the digits of a set, or of a part of it, are read; fractions from 0 to 1."""
+    """How well the digits of a set, or of a part of it, are read; fractions from 0 to 1.
+
+    Args:
+        group: what the set belongs to.
+        name: its name there.
+        part: name of the part; None for the whole set.
+        pictures: how many there are.
+        right: how many are read as what they are, refused or not.
+        accuracy: fraction of them.
+        interval: 95 % Wilson interval of the accuracy.
+        rejected: fraction refused as not a digit.
+        plain_right: how many the plain CNN reads as what they are; None when there is none.
+        plain_accuracy: fraction of them.
+    """
 
     group: str
     name: str
     part: str | None
-    """None for the whole set."""
     pictures: int
     right: int
-    """Read as what they are, refused or not."""
     accuracy: float
     interval: tuple[float, float]
-    """95 % Wilson interval of the accuracy."""
     rejected: float
-    """Fraction refused as not a digit."""
     plain_right: int | None = None
     plain_accuracy: float | None = None
-    """Of the plain CNN; None when there is none."""
 
 
 @dataclass(frozen=True)
 class NonDigitRow:
-    """How well non-digits, a set or a part of it, are told from MNIST's test digits."""
+    """How well non-digits, a set or a part of it, are told from MNIST's test digits.
+
+    Args:
+        group: what the set belongs to.
+        name: its name there.
+        part: name of the part; None for the whole set.
+        pictures: how many there are.
+        auroc: probability that one of them is stranger than a digit (area under the ROC curve).
+        rejected: fraction refused at the model's own threshold.
+        plain_auroc: that of the plain CNN; None when there is none.
+    """
 
     group: str
     name: str
     part: str | None
     pictures: int
     auroc: float
-    """Probability that one of them is stranger than a digit (area under the ROC curve)."""
     rejected: float
-    """Fraction refused at the model's own threshold."""
     plain_auroc: float | None = None
 
 
@@ -173,7 +180,7 @@ class MeasuredSet:
 
 
 def run_bench(
-    recognizer: Recognizes,
+    recognizer: Recognizer,
     paths: Sequence[Path] = (),
     *,
     plain: Path | None = None,
@@ -217,7 +224,7 @@ def run_bench(
     theirs = own_sets(paths)
     if theirs and not only and not everything:
         only = [each.name for each in theirs]
-    sets = [*built_in_sets(images, labels, seed), *theirs]
+    sets = [*picture_sets.built_in_sets(images, labels, seed), *theirs]
     readers = [partial(read, recognizer)]
     if plain:
         readers.append(partial(read_plainly, load_model(open_run(plain).model_file)))
@@ -282,9 +289,10 @@ def _count(
     """
     digits = [row for each in measured if each.labels is not None for row in digit_rows(each)]
     others = [each for each in measured if each.labels is None]
-    as_it_is = [each for each in measured if (each.group, each.name) == (MNIST, REFERENCE)]
-    reference = as_it_is[0] if as_it_is else read_reference() if others else None
-    averaged = (CORRUPTIONS_ALONE, CORRUPTIONS_FOUND)
+    as_it_is = (MNIST, picture_sets.REFERENCE)
+    reference = next((each for each in measured if (each.group, each.name) == as_it_is), None)
+    reference = reference or (read_reference() if others else None)
+    averaged = (picture_sets.CORRUPTED, picture_sets.CORRUPTED_FOUND)
     return {
         "digits": tuple(digits),
         "non_digits": tuple(
@@ -356,8 +364,9 @@ def _reference_row(measured: MeasuredSet) -> ReferenceRow:
 
 
 def _spread(rows: Sequence[DigitRow]) -> float | None:
-    alike = [row.accuracy for row in rows if row.group == MNIST and row.name in EQUALLY_EASY]
-    return max(alike) - min(alike) if len(alike) == len(EQUALLY_EASY) else None
+    names = picture_sets.EQUALLY_EASY
+    alike = [row.accuracy for row in rows if row.group == MNIST and row.name in names]
+    return max(alike) - min(alike) if len(alike) == len(names) else None
 
 
 def _mean(rows: Sequence[DigitRow], group: str) -> GroupMean | None:

@@ -22,10 +22,10 @@ from PIL import Image, ImageOps
 from rich.markup import escape
 from rich.table import Table
 
-from digitnet.experiments.picture_readers import Recognizes, answers
+from digitnet.experiments.picture_readers import answers
 from digitnet.experiments.picture_sets import (
-    CORRUPTIONS_ALONE,
-    CORRUPTIONS_FOUND,
+    CORRUPTED,
+    CORRUPTED_FOUND,
     GROUP_TITLES,
     PictureSet,
     set_title,
@@ -39,19 +39,11 @@ from digitnet.experiments.robustness import (
 )
 from digitnet.files import make_folder, write_json
 from digitnet.reading.pictures import decode
+from digitnet.reading.recognizer import Recognizer
+from digitnet.showing import theme
 from digitnet.showing.scales import nines, set_accuracy_axis
 from digitnet.showing.sheet import HEADER, MARGIN, draw_tiles, new_sheet, write, write_header
-from digitnet.showing.theme import (
-    SMALL,
-    WIDTH,
-    Palette,
-    figure_of,
-    ink_colours,
-    palette_of,
-    save_png,
-    style_axes,
-    theme,
-)
+from digitnet.showing.theme import SMALL, WIDTH, figure_of
 from digitnet.text import points, share, shortened
 
 Floats = NDArray[np.float64]
@@ -82,8 +74,8 @@ def write_results(results: RobustnessResults, folder: Path) -> list[Path]:
     make_folder(folder)
     values, picture = folder / "robustness.json", folder / "robustness.png"
     write_json(values, results.as_json())
-    with theme():
-        save_png(robustness_figure(results), picture)
+    with theme.theme():
+        theme.save_png(robustness_figure(results), picture)
     return [values, picture]
 
 
@@ -139,13 +131,17 @@ def _percent(value: float | None) -> str:
 
 @dataclass(frozen=True)
 class _FigureLine:
-    """One line of the figure: a heading without marks, or a set."""
+    """One line of the figure: a heading without marks, or a set.
+
+    Args:
+        title: what stands at its left.
+        marks: the plain CNN, digitnet's network alone, and digitnet by the whole path, if any.
+        interval: 95 % interval of the last, if any.
+    """
 
     title: str
     marks: tuple[float | None, ...] = ()
-    """The plain CNN, digitnet's network alone, and digitnet by the whole path."""
     interval: tuple[float, ...] = ()
-    """95 % interval of the last."""
 
 
 def robustness_figure(results: RobustnessResults, figure: Figure | None = None) -> Figure:
@@ -163,13 +159,13 @@ def robustness_figure(results: RobustnessResults, figure: Figure | None = None) 
     intervals = np.array([line.interval or (None, None) for line in lines], float)
     readers = np.flatnonzero(~np.isnan(marks).all(axis=0))
     figure, ax = _new_axes(figure, heights[-1] + 1, len(readers))
-    palette = style_axes(ax)
+    palette = theme.style_axes(ax)
     shown = np.concatenate([marks, intervals], axis=None)
     set_accuracy_axis(ax.xaxis, ax.set_xlim, shown[~np.isnan(shown)].tolist(), 0.22)
-    _name_lines(ax, lines, heights)
+    _name_lines(ax, lines, heights.tolist(), palette)
     sets = ~np.isnan(marks).all(axis=1)
-    ends = np.nanmin(nines(marks[sets]), axis=1), np.nanmax(nines(marks[sets]), axis=1)
-    ax.hlines(heights[sets], *ends, color=palette.line, linewidth=1.0, zorder=1)
+    low, high = np.nanmin(nines(marks[sets]), axis=1), np.nanmax(nines(marks[sets]), axis=1)
+    ax.hlines(heights[sets], low, high, color=palette.line, linewidth=1.0, zorder=1)
     ax.hlines(heights, *nines(intervals).T, color=palette.blue, linewidth=3.0, alpha=0.3, zorder=2)
     for place, reader in enumerate(readers):
         heading, style = _readers(palette)[reader]
@@ -182,19 +178,20 @@ def robustness_figure(results: RobustnessResults, figure: Figure | None = None) 
 def _digit_lines(results: RobustnessResults) -> Iterator[_FigureLine]:
     """Yield a line for each whole set; a kind of corruption, read in two ways, has one line."""
     whole = [row for row in results.digits if row.part is None]
-    alone = {row.name: row for row in whole if row.group == CORRUPTIONS_ALONE}
-    found = {row.name: row for row in whole if row.group == CORRUPTIONS_FOUND}
+    alone = {row.name: row for row in whole if row.group == CORRUPTED}
+    found = {row.name: row for row in whole if row.group == CORRUPTED_FOUND}
+    means = results.means
     for group, rows in groupby(whole, lambda row: row.group):
-        if group not in (CORRUPTIONS_ALONE, CORRUPTIONS_FOUND):
+        if group not in (CORRUPTED, CORRUPTED_FOUND):
             yield _FigureLine(GROUP_TITLES[group])
             yield from (_line(set_title(group, row.name), row) for row in rows)
-        elif group == CORRUPTIONS_ALONE or not alone:
+        elif group == CORRUPTED or not alone:
             yield _FigureLine("Corruptions")
             for name in alone | found:
                 yield _line(set_title(group, name), found.get(name), alone.get(name))
-            if mean := results.means.get(group):
-                means = (results.means.get(CORRUPTIONS_FOUND), results.means.get(CORRUPTIONS_ALONE))
-                yield _line(f"mean of these {mean.sets}", *means)
+            if group in means:
+                title = f"mean of these {means[group].sets}"
+                yield _line(title, means.get(CORRUPTED_FOUND), means.get(CORRUPTED))
 
 
 def _line(
@@ -228,9 +225,10 @@ def _new_axes(figure: Figure | None, lines: float, columns: int) -> tuple[Figure
     return figure, figure.add_axes(box)
 
 
-def _name_lines(ax: Axes, lines: Sequence[_FigureLine], heights: Floats) -> None:
+def _name_lines(
+    ax: Axes, lines: Sequence[_FigureLine], heights: Sequence[float], palette: theme.Palette
+) -> None:
     """Write the names of the sets, the headings between them and the title of the axis."""
-    palette = palette_of(figure_of(ax))
     sets = [(y, line.title) for y, line in zip(heights, lines, strict=True) if line.marks]
     ax.set_yticks([y for y, _ in sets], [shortened(title, _LONGEST_NAME) for _, title in sets])
     ax.tick_params(axis="y", length=0, labelsize=SMALL, labelcolor=palette.text)
@@ -277,7 +275,7 @@ def _inches(ax: Axes) -> Transform:
     return blended_transform_factory(figure_of(ax).dpi_scale_trans, ax.transData)
 
 
-def _readers(palette: Palette) -> tuple[tuple[str, dict[str, Any]], ...]:
+def _readers(palette: theme.Palette) -> tuple[tuple[str, dict[str, Any]], ...]:
     """Return the heading and the mark of each reader, in the order of ``_FigureLine.marks``."""
     dot = {"marker": "o", "markersize": 5.5, "color": palette.blue, "zorder": 3}
     return (
@@ -288,7 +286,7 @@ def _readers(palette: Palette) -> tuple[tuple[str, dict[str, Any]], ...]:
 
 
 def write_misses(
-    measured: MeasuredSet, made: PictureSet, recognizer: Recognizes, folder: Path
+    measured: MeasuredSet, made: PictureSet, recognizer: Recognizer, folder: Path
 ) -> Path | None:
     """Write a sheet of the misses of a set of digits, most confident first.
 
@@ -317,12 +315,12 @@ def write_misses(
         for index, digit in zip(shown, digits, strict=True)
     ]
     file = folder / f"{measured.group}-{measured.name}.png"
-    with theme():
+    with theme.theme():
         figure = _sheet([decode(each) for each in pictures], seen, captions)
         title = f"{GROUP_TITLES[measured.group]}: {set_title(measured.group, measured.name)}"
         note = f"{len(wrong):,} of {made.count:,} misread, the most confident first"
         write_header(figure.axes[0], title, f"{note}; index: truth → answer, confidence")
-        save_png(figure, file)
+        theme.save_png(figure, file)
     return file
 
 
@@ -334,7 +332,7 @@ def _sheet(given: Sequence[Pixels], seen: Sequence[Pixels], captions: Sequence[s
     left = MARGIN + (WIDTH - 2 * MARGIN) / _ACROSS * (place % _ACROSS)
     top = HEADER + _DOWN * (place // _ACROSS)
     grey = colormaps["gray"].with_extremes(bad=(0, 0, 0, 0))
-    inks = ink_colours(palette_of(figure))
+    inks = theme.ink_colours(theme.palette_of(figure))
     draw_tiles(ax, _tiles(given), left, top, _TILE, colours=grey)
     draw_tiles(ax, _tiles(seen), left + _TILE + 0.03, top, _TILE, colours=inks)
     for caption, x, y in zip(captions, left, top, strict=True):
