@@ -14,10 +14,10 @@ from digitnet.errors import InputError, IntegrityError, UsageError
 @pytest.mark.parametrize(
     ("images", "labels", "words"),
     [
-        (np.zeros((3, 28, 27), np.uint8), np.zeros(3, np.int64), r"shape \(3, 28, 27\)"),
-        (np.zeros((3, 28, 28), np.float32), np.zeros(3, np.int64), "type float32"),
-        (np.zeros((3, 28, 28), np.uint8), np.zeros(2, np.int64), r"labels .* shape \(2,\)"),
-        (np.zeros((3, 28, 28), np.uint8), np.zeros(3, np.uint8), "labels of type uint8"),
+        (np.zeros((3, 28, 27), np.uint8), np.zeros(3, np.int64), r"images uint8 \(3, 28, 27\)"),
+        (np.zeros((3, 28, 28), np.float32), np.zeros(3, np.int64), "images float32"),
+        (np.zeros((3, 28, 28), np.uint8), np.zeros(2, np.int64), r"labels int64 \(2,\)"),
+        (np.zeros((3, 28, 28), np.uint8), np.zeros(3, np.uint8), "labels uint8"),
         (np.zeros((3, 28, 28), np.uint8), np.array([0, 1, 10]), "from 0 to 10"),
         (np.zeros((3, 28, 28), np.uint8), np.array([0, 1, -1]), "from -1 to 1"),
     ],

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from digitnet.data.idx import bunzip, encode_idx, gunzip, parse_idx, parse_int_idx, zip_member
+from digitnet.data.idx import bunzip, encode_idx, gunzip, parse_idx, zip_member
 from digitnet.errors import IntegrityError
 
 ARRAYS = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=6))
@@ -72,26 +72,26 @@ def ints(*shape):
 
 def test_integers_are_read_with_their_signs():
     content, values = ints(4, 3)
-    read = parse_int_idx(content)
+    read = parse_idx(content, kind="i4")
     np.testing.assert_array_equal(read, values)
-    assert read.dtype == np.int64
+    assert read.dtype == np.int32
     assert read.flags.writeable
 
 
 def test_bytes_are_no_integers():
     content, _ = ints(4)
-    with pytest.raises(IntegrityError, match="unsigned bytes: it starts with '00 00 0c 01'"):
+    with pytest.raises(IntegrityError, match="not an IDX file: it starts with '00 00 0c 01'"):
         parse_idx(content, "some")
-    with pytest.raises(IntegrityError, match="32-bit integers: it starts with '00 00 08 01'"):
-        parse_int_idx(encode_idx(np.zeros(4, np.uint8)), "some")
+    with pytest.raises(IntegrityError, match="not an IDX file: it starts with '00 00 08 01'"):
+        parse_idx(encode_idx(np.zeros(4, np.uint8)), "some", "i4")
     with pytest.raises(IntegrityError, match="announces 4 values"):
-        parse_int_idx(content[:-1], "some")
+        parse_idx(content[:-1], "some", "i4")
 
 
 @given(st.binary(max_size=60).map(lambda tail: b"\0\0\x0c\1" + tail) | st.binary(max_size=60))
 def test_any_bytes_are_integers_or_an_error(content):
     with contextlib.suppress(IntegrityError):
-        assert parse_int_idx(content).nbytes == 2 * (len(content) - 4 - 4 * content[3])
+        assert parse_idx(content, kind="i4").nbytes == len(content) - 4 - 4 * content[3]
 
 
 PACKERS = {gunzip: gzip.compress, bunzip: bz2.compress}

@@ -168,7 +168,10 @@ LABELS = "gzip/emnist-letters-train-labels-idx1-ubyte.gz"
         (emnist_file()[0][:-200], "gzip.zip is damaged"),
         (emnist_file(**{MEMBER: b"\x1f\x8b"})[0], "is damaged"),
         (emnist_file(**{MEMBER: gzip.compress(b"no IDX")})[0], "not an IDX file"),
-        (emnist_file(**{MEMBER: gzip.compress(encode_idx(pixels(3)))})[0], "labels .* for 3"),
+        (
+            emnist_file(**{MEMBER: gzip.compress(encode_idx(pixels(3)))})[0],
+            r"images uint8 \(3, 28, 28\) and labels int64 \(52,\)",
+        ),
         (emnist_file(**{MEMBER: gzip.compress(encode_idx(np.zeros(3, np.uint8)))})[0], "shape"),
         (
             emnist_file(**{LABELS: gzip.compress(encode_idx(np.zeros(52, np.uint8)))})[0],
@@ -207,7 +210,7 @@ def test_labels_of_another_shape_are_refused(tmp_path, known):
         load_dataset("qmnist", data_dir=write(tmp_path / "mine", files))
     files["qmnist-train-labels-idx2-int.gz"] = gzip.compress(encode_idx(np.zeros(20, np.uint8)))
     known("qmnist", files)
-    with pytest.raises(IntegrityError, match="not an IDX file of 32-bit integers"):
+    with pytest.raises(IntegrityError, match=r"labels-idx2-int\.gz is not an IDX file"):
         load_dataset("qmnist", data_dir=write(tmp_path / "mine", files))
 
 
@@ -307,7 +310,9 @@ def test_another_text_is_refused(text, words):
 def test_idx_files_of_usps_must_fit_each_other():
     files = usps_forms()[1]
     files["usps-train-labels-idx1-ubyte"] = encode_idx(np.zeros(2, np.uint8))
-    with pytest.raises(IntegrityError, match=r"train split .* 'usps' has labels .* 20 images"):
+    with pytest.raises(
+        IntegrityError, match=r"train split .* 'usps' has images .* labels int64 \(2,\)"
+    ):
         read_usps("usps", files)
 
 

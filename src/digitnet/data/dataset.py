@@ -59,22 +59,15 @@ class Dataset:
         return len(self.class_names)
 
     def _check(self, split: str, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
-        what = f"The {split} split of data set '{self.name}'"
-        if images.dtype != np.uint8 or images.shape[1:] != (IMAGE_SIZE, IMAGE_SIZE):
-            raise IntegrityError(
-                f"{what} has images of type {images.dtype} and shape {images.shape}; "
-                f"expected uint8 (N, {IMAGE_SIZE}, {IMAGE_SIZE})."
-            )
-        if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
-            raise IntegrityError(
-                f"{what} has labels of type {labels.dtype} and shape {labels.shape} "
-                f"for {len(images)} images; expected int64 ({len(images)},)."
-            )
+        what = f"The {split} split of data set '{self.name}' has"
+        found = f"images {images.dtype} {images.shape} and labels {labels.dtype} {labels.shape}"
+        shape = (len(labels), IMAGE_SIZE, IMAGE_SIZE)
+        types = images.dtype == np.uint8 and labels.dtype == np.int64
+        if not types or labels.ndim != 1 or images.shape != shape:
+            raise IntegrityError(f"{what} {found}; expected uint8 (N, 28, 28) and int64 (N,).")
         if labels.size and not 0 <= labels.min() <= labels.max() < self.num_classes:
-            raise IntegrityError(
-                f"{what} has labels from {labels.min()} to {labels.max()}; 0 to "
-                f"{self.num_classes - 1} are allowed."
-            )
+            found = f"labels from {labels.min()} to {labels.max()}"
+            raise IntegrityError(f"{what} {found}; allowed are 0 to {self.num_classes - 1}.")
 
 
 def split_train_val(
@@ -109,10 +102,8 @@ def split_train_val(
         raise InputError(f"Labels to split must have the shape (N,), N > 0, not {labels.shape}.")
     classes, counts = np.unique(labels, return_counts=True)
     if counts.min() < 2:
-        raise InputError(
-            f"Class {classes[counts.argmin()]} has 1 image to train and validate on; at least two "
-            "are needed, one for each. Add images of it."
-        )
+        few = f"Class {classes[counts.argmin()]} has 1 image to train and to validate on"
+        raise InputError(f"{few}; at least two are needed. Add images of it.")
     rng = np.random.default_rng(seed)
     train, val = [], []
     for label, share in zip(classes, _shares(counts, val_fraction), strict=True):
@@ -146,10 +137,10 @@ def take_of_each_class(
     wanted = np.full(len(classes), count // len(classes))
     wanted[rng.permutation(len(classes))[: count % len(classes)]] += 1
     if (wanted > counts).any() or not wanted.all():
+        most = len(classes) * int(counts.min())
         raise UsageError(
-            f"{count:,} images cannot be taken evenly from {len(classes)} classes of "
-            f"{counts.min():,} to {counts.max():,} images; "
-            f"{len(classes):,} to {len(classes) * int(counts.min()):,} can."
+            f"{count:,} images cannot be taken evenly from {len(classes)} classes, the smallest of "
+            f"{counts.min():,} images; {len(classes):,} to {most:,} can."
         )
     chosen = [
         rng.permutation(np.flatnonzero(labels[indices] == label))[:share]

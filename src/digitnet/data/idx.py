@@ -22,16 +22,15 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from digitnet.errors import IntegrityError
 
-# Two zero bytes, the code of the type, and then one byte with the number of dimensions.
-_MAGIC = b"\x00\x00\x08"
-_INT_MAGIC = b"\x00\x00\x0c"
+# Two zero bytes and the code of the type; then comes one byte with the number of dimensions.
+_MAGIC = {"u1": b"\x00\x00\x08", "i4": b"\x00\x00\x0c"}
 # Labels have one dimension, images have three.
 _MAX_DIMENSIONS = 3
 
@@ -52,37 +51,41 @@ _DAMAGE = (
 def encode_idx(array: NDArray[np.uint8]) -> bytes:
     """Return ``array`` (uint8, one to three dimensions) as the content of an IDX file."""
     header = struct.pack(f">B{array.ndim}I", array.ndim, *array.shape)
-    return _MAGIC + header + np.ascontiguousarray(array).tobytes()
+    return _MAGIC["u1"] + header + np.ascontiguousarray(array).tobytes()
 
 
-def parse_idx(content: bytes, name: str = "the IDX file") -> NDArray[np.uint8]:
+def parse_idx(
+    content: bytes, name: str = "the IDX file", kind: Literal["u1", "i4"] = "u1"
+) -> NDArray[Any]:
     """Return the array in ``content``.
 
     Args:
-        content: a whole raw (not compressed) IDX file of unsigned bytes.
+        content: a whole raw (not compressed) IDX file.
         name: what an error calls the content, for example the file name.
+        kind: the type of its values: "u1", unsigned bytes, or "i4", 32-bit integers.
 
     Returns:
-        A new uint8 array, C-contiguous and writable, with one to three dimensions.
+        A new array, uint8 or int32, C-contiguous and writable, with one to three dimensions.
 
     Raises:
         IntegrityError: the magic number is wrong, or the length does not match the header.
     """
-    shape, start = _header(content, name, _MAGIC, "unsigned bytes", 1)
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()
-
-
-def parse_int_idx(content: bytes, name: str = "the IDX file") -> NDArray[np.int64]:
-    """Return the array in ``content``, of 32-bit integers, as ``parse_idx`` does for bytes.
-
-    Returns:
-        A new int64 array, C-contiguous and writable, with one to three dimensions.
-
-    Raises:
-        IntegrityError: the magic number is wrong, or the length does not match the header.
-    """
-    shape, start = _header(content, name, _INT_MAGIC, "32-bit integers", 4)
-    return np.frombuffer(content, ">i4", offset=start).reshape(shape).astype(np.int64)
+    magic, dimensions = content[:3], content[3] if len(content) > 3 else 0
+    if magic != _MAGIC[kind] or not 1 <= dimensions <= _MAX_DIMENSIONS:
+        raise IntegrityError(
+            f"{name} is not an IDX file: it starts with '{content[:4].hex(' ')}', not with "
+            f"'{_MAGIC[kind].hex(' ')}' and a number of dimensions from 1 to {_MAX_DIMENSIONS}."
+        )
+    start = 4 + 4 * dimensions
+    if len(content) < start:
+        raise IntegrityError(f"{name} ends inside its header, after {len(content)} bytes.")
+    shape = struct.unpack_from(f">{dimensions}I", content, 4)
+    if math.prod(shape) * int(kind[1]) != len(content) - start:
+        raise IntegrityError(
+            f"The header of {name} announces {' × '.join(map(str, shape))} values, "
+            f"but {len(content) - start:,} bytes follow it."
+        )
+    return np.frombuffer(content, f">{kind}", offset=start).reshape(shape).astype(kind)
 
 
 def gunzip(content: bytes, most: int, name: str) -> bytes:
@@ -163,28 +166,6 @@ def npz_arrays(path: Path, keys: set[str], most: int) -> dict[str, NDArray[np.ui
                     raise ValueError(f"{key} has the type {array.dtype}")
                 arrays[key] = np.ascontiguousarray(array, np.uint8)
     return arrays
-
-
-def _header(
-    content: bytes, name: str, magic: bytes, kind: str, size: int
-) -> tuple[tuple[int, ...], int]:
-    """Return the shape in the header of an IDX file, and where the values begin."""
-    if len(content) < 4 or content[:3] != magic or not 1 <= content[3] <= _MAX_DIMENSIONS:
-        raise IntegrityError(
-            f"{name} is not an IDX file of {kind}: it starts with '{content[:4].hex(' ')}', "
-            f"not with '{magic.hex(' ')}' and a number of dimensions from 1 to {_MAX_DIMENSIONS}."
-        )
-    dimensions = content[3]
-    start = 4 + 4 * dimensions
-    if len(content) < start:
-        raise IntegrityError(f"{name} ends inside its header, after {len(content)} bytes.")
-    shape = struct.unpack_from(f">{dimensions}I", content, 4)
-    if math.prod(shape) * size != len(content) - start:
-        raise IntegrityError(
-            f"The header of {name} announces {' × '.join(map(str, shape))} values, "
-            f"but {len(content) - start:,} bytes follow it."
-        )
-    return shape, start
 
 
 @contextlib.contextmanager

@@ -14,13 +14,13 @@ import hashlib
 import importlib.resources
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from digitnet.data.dataset import DIGIT_NAMES, Dataset, canonical_images, split_train_val
-from digitnet.data.idx import bunzip, encode_idx, gunzip, parse_idx, parse_int_idx, zip_member
+from digitnet.data.idx import bunzip, encode_idx, gunzip, parse_idx, zip_member
 from digitnet.data.pins import known_datasets, pinned_dataset
 from digitnet.errors import IntegrityError, importing_extras
 from digitnet.network.config import IMAGE_SIZE
@@ -39,8 +39,7 @@ DIGITS_TEST, DIGITS_SEED = 500, 0
 # No file of these sets holds more images: EMNIST's digits for training.
 _MOST_BYTES = 240_000 * IMAGE_SIZE**2 + 16
 _IDX_PARTS = ("images-idx3-ubyte", "labels-idx1-ubyte")
-# The members of EMNIST's archive, and the most bytes that one takes.
-_MEMBER = "gzip/emnist-{part}-{split}-{kind}-ubyte.gz"
+# The most bytes that a member of EMNIST's archive takes.
 _MOST_PACKED = 128 * 2**20
 # The labels of QMNIST have eight columns; the first is the class.
 _QMNIST_COLUMNS = 8
@@ -52,12 +51,9 @@ _USPS_PIXELS = 16 * 16
 
 def read_idx_set(name: str, files: Mapping[str, bytes]) -> Dataset:
     """Return MNIST, Fashion-MNIST or KMNIST from its four files, raw or with ``.gz``."""
-    arrays = {}
-    for file, content in files.items():
-        raw = gunzip(content, _MOST_BYTES, file) if file.endswith(".gz") else content
-        arrays[file.removesuffix(".gz")] = parse_idx(raw, file)
-    parts = (f"{split}-{part}" for split in ("train", "t10k") for part in _IDX_PARTS)
-    return _dataset(name, [arrays[part] for part in parts])
+    suffix = ".gz" if "train-images-idx3-ubyte.gz" in files else ""
+    parts = (f"{split}-{part}{suffix}" for split in ("train", "t10k") for part in _IDX_PARTS)
+    return _dataset(name, [_idx_array(files, part) for part in parts])
 
 
 def read_emnist(name: str, files: Mapping[str, bytes]) -> Dataset:
@@ -65,16 +61,17 @@ def read_emnist(name: str, files: Mapping[str, bytes]) -> Dataset:
 
     Images are stored with rows and columns exchanged, and letters are numbered from 1.
     """
-    part = name.removeprefix("emnist_")
     arrays: list[NDArray[Any]] = []
     for split in ("train", "test"):
-        images, labels = (
-            _emnist_member(files["gzip.zip"], _MEMBER.format(part=part, split=split, kind=kind))
-            for kind in ("images-idx3", "labels-idx1")
-        )
+        members = [f"gzip/{name.replace('_', '-')}-{split}-{part}.gz" for part in _IDX_PARTS]
+        packed = {
+            member: zip_member(files["gzip.zip"], member, _MOST_PACKED, "gzip.zip")
+            for member in members
+        }
+        images, labels = (_idx_array(packed, member) for member in members)
         if images.ndim != 3:
             raise IntegrityError(f"The images of {name} have the shape {images.shape}.")
-        first = 1 if part == "letters" else 0
+        first = 1 if name == "emnist_letters" else 0
         arrays += [np.ascontiguousarray(images.transpose(0, 2, 1)), labels.astype(np.int64) - first]
     return _dataset(name, arrays)
 
@@ -84,21 +81,12 @@ def read_qmnist(name: str, files: Mapping[str, bytes]) -> Dataset:
     mine = slice(_QMNIST_SHARED) if name == "qmnist" else slice(_QMNIST_SHARED, None)
     arrays: list[NDArray[Any]] = []
     for split, chosen in (("train", slice(None)), ("test", mine)):
-        images, labels = (
-            gunzip(files[file], _MOST_BYTES, file)
-            for file in (
-                f"qmnist-{split}-images-idx3-ubyte.gz",
-                f"qmnist-{split}-labels-idx2-int.gz",
-            )
-        )
-        table = parse_int_idx(labels, f"qmnist-{split}-labels-idx2-int.gz")
+        images = _idx_array(files, f"qmnist-{split}-images-idx3-ubyte.gz")
+        table = _idx_array(files, f"qmnist-{split}-labels-idx2-int.gz", "i4")
         if table.shape[1:] != (_QMNIST_COLUMNS,):
-            raise IntegrityError(
-                f"The {split} labels of QMNIST have the shape {table.shape}; expected "
-                f"(N, {_QMNIST_COLUMNS})."
-            )
+            raise IntegrityError(f"The {split} labels of QMNIST have the shape {table.shape}.")
         # Copies, so that the digits left out are not kept in memory.
-        arrays += [parse_idx(images, f"{split} images")[chosen].copy(), table[chosen, 0].copy()]
+        arrays += [images[chosen].copy(), table[chosen, 0].copy()]
     return _dataset(name, arrays)
 
 
@@ -116,7 +104,7 @@ def read_usps(name: str, files: Mapping[str, bytes]) -> Dataset:
             for part, array in zip(_IDX_PARTS, pair, strict=True)
         }
     else:
-        arrays = {file: parse_idx(content, file) for file, content in files.items()}
+        arrays = {file: _idx_array(files, file) for file in files}
     hashes = {n: hashlib.sha256(encode_idx(array)).hexdigest() for n, array in arrays.items()}
     inks, labels, test_inks, test_labels = (
         arrays[f"usps-{split}-{part}"] for split in ("train", "test") for part in _IDX_PARTS
@@ -204,9 +192,13 @@ def read_digits8x8() -> Dataset:
     return _dataset("digits8x8", parts, found)
 
 
-def _emnist_member(archive: bytes, member: str) -> NDArray[np.uint8]:
-    packed = zip_member(archive, member, _MOST_PACKED, "gzip.zip")
-    return parse_idx(gunzip(packed, _MOST_BYTES, member), member)
+def _idx_array(
+    files: Mapping[str, bytes], name: str, kind: Literal["u1", "i4"] = "u1"
+) -> NDArray[Any]:
+    """Return the array in one of ``files``, which is packed if it is called ``.gz``."""
+    content = files[name]
+    raw = gunzip(content, _MOST_BYTES, name) if name.endswith(".gz") else content
+    return parse_idx(raw, name, kind)
 
 
 def _dataset(
