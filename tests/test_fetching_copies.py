@@ -19,7 +19,7 @@ from hostile import BOMB, CONTENTS, FILES, NPZ_KEYS, package, tiny_dataset
 
 def read_files(name="mnist", **places):
     """Return the verified bytes of each file of a data set."""
-    return fetching.fetch(name, **places).contents
+    return {copy.name: copy.content for copy in fetching.fetch(name, **places)}
 
 
 NAMES = list(CONTENTS)
@@ -242,6 +242,5 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path):
 
 def test_copies_are_found_without_the_cache(tmp_path):
     path = write_raw(tmp_path / "mine")
-    assert sources.find_copies(path, FILES[:2]).contents == {
-        name: CONTENTS[name] for name in NAMES[:2]
-    }
+    found = sources.find_copies(path, FILES[:2])
+    assert {copy.name: copy.content for copy in found} == {n: CONTENTS[n] for n in NAMES[:2]}

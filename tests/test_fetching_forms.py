@@ -14,12 +14,12 @@ from hostile import CONTENTS, FILES, running_server
 
 def read_files(name="mnist", **places):
     """Return the verified bytes of each file of a data set."""
-    return fetching.fetch(name, **places).contents
+    return {copy.name: copy.content for copy in fetching.fetch(name, **places)}
 
 
 def fetch(name="mnist", **places):
     """Return the path of each verified file of a data set."""
-    return fetching.fetch(name, **places).paths
+    return {copy.name: copy.path for copy in fetching.fetch(name, **places)}
 
 
 PACKED = {f"{name}.gz": gzip.compress(content, mtime=0) for name, content in CONTENTS.items()}
@@ -122,7 +122,7 @@ def test_one_folder_may_hold_several_data_sets(tmp_path, monkeypatch):
     assert read_files("kmnist", data_dir=folder) == PACKED
     assert {status.state for status in verify("kmnist", data_dir=tmp_path / "all")} == {"good"}
     (folder / PUBLISHED[0].name).unlink()
-    with pytest.raises(InputError, match=f"holds no {PUBLISHED[0].name}"):
+    with pytest.raises(InputError, match=f"does not hold {PUBLISHED[0].name}"):
         read_files("kmnist", data_dir=tmp_path / "all")
 
 

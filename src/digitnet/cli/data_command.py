@@ -43,8 +43,8 @@ def fetch(
     """
     from digitnet.data import fetching
 
-    found = fetching.fetch(name, **places, progress=notes(quiet))
-    _show_paths(found.paths, as_json)
+    copies = fetching.fetch(name, **places, progress=notes(quiet))
+    _show_paths({copy.name: copy.path for copy in copies}, as_json)
 
 
 def verify(name: str = "mnist", *, data_dir: Path | None = None, as_json: bool = False) -> None:
@@ -58,7 +58,16 @@ def verify(name: str = "mnist", *, data_dir: Path | None = None, as_json: bool =
     statuses = fetching.verify(name, data_dir=data_dir)
     bad = [s for s in statuses if s.state != "good"]
     if as_json:
-        files = [{**asdict(s), "path": str(s.path)} for s in statuses]
+        files = [
+            {
+                "name": s.name,
+                "path": str(s.path),
+                "state": s.state,
+                "sha256": s.file.sha256,
+                "detail": s.damage,
+            }
+            for s in statuses
+        ]
         show_json({"data": name, "good": not bad, "files": files})
     else:
         show_rows([(s.name, s.state, str(s.path)) for s in statuses])

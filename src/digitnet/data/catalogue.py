@@ -89,8 +89,8 @@ def load_dataset(
     if name in _SHIPPED:
         return _SHIPPED[str(name)]()
     if name in _FETCHED:
-        found = fetch(str(name), data_dir=data_dir, offline=offline, progress=progress)
-        return _FETCHED[str(name)](str(name), found.contents)
+        copies = fetch(str(name), data_dir=data_dir, offline=offline, progress=progress)
+        return _FETCHED[str(name)](str(name), {copy.name: copy.content for copy in copies})
     return read_folder(_existing(name), progress or (lambda _: None), crops=crops)
 
 

@@ -21,14 +21,12 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from filelock import FileLock, Timeout
 
 from digitnet.data.pins import PinnedDataset, PinnedFile, pinned_dataset
-from digitnet.data.sources import DataSource, LocalFiles, find_copies, sources_of
+from digitnet.data.sources import DataSource, FileCopy, find_copies, sources_of
 from digitnet.errors import (
     DataUnavailableError,
     InputError,
@@ -45,29 +43,11 @@ LOCK_SECONDS = 3600.0
 
 _YES = ("1", "true", "yes", "on")
 _NO = ("0", "false", "no", "off", "")
+_OFFLINE = "not used in offline mode (--offline, DIGITNET_OFFLINE)"
 _FORMS = (
     "the files as published (.gz, .bz2, gzip.zip), torchvision's raw folders, and for some raw IDX "
     "or .npz"
 )
-
-
-@dataclass(frozen=True)
-class FileStatus:
-    """What is known about one file of a data set on this machine.
-
-    Args:
-        name: the name of the file in the cache.
-        path: where it lies or should lie.
-        state: "good" (the content has the pinned hash), "missing" or "damaged".
-        sha256: the SHA-256 that the content must have.
-        detail: why it is damaged; otherwise empty.
-    """
-
-    name: str
-    path: Path
-    state: Literal["good", "missing", "damaged"]
-    sha256: str
-    detail: str = ""
 
 
 def fetch(
@@ -76,7 +56,7 @@ def fetch(
     data_dir: Path | str | None = None,
     offline: bool | None = None,
     progress: Progress | None = None,
-) -> LocalFiles:
+) -> list[FileCopy]:
     """Make sure that the files of a data set are on this machine, and return them.
 
     Args:
@@ -87,8 +67,8 @@ def fetch(
         progress: is called with one line of text at each step; by default nothing is said.
 
     Returns:
-        All files: their ``contents`` and ``paths`` by name. In a named folder the path may be that
-        of a packed copy.
+        A good copy of each file, in the order of the data set. In a named folder its ``path`` may
+        be that of a packed file.
 
     Raises:
         UsageError: the data set is not known, or DIGITNET_OFFLINE is neither yes nor no.
@@ -97,57 +77,49 @@ def fetch(
         DataUnavailableError: no source had it; the message names every one.
         StorageError: the cache cannot be read or written.
     """
-    dataset = pinned_dataset(name)
+    dataset, progress = pinned_dataset(name), progress or _say_nothing
     named = _named_folder(data_dir, dataset)
     if named is not None:
         return _from_named_folder(named, dataset)
     folder = cache_dir() / dataset.name
     with _cache_errors():
-        found = _fullest(folder, dataset)
-        if not found.lacking:
-            return found
-        failures: dict[str, str] = {}
-        if _is_offline(offline):
-            failures["the network"] = "not used in offline mode (--offline, DIGITNET_OFFLINE)"
-        sources = sources_of(dataset, offline=bool(failures))
-        if not sources:
-            raise _unavailable(name, find_copies(folder, dataset.files), failures)
-        with _locked(folder, progress or _say_nothing):
-            # Another process may have fetched everything while this one waited.
-            found = find_copies(folder, dataset.files)
-            for file in found.lacking:
-                content = _first_good(file, sources, failures, progress or _say_nothing)
-                if content is None:
-                    raise _unavailable(name, found, failures)
-                _store(folder / file.name, content)
-                found.add(file, folder / file.name, content)
-        return found
+        copies = _fullest(folder, dataset)
+        if not _lacking(copies):
+            return copies
+        is_offline = _is_offline(offline)
+        sources = sources_of(dataset, offline=is_offline)
+        failures = {"the network": _OFFLINE} if is_offline else {}
+        if sources:
+            with _locked(folder, progress):
+                failures |= _fill(folder, dataset, sources, progress)
+        copies = find_copies(folder, dataset.files)
+    if _lacking(copies):
+        raise _unavailable(name, dataset, copies, failures)
+    return copies
 
 
-def verify(name: str = "mnist", *, data_dir: Path | str | None = None) -> list[FileStatus]:
+def verify(name: str = "mnist", *, data_dir: Path | str | None = None) -> list[FileCopy]:
     """Read and hash every file of a data set in the named folder or the cache; change nothing.
 
     Returns:
-        The status of each file, in the order of the data set.
+        One entry for each file, in the order of the data set.
 
     Raises:
         UsageError: the data set is not known.
         StorageError: a file is there but cannot be read.
     """
     dataset = pinned_dataset(name)
-    named = _named_folder(data_dir, dataset)
-    with contextlib.nullcontext() if named else _cache_errors():
-        folder = named or cache_dir() / dataset.name
-        found = _fullest(folder, dataset)
-    return [_status(folder, file, found) for file in found.wanted]
+    if named := _named_folder(data_dir, dataset):
+        return _fullest(named, dataset)
+    with _cache_errors():
+        return _fullest(cache_dir() / dataset.name, dataset)
 
 
 def is_available(name: str) -> bool:
     """Return whether a data set can be had now without a network; reads and hashes its files."""
-    if all(status.state == "good" for status in verify(name)):
-        return True
     dataset = pinned_dataset(name)
-    return _named_folder(None, dataset) is None and bool(sources_of(dataset, offline=True))
+    installed = sources_of(dataset, offline=True) and not _named_folder(None, dataset)
+    return bool(installed) or not _lacking(verify(name))
 
 
 def import_files(
@@ -176,15 +148,16 @@ def import_files(
     forms = [find_copies(source, files, deep=True) for files in dataset.forms]
     for copies in forms:
         with _cache_errors():
-            lacking = [file.name for file in find_copies(folder, copies.wanted).lacking]
-            if set(lacking) <= copies.contents.keys():
-                for file in lacking:
-                    _store(folder / file, copies.contents[file])
-                    (progress or _say_nothing)(f"Imported {file} into {folder}.")
-                return {file.name: folder / file.name for file in copies.wanted}
-    for damage in (reason for copies in forms for reason in copies.damage.values()):
-        raise IntegrityError(damage)
-    missing = ", ".join(file.name for file in forms[0].lacking)
+            cached = find_copies(folder, [copy.file for copy in copies])
+            new = [copy for copy in copies if copy.file in _lacking(cached)]
+            if not _lacking(new):
+                for copy in new:
+                    _store(folder / copy.name, copy.content)
+                    (progress or _say_nothing)(f"Imported {copy.name} into {folder}.")
+                return {copy.name: folder / copy.name for copy in copies}
+    if damage := [copy.damage for copies in forms for copy in copies if copy.damage]:
+        raise IntegrityError(damage[0])
+    missing = ", ".join(file.name for file in _lacking(forms[0]))
     raise InputError(
         f"{source} does not hold {missing}. Known forms are {_FORMS}; put all files of the data "
         "set into one folder and name that folder."
@@ -203,24 +176,17 @@ def cache_dir() -> Path:
 
 def expand(path: Path | str) -> Path:
     """Return ``path`` with ``~`` replaced where there is such a user."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:  # no such user: the name is meant as it stands
-        return Path(path)
+    return Path(os.path.expanduser(path))  # noqa: PTH111  Path's own fails where there is none
 
 
-def _fullest(folder: Path, dataset: PinnedDataset) -> LocalFiles:
+def _fullest(folder: Path, dataset: PinnedDataset) -> list[FileCopy]:
     """Read and verify what ``folder`` holds of the form of which least is missing."""
     forms = [find_copies(folder, files) for files in dataset.forms]
-    return min(forms, key=lambda found: len(found.lacking))
+    return min(forms, key=lambda copies: sum(copy.state == "missing" for copy in copies))
 
 
-def _status(folder: Path, file: PinnedFile, found: LocalFiles) -> FileStatus:
-    path = found.paths.get(file.name, folder / file.name)
-    if file.name in found.contents:
-        return FileStatus(file.name, path, "good", file.sha256)
-    damage = found.damage.get(file.name, "")
-    return FileStatus(file.name, path, "damaged" if damage else "missing", file.sha256, damage)
+def _lacking(copies: list[FileCopy]) -> list[PinnedFile]:
+    return [copy.file for copy in copies if copy.state != "good"]
 
 
 def _named_folder(data_dir: Path | str | None, dataset: PinnedDataset) -> Path | None:
@@ -233,53 +199,66 @@ def _named_folder(data_dir: Path | str | None, dataset: PinnedDataset) -> Path |
     return inside if inside.is_dir() else folder
 
 
-def _from_named_folder(folder: Path, dataset: PinnedDataset) -> LocalFiles:
+def _from_named_folder(folder: Path, dataset: PinnedDataset) -> list[FileCopy]:
     remedy = (
         "correct --data-dir or DIGITNET_DATA_DIR, or leave it out to use the cache and the network."
     )
     if not folder.is_dir():
         raise InputError(f"The data folder {folder} does not exist or is not a folder; {remedy}")
-    found = _fullest(folder, dataset)
-    for file in found.lacking:
-        if file.name in found.damage:
-            raise IntegrityError(
-                f"{found.damage[file.name]} Replace it by a good copy, or remove it."
+    copies = _fullest(folder, dataset)
+    for copy in copies:
+        if copy.damage:
+            raise IntegrityError(f"{copy.damage} Replace it by a good copy, or remove it.")
+        if not copy.content:
+            raise InputError(
+                f"The data folder {folder} does not hold {copy.name}, raw or packed. Put the "
+                f"file there, or {remedy}"
             )
-        names = f"no {file.name}" if file.published else f"neither {file.name} nor {file.name}.gz"
-        raise InputError(f"The data folder {folder} holds {names}. Put the file there, or {remedy}")
-    return found
+    return copies
 
 
-def _first_good(
-    file: PinnedFile, sources: list[DataSource], failures: dict[str, str], progress: Progress
-) -> bytes | None:
-    """Return ``file`` from the first source that gives it; note those that fail.
+def _fill(
+    folder: Path, dataset: PinnedDataset, sources: dict[str, DataSource], progress: Progress
+) -> dict[str, str]:
+    """Put into ``folder`` what it lacks, from the first sources that have it.
 
-    A source that failed once is not asked again, so that a dead one costs its time-out once.
+    A source is asked once, so that a dead one costs its time-out once.
+
+    Returns:
+        Why each source failed that did.
     """
-    for source in sources:
-        if source.name in failures:
-            continue
-        progress(f"Fetching {file.name} from {source.name} …")
+    failures: dict[str, str] = {}
+    for name, source in sources.items():
+        # Another process may have fetched everything while this one waited for the lock.
+        lacking = _lacking(find_copies(folder, dataset.files))
+        if not lacking:
+            break
+        progress(f"Fetching {dataset.name} from {name} …")
         try:
-            return source.read(file)
-        except (DataUnavailableError, IntegrityError, StorageError) as error:
-            failures[source.name] = str(error).rstrip(".")
-            progress(f"That did not work: {failures[source.name]}.")
-    return None
+            for copy in source(lacking):
+                if not copy.content:
+                    reason = copy.damage or f"it does not hold {copy.name}"
+                    raise DataUnavailableError(reason)
+                _store(folder / copy.name, copy.content)
+        except (DataUnavailableError, IntegrityError) as error:
+            failures[name] = str(error).rstrip(".")
+            progress(f"That did not work: {failures[name]}.")
+    return failures
 
 
-def _unavailable(name: str, found: LocalFiles, failures: dict[str, str]) -> DataUnavailableError:
+def _unavailable(
+    name: str, dataset: PinnedDataset, copies: list[FileCopy], failures: dict[str, str]
+) -> DataUnavailableError:
     """Return the error that names every source tried with its reason, and the remedies."""
-    dataset = pinned_dataset(name)
-    cache = f"damaged there: {', '.join(found.damage)}" if found.damage else "not there"
+    damaged = ", ".join(copy.name for copy in copies if copy.damage)
+    cache = f"damaged there: {damaged}" if damaged else "not there"
     reasons = {f"the cache {cache_dir() / dataset.name}": cache, **failures}
     tried = "\n".join(f"  - {source}: {reason}" for source, reason in reasons.items())
     option = "" if name == "mnist" else f" --name {name}"
     package = dataset.debian_package and f"install Debian's package {dataset.debian_package}; or "
     return DataUnavailableError(
         f"The data set '{name}' is not available; missing: "
-        f"{', '.join(file.name for file in found.lacking)}. Tried:\n{tried}\n"
+        f"{', '.join(file.name for file in _lacking(copies))}. Tried:\n{tried}\n"
         f"What helps: connect to the network and try again; or `digitnet data import PATH{option}` "
         f"with a copy that you have; or {package}set DIGITNET_DATA_DIR to a folder that holds the "
         "files; or use `--data sample`, which needs no network."

