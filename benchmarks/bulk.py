@@ -25,7 +25,7 @@ from typing import Any
 from PIL import Image
 
 from digitnet.data.catalogue import load_dataset
-from digitnet.experiments.cluster import predict_all
+from digitnet.experiments.bulk_recognition import predict_all
 from digitnet.files import write_json
 from digitnet.machine import environment, usable_cores
 from digitnet.synthesis.photographs import simulate

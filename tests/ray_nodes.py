@@ -21,6 +21,8 @@ ENV = {
     "RAY_AUTH_MODE": "token",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
+# Ray looks at it when it is loaded, which a test may do in its own process.
+os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 # A lost node is noticed within two seconds instead of half a minute.
 IMPATIENT = {
     "health_check_initial_delay_ms": 0,

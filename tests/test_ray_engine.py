@@ -1,6 +1,5 @@
 """The trials of a study on Ray, but for Ray itself."""
 
-import importlib.util
 import os
 import signal
 import subprocess
@@ -140,61 +139,3 @@ def test_the_lock_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:
         process.wait()
         with hold_lock(tmp_path):
             pass
-
-
-# ---- Ray that is not there
-
-
-@pytest.mark.parametrize(
-    ("address", "told"),
-    [
-        ("somewhere", "not the address of a Ray cluster"),
-        ("ray://127.0.0.1:10001", "not the address of a Ray cluster"),
-        ("127.0.0.1:99999", "not the address of a Ray cluster"),
-    ],
-)
-def test_a_wrong_address_is_told_at_once(address: str, told: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=told):
-        ray_engine.run_trials(some_trials(tmp_path), address=address)
-
-
-def test_an_address_where_nothing_answers_is_told_in_a_sentence(tmp_path: Path) -> None:
-    if importlib.util.find_spec("ray") is None and "DIGITNET_CI" not in os.environ:
-        pytest.skip("needs digitnet[ray]")
-    (tmp_path / "one.png").write_bytes(b"no picture")
-    command = ["digitnet", "predict", "--engine", "ray", "one.png", "--out", "out"]
-    words = [sys.executable, "-m", *command, "--address", "127.0.0.1:1"]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (2, "")
-    *_, told = done.stderr.splitlines()
-    assert told.startswith("Error: No Ray cluster answers at --address 127.0.0.1:1: ")
-
-
-@pytest.mark.parametrize("package", ["ray", "pyarrow", "fsspec"])
-def test_a_missing_package_is_told_with_the_remedy(package: str, tmp_path: Path) -> None:
-    if importlib.util.find_spec("ray") is None and "DIGITNET_CI" not in os.environ:
-        pytest.skip("needs digitnet[ray]")
-    picture = tmp_path / "one.png"
-    picture.write_bytes(b"no picture")
-    command = ["digitnet", "predict", "--engine", "ray", str(picture), "--out", f"{tmp_path}/out"]
-    code = (
-        f"import sys; sys.modules['{package}'] = None; sys.argv = {command}\n"
-        "from digitnet.cli.app import main; main()"
-    )
-    words = [sys.executable, "-c", code]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
-    assert f"'{package}'" in done.stderr
-    assert "pip install 'digitnet[ray]'" in done.stderr
-
-
-def test_loading_the_package_loads_no_heavy_library() -> None:
-    heavy = {"ray", "torch", "numpy"}
-    code = f"import sys, digitnet.experiments.ray_engine; print({heavy} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
-    assert done.stdout == "set()\n"
-
-
-def test_reasons_are_sentences() -> None:
-    assert ray_tasks.reason(RuntimeError("\nfirst line\nsecond")) == "first line."
-    assert ray_tasks.reason(TimeoutError()) == "TimeoutError."

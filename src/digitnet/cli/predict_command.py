@@ -175,7 +175,7 @@ def _explained(recognizer: Recognizer, given: Input, page: Path) -> Answer:
 def _predict_in_bulk(
     pictures: Sequence[str], *, out: Path | None, as_json: bool, quiet: bool, **settings: Any
 ) -> None:
-    from digitnet.experiments.cluster import predict_all
+    from digitnet.experiments.bulk_recognition import predict_all
 
     if out is None:
         raise UsageError("--engine ray writes a folder of Parquet files; name it with --out.")
