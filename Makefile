@@ -1,4 +1,4 @@
-# Each target sets up what it needs in .venv; nothing has to be installed by hand but Python.
+# Each target sets up what it needs in .venv; only Python has to be installed by hand.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -52,7 +52,7 @@ robustness: $(VENV)/dev.installed ## Read pictures of all kinds with the shipped
 
 STUDIES := depth_width dropout activations augmentation optimizer training_images
 
-studies: $(VENV)/dev.installed ## Run the studies whose results the documents tell (hours)
+studies: $(VENV)/dev.installed ## Run the studies that the documents report (hours)
 	for name in $(STUDIES); do $(BIN)/digitnet study $$name --out studies/$$name $(ARGS) || exit; done
 	$(BIN)/python tools/study_tables.py $(addprefix studies/,$(STUDIES))
 
@@ -65,7 +65,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
-# pip compiles what it copies; an editable install it does not, and where Python may write no caches
+# pip compiles what it copies, but not an editable install; and where Python may write no caches,
 # every start would compile it again.
 $(VENV)/train.installed: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet -e '.[train]'

@@ -134,20 +134,20 @@ class TablePrinter:
             self._print_cells("file", kind, "confidence", "note", width, "bold", "bold")
             self._headed = True
         style = "yellow" if prediction.reason else ""
-        label, sure = "-", ""
+        label, chance = "-", ""
         if prediction.is_digit:
             label = shortened(printable(prediction.label or "-"), width)
-            sure = percent(float(prediction.confidence))
+            chance = percent(float(prediction.confidence))
         label = f"{label:^{width}}" if kind == "digit" else label
         strong = "bold" if prediction.is_digit else style
         words = _words(answer, prediction)
-        self._print_cells(printable(answer.name), label, sure, words, width, style, strong)
+        self._print_cells(printable(answer.name), label, chance, words, width, style, strong)
 
     def _print_cells(
-        self, name: str, label: str, sure: str, words: str, width: int, style: str, strong: str
+        self, name: str, label: str, chance: str, words: str, width: int, style: str, strong: str
     ) -> None:
         name += " " * (self._name_width - cell_len(name))
-        rest = f"  {sure:>10}  {words}".rstrip()
+        rest = f"  {chance:>10}  {words}".rstrip()
         line = Text.assemble(f"{name}  ", (f"{label:<{width}}", strong), (rest, style))
         # Whoever reads a file or a pipe wants one line for each picture, however long.
         self._console.print(line, soft_wrap=True)
@@ -174,8 +174,8 @@ def _heading(answer: Answer, prediction: Prediction) -> list[Text]:
     """Return three lines: name, answer, and what else must be known."""
     name = Text(printable(answer.name), "dim", overflow="fold")
     if prediction.is_digit:
-        sure = percent(float(prediction.confidence))
-        result = Text.assemble((printable(prediction.label or "-"), "bold green"), f"  {sure}")
+        chance = percent(float(prediction.confidence))
+        result = Text.assemble((printable(prediction.label or "-"), "bold green"), f"  {chance}")
     else:
         nothing = "no digit" if are_digits(prediction.class_names) else "none of the classes"
         result = Text("blank" if prediction.reason == "blank" else nothing, "bold yellow")

@@ -78,8 +78,8 @@ def predict(
         common: Any = {"model": model, "recursive": recursive, "as_json": as_json, "quiet": quiet}
         _predict_in_bulk(pictures, **bulk, **common)
         return
-    tell = notes(quiet)
-    inputs = collect(pictures, recursive=recursive, on_message=tell)
+    on_message = notes(quiet)
+    inputs = collect(pictures, recursive=recursive, on_message=on_message)
     _check_stdin(inputs)
     printer = _printer(inputs, as_json=as_json, drawn=drawn, quiet=quiet)
     read = _reader(inputs, model, threads, explain)
@@ -94,9 +94,9 @@ def predict(
             pages += sum(answer.explanation is not None for answer in answers)
             advance(start + len(answers), len(inputs))
     if pages:
-        tell(f"Wrote {count_of(pages, 'page')} to {explain}.")
+        on_message(f"Wrote {count_of(pages, 'page')} to {explain}.")
     if unread and len(inputs) > 1:
-        tell(f"{unread:,} of {len(inputs):,} pictures could not be read.")
+        on_message(f"{unread:,} of {len(inputs):,} pictures could not be read.")
     _exit(unread, len(inputs))
 
 
