@@ -27,7 +27,9 @@ from digitnet import load_dataset, recipe
 from digitnet.data.dataset import split_train_val
 from digitnet.files import write_json
 from digitnet.machine import environment, usable_cores
-from digitnet.training.loop import Trainer, reproducible
+from digitnet.training.device import reproducible
+from digitnet.training.loop import Training, fit
+from digitnet.training.progress import Progress
 from timing import summary
 
 HERE = Path(__file__).parent
@@ -97,17 +99,17 @@ def compare(peers: str, rounds: int, threads: int) -> dict[str, Any]:
 def own_epoch(threads: int) -> float:
     """Return the seconds of one epoch of digitnet's plain recipe."""
     config = recipe("plain").override(threads=threads)
+    times: list[float] = []
     with reproducible(config):
-        trainer = Trainer(config, load_dataset("mnist"))
-        epoch = trainer.run_epoch()
-        for _ in range(WARM_UP):
-            next(epoch)
-        started = time.perf_counter()
+        training = Training(config, load_dataset("mnist"))
         # All but the last step, which would validate too.
-        counted = trainer.steps - 1 - WARM_UP
-        for _ in range(counted):
-            next(epoch)
-        return (time.perf_counter() - started) * trainer.steps / counted
+        counted = training.steps - 1 - WARM_UP
+
+        def note(_: Progress) -> None:
+            times.append(time.perf_counter())
+
+        fit(training, on_progress=note, should_stop=lambda: len(times) > WARM_UP + counted - 1)
+        return (times[-1] - times[WARM_UP - 1]) * training.steps / counted
 
 
 def save_training_images(path: Path) -> None:

@@ -26,9 +26,8 @@ from PIL import Image
 import digitnet
 from digitnet.data.catalogue import load_dataset
 from digitnet.data.dataset import Dataset
-from digitnet.experiments.transfer.methods import TransferConfig
-from digitnet.experiments.transfer.results import Repetition, Results
-from digitnet.experiments.transfer.workflow import compare_transfer, fine_tune
+from digitnet.experiments.transfer.comparison import Repetition, TransferConfig, TransferResults
+from digitnet.experiments.transfer.transfer_run import compare_transfer, fine_tune
 from digitnet.files import write_json
 from digitnet.machine import environment
 from digitnet.reading.ink.finder import find_ink
@@ -117,7 +116,7 @@ def measured(kept: Kept, data: Dataset | str, source: str, args: Any, **settings
     kept.write(**_public(results))
 
 
-def _public(results: Results) -> dict[str, Any]:
+def _public(results: TransferResults) -> dict[str, Any]:
     """Return the results without any path of this machine."""
     values = results.as_dict()
     values["source"]["name"] = Path(values["source"]["name"]).name

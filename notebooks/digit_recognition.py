@@ -74,7 +74,7 @@ from digitnet.showing import charts, galleries, layers
 from digitnet.showing.explanation_page import explain
 from digitnet.synthesis.nondigits import draw_non_digits
 from digitnet.synthesis.photographs import simulate
-from digitnet.training.augment import augment
+from digitnet.training.batches import augment
 from digitnet.training.evaluation import DISPUTED_MNIST_TEST, measure, softmax
 from digitnet.training.statistics import wilson_interval
 

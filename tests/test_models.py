@@ -344,7 +344,7 @@ def test_prediction_does_not_depend_on_the_batch(batch_size, digits):
     assert whole.shape == (32, 10)
     assert whole.dtype == torch.float32
     assert not whole.requires_grad
-    parts = predict_logits(model, digits, batch_size)
+    parts = predict_logits(model, digits, batch_size=batch_size)
     torch.testing.assert_close(parts, whole, rtol=1e-5, atol=1e-6)
 
 

@@ -474,7 +474,7 @@ def test_the_command_trains_the_same_network(
 ) -> None:
     seen: list[TrainConfig] = []
 
-    def record(start: TrainConfig, **settings: Any) -> None:
+    def record(start: TrainConfig, *_: Any, **settings: Any) -> None:
         known = start.flat()
         seen.append(start.override(**{k: v for k, v in settings.items() if k in known}))
         raise InputError("enough")

@@ -1,7 +1,9 @@
 """Transfer: what is kept, what is measured, what is refused; on small networks and shipped data."""
 
+import functools
 import json
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +17,28 @@ import digitnet
 from digitnet.cli.app import app
 from digitnet.data.dataset import Dataset
 from digitnet.errors import DataUnavailableError, InputError, StoppedError, UsageError
-from digitnet.experiments.transfer import final
-from digitnet.experiments.transfer.budgets import parse_budgets
-from digitnet.experiments.transfer.comparing import Learner, Task, accuracy_on_old
-from digitnet.experiments.transfer.methods import TransferConfig
-from digitnet.experiments.transfer.results import Repetition, Results, intervals_apart, read_results
+from digitnet.experiments.transfer.comparison import (
+    Repetition,
+    TransferConfig,
+    TransferResults,
+    intervals_apart,
+    parse_budgets,
+    read_results,
+)
 from digitnet.experiments.transfer.rows import in_a_row
-from digitnet.experiments.transfer.source import known_task, load_source
-from digitnet.experiments.transfer.tuning import Tuned, begin
-from digitnet.experiments.transfer.workflow import compare_transfer, fine_tune, transfer
-from digitnet.network.config import TrainConfig
+from digitnet.experiments.transfer.transfer_run import (
+    accuracy_on_old,
+    compare_transfer,
+    fine_tune,
+    transfer,
+)
+from digitnet.experiments.transfer.transfer_task import TransferTask, known_task, load_pretrained
+from digitnet.experiments.transfer.tuning import Tuned, Tuning, begin, learn
 from digitnet.training.calibration import ENOUGH_TO_CALIBRATE, calibration_images, set_aside
-from digitnet.training.loop import reproducible
-from digitnet.training.trained import open_trained
+from digitnet.training.device import reproducible
+from digitnet.training.loop import choose_images, fit
+from digitnet.training.progress import Progress
+from digitnet.training.trained import Options, open_trained
 
 SMALL: dict[str, Any] = {
     "data": "sample",
@@ -109,22 +120,25 @@ def test_resuming_leaves_it_as_it_is(tuned: digitnet.Run) -> None:
 
 def test_the_source_is_not_changed(source: digitnet.Run, tuned: digitnet.Run) -> None:
     about = tuned.transfer or {}
-    again = load_source(source.path)
+    again = load_pretrained(source.path)
     assert again.sha256 == about["source"]["sha256"]
 
 
-def task(source: Path, target: Dataset, **settings: Any) -> Task:
-    opened = load_source(source)
+def task(source: Path, target: Dataset, **settings: Any) -> TransferTask:
+    opened = load_pretrained(source)
     old = known_task(opened, None, lambda _: None)
-    return Task(opened, target, old, TransferConfig(**{**FEW, **settings}))
+    return TransferTask(opened, target, old, TransferConfig(**{**FEW, **settings}))
 
 
 def test_validation_images_are_never_learnt_from(source: digitnet.Run, sample: Dataset) -> None:
     made = task(source.path, sample)
-    train, val = made.split()
-    assert not set(train) & set(val)
-    learnt = {image.tobytes() for image in made.images_for(0, 0).images}
-    assert not learnt & {image.tobytes() for image in made.val.images}
+    config = made.train_config("all", 0, 0)
+    with reproducible(config):
+        tuning = Tuning(made, "all", config)
+    _, val = choose_images(config, sample.train_labels)
+    learnt = {image.tobytes() for image in tuning.batches.images.numpy()}
+    assert not learnt & {image.tobytes() for image in sample.train_images[val]}
+    assert len(learnt) + len(val) == len(sample.train_images)
 
 
 def test_few_pictures_are_filled_up_to_calibrate_with(
@@ -145,14 +159,14 @@ def test_few_pictures_are_filled_up_to_calibrate_with(
     found = [image.tobytes() for image in images]
     assert sum(image in own for image in found) == 10
     assert sum(image in kept for image in found) == enough - 10
-    replayed = Learner(task(source.path, mine))._images_to_replay()
-    assert replayed
-    assert not kept & {image.tobytes() for image in replayed.images}
+    replayed = task(source.path, mine).replayed
+    assert replayed is not None
+    assert not kept & {image.tobytes() for image in sample.train_images[replayed]}
 
 
 def test_the_same_seed_gives_the_same_weights(source: digitnet.Run, sample: Dataset) -> None:
-    learner = Learner(task(source.path, sample))
-    one, two = (learner.learn("all", 5, 0)[0].model.state_dict() for _ in range(2))
+    made = task(source.path, sample)
+    one, two = (learn(made, "all", 5, 0).model.state_dict() for _ in range(2))
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
@@ -161,7 +175,7 @@ def test_methods_change_what_they_say(source: digitnet.Run, sample: Dataset) -> 
     before = made.source.model.state_dict()
     changed = {}
     for method in ("probe", "head", "all"):
-        model = Learner(made).learn(method, 10, 0)[0].model
+        model = learn(made, method, 10, 0).model
         after = model.state_dict()
         changed[method] = {n for n, value in before.items() if not torch.equal(value, after[n])}
         # What batches look like is never learnt anew.
@@ -173,18 +187,18 @@ def test_methods_change_what_they_say(source: digitnet.Run, sample: Dataset) -> 
 
 def test_other_classes_get_a_last_layer_of_their_own(source: digitnet.Run, sample: Dataset) -> None:
     made = task(source.path, letters(sample, ("a", "b", "c")))
-    tuned, config, _ = Learner(made).learn("all", 10, 0)
-    assert tuned.model.head[-1].out_features == 3
-    assert config.model.num_classes == 3
+    learnt, model = learn(made, "all", 10, 0), made.train_config("all", 10, 0).model
+    assert learnt.model.head[-1].out_features == 3
+    assert model.num_classes == 3
     # Drawings of no digit say nothing about what is no letter.
-    assert not config.model.reject
-    assert tuned.knowing_old().head[-1].out_features == 11
+    assert not model.reject
+    assert learnt.knowing_old().head[-1].out_features == 11
 
 
 def test_reading_crops_changes_no_layer(source: digitnet.Run, sample: Dataset) -> None:
     made = task(source.path, sample, crops=True)
     config = made.train_config("all", 10, 0)
-    model, old_head = begin(made.source.model, config.model, "all", same_classes=True)
+    model, old_head = begin(made, config.model, "all")
     assert model.config.crops
     assert old_head is model.head[-1]
     before = made.source.model.state_dict()
@@ -195,8 +209,8 @@ def test_other_classes_get_a_new_layer_though_they_are_as_many(
     source: digitnet.Run, sample: Dataset
 ) -> None:
     made = task(source.path, letters(sample, tuple("abcdefghij")))
-    config = TrainConfig(model=made.source.model.config)
-    model, old_head = begin(made.source.model, config.model, "all", same_classes=made.same_classes)
+    config = made.train_config("all", 10, 0)
+    model, old_head = begin(made, config.model, "all")
     assert old_head is not model.head[-1]
 
 
@@ -206,8 +220,8 @@ def test_the_old_task_is_measured_before_and_after_alike(
     made = task(source.path, letters(sample, ("a", "b", "c")))
     config = made.train_config("all", 10, 0)
     with reproducible(config):
-        model, head = begin(made.source.model, config.model, "all", same_classes=False)
-    untouched = Tuned(model.eval(), head, made.source.model.config, [], 0, 0.0).knowing_old()
+        model, head = begin(made, config.model, "all")
+    untouched = Tuned(model.eval(), head, made.source.model.config, 0, 0, 0.0).knowing_old()
     assert accuracy_on_old(made, untouched) == accuracy_on_old(made, made.source.model)
 
 
@@ -221,7 +235,7 @@ def test_an_interrupted_comparison_goes_on(source: digitnet.Run, tmp_path: Path)
             raise KeyboardInterrupt
 
     where: dict[str, Any] = {"out": tmp_path / "out", "labels": 5}
-    with pytest.raises(StoppedError, match=r"--out .* goes on"):
+    with pytest.raises(StoppedError, match=r"same command and --out"):
         transfer("digits8x8", source.path, config, on_repetition=stop, **where)
     other = TransferConfig(**{**vars(config), "steps": 6})
     with pytest.raises(UsageError, match=r"holds another transfer: steps is \d+, not 6\."):
@@ -237,17 +251,103 @@ def test_an_interrupted_comparison_goes_on(source: digitnet.Run, tmp_path: Path)
         transfer("digits8x8", source.path, config, **{**where, "labels": 10})
 
 
-def test_a_network_that_was_not_written_whole_is_no_run(
+def stopping(at: tuple[int, int]) -> Any:
+    """Return a listener that sends Ctrl-C at an epoch and a step."""
+
+    def listen(progress: Progress) -> None:
+        if (progress.epoch, progress.step) == at:
+            signal.raise_signal(signal.SIGINT)
+
+    return listen
+
+
+def test_an_interrupted_tuning_goes_on_from_its_checkpoint(
     source: digitnet.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
+    """In the first step, between two epochs, and when weights are averaged already."""
+    how: dict[str, Any] = {"labels": 10, "threads": 1, "steps": 12}
+    whole = fine_tune("digits8x8", source.path, out=tmp_path / "whole", **how)
+    for number, at in enumerate([(1, 1), (1, 3), (3, 3)]):
+        folder = tmp_path / str(number)
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                "digitnet.experiments.transfer.transfer_run.Options",
+                functools.partial(Options, on_progress=stopping(at)),
+            )
+            with pytest.raises(StoppedError, match=re.escape(f"out={str(folder)!r}")):
+                fine_tune("digits8x8", source.path, out=folder, **how)
+        with pytest.raises(UsageError, match=r"digitnet transfer.* interrupted"):
+            digitnet.resume(folder)
+        with pytest.raises(UsageError, match="not empty"):
+            fine_tune("digits8x8", source.path, out=folder, **{**how, "labels": 5})
+        again = fine_tune("digits8x8", source.path, out=folder, **how)
+        assert again.model_file.read_bytes() == whole.model_file.read_bytes()
+        assert [r.val_loss for r in again.history] == [r.val_loss for r in whole.history]
 
-    monkeypatch.setattr(final, "save_model", fail)
-    with pytest.raises(KeyboardInterrupt):
-        fine_tune("digits8x8", source.path, out=tmp_path / "run", labels=5, **FEW)
-    with pytest.raises(InputError):
-        digitnet.open_run(tmp_path / "run").config  # noqa: B018
+
+def test_the_fast_way_goes_on_too(
+    source: digitnet.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = TransferConfig(**{**FEW, "steps": 12})
+    how: dict[str, Any] = {"out": tmp_path / "out", "labels": 10, "comparison": False}
+    with pytest.raises(StoppedError, match=r"same command and --out .*out\.$") as stopped:
+        transfer("digits8x8", source.path, config, on_progress=stopping((2, 1)), **how)
+    assert stopped.value.exit_code == 130
+    _, results = transfer("digits8x8", source.path, config, **how)
+    assert results.final
+    whole = fine_tune("digits8x8", source.path, out=tmp_path / "w", labels=10, steps=12, threads=1)
+    model = tmp_path / "out" / "model"
+    assert (model / "model.safetensors").read_bytes() == whole.model_file.read_bytes()
+    assert (model / "model.onnx").is_file()
+
+
+def test_a_tuned_run_says_how_it_was_made_and_whether_it_helped(
+    tuned: digitnet.Run, source: digitnet.Run
+) -> None:
+    about = tuned.transfer or {}
+    assert about["finished"]
+    assert tuned.config.schedule == about["schedule"] == "warm-cosine"
+    assert (about["steps"], about["threads"]) == (5, 1)
+    assert about["learning_rate"] == tuned.config.learning_rate
+    zero = compare_transfer("digits8x8", source.path, TransferConfig(methods=("zero-shot",), **FEW))
+    assert about["accuracy_before"] == zero.repetitions[0].accuracy
+    assert about["accuracy_after"] == tuned.metrics["test_accuracy"]
+    assert len(tuned.history) == tuned.config.epochs
+    with pytest.raises(UsageError, match="cannot be extended"):
+        digitnet.resume(tuned, epochs=50)
+
+
+def test_from_scratch_with_other_classes_nothing_is_said_of_the_old_task(
+    source: digitnet.Run, tmp_path: Path, sample: Dataset
+) -> None:
+    for name in ("cross", "bar"):
+        (tmp_path / "signs" / name).mkdir(parents=True)
+        for number in range(6):
+            page = np.full((60, 60), 255, np.uint8)
+            page[10 + 3 * number : 16 + 3 * number, 10:50] = 0
+            page[8:52, 28:32] = 0 if name == "cross" else 255
+            Image.fromarray(page).save(tmp_path / "signs" / name / f"{number}.png")
+    run = fine_tune(tmp_path / "signs", source.path, out=tmp_path / "run", method="scratch", **FEW)
+    about = run.transfer or {}
+    assert about["old_last_layer"]
+    assert about["old_accuracy_before"] is about["old_accuracy_after"] is None
+    assert about["accuracy_before"] is None
+
+
+def test_tuning_is_the_one_loop(source: digitnet.Run, sample: Dataset) -> None:
+    made = task(source.path, letters(sample, ("a", "b", "c")), steps=7)
+    config = made.train_config("all", 10, 0)
+    with reproducible(config):
+        tuning = Tuning(made, "all", config)
+        rates = []
+        fit(tuning, on_progress=lambda _: rates.append(tuning.optimizer.param_groups[0]["lr"]))
+    assert len(rates) == tuning.done == 7
+    # Up, then down, but not below a tenth.
+    assert rates[0] < max(rates) <= config.learning_rate
+    assert min(rates[1:]) >= 0.1 * config.learning_rate
+    images = len(tuning.train_images)
+    assert tuning.order()[:images].sort().values.equal(torch.arange(images))
+    assert all(len(tuning.batches.batch(tuning.order()[:n]).labels) == n + 26 for n in (1, 38))
 
 
 def test_zero_shot_needs_the_same_classes(source: digitnet.Run, sample: Dataset) -> None:
@@ -271,7 +371,7 @@ def test_a_comparison_measures_everything_once(source: digitnet.Run, sample: Dat
         small, source.path, config, known=results.repetitions, on_repetition=measured.append
     )
     assert not measured
-    assert Results.from_dict(json.loads(json.dumps(results.as_dict()))) == results
+    assert TransferResults.from_dict(json.loads(json.dumps(results.as_dict()))) == results
 
 
 def test_too_few_pictures_are_an_error_that_names_the_class(
@@ -288,12 +388,12 @@ def test_too_few_pictures_are_an_error_that_names_the_class(
         few.class_names,
         {},
     )
-    with pytest.raises(InputError, match="class b"):
+    with pytest.raises(InputError, match="Class 1 has 1 image"):
         compare_transfer(bare, source.path, TransferConfig(labels=(0,), **FEW))
 
 
 def test_old_data_must_be_what_the_network_knows(source: digitnet.Run, tmp_path: Path) -> None:
-    opened = load_source(source.path)
+    opened = load_pretrained(source.path)
     with pytest.raises(DataUnavailableError):
         known_task(opened, "mnist", lambda _: None, data_dir=None, offline=True)
 
@@ -322,13 +422,13 @@ def test_crops_leave_more_of_a_batch_to_the_new_task() -> None:
 
 def test_a_network_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no network"):
-        load_source(tmp_path / "nothing")
+        load_pretrained(tmp_path / "nothing")
     with pytest.raises(InputError, match="cannot be trained on"):
-        load_source("model.onnx")
+        load_pretrained("model.onnx")
 
 
 def test_the_shipped_network_is_known_by_name() -> None:
-    shipped = load_source()
+    shipped = load_pretrained()
     assert shipped.class_names == tuple("0123456789")
     assert shipped.data == "mnist"
 
@@ -347,9 +447,11 @@ def test_intervals_are_compared() -> None:
     rows = [row("all", s, 0.9 + s / 100) for s in range(3)]
     low = [row("scratch", s, 0.5 + s / 100) for s in range(3)]
     near = [row("scratch", s, 0.88 + s / 100) for s in range(3)]
-    empty = Results({}, {"test_images": 10}, {}, ())
-    assert intervals_apart(Results({}, {"test_images": 10}, {}, (*rows, *low)), 30) is True
-    assert intervals_apart(Results({}, {"test_images": 10}, {}, (*rows, *near)), 30) is False
+    empty = TransferResults({}, {"test_images": 10}, {}, ())
+    assert intervals_apart(TransferResults({}, {"test_images": 10}, {}, (*rows, *low)), 30) is True
+    assert (
+        intervals_apart(TransferResults({}, {"test_images": 10}, {}, (*rows, *near)), 30) is False
+    )
     assert intervals_apart(empty, 30) is None
 
 

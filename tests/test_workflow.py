@@ -14,9 +14,15 @@ from PIL import Image
 
 import digitnet
 from digitnet.data.dataset import Dataset
-from digitnet.errors import InputError, IntegrityError, StoppedError, UsageError
+from digitnet.errors import (
+    InputError,
+    IntegrityError,
+    StoppedError,
+    TrainingDivergedError,
+    UsageError,
+)
 from digitnet.files import hold_lock
-from digitnet.training.loop import Progress
+from digitnet.training.progress import Progress, show_progress
 
 TINY = {
     "data": "sample",
@@ -133,7 +139,7 @@ def stop_after(steps: int, number: int) -> object:
 def test_a_signal_leaves_a_usable_run(tmp_path: Path, number: int, code: int) -> None:
     handler = signal.getsignal(number)
     settings = {**TINY, "epochs": 2}
-    with pytest.raises(StoppedError, match="--resume") as caught:
+    with pytest.raises(StoppedError, match=r"after 1 of 2 epochs\. .*--resume") as caught:
         digitnet.train("plain", out=tmp_path / "a", on_progress=stop_after(20, number), **settings)
     assert caught.value.exit_code == code
     assert signal.getsignal(number) is handler
@@ -179,13 +185,75 @@ def test_a_split_that_cannot_be_leaves_no_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("seed", 9), ("epochs", 7), ("dropout", 0.3), ("rotate", 5.0), ("channels", (3,))],
+    [("seed", 9), ("batch_size", 7), ("dropout", 0.3), ("rotate", 5.0), ("channels", (3,))],
 )
 def test_resuming_with_another_setting_names_it(
     run: digitnet.Run, name: str, value: object
 ) -> None:
     with pytest.raises(UsageError, match=f"{name} is .* not "):
         digitnet.resume(run, **{name: value})
+
+
+def test_a_run_can_be_extended_when_its_schedule_is_constant(
+    tmp_path: Path, run: digitnet.Run
+) -> None:
+    longer = shutil.copytree(run.path, tmp_path / "run")
+    whole = digitnet.train("plain", out=tmp_path / "whole", **{**TINY, "epochs": 2})
+    extended = digitnet.resume(longer, epochs=2)
+    assert extended.config.epochs == 2
+    assert extended.model_file.read_bytes() == whole.model_file.read_bytes()
+    assert len(extended.history) == 2
+    digitnet.evaluate(extended)
+    with pytest.raises(UsageError, match="epochs is 2, not 1"):
+        digitnet.resume(extended, epochs=1)
+
+
+def test_a_run_is_not_extended_where_it_would_have_been_another(
+    tmp_path: Path, run: digitnet.Run
+) -> None:
+    copied = digitnet.open_run(shutil.copytree(run.path, tmp_path / "run"))
+    copied.write_config(run.config.override(schedule="cosine"), run.data_sha256, "0123456789")
+    with pytest.raises(UsageError, match=r"to 5 epochs: its schedule 'cosine'.*--epochs 5"):
+        digitnet.resume(copied, epochs=5)
+    copied.write_config(run.config.override(early_stopping=2), run.data_sha256, "0123456789")
+    copied.write_history([dataclasses.replace(run.history[0], epoch=n + 1) for n in range(3)])
+    with pytest.raises(UsageError, match="early stopping ended it after epoch 3"):
+        digitnet.resume(copied, epochs=5)
+
+
+def test_a_diverged_run_and_its_evaluation_agree_on_what_to_do(tmp_path: Path) -> None:
+    settings = {**TINY, "optimizer": "sgd", "learning_rate": 100.0, "activation": "elu"}
+    with pytest.raises(TrainingDivergedError, match="new run with a smaller --learning-rate"):
+        digitnet.train("plain", out=tmp_path / "run", **settings)
+    with pytest.raises(InputError, match="new run with a smaller --learning-rate than 100"):
+        digitnet.evaluate(tmp_path / "run")
+
+
+def test_a_folder_of_six_pictures_a_class_is_enough(crosses_and_bars: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(crosses_and_bars, tmp_path / "signs")
+    for picture in sorted(folder.rglob("*.png")):
+        if int(picture.stem) >= 6:
+            picture.unlink()
+    run = digitnet.train("plain", out=tmp_path / "run", **{**TINY, "data": str(folder)})
+    digitnet.evaluate(run)
+    assert run.metrics["val_accuracy"] in (0, 0.5, 1)
+
+
+def test_progress_is_shown_on_a_terminal_and_where_it_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digitnet.train("plain", out=tmp_path / "quiet", **TINY)
+    assert capsys.readouterr() == ("", "")
+    digitnet.train("plain", out=tmp_path / "lines", progress=True, **TINY)
+    assert capsys.readouterr().err.startswith("epoch 1/1  loss ")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    with show_progress() as show:
+        show(Progress(1, 3, 2, 4, 0.5, 0.75))
+    assert "0/0" not in capsys.readouterr().err
+    with show_progress(wanted=False) as show:
+        show(Progress(1, 3, 2, 4, 0.5, 0.75))
+    assert capsys.readouterr() == ("", "")
 
 
 def test_resuming_with_other_data_names_the_file(

@@ -12,8 +12,12 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from digitnet.experiments.transfer.budgets import budget_name
-from digitnet.experiments.transfer.results import Results, Summary, intervals_apart
+from digitnet.experiments.transfer.comparison import (
+    MethodSummary,
+    TransferResults,
+    budget_name,
+    intervals_apart,
+)
 from digitnet.experiments.transfer.transfer_page import accuracy_against_labels
 from digitnet.showing.theme import figure_of, save_png, theme
 
@@ -103,7 +107,7 @@ def _directions() -> dict[str, dict[str, Any]]:
 
 
 def _direction(name: str, values: dict[str, Any]) -> str:
-    results = Results.from_dict(values)
+    results = TransferResults.from_dict(values)
     budgets = results.budgets()
     head = ("way to learn", *(f"{budget_name(b)} a class" if b else "all" for b in budgets))
     rows = [
@@ -119,7 +123,7 @@ def _direction(name: str, values: dict[str, Any]) -> str:
     return f"**{TITLES[name]}.**{before}{clear}\n\n{figure}\n\n{_table(head, rows)}"
 
 
-def _cell(summary: Summary | None) -> str:
+def _cell(summary: MethodSummary | None) -> str:
     if summary is None:
         return "–"
     return f"{summary.accuracy:.1%} ({100 * summary.low:.1f}–{100 * summary.high:.1f})"
@@ -130,7 +134,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _figure(results: Results) -> Figure:
+def _figure(results: TransferResults) -> Figure:
     return figure_of(accuracy_against_labels(results))
 
 
@@ -140,7 +144,7 @@ def draw_figures() -> None:
     known = _directions()
     for name in set(TITLES) & set(known):
         with theme():
-            save_png(_figure(Results.from_dict(known[name])), FIGURES / f"{name}.png")
+            save_png(_figure(TransferResults.from_dict(known[name])), FIGURES / f"{name}.png")
         print(FIGURES / f"{name}.png")
 
 

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from digitnet.cli.console import is_terminal, notes, say, show, show_json, show_rows, show_tables
 from digitnet.cli.flags import Places
-from digitnet.cli.train_command import export_or_say
 from digitnet.errors import UsageError
-from digitnet.files import hold_lock
 from digitnet.text import duration
 
 if TYPE_CHECKING:
@@ -20,8 +18,7 @@ if TYPE_CHECKING:
     from digitnet.experiments.study.study_results import StudyResults
     from digitnet.experiments.study.study_run import StudyPlan
     from digitnet.experiments.study.trials import Trial
-    from digitnet.experiments.transfer.results import Repetition
-    from digitnet.experiments.transfer.results import Results as TransferResults
+    from digitnet.experiments.transfer.comparison import Repetition, TransferResults
 
 STUDY_EPILOG = "Start with: digitnet study --list, or digitnet study sample"
 TRANSFER_EPILOG = (
@@ -98,6 +95,7 @@ def transfer(
     crops: bool = False,
     steps: int = 0,
     threads: int = 0,
+    device: str = "auto",
     places: Places,
     as_json: bool = False,
     quiet: bool = False,
@@ -127,8 +125,7 @@ def transfer(
         steps: Updates of the weights; 0: the number of images decides.
         threads: CPU threads; 0: one a core.
     """
-    from digitnet.experiments.transfer.budgets import parse_budgets
-    from digitnet.experiments.transfer.methods import METHODS, TransferConfig
+    from digitnet.experiments.transfer.comparison import METHODS, TransferConfig, parse_budgets
 
     names: Any = tuple(part.strip() for part in methods.split(",")) if methods else METHODS
     # Before torch is loaded, which takes seconds that a wrong flag need not cost.
@@ -144,10 +141,10 @@ def transfer(
     kept = parse_budgets(use, "--use")
     if len(kept) != 1:
         raise UsageError(f"--use cannot be {use!r}; allowed: one number, or 'all'.")
-    from digitnet.experiments.transfer import workflow
+    from digitnet.experiments.transfer import transfer_run
 
     chosen: Any = method
-    folder, results = workflow.transfer(
+    folder, results = transfer_run.transfer(
         to,
         source,
         config,
@@ -159,13 +156,10 @@ def transfer(
         old_data=old_data,
         on_message=notes(quiet),
         on_repetition=(lambda _: None) if quiet else _say_repetition,
+        device=device,
+        progress=not quiet,
         **places,
     )
-    if not (folder / "model" / "model.onnx").is_file():
-        from digitnet.training.trained import open_trained
-
-        with hold_lock(folder / "model"):
-            export_or_say(open_trained(folder / "model", **places), places["data_dir"])
     if as_json:
         show_json({**results.as_dict(), "folder": str(folder)})
     else:
@@ -386,7 +380,7 @@ def _time_left(clock: Clock, before: str) -> str:
 
 
 def _say_repetition(repetition: Repetition) -> None:
-    from digitnet.experiments.transfer.budgets import budget_name
+    from digitnet.experiments.transfer.comparison import budget_name
 
     labels = f"{budget_name(repetition.labels)} a class, seed {repetition.seed}"
     learnt = "no labels" if repetition.method == "zero-shot" else labels
@@ -394,7 +388,7 @@ def _say_repetition(repetition: Repetition) -> None:
 
 
 def _show_transfer(results: TransferResults, folder: Path) -> None:
-    from digitnet.experiments.transfer.budgets import budget_name
+    from digitnet.experiments.transfer.comparison import budget_name
 
     rows = [("way", "labels a class", "accuracy", "95 % interval", "seconds")]
     for each in results.summaries():

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from digitnet.cli.console import notes, say, show, show_json, show_rows, show_values
 from digitnet.cli.flags import Places
-from digitnet.cli.progress import training_progress
 from digitnet.errors import IntegrityError, UsageError
 from digitnet.files import hold_lock
 from digitnet.network.config import TrainConfig, read_toml
@@ -31,6 +30,7 @@ def train(
     resume: Path | None = None,
     no_augment: bool = False,
     no_report: bool = False,
+    device: str = "auto",
     places: Places,
     as_json: bool = False,
     quiet: bool = False,
@@ -44,7 +44,7 @@ def train(
             or a folder with one subfolder of pictures for each class.
         config (FILE): TOML file of settings; flags win over it.
         out (DIR): Folder of the run; default: runs/….
-        resume (DIR): Continue this run where it stopped.
+        resume (DIR): Continue this run where it stopped; with more --epochs, extend it.
         no_augment (--no-augment): Switch every distortion off.
         no_report (--no-report): Draw no figures and write no page.
     """
@@ -58,16 +58,20 @@ def train(
         settings = dict.fromkeys(TrainConfig().as_dict()["augmentation"], 0.0) | settings
     # Before torch is loaded, which takes seconds that a wrong flag need not cost.
     start = None if resume else _start(recipe_name, config).override(**settings)
-    from digitnet.training.trained import continue_training, measure_trained, run_training
+    from digitnet.training.trained import (
+        Options,
+        continue_training,
+        measure_trained,
+        run_training,
+    )
 
-    with training_progress(quiet) as on_progress:
-        listeners: Any = {"on_progress": on_progress, "on_message": notes(quiet)}
-        if resume:
-            trained = continue_training(resume, **places, **listeners, **settings)
-        elif start:
-            trained = run_training(start, out=out, **places, **listeners)
+    options = Options(device, not quiet, on_message=notes(quiet), **places)
+    if resume:
+        trained = continue_training(resume, options, **settings)
+    elif start:
+        trained = run_training(start, out, options)
     with hold_lock(trained.run.path):
-        measure_trained(trained)
+        measure_trained(trained, device)
         if not no_report:
             from digitnet.showing.report import report_trained
 
@@ -79,6 +83,7 @@ def train(
 def evaluate(
     run: Path,
     *,
+    device: str = "auto",
     places: Places,
     as_json: bool = False,
     quiet: bool = False,
@@ -92,7 +97,7 @@ def evaluate(
     from digitnet.training.runs import open_run
 
     opened = open_run(run)
-    trained.evaluate(opened, **places, on_message=notes(quiet))
+    trained.evaluate(opened, device=device, on_message=notes(quiet), **places)
     _show_result(opened, as_json)
 
 

@@ -133,19 +133,27 @@ def to_float(images: Tensor) -> Tensor:
     return images.unsqueeze(1).to(torch.float32).div_(255)
 
 
-@torch.inference_mode()
-def predict_logits(model: CNN, images: Tensor, batch_size: int = 1000) -> Tensor:
-    """Return logits, float32 (N, classes), of stored images, uint8 (N, 28, 28).
+def predict_logits(
+    model: CNN, images: Tensor, device: torch.device | None = None, *, batch_size: int = 1000
+) -> Tensor:
+    """Return logits, float32 (N, classes) on the CPU, of stored images, uint8 (N, 28, 28).
 
-    The network is put into evaluation mode (no dropout) and then back into the mode it was in.
+    Args:
+        model: the network; asked without dropout, and left as it was.
+        images: on any device.
+        device: where to compute; by default where the network is.
+        batch_size: images to one pass.
     """
-    was_training = model.training
-    model.eval()
+    was_training, home = model.training, model.mean.device
+    device = device or home
+    model.to(device).eval()
     try:
-        logits = torch.cat([model(to_float(batch)) for batch in torch.split(images, batch_size)])
-        return logits[:, : model.config.num_classes]
+        with torch.inference_mode():
+            batches = torch.split(images.to(device), batch_size)
+            logits = torch.cat([model(to_float(batch)) for batch in batches])
+            return logits[:, : model.config.num_classes].cpu()
     finally:
-        model.train(was_training)
+        model.to(home).train(was_training)
 
 
 def block_sizes(config: ModelConfig) -> list[int]:

@@ -22,9 +22,12 @@ from digitnet.errors import InputError, UsageError, unknown_name
 
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"]
 Optimizer = Literal["adam", "adamw", "sgd"]
-Schedule = Literal["constant", "cosine", "one-cycle", "exponential"]
+Schedule = Literal["constant", "cosine", "one-cycle", "exponential", "warm-cosine"]
 
 SCHEMA_VERSION = 1
+# Of the schedule "warm-cosine": the fraction of steps in which the rate rises, and the fraction of
+# the top rate below which it does not fall.
+WARM_UP, LEAST_RATE = 0.12, 0.1
 # Height and width of an image, in pixels.
 IMAGE_SIZE = 28
 

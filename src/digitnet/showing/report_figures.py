@@ -223,10 +223,11 @@ def distorted_copies(run: EvaluatedRun) -> _Copies:
     originals = data.train_images[first]
     many = torch.from_numpy(originals.repeat(_AUGMENTED_COPIES, axis=0))
     labels = torch.from_numpy(data.train_labels[first].repeat(_AUGMENTED_COPIES))
-    batches = Batches(many, labels, run.config.override(non_digits=0.0))
+    plain = run.config.override(non_digits=0.0)
+    batches = Batches(many, labels, plain, data.class_names)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(run.config.seed)
-        images, _ = batches.batch(torch.arange(len(many)))
+        images = batches.batch(torch.arange(len(many))).images
     # As the first layer sees them.
     copies = (255 * run.trained.model.canonical(images)).round().to(torch.uint8).numpy()
     return originals, copies.reshape(len(chosen), _AUGMENTED_COPIES, *originals.shape[1:])

@@ -1,27 +1,34 @@
-"""What one step of training sees: images as the settings want them, with their labels.
+"""What one step of training sees: images, distorted as the settings say, with their labels.
 
 Guarantees:
 
 - The same images, settings and state of torch's generator give the same batch.
-- Stored images are never changed.
-- Images come first and in the order asked for; drawings of no digit, if any, come behind them,
-  labelled with the number after the last class.
+- Stored images are never changed; they, and all that is drawn for a batch, lie on one device.
+- The images asked for come first and in that order; drawings of no digit, if any, come behind
+  them, labelled with the number after the last class.
+- Styles of writing digits are given to classes called "0" to "9" only.
+- ``augment`` keeps shape, dtype and range, float32 (N, 1, S, S) in [0, 1], and draws from the given
+  generator only.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 (the name that every PyTorch reader knows)
 from torch import Tensor
 
 from digitnet.network.cnn import to_float
-from digitnet.network.config import TrainConfig
+from digitnet.network.config import AugmentationConfig, TrainConfig
+from digitnet.synthesis.faults import add_faults
 from digitnet.synthesis.nondigits import SIZE, draw_non_digits
 from digitnet.synthesis.pens import draw_with_pen, stroke_distances
 from digitnet.synthesis.styles import restyle
-from digitnet.training.augment import augment
+from digitnet.training.device import CPU, generator_of
 
 # Drawings to choose from: one for every two images, and at most this many.
 _NON_DIGITS = 24_000
@@ -29,6 +36,20 @@ _NON_DIGITS = 24_000
 _COARSE = 28
 # Pen widths in pixels of a digit 20 pixels high.
 _FINEST, _BROADEST = 0.6, 6.5
+# Width of the Gaussian that smooths elastic displacements, in pixels of a 28-pixel image
+# (Simard et al. use 4), and the distance between its centres.
+ELASTIC_SIGMA = 4.0
+ELASTIC_SPACING = 4.0
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """The images of one step, float32 (M, 1, S, S) in [0, 1], and their labels, int64 (M,)."""
+
+    images: Tensor
+    labels: Tensor
+    count: int
+    """How many of them, the first, are the images that were asked for."""
 
 
 class Batches:
@@ -38,42 +59,59 @@ class Batches:
         images: uint8 (N, 28, 28).
         labels: int64 (N,).
         config: the settings.
+        class_names: the name of each label; those called 0 to 9 may be restyled as digits.
+        device: where images are kept and batches are made.
     """
 
-    def __init__(self, images: Tensor, labels: Tensor, config: TrainConfig) -> None:
-        self.labels, self.config = labels, config
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        config: TrainConfig,
+        class_names: Sequence[str],
+        device: torch.device = CPU,
+    ) -> None:
+        self.config, self.device = config, device
         array = images.numpy()
         if share := config.augmentation.style:
-            array = restyle(array, labels.numpy().astype(str), share, config.seed)
-        self.images = torch.from_numpy(array)
-        self.distances = torch.from_numpy(stroke_distances(array)) if _pen(config) else None
-        self.non_digits = self._draw_non_digits() if config.non_digits else None
+            names = np.array(list(class_names))[labels.numpy()]
+            array = restyle(array, names, share, config.seed)
+        self.images, self.labels = torch.from_numpy(array).to(device), labels.to(device)
+        self.distances = self.non_digits = None
+        if config.augmentation.pen:
+            self.distances = torch.from_numpy(stroke_distances(array)).to(device)
+        if config.non_digits:
+            count = min(_NON_DIGITS, len(array) // 2)
+            drawn, _ = draw_non_digits(count, config.seed, array)
+            self.non_digits = torch.from_numpy(drawn).to(device)
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the images at ``indices``, float32 (M, 1, S, S) in [0, 1], and labels (M,)."""
-        images, labels = self._framed(self._drawn(indices)), self.labels[indices]
-        if self.non_digits is not None:
-            count = max(1, round(len(indices) * self.config.non_digits))
-            extra = some_drawings(self.non_digits, count)
-            images = torch.cat((images, extra))
-            none = torch.full((len(extra),), self.config.model.num_classes)
-            labels = torch.cat((labels, none))
-        return augment(images, self.config.augmentation, torch.default_generator), labels
+    def batch(self, indices: Tensor) -> Batch:
+        """Return the images at ``indices``, int64 (M,), and drawings of no digit behind them."""
+        # Inside, tensors are made on the device and drawn by its generator.
+        with self.device:
+            indices = indices.to(self.device)
+            images, labels = self._framed(self._drawn(indices)), self.labels[indices]
+            if self.non_digits is not None:
+                count = max(1, round(len(indices) * self.config.non_digits))
+                images = torch.cat((images, some_drawings(self.non_digits, count)))
+                none = torch.full((count,), self.config.model.num_classes)
+                labels = torch.cat((labels, none))
+            return Batch(self.distorted(images), labels, len(indices))
 
-    def _draw_non_digits(self) -> Tensor:
-        count = min(_NON_DIGITS, len(self.images) // 2)
-        drawn, _ = draw_non_digits(count, self.config.seed, self.images.numpy())
-        return torch.from_numpy(drawn)
+    def distorted(self, images: Tensor) -> Tensor:
+        """Return images, float32 (N, 1, S, S) in [0, 1], distorted as the settings say."""
+        return augment(images, self.config.augmentation, generator_of(self.device))
 
     def _drawn(self, indices: Tensor) -> Tensor:
         """Return the images at ``indices``, some of them with another pen."""
         images = to_float(self.images[indices])
         if self.distances is None:
             return images
-        chosen = torch.nonzero(torch.rand(len(indices)) < _pen(self.config)).flatten()
+        pen = self.config.augmentation.pen
+        chosen = torch.nonzero(torch.rand(len(indices)) < pen).flatten()
         # Drawn on a log scale: fine pens differ from each other by as much as broad ones.
         spread = torch.rand(len(chosen)) * math.log(_BROADEST / _FINEST)
         redrawn = draw_with_pen(self.distances[indices[chosen]], _FINEST * torch.exp(spread))
@@ -102,5 +140,89 @@ def some_drawings(drawings: Tensor, count: int) -> Tensor:
     return torch.where(torch.rand(count, 1, 1, 1) < 0.5, soft, sharp)
 
 
-def _pen(config: TrainConfig) -> float:
-    return config.augmentation.pen
+def augment(images: Tensor, config: AugmentationConfig, generator: torch.Generator) -> Tensor:
+    """Return distorted copies of ``images``, each distorted in its own way.
+
+    A config of zeros returns the images themselves. Pixels are resampled once, however many
+    distortions are on. Redrawing with a pen (``config.pen``) needs more than pixels and happens
+    before. The elastic distortion follows Simard, Steinkraus and Platt, "Best practices for
+    convolutional neural networks applied to visual document analysis" (ICDAR 2003), with the
+    Gaussian smoothing written as a sum of Gaussian bumps on a coarse grid.
+
+    Args:
+        images: float32 (N, 1, S, S) in [0, 1], square.
+        config: how far each distortion may go.
+        generator: the only source of randomness.
+    """
+    if config.is_off:
+        return images
+    if config.stroke:
+        images = _change_strokes(images, config.stroke, generator)
+    if _moves_pixels(config):
+        grid = _sampling_grid(images, config, generator)
+        images = F.grid_sample(images, grid, mode="bilinear", align_corners=False)
+    return add_faults(images, config.faults, generator)
+
+
+def _moves_pixels(config: AugmentationConfig) -> bool:
+    return any((config.shift, config.rotate, config.scale, config.shear, config.elastic))
+
+
+def _sampling_grid(
+    images: Tensor, config: AugmentationConfig, generator: torch.Generator
+) -> Tensor:
+    """Return where each output pixel is read from: (N, H, W, 2), in [-1, 1] across the image."""
+    count, _, height, width = images.shape
+    matrices = _affine_matrices(count, config, generator)
+    # Pixels to the unit of the grid, in which an image is 2 wide.
+    unit = torch.tensor([2 / width, 2 / height])
+    matrices[:, :, 2] *= unit
+    grid = F.affine_grid(matrices, [count, 1, height, width], align_corners=False)
+    if config.elastic:
+        grid = grid + _displacements(count, height, width, config.elastic, generator) * unit
+    return grid
+
+
+def _affine_matrices(count: int, config: AugmentationConfig, generator: torch.Generator) -> Tensor:
+    """Return (N, 2, 3) matrices, rotation · shear · scale, and the shift in pixels."""
+
+    def draw(limit: float) -> Tensor:
+        return (torch.rand(count, generator=generator) * 2 - 1) * limit
+
+    angle = draw(math.radians(config.rotate))
+    slant = torch.tan(draw(math.radians(config.shear)))
+    # Drawn on a log scale, so that growing and shrinking are equally likely.
+    across, down = (torch.exp(draw(math.log1p(config.scale))) for _ in range(2))
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    rows = (
+        torch.stack((cos * across, (cos * slant - sin) * down, draw(config.shift)), dim=1),
+        torch.stack((sin * across, (sin * slant + cos) * down, draw(config.shift)), dim=1),
+    )
+    return torch.stack(rows, dim=1)
+
+
+def _displacements(
+    count: int, height: int, width: int, size: float, generator: torch.Generator
+) -> Tensor:
+    """Return smooth random displacements (N, H, W, 2) whose root mean square is ``size`` pixels."""
+    rows, columns = _bumps(height), _bumps(width)
+    noise = torch.randn(count, 2, rows.shape[1], columns.shape[1], generator=generator)
+    displacements: Tensor = (rows @ noise @ columns.T).permute(0, 2, 3, 1) * size
+    return displacements
+
+
+def _bumps(length: int) -> Tensor:
+    """Return Gaussian bumps (length, K), scaled so that unit noise on them stays unit noise."""
+    centres = torch.arange(0, length + ELASTIC_SPACING, ELASTIC_SPACING)
+    pixels = torch.arange(length) + 0.5
+    bumps = torch.exp(-((pixels[:, None] - centres) ** 2) / (2 * ELASTIC_SIGMA**2))
+    scaled: Tensor = bumps / torch.linalg.vector_norm(bumps, dim=1, keepdim=True)
+    return scaled
+
+
+def _change_strokes(images: Tensor, limit: float, generator: torch.Generator) -> Tensor:
+    """Blend each image with its dilation (thicker) or its erosion (thinner), by up to ``limit``."""
+    amount = (torch.rand(len(images), 1, 1, 1, generator=generator) * 2 - 1) * limit
+    thick = F.max_pool2d(images, 3, stride=1, padding=1)
+    thin = -F.max_pool2d(-images, 3, stride=1, padding=1)
+    return torch.lerp(images, torch.where(amount > 0, thick, thin), amount.abs())

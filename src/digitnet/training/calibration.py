@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from digitnet.data.catalogue import load_dataset
 from digitnet.data.dataset import Dataset
-from digitnet.errors import DataUnavailableError, InputError, UsageError
+from digitnet.errors import DataUnavailableError, InputError
 from digitnet.files import hold_lock, write_atomic
 from digitnet.network.canonical import Canonical
 from digitnet.network.cnn import CNN, to_float
@@ -145,7 +145,7 @@ def set_aside(old: Dataset) -> NDArray[np.int64]:
     """
     try:
         return choose_images(TrainConfig(), old.train_labels)[1]
-    except UsageError:  # a class has too few images to spare any
+    except InputError:  # a class has too few images to spare any
         return np.zeros(0, np.int64)
 
 

@@ -52,7 +52,7 @@ def write_tensors(
         about: JSON values that describe the tensors.
     """
     header = {"kind": kind, "schema_version": SCHEMA_VERSION, **about}
-    contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     write_atomic(path, save(contiguous, metadata={_KEY: json.dumps(header, sort_keys=True)}))
 
 
@@ -79,6 +79,45 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise IntegrityError(f"{path} holds NaN or infinity in '{name}'; it cannot be used.")
     return tensors, about
+
+
+def training_state(model: CNN, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return weights and the optimizer's moments under the names that a checkpoint has."""
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    for index, slots in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": value for name, value in slots.items()}
+    return tensors
+
+
+def restore_state(
+    path: Path, tensors: Mapping[str, Tensor], model: CNN, optimizer: torch.optim.Optimizer
+) -> None:
+    """Put what ``training_state`` returned back into a network and its optimizer.
+
+    Raises:
+        IntegrityError: a tensor does not fit; ``path`` names where it was read.
+    """
+    weights = named(tensors, "model.")
+    check_tensors(model, weights, path)
+    model.load_state_dict(weights)
+    groups = optimizer.state_dict()["param_groups"]
+    parameters = [each for group in optimizer.param_groups for each in group["params"]]
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in named(tensors, "optimizer.").items():
+        index, slot = name.split(".", 1)
+        like = parameters[int(index)]
+        # Files hold plain memory order; the fused optimizer walks weights and their moments side by
+        # side in memory, so the moments need the order of their weights.
+        if value.ndim and value.shape != like.shape:
+            raise IntegrityError(f"{path} is not a whole checkpoint: {name} does not fit.")
+        laid_out = torch.empty_like(like).copy_(value) if value.ndim else value
+        state.setdefault(int(index), {})[slot] = laid_out
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose names begin with ``prefix``, without it."""
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
 
 def save_model(

@@ -1,24 +1,22 @@
-"""Training: the loop, its history, and going on where it stopped.
+"""The training loop: ``fit``, which every network of digitnet is trained by.
 
 Guarantees:
 
-- Data live in memory as uint8; a batch is indexed, converted, augmented, and used.
+- Data live in memory as uint8, on the device; a batch is indexed, converted, distorted, and used.
 - Validation images are set aside before anything else; the test images are never touched here.
-- The same config gives the same weights, bit for bit, on the same machine with the same versions
-  and the same number of threads. Elsewhere the last digits differ.
-- Killed at any instant, ``Trainer.restore`` goes on from the last checkpoint and ends with the
-  weights and the history (but for the seconds) of a run that was never killed.
-- The caller's random state and thread count are as before when training ends.
+- The same settings give the same weights, bit for bit, on the CPU of the same machine with the
+  same versions and the same number of threads. Elsewhere the last digits differ.
+- Killed at any instant, a training goes on from its last checkpoint and ends with the weights and
+  the history (but for the seconds) of one that was never killed.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,33 +28,75 @@ from torch import Tensor
 
 from digitnet.data.dataset import Dataset, split_train_val, take_of_each_class
 from digitnet.errors import IntegrityError, TrainingDivergedError, UsageError
-from digitnet.machine import environment, usable_cores
+from digitnet.machine import environment
 from digitnet.network.cnn import CNN, predict_logits
-from digitnet.network.config import TrainConfig, differences
-from digitnet.training.batches import Batches
-from digitnet.training.checkpoint import check_tensors, read_tensors, save_model, write_tensors
+from digitnet.network.config import LEAST_RATE, WARM_UP, Schedule, TrainConfig, differences
+from digitnet.training.batches import Batch, Batches
+from digitnet.training.checkpoint import (
+    named,
+    read_tensors,
+    restore_state,
+    save_model,
+    training_state,
+    write_tensors,
+)
+from digitnet.training.device import CPU, generator_of
+from digitnet.training.progress import Progress
 from digitnet.training.runs import Epoch, Run
 
 # Steps between checkpoints: a few seconds of work, and a fraction of a per cent of the time.
 CHECKPOINT_STEPS = 200
 
 
-@dataclass(frozen=True)
-class Progress:
-    """Where training stands; given to ``on_progress`` after every step."""
+def fit(
+    training: Training,
+    run: Run | None = None,
+    *,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Train until the last epoch, early stopping, or a request to stop.
 
-    epoch: int
-    """The epoch under way, from 1."""
-    epochs: int
-    step: int
-    """Steps done in this epoch."""
-    steps: int
-    loss: float
-    """Mean training loss of this epoch so far."""
-    accuracy: float
-    """Training accuracy of this epoch so far."""
-    finished: Epoch | None = None
-    """The epoch's row of the history, after its last step."""
+    Args:
+        training: what is trained, from where it stands; made and used inside ``reproducible``.
+        run: the run folder to save in, whose ``config.json`` is written; None saves nothing.
+        on_progress: called after every step.
+        should_stop: asked after every step; if it says yes, everything is saved and training ends.
+
+    Returns:
+        True when training is finished, False when it was stopped.
+
+    Raises:
+        TrainingDivergedError: the loss is infinite or NaN.
+    """
+    training.open(run)
+    stopped = False
+    while not (training.finished or stopped):
+        order = training.order()
+        training.begin_epoch()
+        for step in range(training.position.step, training.steps):
+            started = time.perf_counter()
+            size = training.batch_size
+            batch = training.batches.batch(order[step * size : (step + 1) * size])
+            logits = training.forward(batch)
+            loss = training.loss(logits, batch)
+            training.refuse_divergence(loss.item())
+            training.optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            training.set_learning_rates()
+            training.optimizer.step()
+            training.count(batch, logits, loss.item(), time.perf_counter() - started)
+            over = training.epoch_is_over
+            on_progress(training.progress(training.validate() if over else None))
+            stopped = should_stop()
+            if run and (over or stopped or (step + 1) % CHECKPOINT_STEPS == 0):
+                training.save(run)
+            if over or stopped:
+                break
+        if run:
+            run.write_history(training.history)
+    training.close(run)
+    return training.finished
 
 
 @dataclass
@@ -73,24 +113,34 @@ class Position:
     """Epochs since the validation loss was lowest; counts towards early stopping."""
 
 
-class Trainer:
-    """One training run in memory.
-
-    Use it inside ``reproducible(config)``: it draws from torch's generator.
+class Training:
+    """A network in training: what it learns from, how, and how far it is.
 
     Args:
         config: the settings, with ``threads`` resolved.
         dataset: training images are split into train and val; test is left alone.
+        device: where it is trained.
+        model: the network to start from; a new one by default, the same on every device.
     """
 
-    def __init__(self, config: TrainConfig, dataset: Dataset) -> None:
-        self.config = config
+    def __init__(
+        self,
+        config: TrainConfig,
+        dataset: Dataset,
+        device: torch.device = CPU,
+        model: CNN | None = None,
+    ) -> None:
+        self.config, self.device = config, device
+        self.class_names, self.data_sha256 = dataset.class_names, dataset.sha256
         train, val = choose_images(config, dataset.train_labels)
-        self.train = _tensors(dataset, train)
+        self.train_images, self.train_labels = _tensors(dataset, train)
         self.val_images, self.val_labels = _tensors(dataset, val)
+        self.val_images = self.val_images.to(device)
+        self.batch_size = config.batch_size
         self.steps = math.ceil(len(train) / config.batch_size)
-        self.model = CNN(config.model)
-        self.optimizer = _optimizer(self.model, config)
+        self.total_steps = config.epochs * self.steps
+        self.model = (model or CNN(config.model)).to(device)
+        self.optimizer = _optimizer(self.parameter_groups(), config)
         self.position = Position()
         self.history: list[Epoch] = []
         self.best: dict[str, Tensor] = {}
@@ -98,80 +148,116 @@ class Trainer:
     @functools.cached_property
     def batches(self) -> Batches:
         """The training images; made when first asked for, which may take minutes."""
-        return Batches(*self.train, self.config)
+        return Batches(
+            self.train_images, self.train_labels, self.config, self.class_names, self.device
+        )
+
+    @property
+    def done(self) -> int:
+        """Steps done since the start."""
+        return self.position.epoch * self.steps + self.position.step
 
     @property
     def finished(self) -> bool:
-        """True when no epoch is left, or early stopping has ended the training."""
+        """True when no step is left, or early stopping has ended the training."""
         patience = self.config.early_stopping
         stopped = bool(patience) and self.position.stale_epochs >= patience
-        return stopped or self.position.epoch >= self.config.epochs
+        return stopped or self.done >= self.total_steps
 
-    def run_epoch(self, after_step: Callable[[Progress], None] = lambda _: None) -> Iterator[None]:
-        """Train for the rest of an epoch and validate; yields after each step.
+    def open(self, run: Run | None) -> None:
+        """Bring the history and the environment in the run folder to where training stands."""
+        if run:
+            # A kill may have come between a checkpoint and the history that belongs to it.
+            run.write_history(self.history)
+            if not self.finished:
+                run.write_environment(environment() | {"device": self.device.type})
 
-        A generator, so that the caller can save or stop between any two steps.
-        """
-        self.model.train()
-        order = self._order()
-        for step in range(self.position.step, self.steps):
-            started = time.perf_counter()
-            indices = order[step * self.config.batch_size : (step + 1) * self.config.batch_size]
-            self._step(indices)
-            if self.position.step == self.steps:
-                self._end_epoch(started)
-                after_step(self._progress(self.history[-1]))
-            else:
-                self.position.seconds += time.perf_counter() - started
-                after_step(self._progress())
-            yield
+    def close(self, run: Run | None) -> None:
+        """Put the best weights into a network that is finished, and save it."""
+        if self.finished and self.best:
+            self.model.load_state_dict(self.best)
+        if run:
+            about = {"class_names": list(self.class_names), "epochs": len(self.history)}
+            save_model(run.model_file, self.model, self.config, about)
 
-    def _order(self) -> Tensor:
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Return the weights that learn, in groups, each with its top learning rate."""
+        return [{"params": list(self.model.parameters()), "lr": self.config.learning_rate}]
+
+    def order(self) -> Tensor:
         """Return the order of the images in this epoch: a function of the seed and the epoch."""
         # Apart from the stream that augmentation and dropout draw from, so that an epoch can be
         # entered in its middle.
         generator = torch.Generator()
         generator.manual_seed(self.config.seed * 1_000_003 + self.position.epoch)
-        return torch.randperm(len(self.train[0]), generator=generator)
+        return torch.randperm(len(self.train_images), generator=generator)
 
-    def _step(self, indices: Tensor) -> None:
-        """Update the weights once, on the images at ``indices``."""
-        images, labels = self.batches.batch(indices)
-        self._set_learning_rate()
-        self.optimizer.zero_grad()
-        logits = self.model(images)
-        loss = F.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
-        if not bool(torch.isfinite(loss)):
+    def begin_epoch(self) -> None:
+        """Switch on what is only used in training, such as dropout."""
+        self.model.train()
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Return the logits of a batch, (M, outputs)."""
+        logits: Tensor = self.model(batch.images)
+        return logits
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Return what the optimizer is to lower: the mean cross-entropy of the batch."""
+        smoothing = self.config.label_smoothing
+        return F.cross_entropy(logits, batch.labels, label_smoothing=smoothing)
+
+    def set_learning_rates(self) -> None:
+        """Set the rate of each group as the schedule has it at this step."""
+        factor = rate_factor(self.config.schedule, self.done / self.total_steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * factor
+
+    def refuse_divergence(self, loss: float) -> None:
+        """Stop a training that has come to nothing, before its checkpoint is overwritten.
+
+        Raises:
+            TrainingDivergedError: the loss is infinite or NaN.
+        """
+        if not math.isfinite(loss):
             raise TrainingDivergedError(
                 f"Training diverged in epoch {self.position.epoch + 1}, step "
-                f"{self.position.step + 1}: the loss is {loss.item()}. The last checkpoint is "
-                f"untouched. Train anew with a smaller --learning-rate than "
-                f"{self.config.learning_rate:g}."
+                f"{self.position.step + 1}: the loss is {loss}. {self.remedy}"
             )
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        self.position.step += 1
-        self.position.images += len(indices)
-        self.position.loss_sum += loss.item() * len(indices)
-        # Of the images themselves; drawings of no digit come behind them.
-        right = logits[: len(indices)].argmax(1) == labels[: len(indices)]
-        self.position.correct += int(right.sum())
 
-    def _set_learning_rate(self) -> None:
-        done = self.position.epoch * self.steps + self.position.step
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.config, done / (self.config.epochs * self.steps))
+    @property
+    def remedy(self) -> str:
+        """What to do when the loss is infinite or NaN."""
+        rate = self.config.learning_rate
+        return f"Train a new run with a smaller --learning-rate than {rate:g}."
 
-    def _end_epoch(self, started: float) -> None:
-        """Validate, add a row to the history, keep the best weights, and turn to the next epoch."""
+    @property
+    def epoch_is_over(self) -> bool:
+        """True after the last step of an epoch."""
+        return self.position.step == self.steps or self.done == self.total_steps
+
+    def count(self, batch: Batch, logits: Tensor, loss: float, seconds: float) -> None:
+        """Add a step to the running sums of the epoch."""
         position = self.position
+        position.step += 1
+        position.images += batch.count
+        position.loss_sum += loss * batch.count
+        position.seconds += seconds
+        # Of the images themselves; drawings of no digit come behind them.
+        right = logits[: batch.count].argmax(1) == batch.labels[: batch.count]
+        position.correct += int(right.sum())
+
+    def validate(self) -> Epoch | None:
+        """Add a row to the history, keep the best weights, and turn to the next epoch."""
+        position, started = self.position, time.perf_counter()
         logits = predict_logits(self.model, self.val_images)
+        val_loss = F.cross_entropy(logits, self.val_labels).item()
+        self.refuse_divergence(val_loss)
         row = Epoch(
             epoch=position.epoch + 1,
             learning_rate=self.optimizer.param_groups[0]["lr"],
             train_loss=position.loss_sum / position.images,
             train_accuracy=position.correct / position.images,
-            val_loss=F.cross_entropy(logits, self.val_labels).item(),
+            val_loss=val_loss,
             val_accuracy=(logits.argmax(1) == self.val_labels).double().mean().item(),
             seconds=position.seconds + time.perf_counter() - started,
         )
@@ -181,159 +267,100 @@ class Trainer:
             self.best = {name: value.clone() for name, value in self.model.state_dict().items()}
         stale = 0 if is_best else position.stale_epochs + 1
         self.position = Position(epoch=position.epoch + 1, stale_epochs=stale)
+        return row
 
-    def _progress(self, finished: Epoch | None = None) -> Progress:
-        if finished:
-            return Progress(
-                finished.epoch,
-                self.config.epochs,
-                self.steps,
-                self.steps,
-                finished.train_loss,
-                finished.train_accuracy,
-                finished,
-            )
-        position = self.position
-        return Progress(
-            position.epoch + 1,
-            self.config.epochs,
-            position.step,
-            self.steps,
-            position.loss_sum / position.images,
-            position.correct / position.images,
-        )
+    def progress(self, row: Epoch | None) -> Progress:
+        """Return where training stands; ``row`` is that of an epoch which has just ended."""
+        position, epochs = self.position, math.ceil(self.total_steps / self.steps)
+        if row:
+            done = (row.epoch, epochs, self.steps, self.steps)
+            return Progress(*done, row.train_loss, row.train_accuracy, row)
+        done = (position.epoch + 1, epochs, position.step, self.steps)
+        images = max(position.images, 1)
+        return Progress(*done, position.loss_sum / images, position.correct / images)
 
-    def use_best(self) -> None:
-        """Put the weights of the best epoch into the network, if early stopping kept them."""
-        if self.best:
-            self.model.load_state_dict(self.best)
+    def more_state(self) -> dict[str, Tensor]:
+        """Return what a checkpoint must hold besides weights and optimizer."""
+        return {f"best.{name}": value for name, value in self.best.items()}
 
-    def save(self, run: Run, data_sha256: dict[str, str]) -> None:
+    def restore_more(self, tensors: dict[str, Tensor]) -> None:
+        """Take over what ``more_state`` returned."""
+        self.best = named(tensors, "best.")
+
+    def save(self, run: Run) -> None:
         """Write the checkpoint: weights, optimizer, generator, position, history."""
-        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        tensors |= {f"best.{name}": value for name, value in self.best.items()}
-        for index, slots in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": value for name, value in slots.items()}
-        tensors["generator"] = torch.get_rng_state()
+        tensors = training_state(self.model, self.optimizer) | self.more_state()
+        tensors["generator"] = generator_of(self.device).get_state()
         about = {
             "config": self.config.as_dict(),
-            "data_sha256": data_sha256,
+            "data_sha256": self.data_sha256,
+            "device": self.device.type,
             "position": dataclasses.asdict(self.position),
             "history": [dataclasses.asdict(row) for row in self.history],
         }
         write_tensors(run.checkpoint_file, "checkpoint", tensors, about)
 
-    def restore(self, run: Run, data_sha256: dict[str, str]) -> None:
+    def restore(self, run: Run) -> None:
         """Go to where the checkpoint of ``run`` stands; without one, stay at the start.
 
         Raises:
             IntegrityError: the checkpoint is damaged, or of other settings or data.
         """
-        if not run.checkpoint_file.exists():
+        file = run.checkpoint_file
+        if not file.exists():
             return
-        tensors, about = read_tensors(run.checkpoint_file, "checkpoint")
+        tensors, about = read_tensors(file, "checkpoint")
         try:
-            self._restore(run, tensors, about, data_sha256)
+            self._refuse_other(run, about)
+            restore_state(file, tensors, self.model, self.optimizer)
+            self.restore_more(tensors)
+            if about.get("device", "cpu") == self.device.type:
+                # On another device nothing can be drawn as it would have been on the first.
+                generator_of(self.device).set_state(tensors["generator"])
+            self.position = Position(**about["position"])
+            self.history = [Epoch(**row) for row in about["history"]]
         except (KeyError, TypeError, ValueError, IndexError, RuntimeError, UsageError) as error:
             raise IntegrityError(
-                f"{run.checkpoint_file} is not a whole checkpoint: {type(error).__name__}, {error}."
+                f"{file} is not a whole checkpoint: {type(error).__name__}, {error}."
             ) from error
 
-    def _restore(
-        self,
-        run: Run,
-        tensors: dict[str, Tensor],
-        about: dict[str, Any],
-        data_sha256: dict[str, str],
-    ) -> None:
-        _refuse_other(run, about, self.config, data_sha256)
-        weights = _under(tensors, "model.")
-        check_tensors(self.model, weights, run.checkpoint_file)
-        self.model.load_state_dict(weights)
-        self.best = _under(tensors, "best.")
-        self._restore_optimizer(_under(tensors, "optimizer."))
-        torch.set_rng_state(tensors["generator"])
-        self.position = Position(**about["position"])
-        self.history = [Epoch(**row) for row in about["history"]]
-
-    def _restore_optimizer(self, tensors: dict[str, Tensor]) -> None:
-        parameters = list(self.model.parameters())
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, value in tensors.items():
-            index, slot = name.split(".", 1)
-            like = parameters[int(index)]
-            # Files hold plain memory order; the fused optimizer walks weights and their moments
-            # side by side in memory, so the moments need the order of their weights.
-            if value.ndim and value.shape != like.shape:
-                raise ValueError(f"optimizer.{name} does not fit its weights")
-            laid_out = torch.empty_like(like).copy_(value) if value.ndim else value
-            state.setdefault(int(index), {})[slot] = laid_out
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+    def _refuse_other(self, run: Run, about: dict[str, Any]) -> None:
+        """Refuse a checkpoint of other settings or data, saying which."""
+        saved = TrainConfig.from_dict(about["config"])
+        if saved.schedule == "constant":
+            # Nothing but their number depends on the epochs: the run is being extended.
+            saved = saved.override(epochs=self.config.epochs)
+        wanted = self.config.flat() | {"data_sha256": self.data_sha256}
+        if differing := differences(saved.flat() | {"data_sha256": about["data_sha256"]}, wanted):
+            raise IntegrityError(
+                f"{run.checkpoint_file} was written with other settings: {differing}."
+            )
 
 
-def fit(
-    run: Run,
-    config: TrainConfig,
-    dataset: Dataset,
-    *,
-    on_progress: Callable[[Progress], None] = lambda _: None,
-    should_stop: Callable[[], bool] = lambda: False,
-) -> bool:
-    """Train in ``run``, from its checkpoint if it has one, and save the network.
+def rate_factor(schedule: Schedule, done: float) -> float:
+    """Return the learning rate as a fraction of its setting.
 
     Args:
-        run: the run folder; its ``config.json`` is written already.
-        config: the settings, with ``threads`` resolved.
-        dataset: the data.
-        on_progress: called after every step.
-        should_stop: asked after every step; when it says yes, everything is saved and training
-            ends before its time.
-
-    Returns:
-        True when training is finished, False when it was stopped.
+        schedule: how it moves.
+        done: fraction of steps completed, from 0 to 1.
     """
-    with reproducible(config):
-        trainer = Trainer(config, dataset)
-        trainer.restore(run, dataset.sha256)
-        # A kill may have come between a checkpoint and the history that belongs to it.
-        run.write_history(trainer.history)
-        if not trainer.finished:
-            # Where training goes on: other versions or another machine, perhaps.
-            run.write_environment(environment())
-        stopped = False
-        while not trainer.finished and not stopped:
-            for _ in trainer.run_epoch(on_progress):
-                stopped = should_stop()
-                if stopped or trainer.position.step % CHECKPOINT_STEPS == 0:
-                    trainer.save(run, dataset.sha256)
-                if stopped:
-                    break
-            run.write_history(trainer.history)
-        if trainer.finished:
-            trainer.use_best()
-        about = {"class_names": list(dataset.class_names), "epochs": len(trainer.history)}
-        save_model(run.model_file, trainer.model, config, about)
-        return trainer.finished
-
-
-def learning_rate(config: TrainConfig, done: float) -> float:
-    """Return the learning rate when the share ``done``, from 0 to 1, of all steps is behind."""
-    top = config.learning_rate
-    if config.schedule == "cosine":
-        return top * (1 + math.cos(math.pi * done)) / 2
-    if config.schedule == "exponential":
-        return top * math.pow(0.01, done)
-    if config.schedule == "one-cycle":
+    cosine = (1 + math.cos(math.pi * done)) / 2
+    if schedule == "cosine":
+        return cosine
+    if schedule == "warm-cosine":
+        return max(min(done / WARM_UP, 1.0), 0.01) * max(cosine, LEAST_RATE)
+    if schedule == "exponential":
+        return math.pow(0.01, done)
+    if schedule == "one-cycle":
         # Up along a line for the first third, then down along a line to nothing.
-        return top * max(min(3 * done, 1.5 * (1 - done)), 0.01)
-    return top
+        return max(min(3 * done, 1.5 * (1 - done)), 0.01)
+    return 1.0
 
 
 def choose_images(
     config: TrainConfig, labels: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the places of the training images to learn from, and of those to validate on.
+    """Return the indices of the training images to learn from, and of those to validate on.
 
     Args:
         config: the settings.
@@ -348,48 +375,19 @@ def choose_images(
     return train, val
 
 
-def resolve_threads(config: TrainConfig) -> TrainConfig:
-    """Return the config with ``threads`` a real number, which decides the last digits."""
-    return config.override(threads=config.threads or usable_cores())
-
-
-@contextlib.contextmanager
-def reproducible(config: TrainConfig) -> Iterator[None]:
-    """Seed torch and set its threads as the config says, and put both back afterwards."""
-    threads = torch.get_num_threads()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        torch.set_num_threads(config.threads)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)
-
-
-def _tensors(dataset: Dataset, indices: np.ndarray[Any, Any]) -> tuple[Tensor, Tensor]:
+def _tensors(dataset: Dataset, indices: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
     return (
         torch.from_numpy(dataset.train_images[indices]),
         torch.from_numpy(dataset.train_labels[indices]),
     )
 
 
-def _optimizer(model: CNN, config: TrainConfig) -> torch.optim.Optimizer:
-    rate, decay = config.learning_rate, config.weight_decay
+def _optimizer(groups: list[dict[str, Any]], config: TrainConfig) -> torch.optim.Optimizer:
+    for group in groups:
+        group["initial_lr"] = group["lr"]
+    decay = config.weight_decay
     # fused: one pass over all weights instead of one for each of them and each operation.
     if config.optimizer == "sgd":
-        return torch.optim.SGD(
-            model.parameters(), rate, config.momentum, weight_decay=decay, fused=True
-        )
+        return torch.optim.SGD(groups, momentum=config.momentum, weight_decay=decay, fused=True)
     cls = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
-    return cls(model.parameters(), rate, weight_decay=decay, fused=True)
-
-
-def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
-
-
-def _refuse_other(run: Run, about: dict[str, Any], config: TrainConfig, sha: Any) -> None:
-    """Refuse a checkpoint of other settings or data, saying which."""
-    saved = TrainConfig.from_dict(about["config"]).flat() | {"data_sha256": about["data_sha256"]}
-    if told := differences(saved, config.flat() | {"data_sha256": sha}):
-        raise IntegrityError(f"{run.checkpoint_file} was written with other settings: {told}.")
+    return cls(groups, weight_decay=decay, fused=True)

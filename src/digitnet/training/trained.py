@@ -28,15 +28,40 @@ from digitnet.files import hold_lock
 from digitnet.network.cnn import CNN, predict_logits
 from digitnet.network.config import SCHEMA_VERSION, TrainConfig, differences
 from digitnet.network.recipes import recipe as named_recipe
+from digitnet.text import count_of
 from digitnet.training import signals
 from digitnet.training.checkpoint import load_model, read_tensors
+from digitnet.training.device import reproducible, resolve_device, resolve_threads
 from digitnet.training.evaluation import DISPUTED_MNIST_TEST, Metrics, measure, predictions
-from digitnet.training.loop import Progress, choose_images, fit, resolve_threads
+from digitnet.training.loop import Training, choose_images, fit
+from digitnet.training.progress import Progress, show_progress
 from digitnet.training.runs import Run, create_run, open_run
 
 
 def _ignore(_: Any) -> None:
     """Take no notice."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a training runs, apart from its settings; the arguments of ``train``."""
+
+    device: str = "auto"
+    progress: bool | None = None
+    data_dir: Path | str | None = None
+    offline: bool | None = None
+    on_progress: Callable[[Progress], None] = _ignore
+    on_message: Callable[[str], None] = _ignore
+    dataset: Dataset | None = None
+    """The data of the settings, if they are in memory already."""
+
+    def load(self, config: TrainConfig) -> Dataset:
+        """Return the data set of these settings."""
+        if self.dataset:
+            return self.dataset
+        where: Any = {"data_dir": self.data_dir, "offline": self.offline}
+        crops = config.model.crops
+        return load_dataset(config.data, crops=crops, progress=self.on_message, **where)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +79,8 @@ def train(
     recipe: str | TrainConfig = "reference",
     *,
     out: Path | str | None = None,
+    device: str = "auto",
+    progress: bool | None = None,
     data_dir: Path | str | None = None,
     offline: bool | None = None,
     on_progress: Callable[[Progress], None] = _ignore,
@@ -65,6 +92,9 @@ def train(
     Args:
         recipe: a recipe's name, or complete settings.
         out: the run folder, new or empty; by default a fresh one under ``runs/``.
+        device: "cpu", "cuda" or "mps"; "auto" takes a GPU if torch can use one.
+        progress: whether to show how far training is; by default a bar on a terminal and in a
+            notebook.
         data_dir: folder that holds the data; by default the cache, filled when needed.
         offline: use no network.
         on_progress: called after every step.
@@ -75,24 +105,20 @@ def train(
         The run, with its history and its model.
 
     Raises:
-        UsageError: a setting does not exist or cannot have that value.
+        UsageError: a setting does not exist or cannot have that value; the device is not there.
+        TrainingDivergedError: the loss became infinite or NaN.
         DataUnavailableError: the data cannot be had.
         StoppedError: Ctrl-C or SIGTERM came; the run can be evaluated, reported and resumed.
     """
-    return run_training(
-        recipe,
-        out=out,
-        data_dir=data_dir,
-        offline=offline,
-        on_progress=on_progress,
-        on_message=on_message,
-        **settings,
-    ).run
+    options = Options(device, progress, data_dir, offline, on_progress, on_message)
+    return run_training(recipe, out, options, **settings).run
 
 
 def resume(
     path: Path | str | Run,
     *,
+    device: str = "auto",
+    progress: bool | None = None,
     data_dir: Path | str | None = None,
     offline: bool | None = None,
     on_progress: Callable[[Progress], None] = _ignore,
@@ -101,32 +127,33 @@ def resume(
 ) -> Run:
     """Continue a run where it stopped; a finished one is left as it is.
 
+    With ``epochs=20`` a run of fewer is extended, if its schedule is constant: it ends with the
+    weights that training for 20 epochs at once would have given.
+
     Args:
         path: the run folder.
+        device: as for ``train``; on another kind of device than before the rest of a run differs.
+        progress: as for ``train``.
         data_dir: as for ``train``.
         offline: as for ``train``.
         on_progress: as for ``train``.
         on_message: as for ``train``.
-        **settings: what the caller believes the settings to be.
+        **settings: ``epochs`` to extend the run; any other must be what the run has.
 
     Raises:
         InputError: the folder is not a run.
-        UsageError: a setting, or the data, is not that of the run; the message says which.
+        UsageError: a setting, or the data, is not that of the run, or it cannot be extended; the
+            message says which and why.
         StoppedError: as for ``train``.
     """
-    return continue_training(
-        path,
-        data_dir=data_dir,
-        offline=offline,
-        on_progress=on_progress,
-        on_message=on_message,
-        **settings,
-    ).run
+    options = Options(device, progress, data_dir, offline, on_progress, on_message)
+    return continue_training(path, options, **settings).run
 
 
 def evaluate(
     path: Path | str | Run,
     *,
+    device: str = "auto",
     data_dir: Path | str | None = None,
     offline: bool | None = None,
     on_message: Callable[[str], None] = _ignore,
@@ -135,6 +162,7 @@ def evaluate(
 
     Args:
         path: the run folder.
+        device: as for ``train``.
         data_dir: as for ``train``.
         offline: as for ``train``.
         on_message: as for ``train``.
@@ -149,26 +177,22 @@ def evaluate(
     """
     run = open_run(path)
     with hold_lock(run.path):
-        return measure_trained(
-            open_trained(run, data_dir=data_dir, offline=offline, on_message=on_message)
-        )
+        trained = open_trained(run, data_dir=data_dir, offline=offline, on_message=on_message)
+        return measure_trained(trained, device)
 
 
 def run_training(
     recipe: str | TrainConfig = "reference",
-    *,
     out: Path | str | None = None,
-    data_dir: Path | str | None = None,
-    offline: bool | None = None,
-    dataset: Dataset | None = None,
-    on_progress: Callable[[Progress], None] = _ignore,
-    on_message: Callable[[str], None] = _ignore,
+    options: Options | None = None,
     **settings: Any,
 ) -> Trained:
-    """Do what ``train`` does, on ``dataset`` if it is loaded already, and return all of it."""
+    """Do what ``train`` does, and return the run with its data and its network."""
+    options = options or Options()
     config = named_recipe(recipe) if isinstance(recipe, str) else recipe
     config = resolve_threads(config.override(**settings))
-    dataset = dataset or load_data(config, data_dir, offline, on_message)
+    resolve_device(options.device)
+    dataset = options.load(config)
     # The data set's own name: for a folder the full path, which holds wherever the run is used.
     config = config.override(data=dataset.name, num_classes=len(dataset.class_names))
     # An impossible network or split is an error before a folder is made for it.
@@ -178,30 +202,69 @@ def run_training(
     with hold_lock(run.path):
         # First, because a folder with this file is a run that can be resumed.
         run.write_config(config, dataset.sha256, dataset.class_names)
-        return _fitted(run, config, dataset, on_progress, on_message)
+        return _trained(run, config, dataset, options)
 
 
 def continue_training(
-    path: Path | str | Run,
-    *,
-    data_dir: Path | str | None = None,
-    offline: bool | None = None,
-    dataset: Dataset | None = None,
-    on_progress: Callable[[Progress], None] = _ignore,
-    on_message: Callable[[str], None] = _ignore,
-    **settings: Any,
+    path: Path | str | Run, options: Options | None = None, **settings: Any
 ) -> Trained:
-    """Do what ``resume`` does, on ``dataset`` if it is loaded already, and return all of it."""
-    run = open_run(path)
+    """Do what ``resume`` does, and return the run with its data and its network."""
+    options, run = options or Options(), open_run(path)
     config = run.config
+    resolve_device(options.device)
     if settings.get("threads") == 0:
         # As many as there are cores: no claim about how many the run took.
         del settings["threads"]
-    refuse_changes(run, config.flat(), config.override(**settings).flat())
-    dataset = dataset or load_data(config, data_dir, offline, on_message)
+    wanted = config.override(**settings)
+    if wanted.epochs > config.epochs:
+        _refuse_extension(run, wanted.epochs)
+        config = config.override(epochs=wanted.epochs)
+    refuse_changes(run, config.flat(), wanted.flat())
+    if run.transfer is not None:
+        return _tuned(run, options)
+    dataset = options.load(config)
     check_data(run, dataset)
     with hold_lock(run.path):
-        return _fitted(run, config, dataset, on_progress, on_message)
+        if config != run.config:
+            run.write_config(config, dataset.sha256, dataset.class_names)
+        return _trained(run, config, dataset, options)
+
+
+def _refuse_extension(run: Run, epochs: int) -> None:
+    """Refuse more epochs for a run that would have been another one with so many from the start.
+
+    Raises:
+        UsageError: the message says why, and what to do.
+    """
+    config = run.config
+    losses = [row.val_loss for row in run.history]
+    patience = config.early_stopping
+    reason = None
+    if run.transfer is not None:
+        reason = "`digitnet transfer` made it, for as many steps as its images deserve. Tune anew"
+    elif config.schedule != "constant":
+        reason = (
+            f"its schedule '{config.schedule}' spreads the learning rate over {config.epochs} "
+            f"epochs. Train a new run with --epochs {epochs}"
+        )
+    elif patience and losses and len(losses) - 1 - losses.index(min(losses)) >= patience:
+        reason = (
+            f"early stopping ended it after epoch {len(losses)}. Train a new run with a larger "
+            "--early-stopping"
+        )
+    if reason:
+        raise UsageError(f"The run {run.path} cannot be extended to {epochs} epochs: {reason}.")
+
+
+def _tuned(run: Run, options: Options) -> Trained:
+    """Return a finished run that ``digitnet transfer`` made; only that can finish one."""
+    if not (run.transfer or {}).get("finished", True):
+        raise UsageError(
+            f"`digitnet transfer` was interrupted while it tuned {run.path}; repeat that command, "
+            "which continues it."
+        )
+    where: Any = {"data_dir": options.data_dir, "offline": options.offline}
+    return open_trained(run, on_message=options.on_message, **where)
 
 
 def open_trained(
@@ -229,7 +292,7 @@ def open_trained(
     config = run.config
     # The network first: data may have to be fetched.
     model = trained_model(run)
-    dataset = load_data(config, data_dir, offline, on_message)
+    dataset = Options("auto", None, data_dir, offline, on_message=on_message).load(config)
     check_data(run, dataset)
     return Trained(run, config, dataset, model)
 
@@ -280,19 +343,19 @@ def check_data(run: Run, dataset: Dataset) -> None:
     )
 
 
-def measure_trained(trained: Trained) -> Metrics:
+def measure_trained(trained: Trained, device: str = "auto") -> Metrics:
     """Measure a network on the test images of its data and write the results into its run.
 
     The caller holds the lock of the run.
     """
     run, config, dataset = trained.run, trained.config, trained.dataset
-    history = run.history
+    history, place = run.history, resolve_device(device)
     started = time.perf_counter()
-    logits = predict_logits(trained.model, torch.from_numpy(dataset.test_images)).numpy()
+    logits = predict_logits(trained.model, torch.from_numpy(dataset.test_images), place).numpy()
     seconds = time.perf_counter() - started
     disputed = DISPUTED_MNIST_TEST if config.data == "mnist" else ()
     metrics = measure(logits, dataset.test_labels, dataset.class_names, disputed)
-    val_loss, val_accuracy = _validation(trained)
+    val_loss, val_accuracy = _validation(trained, place)
     run.write_predictions(predictions(logits, dataset.test_labels))
     run.write_metrics(
         {
@@ -317,51 +380,49 @@ def measure_trained(trained: Trained) -> Metrics:
     return metrics
 
 
-def _validation(trained: Trained) -> tuple[float, float]:
+def _validation(trained: Trained, device: torch.device) -> tuple[float, float]:
     """Return loss and accuracy on the validation images of the run."""
     dataset = trained.dataset
     _, val = choose_images(trained.config, dataset.train_labels)
-    logits = predict_logits(trained.model, torch.from_numpy(dataset.train_images[val])).numpy()
+    images = torch.from_numpy(dataset.train_images[val])
+    logits = predict_logits(trained.model, images, device).numpy()
     metrics = measure(logits, dataset.train_labels[val], dataset.class_names)
     return metrics.loss, metrics.accuracy
 
 
-def _fitted(
-    run: Run,
-    config: TrainConfig,
-    dataset: Dataset,
-    on_progress: Callable[[Progress], None],
-    on_message: Callable[[str], None],
-) -> Trained:
+def _trained(run: Run, config: TrainConfig, dataset: Dataset, options: Options) -> Trained:
+    """Train in a run folder, from its checkpoint if there is one."""
     if config.non_digits or config.augmentation.style or config.augmentation.pen:
-        on_message("Preparing the images: styles, pens, drawings of no digit; a minute or two …")
-    with signals.noted() as received:
-        finished = fit(
-            run, config, dataset, on_progress=on_progress, should_stop=lambda: bool(received)
+        options.on_message(
+            "Preparing the images: styles, pens, drawings of no digit; a minute or two …"
         )
-    if not finished:
-        raise StoppedError(
-            f"Training stopped after {len(run.history)} of {config.epochs} epochs. Nothing is "
-            f"lost; continue with: digitnet train --resume {run.path}",
-            received[0],
-        )
-    return Trained(run, config, dataset, load_model(run.model_file))
+    device = resolve_device(options.device)
+    with reproducible(config, device):
+        training = Training(config, dataset, device)
+        training.restore(run)
+        fit_or_stop(training, run, options, f"digitnet train --resume {run.path}")
+    return Trained(run, config, dataset, training.model.cpu().eval())
 
 
-def load_data(
-    config: TrainConfig,
-    data_dir: Path | str | None,
-    offline: bool | None,
-    on_message: Callable[[str], None] = _ignore,
-) -> Dataset:
-    """Return the data set of these settings."""
-    return load_dataset(
-        config.data,
-        crops=config.model.crops,
-        data_dir=data_dir,
-        offline=offline,
-        progress=on_message,
-    )
+def fit_or_stop(training: Training, run: Run | None, options: Options, command: str) -> None:
+    """Train, showing how far it is, until it is finished or Ctrl-C or SIGTERM comes.
+
+    Raises:
+        StoppedError: a signal came; its message names the ``command`` that continues.
+    """
+
+    def listen(progress: Progress) -> None:
+        show(progress)
+        options.on_progress(progress)
+
+    with signals.noted() as received, show_progress(options.progress) as show:
+        if not fit(training, run, on_progress=listen, should_stop=lambda: bool(received)):
+            raise StoppedError(
+                f"Training stopped after {len(training.history)} of "
+                f"{count_of(training.config.epochs, 'epoch')}. Nothing is lost; continue with: "
+                f"{command}",
+                received[0],
+            )
 
 
 def refuse_changes(run: Run, saved: dict[str, Any], wanted: dict[str, Any]) -> None:

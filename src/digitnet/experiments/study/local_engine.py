@@ -31,7 +31,7 @@ from digitnet.training.signals import STOP_SIGNALS
 
 if TYPE_CHECKING:
     from digitnet.data.dataset import Dataset
-    from digitnet.training.loop import Progress
+    from digitnet.training.progress import Progress
 
 _PROGRESS_SECONDS = 0.5  # between two events of progress
 _POLL_SECONDS = 0.2  # between two looks at events and signals

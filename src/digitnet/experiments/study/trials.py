@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import shutil
 import traceback
@@ -33,8 +32,8 @@ from digitnet.network.config import TrainConfig
 
 if TYPE_CHECKING:
     from digitnet.data.dataset import Dataset
-    from digitnet.training.loop import Progress
-    from digitnet.training.trained import Trained
+    from digitnet.training.progress import Progress
+    from digitnet.training.trained import Options, Trained
 
 SCHEMA_VERSION = 1
 
@@ -188,28 +187,15 @@ def _train(
     on_message: Callable[[str], None],
 ) -> Trained:
     """Train the run of a trial, from its checkpoint if it was begun."""
-    from digitnet.training.trained import run_training
+    from digitnet.training.trained import Options, run_training
 
-    trained = _continued(trial, dataset, on_progress, on_message) or run_training(
-        trial.config,
-        out=trial.folder,
-        dataset=dataset,
-        on_progress=on_progress,
-        on_message=on_message,
+    options = Options(
+        progress=False, dataset=dataset, on_progress=on_progress, on_message=on_message
     )
-    last = trained.run.history[-1].val_loss
-    if not math.isfinite(last):
-        # The very last step led to infinity, and no later one could notice.
-        raise TrainingDivergedError(f"The validation loss at the end is {last}.")
-    return trained
+    return _continued(trial, options) or run_training(trial.config, trial.folder, options)
 
 
-def _continued(
-    trial: Trial,
-    dataset: Dataset,
-    on_progress: Callable[[Progress], None],
-    on_message: Callable[[str], None],
-) -> Trained | None:
+def _continued(trial: Trial, options: Options) -> Trained | None:
     """Continue the run of a trial; None, and an empty folder, if there is none or it is damaged."""
     from digitnet.training.runs import open_run
     from digitnet.training.trained import continue_training, refuse_changes
@@ -223,11 +209,9 @@ def _continued(
             for config in (run.config, trial.config)
         )
         refuse_changes(run, saved, wanted)
-        return continue_training(
-            run, dataset=dataset, on_progress=on_progress, on_message=on_message
-        )
+        return continue_training(run, options)
     except (InputError, IntegrityError) as error:
-        on_message(f"{trial} is trained again from the start: {error}")
+        options.on_message(f"{trial} is trained again from the start: {error}")
         with storage_errors(trial.folder, "remove"):
             shutil.rmtree(trial.folder)
         return None
@@ -235,7 +219,7 @@ def _continued(
 
 def _measure(trial: Trial, trained: Trained, load: Callable[[str], Dataset]) -> dict[str, Any]:
     """Evaluate a run on its own test images, then on the other data sets."""
-    from digitnet.training.loop import reproducible
+    from digitnet.training.device import reproducible
     from digitnet.training.trained import measure_trained
 
     with reproducible(trained.config), hold_lock(trial.folder):

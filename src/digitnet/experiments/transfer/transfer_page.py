@@ -11,8 +11,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from digitnet.data.dataset import Dataset
-from digitnet.experiments.transfer.budgets import budget_name
-from digitnet.experiments.transfer.results import Results, intervals_apart
+from digitnet.experiments.transfer.comparison import TransferResults, budget_name, intervals_apart
 from digitnet.files import write_atomic
 from digitnet.showing.commands import plain_value
 from digitnet.showing.pages import render
@@ -32,7 +31,7 @@ _FIGURE = "accuracy_against_labels"
 _EXAMPLES, _MISSES = 8, 12
 
 
-def write_page(results: Results, folder: Path, target: Dataset | None = None) -> Path:
+def write_page(results: TransferResults, folder: Path, target: Dataset | None = None) -> Path:
     """Draw the figure and write ``report.html``; return the page.
 
     Args:
@@ -55,7 +54,7 @@ def write_page(results: Results, folder: Path, target: Dataset | None = None) ->
     return file
 
 
-def _facts(results: Results) -> dict[str, Any]:
+def _facts(results: TransferResults) -> dict[str, Any]:
     """Return what the template names."""
     budgets, final, zero = results.budgets(), results.final, results.summary("zero-shot", 0)
     apart = {b: found for b in budgets if (found := intervals_apart(results, b)) is not None}
@@ -80,7 +79,7 @@ def _facts(results: Results) -> dict[str, Any]:
     }
 
 
-def _settings(results: Results) -> list[tuple[str, str]]:
+def _settings(results: TransferResults) -> list[tuple[str, str]]:
     """Return the settings as people read them; nested ones are told elsewhere on the page."""
     values = {k: v for k, v in results.settings.items() if not isinstance(v, dict)}
     values["labels"] = [budget_name(labels) for labels in values["labels"]]
@@ -95,7 +94,7 @@ def _settings(results: Results) -> list[tuple[str, str]]:
     ]
 
 
-def _pictures(results: Results, folder: Path, target: Dataset) -> dict[str, Any]:
+def _pictures(results: TransferResults, folder: Path, target: Dataset) -> dict[str, Any]:
     """Return some images of the new task, and some that the network that was kept misreads."""
     assert results.final is not None
     told = Run(folder / results.final["run"]).predictions
@@ -107,7 +106,7 @@ def _pictures(results: Results, folder: Path, target: Dataset) -> dict[str, Any]
     return {"examples": rows, "misses": misses}
 
 
-def accuracy_against_labels(results: Results, ax: Axes | None = None) -> Axes:
+def accuracy_against_labels(results: TransferResults, ax: Axes | None = None) -> Axes:
     """Draw the mean accuracy of each method, in percent, against the labels it learned from.
 
     Bars are 95 % intervals; one may leave the picture so that it does not flatten the rest.

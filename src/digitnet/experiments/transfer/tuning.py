@@ -1,61 +1,302 @@
-"""The steps by which a network learns the new task.
+"""Tuning: the training loop with a pretrained start, layer rates, replay and averaged weights.
 
 Guarantees:
 
-- The source is never changed.
-- The same source, images, settings, seed and threads give the same weights.
+- The source is never changed. Images to validate on are never learnt from.
+- The same task, method, seed and threads give the same weights on the same CPU; every method gets
+  the same images of the new task.
 - Batch statistics of a pretrained network stay as they are: a batch of few pictures, of two tasks,
   says nothing of how pictures are spread. From scratch they are learnt as ever.
 
-What keeps the old task: its images in each batch, read not only as their labels say but also as the
-source reads them (Li and Hoiem, "Learning without forgetting", ECCV 2016). What keeps few images
-from being learnt by heart: the weights are the mean over the second half of the steps (Izmailov et
-al., "Averaging weights leads to wider optima and better generalization", UAI 2018).
+What keeps the old task: its images in each batch (rehearsal: Robins, "Catastrophic forgetting,
+rehearsal and pseudorehearsal", Connection Science 1995), to be read not only as their labels say
+but also as the source reads them (Li and Hoiem, "Learning without forgetting", ECCV 2016). What
+keeps few images from being learnt by heart: the weights are the mean over the second half of the
+steps (Izmailov et al., "Averaging weights leads to wider optima and better generalization", UAI
+2018). A probe is a multinomial logistic regression with a ridge penalty (Alain and Bengio,
+"Understanding intermediate layers using linear classifier probes", 2016).
 """
 
 from __future__ import annotations
 
 import copy
+import functools
 import math
 import time
-from collections.abc import Callable
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 (the name that every PyTorch reader knows)
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from digitnet.errors import TrainingDivergedError
-from digitnet.experiments.transfer.methods import (
+from digitnet.experiments.transfer.comparison import (
     AVERAGED,
-    LEAST_RATE,
     RATES,
     REMEMBERING,
     TEMPERATURE,
-    WARM_UP,
     Method,
 )
-from digitnet.experiments.transfer.stream import Batch, Pictures, Stream
-from digitnet.network.cnn import CNN, output_count, predict_logits
+from digitnet.experiments.transfer.rows import in_a_row
+from digitnet.experiments.transfer.transfer_task import DRAWN, TransferTask
+from digitnet.network.canonical import Canonical
+from digitnet.network.cnn import CNN, output_count, to_float
 from digitnet.network.config import ModelConfig, TrainConfig
-from digitnet.training.loop import reproducible
+from digitnet.training.batches import Batch, Batches, some_drawings
+from digitnet.training.checkpoint import named
+from digitnet.training.device import reproducible
+from digitnet.training.loop import Position, Training, choose_images, fit
 from digitnet.training.runs import Epoch
 
-# What the mean of the weights makes of so many batches, its statistics are taken from.
+# The statistics of averaged weights are taken from so many batches.
 _STATISTICS_BATCHES = 8
+# More images than these teach a last layer nothing new, and fitting it takes long.
+_PROBED = 10_000
+# Inverse strength of a probe's penalty, for features that are scaled to unit variance.
+_FREEDOM, _ITERATIONS = 0.05, 300
+
+
+@dataclass(frozen=True, eq=False)
+class ReplayBatch(Batch):
+    """A batch whose last images are of the old task."""
+
+    expected: Tensor
+    """What the source says of those, logits (old, outputs of the source)."""
+
+
+class ReplayBatches(Batches):
+    """Batches of the new task, with drawings of no digit and images of the old task behind them.
+
+    Images are what the network's first layer takes: canonical where the network is.
+    """
+
+    def __init__(self, task: TransferTask, method: Method, config: TrainConfig) -> None:
+        train, _ = choose_images(config, task.target.train_labels)
+        images = task.target.train_images[train]
+        labels = torch.from_numpy(task.target.train_labels[train])
+        plain = config.override(non_digits=0.0)
+        names = task.target.class_names
+        super().__init__(torch.from_numpy(images), labels, plain, names, task.device)
+        self._source, self._crops = task.source.model.to(task.device), task.config.crops
+        self._old, self._drawings = task.old_batches(plain), task.drawings(images)
+        _, self._replayed = task.batch_parts(method)
+        canonical = config.model.canonical or self._crops
+        self._canonical = Canonical() if canonical else nn.Identity()
+
+    @torch.no_grad()
+    def batch(self, indices: Tensor) -> ReplayBatch:
+        """Return the images at ``indices``, then drawings, then images of the old task."""
+        with self.device:
+            new = super().batch(indices)
+            images, labels = [new.images], [new.labels]
+            if self._drawings is not None:
+                images.append(self.distorted(some_drawings(self._drawings, DRAWN)))
+                labels.append(torch.full((DRAWN,), self.config.model.num_classes))
+            if self._old is not None and self._replayed:
+                for old_images, old_labels in self._some_old(self._old):
+                    images.append(old_images)
+                    labels.append(old_labels)
+            together = torch.cat([self._canonical(each) for each in images])
+            old = together[len(together) - self._replayed :]
+            expected = self._source.logits_of(old)
+            return ReplayBatch(together, torch.cat(labels), new.count, expected)
+
+    def _some_old(self, old: Batches) -> list[tuple[Tensor, Tensor]]:
+        """Return old images: some as they are, some distorted, some in rows of writing."""
+        chosen = torch.randint(len(old), (self._replayed,))
+        as_they_are, others = chosen[: self._replayed // 3], chosen[self._replayed // 3 :]
+        parts = [(to_float(old.images[as_they_are]), old.labels[as_they_are])]
+        if self._crops:
+            in_rows, others = others[: len(others) // 2], others[len(others) // 2 :]
+            parts.append((in_a_row(to_float(old.images[in_rows])), old.labels[in_rows]))
+        distorted = old.batch(others)
+        return [*parts, (distorted.images, distorted.labels)]
+
+
+class Tuning(Training):
+    """A pretrained network that learns a new task, or one like it that begins from nothing.
+
+    Args:
+        task: the network, the new task and the old one.
+        method: one of ``TUNED``.
+        config: the settings that ``task.train_config`` returned for it.
+        validated: whether each epoch ends with validation and a row of the history.
+    """
+
+    def __init__(
+        self, task: TransferTask, method: Method, config: TrainConfig, *, validated: bool = True
+    ) -> None:
+        self.task, self.method, self.validated = task, method, validated
+        model, self.old_head = begin(task, config.model, method)
+        self.old_head.to(task.device)
+        super().__init__(config, task.target, task.device, model)
+        images = len(self.train_images)
+        self.batch_size, self._replayed = task.batch_parts(method)
+        self.steps = math.ceil(images / self.batch_size)
+        self.total_steps = task.config.steps_for(images)
+        self.layers = nn.ModuleList((self.model, self.old_head))
+        self.average: dict[str, Tensor] = {}
+
+    @functools.cached_property
+    def batches(self) -> ReplayBatches:
+        """The images of both tasks."""
+        return ReplayBatches(self.task, self.method, self.config)
+
+    @property
+    def two_heads(self) -> bool:
+        """Whether the old task has a last layer of its own."""
+        return self.old_head is not self.model.head[-1]
+
+    @property
+    def remedy(self) -> str:
+        """What to do when the loss is infinite or NaN."""
+        return "The source is unchanged; check that the images are what their labels say."
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Return each layer that learns, the last one first, with its top learning rate."""
+        rates, model = RATES[self.method], self.model
+        dense = [layer for layer in model.head if isinstance(layer, nn.Linear)]
+        rate, groups = rates.learning_rate, []
+        for layer in reversed([*model.blocks, *dense]):
+            if layer not in dense and not rates.layer_decay:
+                # What does not learn needs no gradient, which spares most of the work.
+                layer.requires_grad_(False)
+                continue
+            groups.append({"params": list(layer.parameters()), "lr": rate})
+            rate *= rates.layer_decay or 1.0
+        if self.two_heads:
+            groups.append({"params": list(self.old_head.parameters()), "lr": rates.learning_rate})
+        return groups
+
+    def order(self) -> Tensor:
+        """Return an order of the images that fills whole batches."""
+        order, wanted = super().order(), self.steps * self.batch_size
+        return order.repeat(math.ceil(wanted / len(order)))[:wanted]
+
+    def begin_epoch(self) -> None:
+        """Switch dropout on, and batch statistics as the method wants them."""
+        super().begin_epoch()
+        for module in self.model.modules():
+            if isinstance(module, nn.BatchNorm2d) and self.method != "scratch":
+                module.eval()
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Return the logits of both last layers beside each other, where there are two."""
+        features = self.model.features_of(batch.images)
+        heads = [self.model.head[-1], *([self.old_head] if self.two_heads else [])]
+        return torch.cat([head(features) for head in heads], dim=1)
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Return the cross-entropy of both tasks, and how far the old one is read otherwise."""
+        assert isinstance(batch, ReplayBatch)
+        new = len(logits) - len(batch.expected)
+        loss = self._cross_entropy(self._new_logits(logits)[:new], batch.labels[:new])
+        if len(batch.expected):
+            old = logits[new:, -batch.expected.shape[1] :]
+            loss = loss + self._cross_entropy(old, batch.labels[new:])
+            loss = loss + REMEMBERING * _distillation_loss(old, batch.expected)
+        return loss / len(logits)
+
+    def _new_logits(self, logits: Tensor) -> Tensor:
+        return logits[:, : output_count(self.config.model)]
+
+    def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        smoothing = self.config.label_smoothing
+        return F.cross_entropy(logits, labels, reduction="sum", label_smoothing=smoothing)
+
+    def count(self, batch: Batch, logits: Tensor, loss: float, seconds: float) -> None:
+        """Count a step, and in the second half add its weights to their mean."""
+        super().count(batch, self._new_logits(logits), loss, seconds)
+        averaged = self.done - math.ceil((1 - AVERAGED) * self.total_steps)
+        if averaged > 0:
+            for name, value in self.layers.state_dict().items():
+                if value.is_floating_point():
+                    mean = self.average.setdefault(name, value.clone())
+                    mean += (value - mean) / averaged
+        if self.done == self.total_steps:
+            self._use_average()
+
+    def _use_average(self) -> None:
+        """Put the mean of the weights in place, and the statistics that belong to them."""
+        self.layers.load_state_dict({**self.layers.state_dict(), **self.average})
+        norms = [m for m in self.model.modules() if isinstance(m, nn.BatchNorm2d)]
+        if self.method != "scratch" or not norms:
+            return
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # the plain mean over batches
+        with torch.no_grad():
+            for _ in range(_STATISTICS_BATCHES):
+                indices = torch.randint(len(self.batches), (self.batch_size,))
+                self.model.features_of(self.batches.batch(indices).images)
+        for norm in norms:
+            norm.momentum = 0.1
+
+    def validate(self) -> Epoch | None:
+        """Validate if this is wanted, and turn to the next epoch."""
+        if self.validated:
+            return super().validate()
+        self.position = Position(epoch=self.position.epoch + 1)
+        return None
+
+    def more_state(self) -> dict[str, Tensor]:
+        """Return the mean of the weights, and the old last layer if it is another."""
+        state = {f"average.{name}": value for name, value in self.average.items()}
+        if self.two_heads:
+            state |= {f"old_head.{n}": value for n, value in self.old_head.state_dict().items()}
+        return state
+
+    def restore_more(self, tensors: dict[str, Tensor]) -> None:
+        """Take over what ``more_state`` returned."""
+        self.average = {n: t.to(self.device) for n, t in named(tensors, "average.").items()}
+        if self.two_heads:
+            self.old_head.load_state_dict(named(tensors, "old_head."))
+
+
+def _distillation_loss(logits: Tensor, expected: Tensor) -> Tensor:
+    """Return the divergence of (N, outputs) logits from those of the source, summed over N."""
+    target = torch.softmax(expected / TEMPERATURE, dim=1)
+    own = torch.log_softmax(logits / TEMPERATURE, dim=1)
+    return TEMPERATURE**2 * F.kl_div(own, target, reduction="sum")
+
+
+def begin(task: TransferTask, config: ModelConfig, method: Method) -> tuple[CNN, nn.Linear]:
+    """Return the network to tune and the last layer of the old task.
+
+    The last layer is the source's own where the classes are the same, and new otherwise. Call it
+    inside ``reproducible``: it draws what is new.
+    """
+    if method == "scratch":
+        model = CNN(config)
+        return model, _last(model)
+    model = copy.deepcopy(task.source.model)
+    old = _last(model)
+    if not task.same_classes:
+        model.head[-1] = nn.Linear(old.in_features, output_count(config))
+    model.config = config
+    return model.use_fast_memory_order(), old
+
+
+def _last(model: CNN) -> nn.Linear:
+    layer = model.head[-1]
+    assert isinstance(layer, nn.Linear)
+    return layer
 
 
 @dataclass(frozen=True, eq=False)
 class Tuned:
-    """A network that has learnt the new task."""
+    """A network that has learnt the new task, on the CPU."""
 
     model: CNN
     old_head: nn.Linear
     """The last layer for the old task; the network's own where the classes are the same."""
     old_config: ModelConfig
     """The source's, which says what that layer's outputs are."""
-    history: list[Epoch]
+    images: int
+    """Images it learnt from."""
     steps: int
     seconds: float
 
@@ -69,236 +310,88 @@ class Tuned:
         return model
 
 
-def begin(
-    source: CNN, config: ModelConfig, method: Method, *, same_classes: bool
-) -> tuple[CNN, nn.Linear]:
-    """Return the network to tune and the last layer of the old task.
-
-    The last layer is the source's own where the classes are the same, and new otherwise.
-    Call it inside ``reproducible``: it draws what is new.
-    """
-    if method == "scratch":
-        model = CNN(config)
-        return model, _last(model)
-    model = copy.deepcopy(source)
-    old = _last(model)
-    if not same_classes:
-        model.head[-1] = nn.Linear(old.in_features, output_count(config))
-    model.config = config
-    return model.use_fast_memory_order(), old
-
-
-def _last(model: CNN) -> nn.Linear:
-    layer = model.head[-1]
-    assert isinstance(layer, nn.Linear)
-    return layer
-
-
-def tune(
-    source: CNN,
-    stream: Callable[[], Stream],
-    config: TrainConfig,
-    method: Method,
-    steps: int,
-    images: int,
-    val: Pictures | None = None,
-    on_epoch: Callable[[Epoch], None] = lambda _: None,
-    *,
-    same_classes: bool,
-) -> Tuned:
-    """Tune a copy of ``source``, or train one like it from scratch.
+def learn(task: TransferTask, method: Method, labels: int, seed: int) -> Tuned:
+    """Return a network that has learnt the new task, for a comparison; nothing is saved.
 
     Args:
-        source: the network to start from; its convolutions and dense layers are those of
-            ``config.model``.
-        stream: makes the stream of batches, inside the seed.
-        config: the settings, with ``threads`` resolved and the seed.
-        method: one of ``TUNED``.
-        steps: how many.
-        images: of the new task to learn from, which makes an epoch.
-        val: images to validate on after each epoch.
-        on_epoch: called after each.
-        same_classes: whether the new task's classes are those that ``source`` knows.
+        task: what it starts from and what it learns.
+        method: any but zero-shot.
+        labels: images of each class; 0 takes all.
+        seed: of the choice of images and of everything drawn.
 
     Raises:
-        TrainingDivergedError: the loss is no number any more.
+        TrainingDivergedError: the loss became infinite or NaN.
     """
-    with reproducible(config):
+    config = task.train_config(method, labels, seed)
+    with reproducible(config, task.device):
+        if method == "probe":
+            return _probed(task, config)
         started = time.perf_counter()
-        model, old_head = begin(source, config.model, method, same_classes=same_classes)
-        tuner = _Tuner(source, model, old_head, config, method, steps)
-        batches = stream()
-        epochs = _Epochs(images, config.learning_rate, val, on_epoch)
-        for step in range(steps):
-            batch = batches.next()
-            loss, correct = tuner.step(batch, step)
-            if step + 1 == steps:
-                tuner.use_average(batches)
-            epochs.note(tuner, batch, loss, correct, last=step + 1 == steps)
-        model.eval()
-        seconds = time.perf_counter() - started
-        return Tuned(model, old_head, source.config, epochs.history, steps, seconds)
+        tuning = Tuning(task, method, config, validated=False)
+        fit(tuning)
+        return tuned(tuning, time.perf_counter() - started)
 
 
-class _Tuner:
-    """A network, what of it learns, and how fast."""
-
-    def __init__(
-        self,
-        source: CNN,
-        model: CNN,
-        old_head: nn.Linear,
-        config: TrainConfig,
-        method: Method,
-        steps: int,
-    ) -> None:
-        self.source, self.model, self.old_head, self.config = source, model, old_head, config
-        self.frozen_statistics, self.steps = method != "scratch", steps
-        groups = _groups(model, old_head, method)
-        self.rates = [group["lr"] for group in groups]
-        self.optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay, fused=True)
-        self.layers = nn.ModuleList((model, old_head))
-        self.average: dict[str, Tensor] = {}
-        self.averaged = 0
-        self.learn()
-
-    def learn(self) -> None:
-        """Switch dropout on, and batch statistics as the method wants them."""
-        self.model.train()
-        for module in self.model.modules():
-            if isinstance(module, nn.BatchNorm2d) and self.frozen_statistics:
-                module.eval()
-
-    def step(self, batch: Batch, number: int) -> tuple[float, int]:
-        """Update the weights; return the mean loss, and how many new images were read rightly."""
-        factor = _factor(number + 1, self.steps)
-        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
-            group["lr"] = rate * factor
-        self.optimizer.zero_grad()
-        features = self.model.features_of(batch.images)
-        logits = self.model.head[-1](features[: batch.new])
-        loss = self._loss(logits, batch.labels[: batch.new])
-        if batch.new < len(features):
-            old = self.old_head(features[batch.new :])
-            loss = loss + self._loss(old, batch.labels[batch.new :])
-            loss = loss + REMEMBERING * self._strangeness(old, batch.images[batch.new :])
-        loss = loss / len(features)
-        if not bool(torch.isfinite(loss)):
-            raise TrainingDivergedError(
-                f"Tuning diverged in step {number + 1}: the loss is {loss.item()}. The source is "
-                "untouched; check that the images are what their labels say."
-            )
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        if number >= (1 - AVERAGED) * self.steps:
-            self._add_to_average()
-        # Drawings of no digit have a label that no class has.
-        labels = batch.labels[: batch.new]
-        known = labels < self.config.model.num_classes
-        right = (logits.argmax(1) == labels) & known
-        return loss.item(), int(right.sum())
-
-    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(
-            logits, labels, reduction="sum", label_smoothing=self.config.label_smoothing
-        )
-
-    def _strangeness(self, logits: Tensor, images: Tensor) -> Tensor:
-        """Return how far old images are read otherwise than by the source, summed over them."""
-        with torch.no_grad():
-            expected = torch.softmax(self.source.logits_of(images) / TEMPERATURE, dim=1)
-        found = torch.log_softmax(logits / TEMPERATURE, dim=1)
-        return TEMPERATURE**2 * F.kl_div(found, expected, reduction="sum")
-
-    def _add_to_average(self) -> None:
-        self.averaged += 1
-        for name, value in self.layers.state_dict().items():
-            if not value.is_floating_point():
-                continue
-            mean = self.average.setdefault(name, value.clone())
-            mean += (value - mean) / self.averaged
-
-    def use_average(self, batches: Stream) -> None:
-        """Put the mean of the weights in place, and the statistics that belong to them."""
-        self.layers.load_state_dict({**self.layers.state_dict(), **self.average})
-        norms = [m for m in self.model.modules() if isinstance(m, nn.BatchNorm2d)]
-        if self.frozen_statistics or not norms:
-            return
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None  # the plain mean over batches
-        with torch.no_grad():
-            for _ in range(_STATISTICS_BATCHES):
-                self.model.features_of(batches.next().images)
-        for norm in norms:
-            norm.momentum = 0.1
+def tuned(tuning: Tuning, seconds: float) -> Tuned:
+    """Return what a finished tuning has made."""
+    tuning.layers.cpu()
+    images, steps = len(tuning.train_images), tuning.total_steps
+    old_config = tuning.task.source.model.config
+    return Tuned(tuning.model.eval(), tuning.old_head, old_config, images, steps, seconds)
 
 
-def _groups(model: CNN, old_head: nn.Linear, method: Method) -> list[dict[str, Any]]:
-    """Return the parameters of each layer that learns, with its rate."""
-    rates = RATES[method]
-    dense = [layer for layer in model.head if isinstance(layer, nn.Linear)]
-    blocks = list(model.blocks)
-    rate, groups = rates.learning_rate, []
-    for layer in reversed([*blocks, *dense]):
-        if layer in blocks and not rates.layer_decay:
-            # What does not learn needs no gradient, which spares most of the work.
-            layer.requires_grad_(False)
-            continue
-        groups.append({"params": list(layer.parameters()), "lr": rate})
-        rate *= rates.layer_decay or 1.0
-    if old_head is not model.head[-1]:
-        groups.append({"params": list(old_head.parameters()), "lr": rates.learning_rate})
-    return groups
+def _probed(task: TransferTask, config: TrainConfig) -> Tuned:
+    """Return a copy of the source with a last layer fitted to its features; draws nothing."""
+    started = time.perf_counter()
+    model, old_head = begin(task, config.model, "probe")
+    # One that knows the classes is set aside all the same: it is what a probe replaces.
+    old_head = copy.deepcopy(old_head)
+    train, _ = choose_images(config, task.target.train_labels)
+    train = train[:_PROBED]
+    images = task.target.train_images[train]
+    features = [features_of(model, to_float(torch.from_numpy(images)))]
+    labels = [task.target.train_labels[train]]
+    drawn = task.drawings(images)
+    if drawn is not None:
+        features.append(features_of(model, to_float(drawn)))
+        labels.append(np.full(len(drawn), config.model.num_classes))
+    outputs = output_count(config.model)
+    model.head[-1] = _fitted(np.concatenate(features), np.concatenate(labels), outputs)
+    seconds = time.perf_counter() - started
+    old_config = task.source.model.config
+    return Tuned(model.cpu().eval(), old_head.cpu(), old_config, len(train), 0, seconds)
 
 
-def _factor(step: int, steps: int) -> float:
-    """Return the share of the top rate: up along a line, then down along a cosine to a tenth."""
-    done = step / steps
-    return min(1.0, done / WARM_UP) * max(LEAST_RATE, (1 + math.cos(math.pi * done)) / 2)
+@torch.inference_mode()
+def features_of(model: CNN, images: Tensor, batch_size: int = 1000) -> NDArray[np.float32]:
+    """Return what the last layer sees, float32 (N, units), of images as ``forward`` takes them."""
+    model.eval()
+    batches = torch.split(images.to(model.mean.device), batch_size)
+    return torch.cat([model.features_of(model.canonical(each)) for each in batches]).cpu().numpy()
 
 
-class _Epochs:
-    """Rows of the history: one for each time that every new image has been seen."""
+def _fitted(features: NDArray[np.float32], labels: NDArray[np.int64], outputs: int) -> nn.Linear:
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
 
-    def __init__(
-        self,
-        images: int,
-        learning_rate: float,
-        val: Pictures | None,
-        on_epoch: Callable[[Epoch], None],
-    ) -> None:
-        self.images, self.learning_rate, self.val = images, learning_rate, val
-        self.on_epoch, self.history = on_epoch, list[Epoch]()
-        self._reset()
-
-    def _reset(self) -> None:
-        self.seen = self.correct = self.count = 0
-        self.loss_sum = 0.0
-        self.started = time.perf_counter()
-
-    def note(self, tuner: _Tuner, batch: Batch, loss: float, correct: int, *, last: bool) -> None:
-        known = int((batch.labels[: batch.new] < tuner.config.model.num_classes).sum())
-        self.seen, self.correct = self.seen + known, self.correct + correct
-        self.count, self.loss_sum = self.count + 1, self.loss_sum + loss
-        if not last and self.seen < self.images:
-            return
-        if self.val is not None:
-            row = self._row(tuner, self.val)
-            self.history.append(row)
-            self.on_epoch(row)
-        self._reset()
-
-    def _row(self, tuner: _Tuner, val: Pictures) -> Epoch:
-        logits = predict_logits(tuner.model, torch.from_numpy(val.images))
-        tuner.learn()
-        labels = torch.from_numpy(val.labels)
-        return Epoch(
-            epoch=len(self.history) + 1,
-            learning_rate=tuner.optimizer.param_groups[0]["lr"],
-            train_loss=self.loss_sum / self.count,
-            train_accuracy=self.correct / self.seen,
-            val_loss=F.cross_entropy(logits, labels).item(),
-            val_accuracy=(logits.argmax(1) == labels).double().mean().item(),
-            seconds=time.perf_counter() - self.started,
-        )
+    # One scale for all: units that hardly vary are noise and must not be amplified.
+    mean, scale = features.mean(0), float(features.std(0).mean()) or 1.0
+    regression = LogisticRegression(C=_FREEDOM, max_iter=_ITERATIONS)
+    with warnings.catch_warnings():
+        # Many classes may want more iterations; the penalty keeps the result sound.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        regression.fit((features - mean) / scale, labels)
+    weights = np.zeros((outputs, features.shape[1]))
+    biases = np.full(outputs, float(regression.intercept_.min()) - 1.0)
+    coefficients, intercepts = regression.coef_, regression.intercept_
+    if len(regression.classes_) == 2:
+        # Two classes have one row: the logit of the second above the first.
+        coefficients = np.concatenate((-coefficients, coefficients)) / 2
+        intercepts = np.concatenate((-intercepts, intercepts)) / 2
+    weights[regression.classes_] = coefficients / scale
+    biases[regression.classes_] = intercepts - (coefficients / scale) @ mean
+    layer = nn.Linear(features.shape[1], outputs)
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(weights))
+        layer.bias.copy_(torch.from_numpy(biases))
+    return layer

@@ -1,0 +1,103 @@
+"""How far a training is, and how it is shown: a bar where there is a screen, else a line an epoch.
+
+Guarantees: nothing is written to stdout but in a notebook; importing this loads neither torch nor
+rich.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from digitnet.training.runs import Epoch
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training stands; given to ``on_progress`` after every step."""
+
+    epoch: int
+    """The current epoch, from 1."""
+    epochs: int
+    step: int
+    """Steps done in this epoch."""
+    steps: int
+    loss: float
+    """Mean training loss of this epoch so far."""
+    accuracy: float
+    """Training accuracy of this epoch so far."""
+    finished: Epoch | None = None
+    """The epoch's row of the history, after its last step."""
+
+
+@contextlib.contextmanager
+def show_progress(wanted: bool | None = None) -> Iterator[Callable[[Progress], None]]:
+    """Yield a function that shows each step of a training.
+
+    Args:
+        wanted: True shows a bar on a terminal and in a notebook, and elsewhere a line an epoch;
+            None shows the bar only; False shows nothing.
+    """
+    in_notebook = "ipykernel" in sys.modules
+    screen = in_notebook or (sys.stderr.isatty() and os.environ.get("TERM") != "dumb")
+    if wanted is False or (wanted is None and not screen):
+        yield lambda _: None
+    elif not screen or (in_notebook and importlib.util.find_spec("ipywidgets") is None):
+        # Without ipywidgets a notebook has nothing that could be drawn over.
+        yield _line
+    else:
+        with _bar() as show:
+            yield show
+
+
+def _line(progress: Progress) -> None:
+    if progress.finished:
+        stream = sys.stdout if "ipykernel" in sys.modules else sys.stderr
+        print(_epoch_text(progress.finished, progress.epochs), file=stream, flush=True)
+
+
+def _epoch_text(row: Epoch, epochs: int) -> str:
+    return (
+        f"epoch {row.epoch:>{len(str(epochs))}}/{epochs}  "
+        f"loss {row.train_loss:.4f}  accuracy {row.train_accuracy:.2%}  "
+        f"val loss {row.val_loss:.4f}  val accuracy {row.val_accuracy:.2%}  "
+        f"{row.seconds:.1f} s"
+    )
+
+
+@contextlib.contextmanager
+def _bar() -> Iterator[Callable[[Progress], None]]:
+    # Rich takes a tenth of a second to load, which --help should not pay.
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.percentage:>3.0f} %  {task.fields[state]}"),
+        TimeRemainingColumn(compact=True),
+        TextColumn("left"),
+    )
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task("starting", total=None, state="")
+
+        def show(progress: Progress) -> None:
+            bars.update(
+                task,
+                description=f"epoch {progress.epoch}/{progress.epochs}",
+                total=progress.epochs * progress.steps,
+                completed=(progress.epoch - 1) * progress.steps + progress.step,
+                state=f"loss {progress.loss:.4f}  accuracy {progress.accuracy:.2%}",
+            )
+            if progress.finished:
+                text = _epoch_text(progress.finished, progress.epochs)
+                bars.console.print(text, highlight=False)
+
+        yield show
