@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from digitnet.experiments.transfer.comparison import (
     MethodSummary,
     TransferResults,
@@ -19,7 +17,7 @@ from digitnet.experiments.transfer.comparison import (
     intervals_apart,
 )
 from digitnet.experiments.transfer.transfer_page import accuracy_against_labels
-from digitnet.showing.theme import figure_of, save_png, theme
+from digitnet.showing.theme import save_png, theme
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "transfer.json"
 FIGURES = RESULT.parent / "transfer"
@@ -134,17 +132,16 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _figure(results: TransferResults) -> Figure:
-    return figure_of(accuracy_against_labels(results))
-
-
 def draw_figures() -> None:
     """Draw accuracy against labels for each direction that was measured."""
     FIGURES.mkdir(exist_ok=True)
     known = _directions()
     for name in set(TITLES) & set(known):
         with theme():
-            save_png(_figure(TransferResults.from_dict(known[name])), FIGURES / f"{name}.png")
+            save_png(
+                accuracy_against_labels(TransferResults.from_dict(known[name])),
+                FIGURES / f"{name}.png",
+            )
         print(FIGURES / f"{name}.png")
 
 

@@ -1,8 +1,4 @@
-"""Charts of one run: learning curves, the confusion matrix, and calibration.
-
-A chart of one panel takes an optional ``ax`` and returns the ``Axes`` that it drew on; one of two
-panels takes an optional ``figure``, sets its size, and returns it.
-"""
+"""Charts of one run: learning curves, the confusion matrix, and calibration."""
 
 from __future__ import annotations
 
@@ -20,18 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from digitnet.errors import InputError
 from digitnet.showing.scales import label_lines
 from digitnet.showing.sheet import is_narrow
-from digitnet.showing.theme import (
-    BODY,
-    SMALL,
-    TITLE,
-    Palette,
-    figure_of,
-    is_dark,
-    mistake_colours,
-    palette_of,
-    sized_figure,
-    style_axes,
-)
+from digitnet.showing.theme import BODY, LIGHT, MISTAKES, SMALL, TITLE, sized_figure, style_axes
 from digitnet.text import are_digits, shortened
 from digitnet.training.evaluation import ReliabilityBin
 from digitnet.training.runs import Epoch
@@ -55,12 +40,11 @@ class _Quantity:
     ceiling: float
 
 
-def learning_curves(history: Sequence[Epoch], figure: Figure | None = None) -> Figure:
+def learning_curves(history: Sequence[Epoch]) -> Figure:
     """Draw accuracy above loss, training and validation, against epochs.
 
     Args:
         history: one row an epoch, at least one; accuracies in [0, 1].
-        figure: where to draw; a new one when None.
 
     Raises:
         InputError: the history is empty.
@@ -68,7 +52,7 @@ def learning_curves(history: Sequence[Epoch], figure: Figure | None = None) -> F
     several = len(history) > 1
     # On the right, where lines end, stand their names.
     margins = (0.82, 0.52, 1.12 if several else 0.15, 0.12)
-    figure = sized_figure(5.6 if several else 3.6, figure, margins)
+    figure = sized_figure(5.6 if several else 3.6, margins)
     above, below = figure.subplots(2, 1, sharex=True)
     accuracy_curves(history, above)
     loss_curves(history, below)
@@ -110,16 +94,16 @@ def _draw_curves(quantity: _Quantity, history: Sequence[Epoch], ax: Axes | None)
     if not history:
         raise InputError("The history is empty; learning curves need at least one epoch.")
     ax = sized_figure(3.2).add_subplot() if ax is None else ax
-    palette = style_axes(ax)
+    style_axes(ax)
     epochs = np.array([row.epoch for row in history])
-    _draw_lines(ax, epochs, quantity, palette)
+    _draw_lines(ax, epochs, quantity)
     _set_epoch_axis(ax, epochs)
     low, high = _limits(quantity)
     ax.set_ylabel(quantity.axis)
     ax.set_ylim(low, high)
     ax.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
     ax.ticklabel_format(axis="y", style="plain", useOffset=False)
-    ax.grid(axis="y", color=palette.line, linewidth=0.6, alpha=0.6)
+    ax.grid(axis="y", color=LIGHT.line, linewidth=0.6, alpha=0.6)
     ends = (quantity.train[-1], quantity.val[-1])
     label_lines(
         ax,
@@ -128,20 +112,20 @@ def _draw_curves(quantity: _Quantity, history: Sequence[Epoch], ax: Axes | None)
             f"validation\n{quantity.style.format(ends[1])}",
         ],
         (np.array(ends) - low) / (high - low),
-        (palette.orange, palette.blue),
+        (LIGHT.orange, LIGHT.blue),
         x=1.0 if len(epochs) > 1 else 0.5,  # a single epoch stands in the middle
         size=BODY,
     )
-    _note_first_epoch(ax, epochs, quantity, palette)
+    _note_first_epoch(ax, epochs, quantity)
     return ax
 
 
-def _draw_lines(ax: Axes, epochs: NDArray[np.int64], quantity: _Quantity, palette: Palette) -> None:
+def _draw_lines(ax: Axes, epochs: NDArray[np.int64], quantity: _Quantity) -> None:
     marks = ("s", "o") if len(epochs) <= _MARKED_EPOCHS else (None, None)
     dashes = (0, (4, 1.5))
-    ax.plot(epochs, quantity.train, color=palette.orange, linewidth=1.6, linestyle=dashes,
+    ax.plot(epochs, quantity.train, color=LIGHT.orange, linewidth=1.6, linestyle=dashes,
             marker=marks[0], markersize=4, label="training")  # fmt: skip
-    ax.plot(epochs, quantity.val, color=palette.blue, linewidth=2.2,
+    ax.plot(epochs, quantity.val, color=LIGHT.blue, linewidth=2.2,
             marker=marks[1], markersize=5, label="validation")  # fmt: skip
 
 
@@ -180,9 +164,7 @@ def _first_is_aside(quantity: _Quantity) -> bool:
     return bool(np.ptp(rest) < 0.6 * np.ptp(whole))
 
 
-def _note_first_epoch(
-    ax: Axes, epochs: NDArray[np.int64], quantity: _Quantity, palette: Palette
-) -> None:
+def _note_first_epoch(ax: Axes, epochs: NDArray[np.int64], quantity: _Quantity) -> None:
     """Write which values of the first epoch lie off the scale."""
     low, high = ax.get_ylim()
     firsts = {"training": quantity.train[0], "validation": quantity.val[0]}
@@ -203,14 +185,12 @@ def _note_first_epoch(
         ha="right",
         va="bottom" if up else "top",
         size=SMALL,
-        color=palette.muted,
-        bbox={"facecolor": palette.page, "edgecolor": "none", "pad": 1.5},
+        color=LIGHT.muted,
+        bbox={"facecolor": LIGHT.page, "edgecolor": "none", "pad": 1.5},
     )
 
 
-def reliability_diagram(
-    reliability: Sequence[ReliabilityBin], ece: float, figure: Figure | None = None
-) -> Figure:
+def reliability_diagram(reliability: Sequence[ReliabilityBin], ece: float) -> Figure:
     """Draw accuracy against confidence, and below it how many images each bin holds.
 
     Each point is one bin that holds images, with its 95 % interval: a bin of three images says
@@ -219,9 +199,8 @@ def reliability_diagram(
     Args:
         reliability: bins of confidence in [0, 1].
         ece: expected calibration error in [0, 1].
-        figure: where to draw; a new one when None.
     """
-    figure = sized_figure(6.0, figure, (0.82, 0.52, 0.1, 0.75 if is_narrow() else 0.52))
+    figure = sized_figure(6.0, (0.82, 0.52, 0.1, 0.75 if is_narrow() else 0.52))
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     filled = [each for each in reliability if each.count]
     _draw_bins(above, filled)
@@ -232,28 +211,27 @@ def reliability_diagram(
 
 
 def _draw_bins(ax: Axes, filled: Sequence[ReliabilityBin]) -> None:
-    palette = style_axes(ax)
-    ax.plot([0, 100], [0, 100], color=palette.muted, linewidth=1.2, linestyle=(0, (5, 3)))
+    style_axes(ax)
+    ax.plot([0, 100], [0, 100], color=LIGHT.muted, linewidth=1.2, linestyle=(0, (5, 3)))
     if filled:
         confidence = 100 * np.array([each.confidence for each in filled], dtype=np.float64)
         accuracy = np.array([each.accuracy for each in filled], dtype=np.float64)
         counts = [each.count for each in filled]
         ends = [wilson_interval(round(a * n), n) for a, n in zip(accuracy, counts, strict=True)]
         low, high = 100 * np.array(ends).T
-        ax.vlines(confidence, low, high, color=palette.blue, alpha=0.5, linewidth=2)
-        ax.plot(confidence, 100 * accuracy, "o", color=palette.blue, markersize=7)
+        ax.vlines(confidence, low, high, color=LIGHT.blue, alpha=0.5, linewidth=2)
+        ax.plot(confidence, 100 * accuracy, "o", color=LIGHT.blue, markersize=7)
     ax.set(xlim=(0, 102), ylim=(-4, 104), ylabel="Accuracy in the bin (%)")
     ax.tick_params(labelbottom=False)
-    ax.grid(color=palette.line, linewidth=0.6, alpha=0.6)
+    ax.grid(color=LIGHT.line, linewidth=0.6, alpha=0.6)
 
 
 def _head_bins(ax: Axes, ece: float) -> None:
     """Write above the axes, where no point can be, what is drawn and what the dashed line is."""
-    palette = palette_of(figure_of(ax))
     note = "above the dashed line: right more often than it claims; below: too sure"
     lines = textwrap.wrap(note, 48) if is_narrow() else [note]
-    head = [(f"Expected calibration error {100 * ece:.2f} %", TITLE, "bold", palette.text)]
-    head += [(line, SMALL if is_narrow() else BODY, "normal", palette.muted) for line in lines]
+    head = [(f"Expected calibration error {100 * ece:.2f} %", TITLE, "bold", LIGHT.text)]
+    head += [(line, SMALL if is_narrow() else BODY, "normal", LIGHT.muted) for line in lines]
     for row, (words, size, weight, colour) in enumerate(reversed(head)):
         # On a phone from the left of the figure, not of the axes.
         place = (-52 if is_narrow() else 0, 7 + 16 * row)
@@ -262,16 +240,16 @@ def _head_bins(ax: Axes, ece: float) -> None:
 
 
 def _draw_counts(ax: Axes, filled: Sequence[ReliabilityBin]) -> None:
-    palette = style_axes(ax)
+    style_axes(ax)
     counts = [each.count for each in filled]
     middles = [50 * (each.low + each.high) for each in filled]
     widths = [90 * (each.high - each.low) for each in filled]
     upright = is_narrow()  # there is no room for the numbers side by side
     ax.set_yscale("log")
-    ax.bar(middles, counts, widths, bottom=0.5, color=palette.blue, alpha=0.75)
+    ax.bar(middles, counts, widths, bottom=0.5, color=LIGHT.blue, alpha=0.75)
     for x, count in zip(middles, counts, strict=True):
         ax.annotate(f"{count}", (x, count + 0.5), (0, 2), textcoords="offset points", ha="center",
-                    va="bottom", size=SMALL, rotation=90 * upright, color=palette.text)  # fmt: skip
+                    va="bottom", size=SMALL, rotation=90 * upright, color=LIGHT.text)  # fmt: skip
     # Room for the numbers above the bars; the bars start at half an image so that one is visible.
     ax.set_ylim(0.5, (60 if upright else 12) * max(counts, default=1))
     ax.set_yticks([])
@@ -280,7 +258,7 @@ def _draw_counts(ax: Axes, filled: Sequence[ReliabilityBin]) -> None:
     ax.set(xlabel="Confidence (%)", ylabel="Images\n(log scale)")
 
 
-def confusion_matrix(matrix: ArrayLike, class_names: Sequence[str], ax: Axes | None = None) -> Axes:
+def confusion_matrix(matrix: ArrayLike, class_names: Sequence[str]) -> Figure:
     """Draw how often each true class (row) was read as each class (column).
 
     What is right lies on the diagonal in grey. Only mistakes are coloured, by the square root of
@@ -289,7 +267,6 @@ def confusion_matrix(matrix: ArrayLike, class_names: Sequence[str], ax: Axes | N
     Args:
         matrix: (C, C) counts, ``matrix[true][predicted]``.
         class_names: C names.
-        ax: where to draw; a new figure's when None.
 
     Raises:
         InputError: the matrix is not square, or the names are not as many as its rows.
@@ -300,37 +277,29 @@ def confusion_matrix(matrix: ArrayLike, class_names: Sequence[str], ax: Axes | N
             f"The confusion matrix has shape {counts.shape} and there are {len(class_names)} class "
             "names; it must have one row and one column for each name."
         )
-    if ax is None:
-        margins = None if _are_long(class_names) else (0.62, 0.55, 0.12, 0.12)
-        ax = sized_figure(max(5.9, 0.32 * len(counts)), margins=margins).add_subplot()
-    palette = style_axes(ax)
-    cells = _cell_colours(counts, palette)
+    margins = None if _are_long(class_names) else (0.62, 0.55, 0.12, 0.12)
+    figure = sized_figure(max(5.9, 0.32 * len(counts)), margins)
+    ax = figure.add_subplot()
+    style_axes(ax)
+    mistakes = counts * ~np.eye(len(counts), dtype=bool)
+    cells = np.asarray(MISTAKES(np.sqrt(mistakes / max(int(mistakes.max(initial=0)), 1))))
+    np.einsum("iik->ik", cells)[:] = to_rgba(LIGHT.panel)  # a writable view of the diagonal
     ax.imshow(cells, interpolation="nearest", aspect="auto", origin="upper")
     edges, size = np.arange(len(counts) + 1) - 0.5, len(counts) - 0.5
-    ax.hlines(edges, -0.5, size, color=palette.line, linewidth=0.6, clip_on=False)
-    ax.vlines(edges, -0.5, size, color=palette.line, linewidth=0.6, clip_on=False)
+    ax.hlines(edges, -0.5, size, color=LIGHT.line, linewidth=0.6, clip_on=False)
+    ax.vlines(edges, -0.5, size, color=LIGHT.line, linewidth=0.6, clip_on=False)
     ax.spines[:].set_visible(False)
-    _write_counts(ax, counts, cells, palette)
+    _write_counts(ax, counts, cells)
     _name_axes(ax, class_names)
-    return ax
+    return figure
 
 
-def _cell_colours(counts: NDArray[np.int64], palette: Palette) -> NDArray[np.float64]:
-    """Return (C, C, 4) colours in [0, 1]."""
-    mistakes = counts * ~np.eye(len(counts), dtype=bool)
-    cells = mistake_colours(palette)(np.sqrt(mistakes / max(int(mistakes.max(initial=0)), 1)))
-    np.einsum("iik->ik", cells)[:] = to_rgba(palette.panel)  # a writable view of the diagonal
-    return np.asarray(cells, dtype=np.float64)
-
-
-def _write_counts(
-    ax: Axes, counts: NDArray[np.int64], cells: NDArray[np.float64], palette: Palette
-) -> None:
+def _write_counts(ax: Axes, counts: NDArray[np.int64], cells: NDArray[np.float64]) -> None:
     crowded = len(counts) > _ROOMY
     for (row, column), count in np.ndenumerate(counts):
         if crowded and not count:
             continue
-        strong = "#ffffff" if is_dark(tuple(cells[row, column, :3])) else "#000000"
+        strong = "#000000" if cells[row, column, :3] @ (0.3, 0.6, 0.1) > 0.5 else "#ffffff"
         ax.text(
             column,
             row,
@@ -339,7 +308,7 @@ def _write_counts(
             va="center_baseline",
             size=SMALL if crowded or not count else BODY,
             weight="bold" if count and row != column else "normal",
-            color=strong if count else palette.line,
+            color=strong if count else LIGHT.line,
             in_layout=False,  # always inside its cell; measuring a hundred of them takes time
         )
 

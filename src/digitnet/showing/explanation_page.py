@@ -35,15 +35,13 @@ from digitnet.reading.recognizer import Recognizer
 from digitnet.showing.sheet import MARGIN, as_ink, draw_tiles, new_sheet, write
 from digitnet.showing.theme import (
     BODY,
+    INK,
+    LIGHT,
+    SIGNED,
     SMALL,
     TITLE,
     WIDTH,
-    Palette,
-    figure_of,
-    ink_colours,
-    palette_of,
     png_bytes,
-    signed_colours,
     theme,
 )
 from digitnet.text import are_digits, percent, shortened
@@ -120,7 +118,7 @@ def draw(evidence: Evidence, name: str) -> Figure:
     first = 0.42 + _LINE * len(words)
     second = first + _CAPTION + _SIDE + _GAP
     third = second + _CAPTION + _SIDE + _GAP
-    figure, ax = new_sheet(third + 0.5 + (_TILE + 0.34 if evidence.neighbours else 0), None)
+    figure, ax = new_sheet(third + 0.5 + (_TILE + 0.34 if evidence.neighbours else 0))
     write(ax, MARGIN, 0.1, _title(name), size=TITLE, weight="bold")
     for line, text in enumerate(words):
         write(ax, MARGIN, 0.34 + _LINE * line, text)
@@ -144,7 +142,7 @@ def _draw_picture(ax: Axes, evidence: Evidence, left: float, top: float) -> None
     # ``pixel`` is of what was drawn, the box of the original.
     pixel *= max(reduced.shape) / max(pixels.shape) / scale
     corner = x + box.left * pixel, y + box.top * pixel
-    for colour, line in (("white", 3.5), (_palette(ax).orange, 1.6)):
+    for colour, line in (("white", 3.5), (LIGHT.orange, 1.6)):
         frame = Rectangle(corner, box.width * pixel, box.height * pixel, fill=False)
         frame.set(edgecolor=colour, linewidth=line, joinstyle="miter", zorder=3)
         ax.add_patch(frame)
@@ -155,89 +153,68 @@ def _draw_ink(ax: Axes, evidence: Evidence, left: float, top: float) -> None:
     note = f"{pixels.shape[1]} × {pixels.shape[0]} pixels"
     blank = evidence.ink.box is None
     _caption(ax, left, top, "The ink in it", "none was found" if blank else note)
-    _panel(ax, pixels, left, top + _CAPTION, colours=ink_colours(_palette(ax)))
+    _panel(ax, pixels, left, top + _CAPTION, colours=INK)
 
 
 def _draw_image(ax: Axes, evidence: Evidence, left: float, top: float) -> None:
     _caption(ax, left, top, "What the network saw", "28 × 28 pixels")
     image = as_ink(evidence.prediction.image, dimensions=2)
-    _panel(ax, image, left, top + _CAPTION, colours=ink_colours(_palette(ax)))
+    _panel(ax, image, left, top + _CAPTION, colours=INK)
 
 
 def _draw_bars(ax: Axes, evidence: Evidence, left: float, top: float) -> None:
-    palette, prediction = _palette(ax), evidence.prediction
-    digits = are_digits(prediction.class_names)
-    few = len(prediction.class_names) <= _BARS
-    note = "of each digit" if digits else "of each class" if few else "of the ten likeliest"
+    prediction = evidence.prediction
+    names, order = prediction.class_names, ranked(prediction)
+    digits = are_digits(names)
+    note = "of each digit" if digits else "of each class"
+    # Of a network that knows more than digits, the ten most probable.
+    note = note if len(names) <= _BARS else "of the ten likeliest"
     note += "" if prediction.is_digit else ", if it were one"
     _caption(ax, left, top, "Probability", note)
-    winner = ranked(prediction)[0]
-    # Of a network that knows more than digits, the ten most probable.
-    shown = sorted(ranked(prediction)[:_BARS])
-    names = [shortened(prediction.class_names[each]) for each in shown]
-    aside = 0.12 + 0.08 * max(map(len, names))
-    pitch, start, full = _SIDE / 10, left + aside, _SIDE - aside - 0.68
-    for row, (digit, name) in enumerate(zip(shown, names, strict=True)):
-        probability = float(prediction.probabilities[digit])
-        y = top + _CAPTION + pitch * row
-        won = prediction.is_digit and digit == winner
+    shown = sorted(order[:_BARS])
+    aside = 0.12 + 0.08 * max(len(shortened(names[each])) for each in shown)
+    pitch, start, full = _SIDE / _BARS, left + aside, _SIDE - aside - 0.68
+    for row, label in enumerate(shown):
+        probability, y = float(prediction.probabilities[label]), top + _CAPTION + pitch * row
+        won = prediction.is_digit and label == order[0]
         style: dict[str, Any] = {"va": "center_baseline", "weight": "bold" if won else "normal"}
-        middle = y + pitch / 2
-        write(ax, left, middle, name, size=BODY if digits else SMALL, **style)
-        ground = Rectangle((start, y + 0.03), full, pitch - 0.06, color=palette.panel, lw=0)
-        colour = palette.blue if won else palette.muted
-        bar = Rectangle((start, y + 0.03), full * probability, pitch - 0.06, color=colour, lw=0)
-        ax.add_patch(ground)
-        ax.add_patch(bar)
-        right = left + _SIDE
-        write(
-            ax, right, middle, percent(probability), size=SMALL, ha="right", quiet=not won, **style
-        )
+        middle, right = y + pitch / 2, left + _SIDE
+        write(ax, left, middle, shortened(names[label]), size=BODY if digits else SMALL, **style)
+        colour = LIGHT.blue if won else LIGHT.muted
+        for share, paint in ((1.0, LIGHT.panel), (probability, colour)):
+            corner = start, y + 0.03
+            ax.add_patch(Rectangle(corner, full * share, pitch - 0.06, color=paint, lw=0))
+        style |= {"size": SMALL, "ha": "right", "quiet": not won}
+        write(ax, right, middle, percent(probability), **style)
 
 
 def _draw_importance(ax: Axes, evidence: Evidence, left: float, top: float) -> None:
-    palette, prediction = _palette(ax), evidence.prediction
-    name = shortened(prediction.class_names[ranked(prediction)[0]])
-    _caption(ax, left, top, "What it hangs on", f"{PATCH} × {PATCH} pixels covered at a time")
-    importance = evidence.importance
+    prediction, importance = evidence.prediction, evidence.importance
+    _caption(ax, left, top, "What it depends on", f"{PATCH} × {PATCH} pixels covered at a time")
     reach = max(_LEAST_REACH, float(np.abs(importance).max()))
-    colours = signed_colours(palette)
-    x, y, pixel = _panel(
-        ax, importance, left, top + _CAPTION, colours=colours, low=-reach, high=reach
-    )
-    image = evidence.prediction.image / 255
+    top += _CAPTION
+    x, y, pixel = _panel(ax, importance, left, top, colours=SIGNED, low=-reach, high=reach)
+    image = prediction.image / 255
     limits = ax.get_xlim(), ax.get_ylim()
     if image.min() < _EDGE < image.max():
         centres = (np.arange(len(image)) + 0.5) * pixel
-        ax.contour(x + centres, y + centres, image, [_EDGE], colors=palette.text, linewidths=1)
+        ax.contour(x + centres, y + centres, image, [_EDGE], colors=LIGHT.text, linewidths=1)
         ax.set(xlim=limits[0], ylim=limits[1])
-    _draw_key(ax, name, reach, colours, _COLUMNS[2], top + _CAPTION)
+    _draw_key(ax, shortened(prediction.class_names[ranked(prediction)[0]]), reach, _COLUMNS[2], top)
 
 
-def _draw_key(
-    ax: Axes, name: str, reach: float, colours: Colormap, left: float, top: float
-) -> None:
+def _draw_key(ax: Axes, name: str, reach: float, left: float, top: float) -> None:
     """Draw the colour scale of the occlusion map and say what it means."""
     ramp = np.linspace(-reach, reach, 240, dtype=np.float32)[None, None].repeat(22, axis=1)
     place = np.array([left]), np.array([top])
-    draw_tiles(ax, ramp, *place, _SIDE, colours=colours, low=-reach, high=reach)
-    y = top + 0.22
-    points = 100 * reach
-    for x, side, text in (
-        (left, "left", f"+{points:.0f}"),
-        (left + _SIDE / 2, "center", "0"),
-        (left + _SIDE, "right", f"−{points:.0f}"),
-    ):
-        write(ax, x, y, text, size=SMALL, quiet=True, ha=side)
+    draw_tiles(ax, ramp, *place, _SIDE, colours=SIGNED, low=-reach, high=reach)
+    points, y = 100 * reach, top + 0.22
+    marks = ((0, "left", f"+{points:.0f}"), (0.5, "center", "0"), (1, "right", f"−{points:.0f}"))
+    for share, side, text in marks:
+        write(ax, left + share * _SIDE, y, text, size=SMALL, quiet=True, ha=side)
+    whose = f"the probability of {name}" if len(name) < 3 else "its probability"
     lines = (
-        *(
-            f"Change of the probability of {name}"
-            if len(name) < 3
-            else "Change of its probability",
-            "when a place is covered, in",
-            "percentage points.",
-            "",
-        ),
+        *(f"Change of {whose}", "when a part is covered, in", "percentage points.", ""),
         *("Blue: it speaks for the answer.", "Orange: it speaks against it.", ""),
         "Line: edge of the strokes.",
     )
@@ -249,7 +226,7 @@ def _draw_neighbours(ax: Axes, evidence: Evidence, top: float) -> None:
     found = evidence.neighbours
     if not are_digits(evidence.prediction.class_names):
         return
-    write(ax, MARGIN, top, "The most alike of 5,000 training digits", weight="bold")
+    write(ax, MARGIN, top, "The most similar of 5,000 training digits", weight="bold")
     note = "label, and distance between what the last hidden layer makes of the two"
     if not found:
         note = "without ink there is nothing to compare"
@@ -259,8 +236,7 @@ def _draw_neighbours(ax: Axes, evidence: Evidence, top: float) -> None:
     pitch = (WIDTH - 2 * MARGIN - _TILE) / (len(found) - 1)
     left = MARGIN + pitch * np.arange(len(found))
     tiles = as_ink(np.stack([each.image for each in found]))
-    colours = ink_colours(_palette(ax))
-    draw_tiles(ax, tiles, left, np.full(len(found), top + 0.5), _TILE, colours=colours)
+    draw_tiles(ax, tiles, left, np.full(len(found), top + 0.5), _TILE, colours=INK)
     for x, each in zip(left, found, strict=True):
         y = top + 0.5 + _TILE + 0.04
         write(ax, x, y, str(each.label), weight="bold")
@@ -282,8 +258,8 @@ def _panel(
     height, width = pixels.shape
     pixel = _SIDE / max(height, width)
     x, y = left + (_SIDE - width * pixel) / 2, top + (_SIDE - height * pixel) / 2
-    palette, limits = _palette(ax), (ax.get_xlim(), ax.get_ylim())
-    ax.add_patch(Rectangle((left, top), _SIDE, _SIDE, facecolor=palette.panel, linewidth=0))
+    limits = (ax.get_xlim(), ax.get_ylim())
+    ax.add_patch(Rectangle((left, top), _SIDE, _SIDE, facecolor=LIGHT.panel, linewidth=0))
     ax.imshow(
         pixels,
         cmap=colours,
@@ -296,7 +272,7 @@ def _panel(
     )
     ax.set(xlim=limits[0], ylim=limits[1])
     frame = Rectangle((left, top), _SIDE, _SIDE, fill=False, linewidth=0.8, zorder=2)
-    frame.set_edgecolor(palette.line)
+    frame.set_edgecolor(LIGHT.line)
     ax.add_patch(frame)
     return x, y, pixel
 
@@ -337,7 +313,3 @@ def _width(text: str, font: FT2Font) -> float:
     """Return the width of a line, in inches."""
     font.set_text(text)
     return float(font.get_width_height()[0]) / 64 / 72
-
-
-def _palette(ax: Axes) -> Palette:
-    return palette_of(figure_of(ax))

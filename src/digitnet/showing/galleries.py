@@ -1,12 +1,9 @@
-"""Pictures in rows: the data, its distortions, what was read correctly and what was not.
-
-Each function takes an optional ``figure``, sets its size, and returns it.
-"""
+"""Pictures in rows: the data, its distortions, what was read correctly and what was not."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -21,25 +18,17 @@ from digitnet.showing.sheet import (
     as_ink,
     check_at_least_one,
     draw_tiles,
+    inside,
     new_sheet,
     write,
     write_header,
 )
-from digitnet.showing.theme import (
-    BODY,
-    SMALL,
-    TITLE,
-    figure_of,
-    ink_colours,
-    page_width,
-    palette_of,
-)
+from digitnet.showing.theme import BODY, INK, LIGHT, SMALL, TITLE
 from digitnet.text import are_digits, percent, shortened
 from digitnet.training.runs import Predictions
 
 _Images: TypeAlias = NDArray[np.uint8] | NDArray[np.float32]
 
-_ROW_NAME = 0.35  # inches, for a digit or a word before a row
 _LETTER = 0.085  # inches, of a name
 # Letters of a name that are shown: before a row, above a column, of a miss.
 _LONGEST_ROW_NAME, _LONGEST_HEAD, _LONGEST_NAME = 14, 8, 12
@@ -56,7 +45,6 @@ def misses_gallery(
     *,
     disputed: Collection[int] = (),
     class_names: Sequence[str] | None = None,
-    figure: Figure | None = None,
 ) -> Figure:
     """Draw the images that were misread, worst first.
 
@@ -69,40 +57,48 @@ def misses_gallery(
         limit: at most so many are drawn, 1 or more.
         disputed: indices whose label is known to be doubtful; they are marked.
         class_names: one a class; their numbers when None.
-        figure: where to draw; a new one when None. Its size is set.
 
     Raises:
         InputError: an index beyond the last image, or images that are not (N, H, W).
         UsageError: ``limit`` is less than 1.
     """
     check_at_least_one("limit", limit)
-    misses = np.flatnonzero(predictions.label != predictions.predicted)
-    if not misses.size:
+    misses = worst_misses(predictions)
+    shown = misses[:limit]
+    if not misses:
         note = f"all {len(predictions.label):,} pictures were read correctly"
-        return _only_words("No misses", note, figure)
-    keys = (
-        predictions.index[misses],
-        predictions.probability_label[misses],
-        -predictions.probability_predicted[misses],
-    )
-    shown = misses[np.lexsort(keys)][:limit]
-    ink = _pictures_of(images, predictions.index[shown])
+        return _only_words("No misses", note)
     named = predictions.label[shown], predictions.predicted[shown]
-    short = all(_is_short(_name(class_names, each)) for each in np.unique(named))
-    inside = page_width() - 2 * MARGIN
-    across = int(inside / (_MISS if short else _LONG_MISS))
+    names = {int(each): _name(class_names, each) for each in np.unique(named)}
+    short = all(map(_is_short, names.values()))
+    across = int(inside() / (_MISS if short else _LONG_MISS))
     rows, columns = np.divmod(np.arange(len(shown)), across)
-    left = MARGIN + inside / across * columns
+    left = MARGIN + inside() / across * columns
     top = HEADER + 0.05 + (_MISS_TILE + 0.14) * rows
-    figure, ax = new_sheet(float(top.max()) + _MISS_TILE + MARGIN, figure)
-    palette = palette_of(figure)
-    marked = [int(index) in disputed for index in predictions.index[shown]]
-    _head_misses(ax, len(shown), len(misses), disputed=any(marked))
-    draw_tiles(ax, ink, left, top, _MISS_TILE, colours=ink_colours(palette))
-    for row, x, y, mark in zip(shown, left, top, marked, strict=True):
-        corner = float(x), float(y)
-        _write_miss(ax, predictions, int(row), corner, class_names, disputed=mark)
+    figure, ax = new_sheet(float(top.max()) + _MISS_TILE + MARGIN)
+    marks = [int(predictions.index[row]) in disputed for row in shown]
+    title = f"The worst {limit} of {len(misses)} misses"
+    if len(shown) == len(misses):
+        title = "The only miss" if len(misses) == 1 else f"All {len(misses)} misses"
+    note = "truth → answer, and the probability of both"
+    write_header(ax, title, note + ("   ◆ label disputed" if any(marks) else ""))
+    ink = _pictures_of(images, predictions.index[shown])
+    draw_tiles(ax, ink, left, top, _MISS_TILE, colours=INK)
+    for row, x, y, mark in zip(shown, left, top, marks, strict=True):
+        _write_miss(ax, predictions, row, (float(x), float(y)), names, disputed=mark)
     return figure
+
+
+def worst_misses(predictions: Predictions) -> list[int]:
+    """Return the rows of all misses, the surest wrong answers first."""
+    missed = np.flatnonzero(predictions.label != predictions.predicted)
+    keys = (
+        predictions.index[missed],
+        predictions.probability_label[missed],
+        -predictions.probability_predicted[missed],
+    )
+    order: list[int] = missed[np.lexsort(keys)].tolist()
+    return order
 
 
 def correct_gallery(
@@ -111,7 +107,6 @@ def correct_gallery(
     per_class: int = 5,
     *,
     class_names: Sequence[str] | None = None,
-    figure: Figure | None = None,
 ) -> Figure:
     """Draw images that were read correctly, a column a class, from the surest to the least sure.
 
@@ -124,7 +119,6 @@ def correct_gallery(
         predictions: of that split; ``predictions.index`` points into ``images``.
         per_class: rows, 1 or more.
         class_names: one a class; their numbers when None.
-        figure: where to draw; a new one when None. Its size is set.
 
     Raises:
         InputError: an index beyond the last image, or images that are not (N, H, W).
@@ -132,39 +126,41 @@ def correct_gallery(
     """
     check_at_least_one("per_class", per_class)
     classes = np.unique(predictions.label)
-    chosen = [surest_to_least(predictions, int(digit), per_class) for digit in classes]
+    chosen = [surest_to_least(predictions, int(label), per_class) for label in classes]
     shown = np.concatenate([*chosen, np.zeros(0, dtype=np.int64)])
     if not shown.size:
-        return _only_words("Recognised: nothing", "no picture was read correctly", figure)
-    inside = page_width() - 2 * MARGIN
-    across = int(inside / _COLUMN)
-    pitch = inside / across
+        return _only_words("Recognised: nothing", "no picture was read correctly")
+    across = int(inside() / _COLUMN)
+    pitch = inside() / across
     tile, row_height = pitch - 0.06, pitch + 0.17
-    bands = -(-len(classes) // across)
     band_height = 0.24 + per_class * row_height
-    figure, ax = new_sheet(HEADER + bands * band_height, figure)
-    palette = palette_of(figure)
-    write_header(
-        ax,
-        "Recognised: from the surest to the least sure",
-        f"below each {_thing(class_names)}: the probability the network gave to it",
-    )
     band, column = np.divmod(np.arange(len(classes)), across)
+    x, y = MARGIN + pitch * column, HEADER + band_height * band
+    figure, ax = new_sheet(float(y.max()) + band_height)
+    thing = "digit" if class_names is None or are_digits(class_names) else "class"
+    note = f"below each {thing}: the probability the network gave to it"
+    write_header(ax, "Recognised: from the surest to the least sure", note)
     names = [shortened(_name(class_names, each), _LONGEST_HEAD) for each in classes]
-    size = TITLE if all(map(_is_short, names)) else SMALL
-    for name, down, right in zip(names, band, column, strict=True):
-        x, y = MARGIN + right * pitch + tile / 2, HEADER + down * band_height + 0.02
-        write(ax, x, y + 0.05 * (size == SMALL), name, size=size, weight="bold", ha="center")
+    size, down = (TITLE, 0.02) if all(map(_is_short, names)) else (SMALL, 0.07)
+    for name, right, top in zip(names, x + tile / 2, y + down, strict=True):
+        write(ax, right, top, name, size=size, weight="bold", ha="center")
     counts = [len(rows) for rows in chosen]
-    left = MARGIN + pitch * np.repeat(column, counts)
-    top = row_height * np.concatenate([np.arange(count) for count in counts])
-    top += HEADER + 0.24 + band_height * np.repeat(band, counts)
-    ink = _pictures_of(images, predictions.index[shown])
-    draw_tiles(ax, ink, left, top, tile, colours=ink_colours(palette))
-    for row, x, y in zip(shown, left + tile / 2, top + tile + 0.02, strict=True):
+    left = np.repeat(x, counts)
+    ranks = np.concatenate([np.arange(count) for count in counts])
+    tops = np.repeat(y, counts) + 0.24 + row_height * ranks
+    draw_tiles(ax, _pictures_of(images, predictions.index[shown]), left, tops, tile, colours=INK)
+    for row, right, top in zip(shown, left + tile / 2, tops + tile + 0.02, strict=True):
         words = percent(float(predictions.probability_predicted[row]))
-        write(ax, x, y, words, size=SMALL, quiet=True, ha="center")
+        write(ax, right, top, words, size=SMALL, quiet=True, ha="center")
     return figure
+
+
+def surest_to_least(predictions: Predictions, label: int, count: int) -> NDArray[np.int64]:
+    """Return rows of ``predictions`` right about ``label``, at even ranks of confidence."""
+    right = np.flatnonzero((predictions.label == label) & (predictions.predicted == label))
+    ranked = right[np.argsort(-predictions.probability_predicted[right], kind="stable")]
+    places = np.linspace(0, len(ranked) - 1, min(count, len(ranked))).round().astype(np.int64)
+    return ranked[places]
 
 
 def examples(
@@ -173,7 +169,6 @@ def examples(
     per_class: int = 10,
     *,
     class_names: Sequence[str] | None = None,
-    figure: Figure | None = None,
 ) -> Figure:
     """Draw the first few images of each class, a row for each: what the data looks like.
 
@@ -182,7 +177,6 @@ def examples(
         labels: int64 (N,).
         per_class: columns, 1 or more.
         class_names: one a class; their numbers when None.
-        figure: where to draw; a new one when None. Its size is set.
 
     Raises:
         InputError: images that are not (N, H, W), or not as many as the labels, or none.
@@ -197,14 +191,12 @@ def examples(
     classes = np.unique(labels)
     chosen = [np.flatnonzero(labels == each)[:per_class] for each in classes]
     names = [shortened(_name(class_names, each), _LONGEST_ROW_NAME) for each in classes]
-    aside = max(_ROW_NAME, _LETTER * max(map(len, names)) + 0.15)
-    pitch = ((page_width() - 2 * MARGIN) - aside) / max(per_class, 8)
+    aside = max(0.35, _LETTER * max(map(len, names)) + 0.15)  # inches, for the names
+    pitch = (inside() - aside) / max(per_class, 8)
     left = MARGIN + aside + pitch * np.concatenate([np.arange(len(each)) for each in chosen])
-    rows = np.repeat(np.arange(len(classes)), [len(each) for each in chosen])
-    figure, ax = new_sheet(2 * MARGIN + pitch * len(classes), figure)
-    ink = as_ink(images[np.concatenate(chosen)])
-    tops = MARGIN + pitch * rows
-    draw_tiles(ax, ink, left, tops, pitch - 0.06, colours=ink_colours(palette_of(figure)))
+    top = MARGIN + pitch * np.repeat(np.arange(len(classes)), [len(each) for each in chosen])
+    figure, ax = new_sheet(2 * MARGIN + pitch * len(classes))
+    draw_tiles(ax, as_ink(images[np.concatenate(chosen)]), left, top, pitch - 0.06, colours=INK)
     size = TITLE if max(map(len, names)) == 1 else BODY
     for row, name in enumerate(names):
         y = MARGIN + pitch * row + (pitch - 0.06) / 2
@@ -212,15 +204,12 @@ def examples(
     return figure
 
 
-def augmentation_preview(
-    originals: _Images, augmented: _Images, *, figure: Figure | None = None
-) -> Figure:
+def augmentation_preview(originals: _Images, augmented: _Images) -> Figure:
     """Draw digits, one a row, each followed by its distorted copies.
 
     Args:
         originals: uint8 in 0–255 or floating point in [0, 1], (K, 28, 28).
         augmented: the same, (K, M, 28, 28): M copies of each.
-        figure: where to draw; a new one when None. Its size is set.
 
     Raises:
         InputError: other shapes, or copies of a different number of digits.
@@ -232,42 +221,24 @@ def augmentation_preview(
             "digits; every original needs its copies, at least one."
         )
     count, across = copies.shape[:2]
-    aside = 0.15  # inches, between the original and its copies
-    pitch = ((page_width() - 2 * MARGIN) - aside) / max(across + 1, 7)
-    tiles = np.concatenate([first[:, None], copies], axis=1)
-    columns = np.tile(np.arange(across + 1), count)
-    rows = np.repeat(np.arange(count), across + 1)
-    head = 0.38
-    figure, ax = new_sheet(head + pitch * count + MARGIN / 2, figure)
-    palette = palette_of(figure)
+    aside, head = 0.15, 0.38  # inches, between the original and its copies; above
+    pitch = (inside() - aside) / max(across + 1, 7)
+    tiles = np.concatenate([first[:, None], copies], axis=1).reshape(-1, *first.shape[1:])
+    rows, columns = np.divmod(np.arange(len(tiles)), across + 1)
+    figure, ax = new_sheet(head + pitch * count + MARGIN / 2)
     left = MARGIN + pitch * columns + np.where(columns > 0, aside, 0.0)
-    draw_tiles(
-        ax,
-        tiles.reshape(-1, *first.shape[1:]),
-        left,
-        head + pitch * rows,
-        pitch - 0.06,
-        colours=ink_colours(palette),
-    )
+    draw_tiles(ax, tiles, left, head + pitch * rows, pitch - 0.06, colours=INK)
     write(ax, MARGIN, 0.12, "original", weight="bold")
     words = "distorted copies" if across > 1 else "copy"
     write(ax, MARGIN + pitch + aside, 0.12, words, weight="bold")
     return figure
 
 
-def _only_words(title: str, note: str, figure: Figure | None) -> Figure:
+def _only_words(title: str, note: str) -> Figure:
     """Draw the gallery of no pictures."""
-    figure, ax = new_sheet(HEADER + MARGIN / 2, figure)
+    figure, ax = new_sheet(HEADER + MARGIN / 2)
     write_header(ax, title, note)
     return figure
-
-
-def _head_misses(ax: Axes, shown: int, total: int, *, disputed: bool) -> None:
-    title = f"All {total} misses" if shown == total else f"The worst {shown} of {total} misses"
-    if total == 1:
-        title = "The only miss"
-    note = "truth → answer, and the probability of both"
-    write_header(ax, title, note + ("   ◆ label disputed" if disputed else ""))
 
 
 def _write_miss(
@@ -275,52 +246,35 @@ def _write_miss(
     predictions: Predictions,
     row: int,
     corner: tuple[float, float],
-    class_names: Sequence[str] | None,
+    names: dict[int, str],
     *,
     disputed: bool,
 ) -> None:
     """Write what was answered, and how surely, to the right of the picture at ``corner``."""
-    palette = palette_of(figure_of(ax))
-    label, predicted = (
-        shortened(_name(class_names, each), _LONGEST_NAME)
+    label, answer = (
+        shortened(names[int(each)], _LONGEST_NAME)
         for each in (predictions.label[row], predictions.predicted[row])
     )
     x, y = corner[0] + _MISS_TILE + 0.06, corner[1]
-    size = 12 if _is_short(label) and _is_short(predicted) else BODY
-    write(ax, x, y - 0.01, f"{label} → {predicted}", size=size, weight="bold")
-    answers = (
-        (0.23, label, predictions.probability_label, palette.blue),
-        (0.4, predicted, predictions.probability_predicted, palette.orange),
-    )
-    for down, name, probabilities, colour in answers:
-        words = f"{name}: {percent(float(probabilities[row]))}"
-        write(ax, x, y + down, words, size=SMALL, color=colour)
+    size = 12 if _is_short(label) and _is_short(answer) else BODY
+    write(ax, x, y - 0.01, f"{label} → {answer}", size=size, weight="bold")
+    of_label = percent(float(predictions.probability_label[row]))
+    of_answer = percent(float(predictions.probability_predicted[row]))
+    write(ax, x, y + 0.23, f"{label}: {of_label}", size=SMALL, color=LIGHT.blue)
+    write(ax, x, y + 0.4, f"{answer}: {of_answer}", size=SMALL, color=LIGHT.orange)
     words = f"#{predictions.index[row]}" + (" ◆" if disputed else "")
     write(ax, x, y + 0.58, words, size=SMALL, quiet=True)
     if disputed:
-        frame = Rectangle(corner, _MISS_TILE, _MISS_TILE, fill=False, linewidth=2)
-        frame.set_edgecolor(palette.orange)
-        ax.add_patch(frame)
+        look: dict[str, Any] = {"fill": False, "linewidth": 2, "edgecolor": LIGHT.orange}
+        ax.add_patch(Rectangle(corner, _MISS_TILE, _MISS_TILE, **look))
 
 
-def _name(class_names: Sequence[str] | None, number: int | np.int64) -> str:
+def _name(class_names: Sequence[str] | None, number: int) -> str:
     return f"{number}" if class_names is None else class_names[int(number)]
-
-
-def _thing(class_names: Sequence[str] | None) -> str:
-    return "digit" if class_names is None or are_digits(class_names) else "class"
 
 
 def _is_short(name: str) -> bool:
     return len(name) <= _SHORT
-
-
-def surest_to_least(predictions: Predictions, digit: int, count: int) -> NDArray[np.int64]:
-    """Return rows of ``predictions`` right about ``digit``, at even ranks of confidence."""
-    right = np.flatnonzero((predictions.label == digit) & (predictions.predicted == digit))
-    ranked = right[np.argsort(-predictions.probability_predicted[right], kind="stable")]
-    places = np.linspace(0, len(ranked) - 1, min(count, len(ranked))).round().astype(np.int64)
-    return ranked[places]
 
 
 def _pictures_of(images: _Images, index: NDArray[np.int64]) -> NDArray[np.float32]:

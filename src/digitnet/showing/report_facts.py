@@ -301,18 +301,6 @@ def _matrix(metrics: Metrics) -> list[list[dict[str, Any]]]:
     return [[{"count": int(matrix[i, j]), "kind": kind(i, j)} for j in size] for i in size]
 
 
-def worst_misses(predictions: Predictions) -> list[int]:
-    """Return the indices of all misses, the surest wrong answers first."""
-    missed = np.flatnonzero(predictions.label != predictions.predicted)
-    keys = (
-        missed,
-        predictions.probability_label[missed],
-        -predictions.probability_predicted[missed],
-    )
-    order: list[int] = missed[np.lexsort(keys)].tolist()
-    return order
-
-
 def _hesitation(predictions: Predictions) -> dict[str, Any]:
     """Return how often the network was unsure where it was wrong, and where it was right."""
     missed = predictions.predicted != predictions.label

@@ -32,9 +32,8 @@ from digitnet.showing.report_facts import (
     MOST_MISSES,
     EvaluatedRun,
     diagram_layers,
-    worst_misses,
 )
-from digitnet.showing.theme import Drawing, drawn, figure_of, png_bytes, theme
+from digitnet.showing.theme import Drawing, drawn, png_bytes, theme
 from digitnet.training.batches import Batches
 from digitnet.training.evaluation import softmax
 from digitnet.training.runs import Predictions
@@ -121,9 +120,7 @@ def _galleries(run: EvaluatedRun, copies: _Copies | None) -> dict[str, Callable[
         "examples": lambda: galleries.examples(
             data.train_images, data.train_labels, _EXAMPLES, class_names=names
         ),
-        "confusion_matrix": lambda: figure_of(
-            charts.confusion_matrix(run.metrics.confusion_matrix, names)
-        ),
+        "confusion_matrix": lambda: charts.confusion_matrix(run.metrics.confusion_matrix, names),
         "misses": lambda: galleries.misses_gallery(
             data.test_images, told, MOST_MISSES, disputed=run.disputed, class_names=names
         ),
@@ -175,7 +172,7 @@ def worst_pictures(
             "disputed": index in disputed,
             "png": tiny_png(images[index]),
         }
-        for index in worst_misses(told)[:most]
+        for index in galleries.worst_misses(told)[:most]
     ]
 
 

@@ -16,7 +16,7 @@ from matplotlib.axis import Axis
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
-from digitnet.showing.theme import SMALL, figure_of, palette_of
+from digitnet.showing.theme import LIGHT, SMALL, figure_of
 
 # An accuracy beyond this is drawn at it: a perfect result is infinitely far away on this axis.
 _BEST = 0.9999
@@ -93,7 +93,7 @@ def label_lines(
     height = ax.get_window_extent().height * 72 / figure_of(ax).dpi
     moved = spread(np.clip(np.nan_to_num(places), 0, 1), min(1.25 * rows * size / height, 1.0))
     # A label must not be crossed by a grid line.
-    patch = {"facecolor": palette_of(figure_of(ax)).page, "edgecolor": "none", "pad": 1.5}
+    patch = {"facecolor": LIGHT.page, "edgecolor": "none", "pad": 1.5}
     for label, y, colour in zip(labels, moved, colours, strict=True):
         ax.annotate(
             label,

@@ -21,11 +21,10 @@ from numpy.typing import NDArray
 from digitnet.errors import InputError, UsageError
 from digitnet.showing.theme import (
     BODY,
+    LIGHT,
     PHONE_WIDTH,
     TITLE,
-    figure_of,
     page_width,
-    palette_of,
 )
 
 MARGIN = 0.1  # inches, round the sheet
@@ -34,14 +33,18 @@ _TITLE_LETTER = 0.098  # inches, of a letter of a title
 _FEWEST_PIXELS = 80  # tiles are enlarged to at least this: their places are rounded to a pixel
 
 
-def new_sheet(height: float, figure: Figure | None) -> tuple[Figure, Axes]:
+def new_sheet(height: float) -> tuple[Figure, Axes]:
     """Return a figure ``height`` inches tall and the axes that cover it, in inches, y down."""
-    figure = Figure() if figure is None else figure
-    figure.set_size_inches(page_width(), height)
+    figure = Figure((page_width(), height))
     ax = figure.add_axes((0, 0, 1, 1))
     ax.set(xlim=(0, page_width()), ylim=(height, 0))
     ax.set_axis_off()
     return figure, ax
+
+
+def inside() -> float:
+    """Return the inches between the margins of a sheet."""
+    return page_width() - 2 * MARGIN
 
 
 def is_narrow() -> bool:
@@ -65,11 +68,10 @@ def write_header(ax: Axes, title: str, note: str, *, left: float = MARGIN) -> No
 
 def write(ax: Axes, x: float, y: float, words: str, *, quiet: bool = False, **style: Any) -> None:
     """Write ``words`` below the point (x, y), in inches; ``style`` is that of ``Axes.text``."""
-    palette = palette_of(figure_of(ax))
     usual: dict[str, Any] = {
         "size": BODY,
         "va": "top",
-        "color": palette.muted if quiet else palette.text,
+        "color": LIGHT.muted if quiet else LIGHT.text,
         "parse_math": False,  # a dollar in a layer's name is a dollar
     }
     ax.text(x, y, words, **(usual | style))

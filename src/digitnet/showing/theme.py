@@ -4,17 +4,15 @@ Guarantees:
 
 - Only matplotlib's object API is used: nothing is registered in pyplot and nothing is shown.
 - A figure is 6.4 inches wide, or as wide as ``theme`` says; its type is 9 points or larger.
-- A figure takes its colours from its own background, fixed when it is made.
 - Series colours come from the Okabe–Ito set, shifted in lightness so that text in them has a
   contrast of at least 4.5 : 1 against the page; they can be told apart without colour vision.
 - ``png_bytes`` gives the same bytes for the same figure: no date, no version inside.
 
-Digits are drawn as ink on paper: dark strokes on a light page, light strokes on a dark one.
+Digits are drawn as ink on paper, dark strokes on light. A page turns them over on a dark screen.
 """
 
 from __future__ import annotations
 
-import functools
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,10 +24,9 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, LinearSegmentedColormap, to_hex, to_rgb
+from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.typing import ColorType
 from PIL import Image
 
 from digitnet.files import write_atomic
@@ -84,25 +81,10 @@ def page_width() -> float:
 
 
 @contextmanager
-def theme(*, dark: bool = False, width: float = WIDTH) -> Iterator[Palette]:
-    """Make the figures drawn inside the block fit a page.
-
-    Args:
-        dark: whether the page is dark.
-        width: of the figures, in inches.
-
-    Yields:
-        The palette in use: ``LIGHT`` or ``DARK``.
-    """
-    palette = DARK if dark else LIGHT
+def theme(width: float = WIDTH) -> Iterator[None]:
+    """Make the figures drawn inside the block look alike, ``width`` inches wide."""
     settings: dict[Any, object] = {
-        "figure.facecolor": palette.page,
-        "axes.facecolor": "none",
-        "text.color": palette.text,
-        "axes.labelcolor": palette.text,
-        "axes.edgecolor": palette.line,
-        "xtick.color": palette.muted,
-        "ytick.color": palette.muted,
+        "text.color": LIGHT.text,
         "font.family": ["DejaVu Sans"],  # comes with matplotlib, so every machine draws the same
         "font.size": BODY,
         "text.parse_math": False,  # a class may be called $x$
@@ -110,7 +92,7 @@ def theme(*, dark: bool = False, width: float = WIDTH) -> Iterator[Palette]:
     before = _width.set(width)
     try:
         with mpl.rc_context(settings):
-            yield palette
+            yield
     finally:
         _width.reset(before)
 
@@ -127,7 +109,7 @@ def drawn(draw: Callable[[], Figure]) -> Drawing:
     """Return the figure that ``draw`` makes, for a wide page and for a phone."""
 
     def png(width: float) -> bytes:
-        with theme(width=width):
+        with theme(width):
             return png_bytes(draw())
 
     return Drawing(png(WIDTH), png(PHONE_WIDTH))
@@ -143,18 +125,17 @@ def png_bytes(figure: Figure, dpi: float = DEFAULT_DPI, *, few_colours: bool = T
         # Left in place it would run at every drawing, each time from where the last one ended.
         layout.execute(figure)
         figure.set_layout_engine("none")
-    page = figure.get_facecolor()
     drawn = io.BytesIO()
     # Letters unhinted, which is as legible at this resolution and quicker.
     with mpl.rc_context({"text.hinting": "none"}):
-        figure.savefig(drawn, format="rgba", dpi=dpi, facecolor=page)
+        figure.savefig(drawn, format="rgba", dpi=dpi, facecolor=LIGHT.page)
     width = int(figure.get_figwidth() * dpi)
     height = len(drawn.getvalue()) // (4 * width)
     picture = Image.frombuffer("RGBA", (width, height), drawn.getvalue())
     # The last row and column may be half covered; without a ground they would come out black.
-    opaque = Image.new("RGB", picture.size, to_hex(page))
+    opaque = Image.new("RGB", picture.size, LIGHT.page)
     opaque.paste(picture, mask=picture.getchannel("A"))
-    kept = _with_few_colours(opaque, page) if few_colours else opaque
+    kept = _with_few_colours(opaque) if few_colours else opaque
     written = io.BytesIO()
     # Nothing but the picture is written: no date, and no version that an upgrade would change.
     kept.save(written, format="png", dpi=(dpi, dpi))
@@ -170,31 +151,14 @@ def save_png(figure: Figure, path: Path, dpi: float = DEFAULT_DPI) -> None:
     write_atomic(path, png_bytes(figure, dpi))
 
 
-def _with_few_colours(picture: Image.Image, page: ColorType) -> Image.Image:
+def _with_few_colours(picture: Image.Image) -> Image.Image:
     """Return ``picture`` in 256 colours: it looks the same and takes a third of the bytes."""
     few = picture.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     colours = np.reshape(few.getpalette() or [], (-1, 3))
-    exact = np.rint(255 * np.array(to_rgb(page))).astype(int)
-    # The background may be off by a shade; on a page of that very colour it would show as a frame.
-    colours[np.abs(colours - exact).sum(axis=1).argmin()] = exact
+    # White may be off by a shade; on a white page it would show as a frame.
+    colours[colours.sum(axis=1).argmax()] = 255
     few.putpalette(colours.astype(np.uint8).tobytes())
     return few
-
-
-def palette_of(figure: Figure) -> Palette:
-    """Return the palette that reads well on the background of ``figure``."""
-    return DARK if is_dark(figure.get_facecolor()) else LIGHT
-
-
-def is_dark(colour: ColorType) -> bool:
-    """Return whether white is easier to read on ``colour`` than black; transparency is ignored."""
-    return _luminance(colour) < 0.179
-
-
-def _luminance(colour: ColorType) -> float:
-    """Return the relative luminance of sRGB, from 0 (black) to 1 (white)."""
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def figure_of(ax: Axes) -> Figure:
@@ -204,72 +168,46 @@ def figure_of(ax: Axes) -> Figure:
     return figure
 
 
-def sized_figure(
-    height: float,
-    figure: Figure | None = None,
-    margins: tuple[float, float, float, float] | None = None,
-) -> Figure:
-    """Return ``figure``, or a new one, as wide as the page and ``height`` inches tall.
+def sized_figure(height: float, margins: tuple[float, float, float, float] | None = None) -> Figure:
+    """Return a figure as wide as the page.
 
     Args:
         height: in inches.
-        figure: the figure to use; None makes one.
         margins: left, bottom, right and top of the axes, in inches, where they are known; None
             measures all words when the figure is drawn, which takes as long as drawing it.
     """
-    figure = Figure() if figure is None else figure
-    figure.set_size_inches(page_width(), height)
+    width = page_width()
+    figure = Figure((width, height))
     if margins is None:
         figure.set_layout_engine(ConstrainedLayoutEngine(w_pad=0.09, h_pad=0.09))
     else:
         left, bottom, right, top = margins
-        figure.subplots_adjust(
-            left / page_width(), bottom / height, 1 - right / page_width(), 1 - top / height
-        )
+        figure.subplots_adjust(left / width, bottom / height, 1 - right / width, 1 - top / height)
     return figure
 
 
 def style_axes(ax: Axes) -> Palette:
-    """Give ``ax`` thin lines, quiet ticks and no box; return the palette to draw with."""
-    palette = palette_of(figure_of(ax))
+    """Give ``ax`` thin lines, quiet ticks and no box; return the colours to draw with."""
     ax.set_facecolor("none")
     ax.grid(visible=False)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.spines[["left", "bottom"]].set_color(palette.line)
-    ax.tick_params(colors=palette.muted, labelsize=BODY, length=3, color=palette.line)
-    ax.xaxis.label.set(color=palette.text, size=BODY)
-    ax.yaxis.label.set(color=palette.text, size=BODY)
-    return palette
-
-
-@functools.cache
-def ink_colours(palette: Palette) -> Colormap:
-    """Return the colours of ink from 0 (paper) to 1 (stroke); what is missing is transparent."""
-    return _colours("ink", palette.panel, palette.text)
-
-
-@functools.cache
-def mistake_colours(palette: Palette) -> Colormap:
-    """Return the colours of a count of mistakes, from none (the page) to most."""
-    middle = "#f6b26b" if palette is LIGHT else "#7a3d0c"
-    return _colours("mistakes", palette.page, middle, palette.orange)
-
-
-@functools.cache
-def activity_colours(palette: Palette) -> Colormap:
-    """Return the colours of an activation, from 0 (silent) to the strongest."""
-    if palette is LIGHT:
-        return _colours("activity", palette.panel, "#5aa7d6", "#0069a6", "#062c4a")
-    return _colours("activity", palette.panel, "#1f6ea0", "#56b4e9", "#eaf6ff")
-
-
-@functools.cache
-def signed_colours(palette: Palette) -> Colormap:
-    """Return diverging colours: orange below zero, quiet at zero, blue above."""
-    if palette is LIGHT:
-        return _colours("signed", "#8f3400", "#e2945a", palette.panel, "#67abd9", "#00487a")
-    return _colours("signed", "#ffb47a", "#a8602a", palette.panel, "#2f78a8", "#8fd0fb")
+    ax.spines[["left", "bottom"]].set_color(LIGHT.line)
+    ax.tick_params(colors=LIGHT.muted, labelsize=BODY, length=3, color=LIGHT.line)
+    ax.xaxis.label.set(color=LIGHT.text, size=BODY)
+    ax.yaxis.label.set(color=LIGHT.text, size=BODY)
+    return LIGHT
 
 
 def _colours(name: str, *stops: str) -> Colormap:
     return LinearSegmentedColormap.from_list(name, stops).with_extremes(bad=(0, 0, 0, 0))
+
+
+# What is missing is transparent.
+INK = _colours("ink", LIGHT.panel, LIGHT.text)
+"""Of ink, from 0 (paper) to 1 (stroke)."""
+MISTAKES = _colours("mistakes", LIGHT.page, "#f6b26b", LIGHT.orange)
+"""Of a count of mistakes, from none (the page) to most."""
+ACTIVITY = _colours("activity", LIGHT.panel, "#5aa7d6", LIGHT.blue, "#062c4a")
+"""Of an activation, from 0 (silent) to the strongest."""
+SIGNED = _colours("signed", "#8f3400", "#e2945a", LIGHT.panel, "#67abd9", "#00487a")
+"""Diverging: orange below zero, quiet at zero, blue above."""

@@ -1,7 +1,4 @@
-"""The figures of a study; accuracies stand on an axis of nines (``showing.scales``).
-
-Each function takes an optional ``figure``, sets its size, and returns it.
-"""
+"""The figures of a study; accuracies stand on an axis of nines (``showing.scales``)."""
 
 from __future__ import annotations
 
@@ -18,57 +15,45 @@ from digitnet.experiments.study.gathering import StudyMaterial
 from digitnet.experiments.study.study_results import StudyResults, VariantResult, set_title
 from digitnet.showing.scales import label_lines, nines, set_accuracy_axis
 from digitnet.showing.sheet import is_narrow
-from digitnet.showing.theme import (
-    BODY,
-    DARK,
-    SMALL,
-    Palette,
-    palette_of,
-    sized_figure,
-    style_axes,
-)
+from digitnet.showing.theme import BODY, LIGHT, SMALL, sized_figure, style_axes
 from digitnet.text import shortened
 
 _ROW = 0.24  # inches, of a line of the dot plot
-# Beside blue and orange of the theme; contrast with the page 4.5 : 1 or more.
-_MORE_LIGHT = ("#00745a", "#9b3f86", "#7a6200", "#5b5fc7")
-_MORE_DARK = ("#3fc79a", "#dd95c8", "#dcc24a", "#a9acff")
+# Contrast with the page 4.5 : 1 or more.
+_COLOURS = (LIGHT.blue, LIGHT.orange, "#00745a", "#9b3f86", "#7a6200", "#5b5fc7")
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.4)))
 
 
-def accuracy_figure(results: StudyResults, figure: Figure | None = None) -> Figure:
+def accuracy_figure(results: StudyResults) -> Figure:
     """Draw the test accuracy of every variant: seeds, mean and its 95 % interval.
 
     Args:
         results: of a study with one finished run at least.
-        figure: where to draw; a new one when None.
     """
     count = len(results.test_sets)
     height = 0.95 + _ROW * len(results.variants)
     # Side by side, or one below the other on a phone.
-    figure = sized_figure(height * count if is_narrow() else height, figure)
+    figure = sized_figure(height * count if is_narrow() else height)
     shape = (count, 1) if is_narrow() else (1, count)
     panels = figure.subplots(*shape, sharey=True, squeeze=False).ravel()
     for ax, data in zip(panels, results.test_sets, strict=True):
         _draw_dots(ax, results, data)
         ax.set_yticks(range(len(results.variants)), [_short(each) for each in results.variants])
         ax.set_ylim(len(results.variants) - 0.5, -0.5)
-        ax.tick_params(axis="y", labelcolor=palette_of(figure).text, labelsize=BODY)
+        ax.tick_params(axis="y", labelcolor=LIGHT.text, labelsize=BODY)
     return figure
 
 
-def axis_figure(results: StudyResults, figure: Figure | None = None) -> Figure:
+def axis_figure(results: StudyResults) -> Figure:
     """Draw test accuracy against the setting that is the study's axis.
 
     Args:
         results: of a study with an axis and one finished run at least.
-        figure: where to draw; a new one when None.
     """
-    figure = sized_figure(3.6, figure)
+    figure = sized_figure(3.6)
     ax = figure.add_subplot()
-    palette = style_axes(ax)
-    ax.grid(axis="y", color=palette.line, linewidth=0.6, alpha=0.6)
-    colours = _colours(palette)
+    style_axes(ax)
+    ax.grid(axis="y", color=LIGHT.line, linewidth=0.6, alpha=0.6)
     shown: list[float] = []
     for index, data in enumerate(results.test_sets):
         known = [v for v in results.variants if data in v.accuracy and v.axis_value is not None]
@@ -76,7 +61,7 @@ def axis_figure(results: StudyResults, figure: Figure | None = None) -> Figure:
         xs = [each.axis_value or 0.0 for each in known]
         ends = [_ends(each, data) for each in known]
         shown += [end for pair in ends for end in pair]
-        look: dict[str, Any] = {"color": colours[index % len(colours)], "linewidth": 1.8}
+        look: dict[str, Any] = {"color": _COLOURS[index % len(_COLOURS)], "linewidth": 1.8}
         means = nines([each.accuracy[data].mean for each in known])
         ax.plot(xs, means, marker="o", markersize=5, label=set_title(data), **look)
         low, high = nines(np.reshape(ends, (-1, 2))).T
@@ -85,11 +70,11 @@ def axis_figure(results: StudyResults, figure: Figure | None = None) -> Figure:
     ax.set_ylabel("Test accuracy (%)")
     _set_setting_axis(ax, results)
     if len(results.test_sets) > 1:
-        ax.legend(frameon=False, labelcolor=palette.text, fontsize=BODY)
+        ax.legend(frameon=False, labelcolor=LIGHT.text, fontsize=BODY)
     return figure
 
 
-def curves_figure(material: StudyMaterial, figure: Figure | None = None) -> Figure:
+def curves_figure(material: StudyMaterial) -> Figure:
     """Draw validation accuracy above validation loss, of all variants, as training went on.
 
     Lines are means over the seeds, bands reach from the lowest seed to the highest. Where variants
@@ -97,10 +82,9 @@ def curves_figure(material: StudyMaterial, figure: Figure | None = None) -> Figu
 
     Args:
         material: of a study with one finished run at least.
-        figure: where to draw; a new one when None.
     """
     shown = [v for v in material.results.variants if material.histories[v.name]]
-    figure = sized_figure(max(5.6, 1.0 + 0.36 * len(shown)), figure)
+    figure = sized_figure(max(5.6, 1.0 + 0.36 * len(shown)))
     above, below = figure.subplots(2, 1, sharex=True)
     _draw_curves(above, material, shown, "val_accuracy")
     _draw_curves(below, material, shown, "val_loss")
@@ -122,24 +106,18 @@ def _set_setting_axis(ax: Axes, results: StudyResults) -> None:
     ax.set_xlabel((results.axis or "").replace("_", " ").capitalize())
 
 
-def _styles(results: StudyResults, palette: Palette) -> dict[str, dict[str, Any]]:
+def _styles(results: StudyResults) -> dict[str, dict[str, Any]]:
     """Return how each variant is drawn: the base in the colour of text, the others in turn."""
-    colours = _colours(palette)
     others = [v.name for v in results.variants if v.name != results.base_variant]
     styles = {
         name: {
-            "color": colours[index % len(colours)],
-            "linestyle": _DASHES[index // len(colours) % len(_DASHES)],
+            "color": _COLOURS[index % len(_COLOURS)],
+            "linestyle": _DASHES[index // len(_COLOURS) % len(_DASHES)],
             "linewidth": 1.7,
         }
         for index, name in enumerate(others)
     }
-    return styles | {results.base_variant: {"color": palette.text, "linewidth": 2.4}}
-
-
-def _colours(palette: Palette) -> tuple[str, ...]:
-    more = _MORE_DARK if palette is DARK else _MORE_LIGHT
-    return (palette.blue, palette.orange, *more)
+    return styles | {results.base_variant: {"color": LIGHT.text, "linewidth": 2.4}}
 
 
 def _epochs_are_equal(material: StudyMaterial) -> bool:
@@ -157,9 +135,10 @@ def _draw_curves(
     ax: Axes, material: StudyMaterial, variants: Sequence[VariantResult], quantity: str
 ) -> None:
     """Draw the mean and the range of each variant, with its name beside the end of its line."""
-    palette, ends = style_axes(ax), []
-    styles = _styles(material.results, palette)
-    ax.grid(axis="y", color=palette.line, linewidth=0.6, alpha=0.6)
+    style_axes(ax)
+    ends = []
+    styles = _styles(material.results)
+    ax.grid(axis="y", color=LIGHT.line, linewidth=0.6, alpha=0.6)
     for variant in variants:
         histories, style = material.histories[variant.name], styles[variant.name]
         # Early stopping may have ended some sooner; there is no mean beyond the shortest.
@@ -205,26 +184,26 @@ def _ends(variant: VariantResult, data: str) -> tuple[float, float]:
 
 
 def _draw_dots(ax: Axes, results: StudyResults, data: str) -> None:
-    palette = style_axes(ax)
+    style_axes(ax)
     ax.spines["left"].set_visible(False)
     ax.tick_params(axis="y", length=0)
-    ax.grid(axis="x", color=palette.line, linewidth=0.6, alpha=0.6)
+    ax.grid(axis="x", color=LIGHT.line, linewidth=0.6, alpha=0.6)
     ax.set_axisbelow(True)
     single: list[float] = []
     ends: dict[int, tuple[float, float]] = {}
     for y, variant in enumerate(results.variants):
         if data not in variant.accuracy:
             if variant.diverged:
-                patch = {"facecolor": palette.page, "edgecolor": "none", "pad": 1}
+                patch = {"facecolor": LIGHT.page, "edgecolor": "none", "pad": 1}
                 ax.text(0.02, y, "diverged", transform=ax.get_yaxis_transform(), va="center",
-                        size=SMALL, color=palette.muted, bbox=patch)  # fmt: skip
+                        size=SMALL, color=LIGHT.muted, bbox=patch)  # fmt: skip
             continue
         seeds = [run.accuracy[data] for run in results.runs
                  if run.variant == variant.name and data in run.accuracy]  # fmt: skip
         single += seeds
         ends[y] = _ends(variant, data)
         is_base = variant.name == results.base_variant
-        colour, mean = (palette.text if is_base else palette.blue), variant.accuracy[data].mean
+        colour, mean = (LIGHT.text if is_base else LIGHT.blue), variant.accuracy[data].mean
         ax.hlines(y, *nines(ends[y]), color=colour, linewidth=4.0, alpha=0.28, zorder=2)
         ax.plot(nines(seeds), np.full(len(seeds), y), linestyle="none", marker="|", markersize=7,
                 color=colour, alpha=0.8, zorder=3)  # fmt: skip
@@ -235,7 +214,7 @@ def _draw_dots(ax: Axes, results: StudyResults, data: str) -> None:
         shown = _within_reach(single, [end for pair in ends.values() for end in pair])
         panels = 1 if is_narrow() else len(results.test_sets)
         set_accuracy_axis(ax.xaxis, ax.set_xlim, shown, apart=0.09 * panels)
-        _mark_cut_off(ax, ends, palette)
+        _mark_cut_off(ax, ends)
     whole = len(results.test_sets) == 1 or is_narrow()
     ax.set_xlabel(f"{set_title(data)}{' test accuracy' if whole else ''} (%)")
 
@@ -249,14 +228,14 @@ def _within_reach(accuracies: Sequence[float], ends: Sequence[float]) -> tuple[f
     return float(1 - 10 ** -shown[0]), float(1 - 10 ** -shown[1])
 
 
-def _mark_cut_off(ax: Axes, ends: dict[int, tuple[float, float]], palette: Palette) -> None:
+def _mark_cut_off(ax: Axes, ends: dict[int, tuple[float, float]]) -> None:
     """Draw an arrowhead at the frame where an interval goes on beyond it."""
     left, right = ax.get_xlim()
     for y, pair in ends.items():
         low, high = nines(pair)
         for x, marker, beyond in ((left, "<", low < left), (right, ">", high > right)):
             if beyond:
-                look: dict[str, Any] = {"marker": marker, "markersize": 5, "color": palette.muted}
+                look: dict[str, Any] = {"marker": marker, "markersize": 5, "color": LIGHT.muted}
                 ax.plot(x, y, clip_on=False, zorder=5, **look)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from digitnet.data.dataset import Dataset
 from digitnet.experiments.transfer.comparison import TransferResults, budget_name, intervals_apart
@@ -17,7 +17,7 @@ from digitnet.showing.commands import plain_value
 from digitnet.showing.pages import render
 from digitnet.showing.report_figures import strip, worst_pictures
 from digitnet.showing.scales import label_lines, nines, set_accuracy_axis
-from digitnet.showing.theme import Palette, drawn, figure_of, sized_figure, style_axes
+from digitnet.showing.theme import LIGHT, drawn, sized_figure, style_axes
 from digitnet.training.runs import Run
 
 NAMES = {
@@ -26,6 +26,13 @@ NAMES = {
     "head": "dense layers tuned",
     "all": "all layers tuned",
     "scratch": "from scratch",
+}
+# Colour, dashes, mark and shift of each method; no two differ by colour alone.
+_LOOKS: dict[str, tuple[str, Any, str, float]] = {
+    "all": (LIGHT.blue, "-", "o", 0.0),
+    "head": (LIGHT.blue, (0, (4, 1.5)), "^", 0.06),
+    "probe": (LIGHT.text, (0, (1, 1.2)), "D", -0.06),
+    "scratch": (LIGHT.orange, "-", "s", 0.0),
 }
 _FIGURE = "accuracy_against_labels"
 _EXAMPLES, _MISSES = 8, 12
@@ -44,7 +51,7 @@ def write_page(results: TransferResults, folder: Path, target: Dataset | None = 
     """
     drawing = None
     if results.budgets():
-        drawing = drawn(lambda: figure_of(accuracy_against_labels(results)))
+        drawing = drawn(lambda: accuracy_against_labels(results))
         write_atomic(folder / "figures" / f"{_FIGURE}.png", drawing.wide)
     pictures = _pictures(results, folder, target) if target and results.final else {}
     file = folder / "report.html"
@@ -106,7 +113,7 @@ def _pictures(results: TransferResults, folder: Path, target: Dataset) -> dict[s
     return {"examples": rows, "misses": misses}
 
 
-def accuracy_against_labels(results: TransferResults, ax: Axes | None = None) -> Axes:
+def accuracy_against_labels(results: TransferResults) -> Figure:
     """Draw the mean accuracy of each method, in percent, against the labels it learned from.
 
     Bars are 95 % intervals; one may leave the picture so that it does not flatten the rest.
@@ -114,12 +121,12 @@ def accuracy_against_labels(results: TransferResults, ax: Axes | None = None) ->
 
     Args:
         results: with one budget at least.
-        ax: where to draw; a new figure when None.
     """
-    ax = sized_figure(4.2).add_subplot() if ax is None else ax
-    palette, budgets = style_axes(ax), results.budgets()
+    figure, budgets = sized_figure(4.2), results.budgets()
+    ax = figure.add_subplot()
+    style_axes(ax)
     ends: dict[str, tuple[float, str]] = {}
-    for method, (colour, line, mark, aside) in _looks(palette).items():
+    for method, (colour, line, mark, aside) in _LOOKS.items():
         found = [each for b in budgets if (each := results.summary(method, b))]
         if found:
             # A little apart, so that no bar hides another.
@@ -131,26 +138,16 @@ def accuracy_against_labels(results: TransferResults, ax: Axes | None = None) ->
             ends[method] = found[-1].accuracy, colour
     if zero := results.summary("zero-shot", 0):
         dashes = (0, (2, 2))
-        ax.axhline(nines(zero.accuracy), color=palette.muted, linewidth=1.4, linestyle=dashes)
-        ends["zero-shot"] = zero.accuracy, palette.muted
+        ax.axhline(nines(zero.accuracy), color=LIGHT.muted, linewidth=1.4, linestyle=dashes)
+        ends["zero-shot"] = zero.accuracy, LIGHT.muted
     room = 0.25 if len(budgets) > 1 else 1.5
     ax.set_xlim(-room, len(budgets) - 1 + room)
     ax.set_xticks(range(len(budgets)), [budget_name(b) for b in budgets])
     ax.set(xlabel="Labelled images of each class", ylabel="Accuracy on the test images (%)")
     set_accuracy_axis(ax.yaxis, ax.set_ylim, [each.accuracy for each in results.summaries()])
-    ax.grid(axis="y", which="major", color=palette.line, linewidth=0.6, alpha=0.6)
+    ax.grid(axis="y", which="major", color=LIGHT.line, linewidth=0.6, alpha=0.6)
     low, high = ax.get_ylim()
     places = [(nines(accuracy) - low) / (high - low) for accuracy, _ in ends.values()]
     labels = [f"{NAMES[method]}  {100 * ends[method][0]:.1f} %" for method in ends]
     label_lines(ax, labels, places, [colour for _, colour in ends.values()])
-    return ax
-
-
-def _looks(palette: Palette) -> dict[str, tuple[str, Any, str, float]]:
-    """Return colour, dashes, mark and shift of each method; no two differ by colour alone."""
-    return {
-        "all": (palette.blue, "-", "o", 0.0),
-        "head": (palette.blue, (0, (4, 1.5)), "^", 0.06),
-        "probe": (palette.text, (0, (1, 1.2)), "D", -0.06),
-        "scratch": (palette.orange, "-", "s", 0.0),
-    }
+    return figure
