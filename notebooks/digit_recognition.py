@@ -61,7 +61,6 @@ import tempfile
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from digitnet.showing.report.drawings import first_kernels, layer_outputs
 from IPython.display import Image, Markdown
 
 import digitnet
@@ -72,6 +71,7 @@ from digitnet.network.config import setting_meanings
 from digitnet.reading.pictures import decode
 from digitnet.showing import charts, galleries, layers
 from digitnet.showing.explanation_page import explain
+from digitnet.showing.report_figures import first_kernels, layer_outputs
 from digitnet.synthesis.nondigits import draw_non_digits
 from digitnet.synthesis.photographs import simulate
 from digitnet.training.batches import augment
@@ -458,7 +458,7 @@ for each in metrics.per_class:
 # answer. On the grey diagonal both agree. The colours are mistakes.
 
 # %%
-charts.confusion_matrix(metrics.confusion_matrix, data.class_names).figure
+charts.confusion_matrix(metrics.confusion_matrix, data.class_names)
 
 # %% [markdown]
 # Look for the strongest colours. Would you confuse these two digits yourself, when they are

@@ -61,10 +61,10 @@ def test_a_large_matrix_leaves_out_zeros_and_grows():
     matrix = np.eye(47, dtype=int) * 9
     matrix[3, 4] = 2
     names = [f"class {n}" for n in range(47)]
-    ax = charts.confusion_matrix(matrix, names)
+    (ax,) = charts.confusion_matrix(matrix, names).axes
     assert ax.get_xlabel() == "Predicted class"
     assert len(ax.texts) == 48
-    small = charts.confusion_matrix(np.eye(10, dtype=int), [str(n) for n in range(10)])
+    (small,) = charts.confusion_matrix(np.eye(10, dtype=int), [str(n) for n in range(10)]).axes
     assert small.get_ylabel() == "True digit"
     assert len(small.texts) == 100
     assert figure_of(ax).get_figheight() > 2 * figure_of(small).get_figheight()

@@ -327,12 +327,12 @@ def write_misses(
 def _sheet(given: Sequence[Pixels], seen: Sequence[Pixels], captions: Sequence[str]) -> Figure:
     """Draw pictures as they were given, each beside what the network saw, with a caption below."""
     rows = -(-len(given) // _ACROSS)
-    figure, ax = new_sheet(HEADER + rows * _DOWN + MARGIN, None)
+    figure, ax = new_sheet(HEADER + rows * _DOWN + MARGIN)
     place = np.arange(len(given))
     left = MARGIN + (WIDTH - 2 * MARGIN) / _ACROSS * (place % _ACROSS)
     top = HEADER + _DOWN * (place // _ACROSS)
     grey = colormaps["gray"].with_extremes(bad=(0, 0, 0, 0))
-    inks = theme.ink_colours(theme.palette_of(figure))
+    inks = theme.INK
     draw_tiles(ax, _tiles(given), left, top, _TILE, colours=grey)
     draw_tiles(ax, _tiles(seen), left + _TILE + 0.03, top, _TILE, colours=inks)
     for caption, x, y in zip(captions, left, top, strict=True):
