@@ -137,11 +137,9 @@ def draw_figures() -> None:
     FIGURES.mkdir(exist_ok=True)
     known = _directions()
     for name in set(TITLES) & set(known):
+        results = TransferResults.from_dict(known[name])
         with theme():
-            save_png(
-                accuracy_against_labels(TransferResults.from_dict(known[name])),
-                FIGURES / f"{name}.png",
-            )
+            save_png(accuracy_against_labels(results), FIGURES / f"{name}.png")
         print(FIGURES / f"{name}.png")
 
 
