@@ -118,7 +118,7 @@ def test_the_cache_completes_what_is_imported(tmp_path):
 def test_what_is_missing_is_named_and_nothing_is_imported(tmp_path):
     path = write_raw(tmp_path / "mine")
     (path / NAMES[1]).unlink()
-    with pytest.raises(InputError, match=f"mine does not hold {NAMES[1]}\\. Known forms"):
+    with pytest.raises(InputError, match=f"mine does not hold {NAMES[1]}\\. Known are"):
         import_files(path)
     assert not (cache_dir() / "mnist").exists()
     with pytest.raises(InputError, match=f"does not hold {', '.join(NAMES[1:])}"):

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -48,6 +49,13 @@ def test_each_subfolder_is_a_class_and_a_fifth_is_for_testing(drawn):
     assert np.bincount(dataset.test_labels).tolist() == [2, 2, 2]
     assert dataset.name == str(drawn.resolve())
     assert list(dataset.sha256) == ["pictures"]
+
+
+@pytest.mark.parametrize("name", ["./mnist", Path("mnist"), Path("sample")])
+def test_a_folder_may_be_called_like_a_data_set(name, drawn, tmp_path, monkeypatch):
+    (tmp_path / Path(name).name).symlink_to(drawn)
+    monkeypatch.chdir(tmp_path)
+    assert load_dataset(name).class_names == ("9", "10", "seven")
 
 
 def test_a_picture_in_the_folders_of_two_classes_is_told(folder):

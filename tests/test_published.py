@@ -1,6 +1,7 @@
 """Data sets that are too large to ship, on small files made in exactly their formats."""
 
 import bz2
+import dataclasses
 import gzip
 import hashlib
 import io
@@ -15,7 +16,7 @@ from digitnet.data.catalogue import load_dataset
 from digitnet.data.dataset import DIGIT_NAMES, canonical_images
 from digitnet.data.fetching import import_files, is_available, verify
 from digitnet.data.idx import encode_idx
-from digitnet.data.pins import PinnedDataset, PinnedFile, pinned_datasets
+from digitnet.data.pins import PinnedFile, pinned_dataset, pinned_datasets
 from digitnet.data.published import parse_libsvm, read_usps
 from digitnet.errors import InputError, IntegrityError
 
@@ -94,7 +95,8 @@ def known(monkeypatch):
                 for n, c in contents.items()
             )
 
-        raw = PinnedDataset(name, pin(files, True), arrays=pin(dict(arrays), False))
+        known = pinned_dataset(name)
+        raw = dataclasses.replace(known, files=pin(files, True), arrays=pin(dict(arrays), False))
         monkeypatch.setitem(pinned_datasets(), name, raw)
 
     return make

