@@ -129,7 +129,7 @@ def test_train_and_test_are_kept_as_they_are(folder, tmp_path):
     with pytest.raises(InputError, match="the class other only to test with"):
         load_dataset(both)
     shutil.rmtree(both / "test")
-    with pytest.raises(InputError, match="there must be both"):
+    with pytest.raises(InputError, match="must both be there"):
         load_dataset(both)
 
 
@@ -305,7 +305,7 @@ def test_splits_that_teach_or_test_nothing_are_refused(folder, tmp_path):
     both, lines = tmp_path / "both", []
     shutil.copytree(folder, both / "train")
     (both / "test" / "9").mkdir(parents=True)
-    with pytest.raises(InputError, match=r"The test folder .* holds no picture"):
+    with pytest.raises(InputError, match="test holds no picture"):
         load_dataset(both)
     for path in list((both / "train" / "9").iterdir())[:3]:
         shutil.copy(path, both / "test" / "9")

@@ -19,7 +19,7 @@ from digitnet.data.dataset import DIGIT_NAMES, Dataset
 from digitnet.data.fetching import expand, fetch, is_available
 from digitnet.data.picture_folder import read_folder
 from digitnet.data.pins import known_datasets, pinned_datasets
-from digitnet.errors import InputError, unknown_name
+from digitnet.errors import InputError, UsageError, unknown_name
 
 _SHIPPED = {"sample": published.read_sample, "digits8x8": published.read_digits8x8}
 _READERS = {
@@ -122,13 +122,10 @@ def _existing(name: str | Path) -> Path:
     if str(name) and os.path.isdir(path):  # noqa: PTH112
         return path
     if isinstance(name, Path) or any(mark in name for mark in (os.sep, "/", ".", "~")):
-        raise InputError(
-            f"There is no folder {name}. Name a data set ({', '.join(known_datasets())}) or a "
-            "folder of pictures with one subfolder for each class."
-        )
+        names = ", ".join(known_datasets())
+        raise InputError(f"There is no folder {name}. Name another, or a data set ({names}).")
     error = unknown_name("data set", name, known_datasets())
-    error.args = (f"{error} Or name a folder of pictures with one subfolder for each class.",)
-    raise error
+    raise UsageError(f"{error} Or name a folder of pictures with one subfolder for each class.")
 
 
 def _is_here(name: str) -> bool:

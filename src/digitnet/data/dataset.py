@@ -93,9 +93,8 @@ def split_train_val(
         InputError: there are no labels, or more than one dimension of them, or 1 image of a class.
     """
     if not 0 < val_fraction < 1:
-        raise UsageError(
-            f"--val-fraction must be between 0 and 1, both excluded, not {val_fraction}."
-        )
+        allowed = "must be between 0 and 1, both excluded"
+        raise UsageError(f"--val-fraction {allowed}, not {val_fraction}.")
     if seed < 0:
         raise UsageError(f"The seed of a split must be 0 or more, not {seed}.")
     if labels.ndim != 1 or not labels.size:
@@ -138,10 +137,8 @@ def take_of_each_class(
     wanted[rng.permutation(len(classes))[: count % len(classes)]] += 1
     if (wanted > counts).any() or not wanted.all():
         most = len(classes) * int(counts.min())
-        raise UsageError(
-            f"{count:,} images cannot be taken evenly from {len(classes)} classes, the smallest of "
-            f"{counts.min():,} images; {len(classes):,} to {most:,} can."
-        )
+        evenly = f"{count:,} images cannot be taken evenly from {len(classes)} classes"
+        raise UsageError(f"{evenly} of {counts.min():,} or more; {len(classes):,} to {most:,} can.")
     chosen = [
         rng.permutation(np.flatnonzero(labels[indices] == label))[:share]
         for label, share in zip(classes, wanted, strict=True)

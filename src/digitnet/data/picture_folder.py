@@ -110,31 +110,25 @@ def _listings(folder: Path) -> list[Listing]:
     if not any(splits):
         return [_from_class_folders(folder)]
     if not all(splits) or len(found) > len(splits):
-        raise InputError(
-            f"{folder} holds the subfolders {', '.join(sorted(found)[:_SHOWN_ERRORS])}. Where one "
-            f"is called train or test, there must be both and no other. {_LAYOUT}"
-        )
-    train, test = (_from_class_folders(folder / split.pop()) for split in splits)
-    if not test:
-        raise InputError(f"The test folder in {folder} holds no picture. Put some in its classes.")
-    return [train, test]
+        shown = f"{folder} holds the subfolders {', '.join(sorted(found)[:_SHOWN_ERRORS])}"
+        raise InputError(f"{shown}; train and test must both be there, and no other. {_LAYOUT}")
+    train, test = (folder / split.pop() for split in splits)
+    listings = [_from_class_folders(train), _from_class_folders(test, all_filled=False)]
+    if not listings[1]:
+        raise InputError(f"The folder {test} holds no picture. Put some into its classes.")
+    return listings
 
 
-def _from_class_folders(part: Path) -> Listing:
+def _from_class_folders(part: Path, *, all_filled: bool = True) -> Listing:
     """Return the pictures in the folders of the classes, each sorted by name."""
     listing: Listing = []
     for folder in sorted(_subfolders(part), key=lambda each: _class_order(each.name)):
         if deeper := _subfolders(folder):
-            raise InputError(
-                f"{folder} holds another folder, {deeper[0].name}; the pictures of a class must "
-                "lie in its folder itself."
-            )
+            raise InputError(f"{folder} holds another folder, {deeper[0].name}. {_LAYOUT}")
         pictures = [each for each in _files(folder) if each.name.lower().endswith(SUFFIXES)]
-        if not pictures and part.name not in _TEST_FOLDERS:
-            raise InputError(
-                f"The class {folder.name} has no picture ({SHOWN_SUFFIXES}) in {part}; put some "
-                "there, or remove its folders."
-            )
+        if not pictures and all_filled:
+            lacks = f"The class {folder.name} has no picture ({SHOWN_SUFFIXES}) in {part}"
+            raise InputError(f"{lacks}; put some there, or remove its folders.")
         listing += [(path, folder.name) for path in pictures]
     return listing
 
@@ -159,10 +153,8 @@ def _from_table(folder: Path) -> Listing:
     except (csv.Error, UnicodeDecodeError) as error:
         raise InputError(f"{table} is not a CSV table in UTF-8: {error}.") from error
     if columns != _COLUMNS:
-        raise InputError(
-            f"{table} has the columns {', '.join(columns) or '(none)'}; expected file and label, "
-            "separated by a comma, and no others."
-        )
+        found = f"{table} has the columns {', '.join(columns) or '(none)'}"
+        raise InputError(f"{found}; expected file and label, separated by a comma.")
     listing: Listing = []
     errors: list[str] = []
     seen: set[Path] = set()
@@ -192,18 +184,14 @@ def _class_names(folder: Path, listings: list[Listing]) -> tuple[str, ...]:
     """Return the names of the classes, which are those of the training pictures."""
     train, *others = ({name for _, name in listing} for listing in listings)
     if not 2 <= len(train) <= MAX_CLASSES:
-        raise InputError(
-            f"{folder} holds {count_of(len(train), 'class', 'classes')}; 2 to {MAX_CLASSES:,} are "
-            f"allowed. {_LAYOUT}"
-        )
+        found = f"{folder} holds {count_of(len(train), 'class', 'classes')}"
+        raise InputError(f"{found}; 2 to {MAX_CLASSES:,} are allowed. {_LAYOUT}")
     for unknown in (name for other in others for name in sorted(other - train)):
         raise InputError(f"{folder} has the class {unknown} only to test with. {_LAYOUT}")
     for name in train:
         if not name or not name.isprintable() or len(name) > MAX_NAME:
-            raise InputError(
-                f"{folder} has a class called {name!r:.120}; the name of a class has 1 to "
-                f"{MAX_NAME} printable characters. Rename it."
-            )
+            allowed = f"a name has 1 to {MAX_NAME} printable characters"
+            raise InputError(f"{folder} has a class called {name!r:.120}; {allowed}. Rename it.")
     return tuple(sorted(train, key=_class_order))
 
 
@@ -214,10 +202,8 @@ def _note_left_out(folder: Path, listings: list[Listing], progress: Progress) ->
     visited |= {folder, *(each.parent for each in visited if each != folder)}
     others = sorted(path for each in visited for path in _files(each) if path not in used)
     if others := [path for path in others if path != folder / LABELS_FILE]:
-        progress(
-            f"note: {count_of(len(others), 'file')} in {folder} left out, {others[0].name} first: "
-            "not a picture (.png, .jpg and so on) with a class."
-        )
+        left_out = f"{count_of(len(others), 'file')} in {folder} left out, {others[0].name} first"
+        progress(f"note: {left_out}: not a picture (.png, .jpg and so on) with a class.")
 
 
 def _read_all(
@@ -269,16 +255,12 @@ def _note_copies(
     torn = [sorted(found) for found in labels.values() if len(found) > 1]
     if torn:
         first = " and ".join(names[label] for label in torn[0][:2])
-        progress(
-            f"note: {count_of(len(torn), 'picture')} in {folder} in several classes (one in "
-            f"{first}); what is learnt from one, the other contradicts."
-        )
+        found = f"{count_of(len(torn), 'picture')} in {folder} in several classes (one in {first})"
+        progress(f"note: {found}; what is learnt from one, the other contradicts.")
     both = set.intersection(*({each.digest for each in split} for split in splits))
     if len(splits) > 1 and both:
-        progress(
-            f"note: {count_of(len(both), 'picture')} in {folder} both in train and in test; what "
-            "is measured on pictures that were learnt from says nothing."
-        )
+        found = f"{count_of(len(both), 'picture')} in {folder} both in train and in test"
+        progress(f"note: {found}; what is measured on pictures learnt from says nothing.")
 
 
 def _set_aside(
@@ -291,10 +273,8 @@ def _set_aside(
         # Copies count once, and go where the first of them goes.
         digests = sorted({each.digest for each in mine})
         if len(digests) < 2:
-            raise InputError(
-                f"The class {name} in {folder} has only 1 picture, copies aside; it needs two that "
-                "differ, one to learn from and one to test with."
-            )
+            lacks = f"The class {name} in {folder} has only 1 picture, copies aside"
+            raise InputError(f"{lacks}; it needs one to learn from and one to test with.")
         tested = set(digests[: max(1, round(TEST_SHARE * len(digests)))])
         test += [each for each in mine if each.digest in tested]
         train += [each for each in mine if each.digest not in tested]

@@ -126,10 +126,8 @@ def pinned_dataset(name: str) -> PinnedDataset:
     if name not in known_datasets():
         raise unknown_name("data set", name, known_datasets())
     if name not in pinned_datasets():
-        raise UsageError(
-            f"The data set '{name}' is part of an installed package; there is nothing to fetch, "
-            f"import or verify. Just use it: --data {name}."
-        )
+        part = f"The data set '{name}' is part of an installed package; there is nothing to fetch"
+        raise UsageError(f"{part}, import or verify. Just use it: --data {name}.")
     return pinned_datasets()[name]
 
 

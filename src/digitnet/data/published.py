@@ -127,18 +127,14 @@ def parse_libsvm(content: bytes, name: str) -> tuple[NDArray[np.uint8], NDArray[
         numbers = np.array(text.replace(b":", b" ").split(), np.float64)
         table = numbers.reshape(-1, 1 + 2 * _USPS_PIXELS)
     except ValueError as error:
-        raise IntegrityError(
-            f"{name} is not a table of digits as LIBSVM writes it: each line must hold a label and "
-            f"{_USPS_PIXELS} pairs of index and value."
-        ) from error
+        what = f"a label and {_USPS_PIXELS} pairs of index and value in each line"
+        raise IntegrityError(f"{name} is not a table in LIBSVM's format: {what}.") from error
     labels, places, values = table[:, 0], table[:, 1::2], table[:, 2::2]
     # Written so that NaN is refused.
     sound = (np.isin(labels, np.arange(1, 11)).all(), (np.abs(values) <= 1).all())
     if not len(table) or not all(sound) or (places != np.arange(1, _USPS_PIXELS + 1)).any():
-        raise IntegrityError(
-            f"{name} has labels, indices or values that are not allowed: labels are 1 to 10, "
-            f"indices 1 to {_USPS_PIXELS} in order, values -1 to 1."
-        )
+        allowed = f"labels 1 to 10, indices 1 to {_USPS_PIXELS} in order, values -1 to 1"
+        raise IntegrityError(f"{name} holds something not allowed; allowed are {allowed}.")
     images = np.rint((values + 1) / 2 * 255).astype(np.uint8)
     return images.reshape(-1, 16, 16), (labels - 1).astype(np.uint8)
 
@@ -152,16 +148,10 @@ def read_sample() -> Dataset:
     content = (importlib.resources.files("digitnet") / "assets" / SAMPLE_FILE).read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     if digest != SAMPLE_SHA256:
-        raise IntegrityError(
-            f"The shipped sample {SAMPLE_FILE} has SHA-256 {digest} instead of {SAMPLE_SHA256}: "
-            "the installation is damaged. Install digitnet again."
-        )
+        raise IntegrityError(f"{SAMPLE_FILE} is damaged ({digest}). Install digitnet again.")
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        parts = [
-            arrays[f"{split}_{kind}"]
-            for split in ("train", "test")
-            for kind in ("images", "labels")
-        ]
+        keys = ("train_images", "train_labels", "test_images", "test_labels")
+        parts = [arrays[key] for key in keys]
     return _dataset("sample", parts, {SAMPLE_FILE: digest})
 
 
@@ -181,10 +171,7 @@ def read_digits8x8() -> Dataset:
     contents = (encode_idx(inks), encode_idx(labels.astype(np.uint8)))
     found = dict(zip(DIGITS_SHA256, (hashlib.sha256(c).hexdigest() for c in contents), strict=True))
     if found != DIGITS_SHA256:
-        raise IntegrityError(
-            f"scikit-learn's digits have the SHA-256 {found} instead of {DIGITS_SHA256}. Install "
-            "scikit-learn again."
-        )
+        raise IntegrityError(f"scikit-learn has other digits ({found}). Install it again.")
     images = canonical_images(inks)
     split = split_train_val(labels, val_fraction=DIGITS_TEST / len(labels), seed=DIGITS_SEED)
     train, test = map(np.sort, split)

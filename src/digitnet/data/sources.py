@@ -144,9 +144,8 @@ def _candidates(path: Path, deep: bool) -> list[Path]:
             subfolders.sort()
             entries += [Path(folder, name) for name in sorted(names)]
             if len(entries) + len(subfolders) > MAX_ENTRIES:
-                raise InputError(
-                    f"{path} holds more than {MAX_ENTRIES:,} files. Name the data's own folder."
-                )
+                most = f"more than {MAX_ENTRIES:,} files"
+                raise InputError(f"{path} holds {most}. Name the folder of the data itself.")
             if not deep:
                 break
         return [entry for entry in entries if entry.is_file()]
@@ -170,18 +169,15 @@ def _copy_in(path: Path, file: PinnedFile) -> bytes | None:
 
 def _npz_copy(path: Path, file: PinnedFile) -> bytes | None:
     """Return the array of ``file`` as IDX; types and order of the copy do not matter."""
-    # Eight bytes a value, and the header of a plain array.
-    arrays = npz_arrays(path, {file.npz_key}, 8 * file.size + 4096)
-    if arrays:
-        return encode_idx(arrays[file.npz_key])
     kind, _, split = file.npz_key.partition("_")
-    arrays = npz_arrays(path, {kind, "split"}, _ARCHIVE_SLACK)
-    if len(arrays) < 2:
-        return None
-    try:
-        return encode_idx(arrays[kind][arrays["split"] == (split == "test")])
-    except IndexError as error:
-        raise IntegrityError(f"{path.name} has arrays of different lengths.") from error
+    # Values may take eight bytes each.
+    arrays = npz_arrays(path, {file.npz_key, kind, "split"}, 8 * file.size + _ARCHIVE_SLACK)
+    if {kind, "split"} <= arrays.keys():
+        chosen = arrays["split"] == (split == "test")
+        if chosen.shape != arrays[kind].shape[:1]:
+            raise IntegrityError(f"{path.name} has arrays of different lengths.")
+        arrays[file.npz_key] = arrays[kind][chosen]
+    return encode_idx(arrays[file.npz_key]) if file.npz_key in arrays else None
 
 
 def _from_mirror(mirror: str, files: Sequence[PinnedFile]) -> Iterator[FileCopy]:
