@@ -12,9 +12,9 @@ Guarantees:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.cells import cell_len
@@ -63,11 +63,8 @@ class Answer:
     error: InputError | None = None
 
 
-class Printer(Protocol):
-    """Prints answers, batch by batch."""
-
-    def __call__(self, answers: Sequence[Answer]) -> None:
-        """Print the next answers."""
+# Prints the next answers.
+Printer = Callable[[Sequence[Answer]], None]
 
 
 def print_json(answers: Sequence[Answer]) -> None:
