@@ -347,6 +347,7 @@ Markdown("\n".join(["| setting | value | meaning |", "|---|---|---|", *rows]))
 # %%
 run = digitnet.train(
     config,
+    progress=False,  # no bar: one line an epoch
     on_progress=lambda now: (
         now.finished and print(f"epoch {now.epoch:2}: {now.finished.val_accuracy:.2%} right")
     ),
@@ -611,7 +612,13 @@ print("variant          parameters  training  validation  interval")
 for name, changes in variants.items():
     with tempfile.TemporaryDirectory() as folder:  # these runs are not kept
         other = digitnet.train(
-            "reference", out=folder, data="sample", threads=1, **trial, **changes
+            "reference",
+            out=folder,
+            data="sample",
+            threads=1,
+            progress=False,
+            **trial,
+            **changes,
         )
         size = digitnet.load_model(other.model_file).num_parameters
         end = other.history[-1]
@@ -689,7 +696,9 @@ galleries.examples(others.train_images, others.train_labels)
 
 # %%
 with tempfile.TemporaryDirectory() as folder:
-    tuned = digitnet.fine_tune("digits8x8", run.path, labels=10, threads=1, out=f"{folder}/tuned")
+    tuned = digitnet.fine_tune(
+        "digits8x8", run.path, labels=10, threads=1, progress=False, out=f"{folder}/tuned"
+    )
     after, kept = tuned.metrics["test_accuracy"], tuned.transfer["old_accuracy_after"]
 
 print(f"after a hundred images of them: {after:.1%}")

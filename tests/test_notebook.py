@@ -29,25 +29,31 @@ def _needs_jupyter(request: pytest.FixtureRequest) -> None:
         pytest.skip(f"not installed: {', '.join(missing)}")
 
 
-def run_tool(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the tool as a user does. Its kernel is a process of its own, reached through files."""
-    return subprocess.run(
-        [sys.executable, str(TOOL), *arguments],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        env=os.environ | {"DIGITNET_OFFLINE": "1"},
-        check=False,
-    )
+@pytest.fixture
+def run_tool(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Run the tool; return its code and what it wrote to stderr."""
+    monkeypatch.setenv("DIGITNET_OFFLINE", "1")
+    monkeypatch.syspath_prepend(ROOT / "tools")
+
+    def run(*arguments: str) -> tuple[int, str]:
+        import build_notebook
+
+        try:
+            code = build_notebook.main(list(arguments))
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return code, capsys.readouterr().err
+
+    return run
 
 
 def syntax() -> ast.Module:
     return ast.parse(SOURCE.read_text(encoding="utf-8"))
 
 
-def test_the_notebook_is_the_full_execution_of_its_source() -> None:
-    done = run_tool("--check")
-    assert done.returncode == 0, done.stderr
+def test_the_notebook_is_the_full_execution_of_its_source(run_tool: Any) -> None:
+    code, errors = run_tool("--check")
+    assert code == 0, errors
 
 
 def first_code(notebook: dict[str, Any]) -> dict[str, Any]:
@@ -108,23 +114,23 @@ def be_no_notebook(notebook: dict[str, Any]) -> None:
     ],
 )
 def test_a_notebook_that_is_not_is_refused(
-    spoil: Callable[[dict[str, Any]], None], told: str, tmp_path: Path
+    spoil: Callable[[dict[str, Any]], None], told: str, tmp_path: Path, run_tool: Any
 ) -> None:
     notebook = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
     spoil(notebook)
     spoilt = tmp_path / "spoilt.ipynb"
     spoilt.write_text(json.dumps(notebook), encoding="utf-8")
-    done = run_tool("--check", "--out", str(spoilt))
-    assert done.returncode == 1, done.stderr
-    assert told in done.stderr
-    assert "make notebook" in done.stderr
+    code, errors = run_tool("--check", "--out", str(spoilt))
+    assert code == 1, errors
+    assert told in errors
+    assert "make notebook" in errors
 
 
-def test_a_short_run_never_replaces_the_notebook() -> None:
+def test_a_short_run_never_replaces_the_notebook(run_tool: Any) -> None:
     before = NOTEBOOK.stat()
-    done = run_tool("--short")
-    assert done.returncode == 2
-    assert "--out" in done.stderr
+    code, errors = run_tool("--short")
+    assert code == 2
+    assert "--out" in errors
     assert NOTEBOOK.stat() == before
 
 
@@ -133,7 +139,10 @@ def test_a_short_run_never_replaces_the_notebook() -> None:
 def test_every_cell_runs_offline_and_answers(tmp_path: Path) -> None:
     """The tool itself refuses errors, warnings, cells without an answer, and machine paths."""
     out = tmp_path / "short.ipynb"
-    done = run_tool("--short", "--out", str(out))
+    # In a process of its own: the client of a kernel leaves sockets open.
+    command = [sys.executable, str(TOOL), "--short", "--out", str(out)]
+    env = os.environ | {"DIGITNET_OFFLINE": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
     assert done.returncode == 0, done.stderr
     notebook = json.loads(out.read_text(encoding="utf-8"))
     assert notebook["metadata"]["digitnet"] == {"length": "short"}
