@@ -32,9 +32,9 @@ WARM_UP, LEAST_RATE = 0.12, 0.1
 IMAGE_SIZE = 28
 
 
-def _setting(default: Any, meaning: str) -> Any:
-    """Return a dataclass field that carries its meaning, for ``--help`` and for reports."""
-    return field(default=default, metadata={"meaning": meaning})
+def _setting(default: Any, meaning: str, limits: tuple[float, float] | None = None) -> Any:
+    """Return a dataclass field that carries its meaning and, of a number, its limits."""
+    return field(default=default, metadata={"meaning": meaning, "limits": limits})
 
 
 _T = TypeVar("_T")
@@ -51,8 +51,10 @@ class ModelConfig:
         (32, 64),
         "Output channels of each block; more entries make the network deeper, larger ones wider.",
     )
-    convs_per_block: int = _setting(1, "Convolutions before each max pooling.")
-    kernel_size: int = _setting(3, "Height and width of every convolution kernel, in pixels.")
+    convs_per_block: int = _setting(1, "Convolutions before each max pooling.", (1, 8))
+    kernel_size: int = _setting(
+        3, "Height and width of every convolution kernel, in pixels.", (1, 11)
+    )
     padding: bool = _setting(
         False, "Pad with zeros so that a convolution keeps the size; without, it shrinks the image."
     )
@@ -60,45 +62,39 @@ class ModelConfig:
         False, "Batch normalisation between each convolution and its activation."
     )
     residual: bool = _setting(
-        False,
-        "Add to each convolution but the first of a block what went into it; needs --padding.",
+        False, "Add its input to each convolution but the first of a block; needs --padding."
     )
     dense: tuple[int, ...] = _setting(
         (64,), "Units of the hidden dense layers between the last block and the logits."
     )
     activation: Activation = _setting("relu", "Non-linearity after every hidden layer.")
     dropout: float = _setting(
-        0.0, "Share of units dropped before each dense layer, in training only."
+        0.0, "Fraction of units dropped before each dense layer, in training only.", (0, 0.95)
     )
     conv_dropout: float = _setting(
-        0.0, "Share of whole channels dropped after each block, in training only."
+        0.0, "Fraction of whole channels dropped after each block, in training only.", (0, 0.95)
     )
     canonical: bool = _setting(
         False,
-        "Bring ink of any size to a canonical 28 by 28 image first: longer side 20 pixels, centre "
+        "First bring ink of any size to a canonical 28 by 28 image: longer side 20 pixels, centre "
         "of mass in the middle.",
     )
     crops: bool = _setting(
         False,
-        "Pictures in folders, and those to recognise, are cut from rows of writing: neighbours and "
-        "rules beside the middle are no ink.",
+        "Pictures, in folders and to recognise, are cut from rows of writing: neighbours and ruled "
+        "lines beside the middle are ignored.",
     )
-    reject: bool = _setting(False, "One output more, that says 'not one of the classes'.")
-    num_classes: int = _setting(10, "Number of logits.")
+    reject: bool = _setting(False, "One more output, for 'none of the classes'.")
+    num_classes: int = _setting(10, "Number of classes.", (2, 1000))
 
     def __post_init__(self) -> None:
-        _check_types(self)
+        _check(self)
         _require(self, "channels", bool(self.channels), "at least one block")
         for name in ("channels", "dense"):
             _require(self, name, all(n >= 1 for n in getattr(self, name)), "numbers from 1")
-        _require_range(self, "convs_per_block", 1, 8)
-        _require_range(self, "kernel_size", 1, 11)
         odd = self.kernel_size % 2 == 1 or not self.padding
         _require(self, "kernel_size", odd, "an odd number when --padding is on")
         _require(self, "residual", self.padding or not self.residual, "off without --padding")
-        _require_range(self, "dropout", 0, 0.95)
-        _require_range(self, "conv_dropout", 0, 0.95)
-        _require_range(self, "num_classes", 2, 1000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,43 +105,41 @@ class AugmentationConfig:
     """
 
     shift: float = _setting(
-        0.0, "Largest shift along each axis, in pixels, before rotation and scale."
+        0.0, "Largest shift along each axis, in pixels, before rotation and scale.", (0, 14)
     )
-    rotate: float = _setting(0.0, "Largest rotation either way, in degrees.")
+    rotate: float = _setting(0.0, "Largest rotation either way, in degrees.", (0, 180))
     scale: float = _setting(
-        0.0,
-        "Largest change of size along each axis, as a share: 0.1 gives sizes from 1/1.1 to 1.1.",
+        0.0, "Largest change of size along each axis: 0.1 gives sizes from 1/1.1 to 1.1.", (0, 1)
     )
-    shear: float = _setting(0.0, "Largest slant either way, in degrees.")
+    shear: float = _setting(0.0, "Largest slant either way, in degrees.", (0, 60))
     elastic: float = _setting(
-        0.0, "Typical size of a smooth random displacement of the pixels, in pixels."
+        0.0, "Typical size of a smooth random displacement of the pixels, in pixels.", (0, 14)
     )
     stroke: float = _setting(
-        0.0, "Largest thickening or thinning of strokes: 1 is a full 3 by 3 dilation or erosion."
+        0.0,
+        "Largest thickening or thinning of strokes: 1 is a full 3 by 3 dilation or erosion.",
+        (0, 1),
     )
     style: float = _setting(
-        0.0, "Share of zeros, ones, sevens and nines in other styles: rings, flags, bars, curls."
+        0.0,
+        "Fraction of zeros, ones, sevens and nines redrawn in other styles: rings, flags, bars, "
+        "curls; classes of other names stay as they are.",
+        (0, 1),
     )
     pen: float = _setting(
-        0.0, "Share of images whose strokes are redrawn with a pen of one width, fine or broad."
+        0.0,
+        "Fraction of images whose strokes are redrawn with a pen of one width, fine or broad.",
+        (0, 1),
     )
     faults: float = _setting(
         0.0,
-        "Share of images with each fault of real pictures: gaps, rests of lines, specks, blur, and "
-        "hard edges five times as often.",
+        "Fraction of images with each fault of real pictures: gaps, remains of lines, specks, "
+        "blur, and hard edges five times as often.",
+        (0, 1),
     )
 
     def __post_init__(self) -> None:
-        _check_types(self)
-        _require_range(self, "shift", 0, 14)
-        _require_range(self, "rotate", 0, 180)
-        _require_range(self, "scale", 0, 1)
-        _require_range(self, "shear", 0, 60)
-        _require_range(self, "elastic", 0, 14)
-        _require_range(self, "stroke", 0, 1)
-        _require_range(self, "style", 0, 1)
-        _require_range(self, "pen", 0, 1)
-        _require_range(self, "faults", 0, 1)
+        _check(self)
 
     @property
     def is_off(self) -> bool:
@@ -160,69 +154,65 @@ class TrainConfig:
     recipe: str = _setting("custom", "Name of the recipe these settings started from.")
     data: str = _setting(
         "mnist",
-        "Data set to train, validate and test on, or a folder of pictures, one subfolder a class.",
+        "Data set to train, validate and test on, or a folder with one subfolder of pictures for "
+        "each class.",
     )
     seed: int = _setting(
-        0, "Seed of the initial weights, the order of images, augmentation, drawings and dropout."
+        0,
+        "Seed of the initial weights, the order of images, augmentation, drawings and dropout.",
+        (0, 2**32 - 1),
     )
-    epochs: int = _setting(10, "Passes over the training images.")
-    batch_size: int = _setting(64, "Images to one update of the weights.")
+    epochs: int = _setting(10, "Passes over the training images.", (1, 100_000))
+    batch_size: int = _setting(64, "Images in one update of the weights.", (1, 1_000_000))
     optimizer: Optimizer = _setting("adam", "Rule that updates the weights.")
     learning_rate: float = _setting(
-        1e-3, "Step size; the largest one where the schedule changes it."
+        1e-3, "Step size; the largest one where the schedule changes it.", (1e-8, 100)
     )
     schedule: Schedule = _setting(
         "constant", "How the learning rate moves from the first step to the last."
     )
     weight_decay: float = _setting(
-        0.0, "Decay of the weights (decoupled for adamw, an L2 penalty otherwise)."
+        0.0, "Decay of the weights (decoupled for adamw, an L2 penalty otherwise).", (0, 10)
     )
-    momentum: float = _setting(0.9, "Momentum of sgd; the other optimizers ignore it.")
-    label_smoothing: float = _setting(0.0, "Share of each label spread evenly over all classes.")
+    momentum: float = _setting(0.9, "Momentum of sgd; the other optimizers ignore it.", (0, 0.9999))
+    label_smoothing: float = _setting(
+        0.0, "Fraction of each label that is spread evenly over all classes.", (0, 0.9)
+    )
     non_digits: float = _setting(
         0.0,
-        "Drawings of no digit added to each batch, as a share of it; the network learns to refuse "
-        "them, with --reject.",
+        "Drawings of no digit added to each batch, as a fraction of it; the network learns to "
+        "refuse them, with --reject.",
+        (0, 4),
     )
     val_fraction: float = _setting(
-        0.1, "Share of the training images set aside for validation, the same share of each class."
+        0.1, "Fraction of the training images of each class set aside for validation."
     )
     split_seed: int = _setting(
-        0, "Seed of that split, apart from ``seed`` so that runs of many seeds share one split."
+        0,
+        "Seed of that split, apart from ``seed`` so that runs of many seeds share one split.",
+        (0, 2**32 - 1),
     )
     train_images: int = _setting(
         0,
         "Images to train on, the same number of each class, drawn by the seed; 0 takes all. Those "
         "for validation stay the same.",
+        (0, 100_000_000),
     )
     early_stopping: int = _setting(
         0,
         "Stop after this many epochs without a lower validation loss and keep the best; 0 is off.",
+        (0, 100_000),
     )
     threads: int = _setting(
         0,
         "CPU threads; 0 takes one per core. The last digits of the outcome depend on it.",
+        (0, 1024),
     )
     model: ModelConfig = field(default_factory=ModelConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
 
     def __post_init__(self) -> None:
-        _check_types(self)
-        for name, low, high in (
-            ("seed", 0, 2**32 - 1),
-            ("split_seed", 0, 2**32 - 1),
-            ("epochs", 1, 100_000),
-            ("batch_size", 1, 1_000_000),
-            ("learning_rate", 1e-8, 100),
-            ("weight_decay", 0, 10),
-            ("momentum", 0, 0.9999),
-            ("label_smoothing", 0, 0.9),
-            ("non_digits", 0, 4),
-            ("train_images", 0, 100_000_000),
-            ("early_stopping", 0, 100_000),
-            ("threads", 0, 1024),
-        ):
-            _require_range(self, name, low, high)
+        _check(self)
         _require(self, "val_fraction", 0 < self.val_fraction < 1, "between 0 and 1, both excluded")
         refuses = self.model.reject or not self.non_digits
         _require(self, "non_digits", refuses, "0 without --reject")
@@ -364,8 +354,14 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _check_types(config: Any) -> None:
-    for name, hint in _HINTS[type(config)].items():
+def _check(config: Any) -> None:
+    """Refuse a setting of another type than its field, or outside its range.
+
+    Raises:
+        UsageError: the message names flag, value, and what is allowed.
+    """
+    for setting in fields(config):
+        name, hint = setting.name, _HINTS[type(config)][setting.name]
         value = getattr(config, name)
         if get_origin(hint) is Literal:
             if value not in get_args(hint):
@@ -377,21 +373,15 @@ def _check_types(config: Any) -> None:
             # A whole number is a fine float; True is not, though Python calls it an int.
             _require(config, name, type(value) in (int, float), "a number")
         else:
-            _require(config, name, isinstance(value, hint) and _no_bool(hint, value), _said(hint))
+            fits = isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
+            _require(config, name, fits, _TYPE_NAMES.get(hint, hint.__name__))
+        if limits := setting.metadata.get("limits"):
+            low, high = limits
+            # Written so that NaN fails too.
+            _require(config, name, low <= value <= high, f"from {low:,} to {high:,}")
 
 
-def _no_bool(hint: type, value: Any) -> bool:
-    return hint is bool or not isinstance(value, bool)
-
-
-def _said(hint: type) -> str:
-    return {int: "a whole number", bool: "true or false", str: "text"}.get(hint, hint.__name__)
-
-
-def _require_range(config: Any, name: str, low: float, high: float) -> None:
-    # Written so that NaN fails too.
-    inside = low <= getattr(config, name) <= high
-    _require(config, name, inside, f"from {low:,} to {high:,}")
+_TYPE_NAMES = {int: "a whole number", bool: "true or false", str: "text"}
 
 
 def _require(config: Any, name: str, condition: bool, allowed: str) -> None:
