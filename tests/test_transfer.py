@@ -33,7 +33,7 @@ from digitnet.experiments.transfer.transfer_run import (
     transfer,
 )
 from digitnet.experiments.transfer.transfer_task import TransferTask, known_task, load_pretrained
-from digitnet.experiments.transfer.tuning import Tuned, Tuning, begin, learn
+from digitnet.experiments.transfer.tuning import Tuning, begin, probed
 from digitnet.training.calibration import ENOUGH_TO_CALIBRATE, calibration_images, set_aside
 from digitnet.training.device import reproducible
 from digitnet.training.loop import choose_images, fit
@@ -164,9 +164,18 @@ def test_few_pictures_are_filled_up_to_calibrate_with(
     assert not kept & {image.tobytes() for image in sample.train_images[replayed]}
 
 
+def learn(made: TransferTask, method: Any, labels: int) -> Tuning:
+    """Tune a network in memory."""
+    config = made.train_config(method, labels, 0)
+    with reproducible(config):
+        tuning = Tuning(made, method, config, validated=False)
+        fit(tuning)
+    return tuning
+
+
 def test_the_same_seed_gives_the_same_weights(source: digitnet.Run, sample: Dataset) -> None:
     made = task(source.path, sample)
-    one, two = (learn(made, "all", 5, 0).model.state_dict() for _ in range(2))
+    one, two = (learn(made, "all", 5).model.state_dict() for _ in range(2))
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
@@ -175,7 +184,10 @@ def test_methods_change_what_they_say(source: digitnet.Run, sample: Dataset) -> 
     before = made.source.model.state_dict()
     changed = {}
     for method in ("probe", "head", "all"):
-        model = learn(made, method, 10, 0).model
+        if method == "probe":
+            model = probed(made, made.train_config(method, 10, 0))
+        else:
+            model = learn(made, method, 10).model
         after = model.state_dict()
         changed[method] = {n for n, value in before.items() if not torch.equal(value, after[n])}
         # What batches look like is never learnt anew.
@@ -187,7 +199,7 @@ def test_methods_change_what_they_say(source: digitnet.Run, sample: Dataset) -> 
 
 def test_other_classes_get_a_last_layer_of_their_own(source: digitnet.Run, sample: Dataset) -> None:
     made = task(source.path, letters(sample, ("a", "b", "c")))
-    learnt, model = learn(made, "all", 10, 0), made.train_config("all", 10, 0).model
+    learnt, model = learn(made, "all", 10), made.train_config("all", 10, 0).model
     assert learnt.model.head[-1].out_features == 3
     assert model.num_classes == 3
     # Drawings of no digit say nothing about what is no letter.
@@ -220,8 +232,7 @@ def test_the_old_task_is_measured_before_and_after_alike(
     made = task(source.path, letters(sample, ("a", "b", "c")))
     config = made.train_config("all", 10, 0)
     with reproducible(config):
-        model, head = begin(made, config.model, "all")
-    untouched = Tuned(model.eval(), head, made.source.model.config, 0, 0, 0.0).knowing_old()
+        untouched = Tuning(made, "all", config).knowing_old()
     assert accuracy_on_old(made, untouched) == accuracy_on_old(made, made.source.model)
 
 

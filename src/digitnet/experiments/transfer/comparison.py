@@ -189,7 +189,7 @@ class Repetition:
     seconds: float
     accuracy: float
     misses: int
-    old_accuracy: float | None
+    old_accuracy: float | None = None
     """On the old task; None where it was not measured."""
 
 

@@ -15,6 +15,7 @@ import contextlib
 import dataclasses
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -42,13 +43,13 @@ from digitnet.experiments.transfer.transfer_task import (
     known_task,
     load_pretrained,
 )
-from digitnet.experiments.transfer.tuning import Tuning, learn, tuned
+from digitnet.experiments.transfer.tuning import PROBED, Tuning, probed
 from digitnet.files import hold_lock, storage_errors
 from digitnet.network.cnn import CNN, predict_logits
 from digitnet.network.config import SCHEMA_VERSION, TrainConfig, differences
 from digitnet.training.calibration import export_trained
 from digitnet.training.device import reproducible, resolve_device
-from digitnet.training.loop import choose_images
+from digitnet.training.loop import choose_images, fit
 from digitnet.training.runs import Run, create_run
 from digitnet.training.trained import Options, Trained, fit_or_stop, measure_trained
 
@@ -128,7 +129,6 @@ def compare_transfer(
     config: TransferConfig | None = None,
     *,
     old_data: str | None = None,
-    measure_old: bool = False,
     known: tuple[Repetition, ...] = (),
     on_repetition: Callable[[Repetition], None] = _ignore,
     **where: Any,
@@ -140,8 +140,6 @@ def compare_transfer(
         source: as for ``fine_tune``.
         config: what to compare.
         old_data: as for ``fine_tune``.
-        measure_old: whether every network is measured on the old task too, which takes longer than
-            tuning with few labels.
         known: repetitions that were measured before and are not to be repeated.
         on_repetition: called with each repetition as soon as it is measured.
         **where: ``device``, ``data_dir``, ``offline``, ``on_message``: as for ``fine_tune``.
@@ -151,10 +149,7 @@ def compare_transfer(
     """
     task = _task(data, source, config or TransferConfig(), old_data, Options(**where))
     bare = _bare(task, known)
-    steps = _compared(task, bare, on_repetition, measure_old=measure_old)
-    results = [bare, *steps][-1]
-    before = accuracy_on_old(task, task.source.model) if measure_old else None
-    return dataclasses.replace(results, old_accuracy=before)
+    return [bare, *_compared(task, bare, on_repetition)][-1]
 
 
 def transfer(
@@ -313,14 +308,12 @@ def _compared(
     task: TransferTask,
     results: TransferResults,
     on_repetition: Callable[[Repetition], None],
-    *,
-    measure_old: bool = False,
 ) -> Iterator[TransferResults]:
     """Measure what is missing, and yield the results with each repetition added."""
     known = {(r.method, r.labels, r.seed) for r in results.repetitions}
     for key in _wanted(task):
         if key not in known:
-            repetition = _measured(task, *key, measure_old=measure_old)
+            repetition = _measured(task, *key)
             rows = (*results.repetitions, repetition)
             results = dataclasses.replace(results, repetitions=rows)
             yield results
@@ -346,29 +339,25 @@ def _wanted(task: TransferTask) -> Iterable[tuple[Method, int, int]]:
                     yield method, labels, seed
 
 
-def _measured(
-    task: TransferTask, method: Method, labels: int, seed: int, *, measure_old: bool
-) -> Repetition:
-    target, old_accuracy, images, steps, seconds = task.target, None, 0, 0, 0.0
-    model = knowing_old = task.source.model
+def _measured(task: TransferTask, method: Method, labels: int, seed: int) -> Repetition:
+    """Return how well a network does that learned in one way; the network itself is not kept."""
+    target, model, images, steps = task.target, task.source.model, 0, 0
+    started = time.perf_counter()
     if method != "zero-shot":
-        learnt = learn(task, method, labels, seed)
-        model, knowing_old = learnt.model, learnt.knowing_old()
-        images, steps, seconds = learnt.images, learnt.steps, learnt.seconds
-    if measure_old and method != "scratch":
-        old_accuracy = accuracy_on_old(task, knowing_old)
+        config = task.train_config(method, labels, seed)
+        images = len(choose_images(config, target.train_labels)[0])
+        with reproducible(config, task.device):
+            if method == "probe":
+                model, images = probed(task, config), min(images, PROBED)
+            else:
+                tuning = Tuning(task, method, config, validated=False)
+                fit(tuning)
+                model, steps = tuning.model, tuning.total_steps
+    seconds = time.perf_counter() - started if images else 0.0
     read = _right(task, model, target.test_images, target.test_labels)
-    return Repetition(
-        method=method,
-        labels=labels,
-        seed=seed,
-        images=images,
-        steps=steps,
-        seconds=seconds,
-        accuracy=read / len(target.test_labels),
-        misses=len(target.test_labels) - read,
-        old_accuracy=old_accuracy,
-    )
+    misses = len(target.test_labels) - read
+    accuracy = read / len(target.test_labels)
+    return Repetition(method, labels, seed, images, steps, seconds, accuracy, misses)
 
 
 def accuracy_on_old(task: TransferTask, model: CNN) -> float | None:
@@ -418,14 +407,15 @@ def tune_and_save(
         tuning = Tuning(task, method, config)
         tuning.restore(run)
         fit_or_stop(tuning, run, options, f"the same call and out={str(run.path)!r}")
-        learnt = tuned(tuning, sum(row.seconds for row in tuning.history))
-        trained = Trained(run, config, task.target, learnt.model)
+        knowing_old = tuning.knowing_old()
+        trained = Trained(run, config, task.target, tuning.model.eval())
         metrics = measure_trained(trained, options.device)
-        about |= {"finished": True, "seconds": learnt.seconds, "accuracy_after": metrics.accuracy}
+        seconds = sum(row.seconds for row in tuning.history)
+        about |= {"finished": True, "seconds": seconds, "accuracy_after": metrics.accuracy}
         # From scratch with other classes there is no last layer that knows the old ones.
         if method != "scratch" or task.same_classes:
             about["old_accuracy_before"] = accuracy_on_old(task, task.source.model)
-            about["old_accuracy_after"] = accuracy_on_old(task, learnt.knowing_old())
+            about["old_accuracy_after"] = accuracy_on_old(task, knowing_old)
         run.write_transfer(about)
     return trained, about
 

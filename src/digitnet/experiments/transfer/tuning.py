@@ -22,7 +22,6 @@ from __future__ import annotations
 import copy
 import functools
 import math
-import time
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -47,14 +46,13 @@ from digitnet.network.cnn import CNN, output_count, to_float
 from digitnet.network.config import ModelConfig, TrainConfig
 from digitnet.training.batches import Batch, Batches, some_drawings
 from digitnet.training.checkpoint import named
-from digitnet.training.device import reproducible
-from digitnet.training.loop import Position, Training, choose_images, fit
+from digitnet.training.loop import Position, Training, choose_images
 from digitnet.training.runs import Epoch
 
 # The statistics of averaged weights are taken from so many batches.
 _STATISTICS_BATCHES = 8
 # More images than these teach a last layer nothing new, and fitting it takes long.
-_PROBED = 10_000
+PROBED = 10_000
 # Inverse strength of a probe's penalty, for features that are scaled to unit variance.
 _FREEDOM, _ITERATIONS = 0.05, 300
 
@@ -242,6 +240,16 @@ class Tuning(Training):
         self.position = Position(epoch=self.position.epoch + 1)
         return None
 
+    def knowing_old(self) -> CNN:
+        """Return the network with the old task's last layer, on the CPU, when tuning is over."""
+        self.layers.cpu()
+        if not self.two_heads:
+            return self.model
+        model = copy.deepcopy(self.model)
+        model.head[-1] = self.old_head
+        model.config = self.task.source.model.config
+        return model
+
     def more_state(self) -> dict[str, Tensor]:
         """Return the mean of the weights, and the old last layer if it is another."""
         state = {f"average.{name}": value for name, value in self.average.items()}
@@ -286,80 +294,25 @@ def _last(model: CNN) -> nn.Linear:
     return layer
 
 
-@dataclass(frozen=True, eq=False)
-class Tuned:
-    """A network that has learnt the new task, on the CPU."""
-
-    model: CNN
-    old_head: nn.Linear
-    """The last layer for the old task; the network's own where the classes are the same."""
-    old_config: ModelConfig
-    """The source's, which says what that layer's outputs are."""
-    images: int
-    """Images it learnt from."""
-    steps: int
-    seconds: float
-
-    def knowing_old(self) -> CNN:
-        """Return the network with the old task's last layer."""
-        if self.old_head is self.model.head[-1]:
-            return self.model
-        model = copy.deepcopy(self.model)
-        model.head[-1] = self.old_head
-        model.config = self.old_config
-        return model
-
-
-def learn(task: TransferTask, method: Method, labels: int, seed: int) -> Tuned:
-    """Return a network that has learnt the new task, for a comparison; nothing is saved.
+def probed(task: TransferTask, config: TrainConfig) -> CNN:
+    """Return a copy of the source with a last layer fitted to its features.
 
     Args:
-        task: what it starts from and what it learns.
-        method: any but zero-shot.
-        labels: images of each class; 0 takes all.
-        seed: of the choice of images and of everything drawn.
-
-    Raises:
-        TrainingDivergedError: the loss became infinite or NaN.
+        task: the network and what it learns.
+        config: the settings; the first 10,000 of the images they choose are used.
     """
-    config = task.train_config(method, labels, seed)
-    with reproducible(config, task.device):
-        if method == "probe":
-            return _probed(task, config)
-        started = time.perf_counter()
-        tuning = Tuning(task, method, config, validated=False)
-        fit(tuning)
-        return tuned(tuning, time.perf_counter() - started)
-
-
-def tuned(tuning: Tuning, seconds: float) -> Tuned:
-    """Return what a finished tuning has made."""
-    tuning.layers.cpu()
-    images, steps = len(tuning.train_images), tuning.total_steps
-    old_config = tuning.task.source.model.config
-    return Tuned(tuning.model.eval(), tuning.old_head, old_config, images, steps, seconds)
-
-
-def _probed(task: TransferTask, config: TrainConfig) -> Tuned:
-    """Return a copy of the source with a last layer fitted to its features; draws nothing."""
-    started = time.perf_counter()
-    model, old_head = begin(task, config.model, "probe")
-    # One that knows the classes is set aside all the same: it is what a probe replaces.
-    old_head = copy.deepcopy(old_head)
+    model, _ = begin(task, config.model, "probe")
     train, _ = choose_images(config, task.target.train_labels)
-    train = train[:_PROBED]
-    images = task.target.train_images[train]
+    images = task.target.train_images[train[:PROBED]]
     features = [features_of(model, to_float(torch.from_numpy(images)))]
-    labels = [task.target.train_labels[train]]
+    labels = [task.target.train_labels[train[:PROBED]]]
     drawn = task.drawings(images)
     if drawn is not None:
         features.append(features_of(model, to_float(drawn)))
         labels.append(np.full(len(drawn), config.model.num_classes))
     outputs = output_count(config.model)
     model.head[-1] = _fitted(np.concatenate(features), np.concatenate(labels), outputs)
-    seconds = time.perf_counter() - started
-    old_config = task.source.model.config
-    return Tuned(model.cpu().eval(), old_head.cpu(), old_config, len(train), 0, seconds)
+    return model.cpu().eval()
 
 
 @torch.inference_mode()
