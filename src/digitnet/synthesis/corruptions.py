@@ -3,14 +3,14 @@
 Mu and Gilmer, "MNIST-C: A robustness benchmark for computer vision" (2019, arXiv 1906.02337),
 damage MNIST's test digits in fifteen ways and publish the files. This module follows the
 definitions with its own code and its own random numbers; it does not reproduce the published
-files, and where a detail was open to us (directions, lines, the stripe's place, the detector's
-thresholds) the choice is our own; the docstrings give every parameter. Accuracy on these images is
-therefore comparable with published MNIST-C figures only approximately.
+files. Where the paper leaves a detail open (directions, lines, the position of the stripe, the
+detector's thresholds), the choice is ours; the docstrings give every parameter. Accuracy on these
+images therefore compares with published MNIST-C figures only approximately.
 
 Guarantees:
 
 - Output has the shape, dtype and range of the input: uint8 (N, 28, 28).
-- An image's corruption depends on its pixels, the kind, the seed and its index, on nothing else.
+- An image's corruption depends on its pixels, the kind, the seed and its index, and nothing else.
 
 Noise, blur, brightness, fog and spatter come from Hendrycks and Dietterich, "Benchmarking neural
 network robustness to common corruptions and perturbations" (ICLR 2019), at the severity (1 to 5)
@@ -29,6 +29,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from digitnet.errors import InputError, UsageError, unknown_name
+from digitnet.synthesis.pens import as_float32
 
 # One image: float32 (28, 28), 0 background to 1 full ink.
 Image = NDArray[np.float32]
@@ -58,8 +59,8 @@ def corrupt(images: NDArray[np.uint8], kind: str, seed: int) -> NDArray[np.uint8
     images = np.asarray(images)
     if images.dtype != np.uint8 or images.ndim != 3 or images.shape[1:] != (_SIZE, _SIZE):
         raise InputError(
-            f"Images to corrupt are uint8 of shape (N, {_SIZE}, {_SIZE}); "
-            f"this array is {images.dtype} of shape {images.shape}."
+            f"The images are an array of {images.dtype} of shape {images.shape}; they must be "
+            f"uint8 of shape (N, {_SIZE}, {_SIZE}), light on dark."
         )
     number = zlib.crc32(kind.encode())
     corrupted = np.empty_like(images)
@@ -95,7 +96,7 @@ def _glass_blur(image: Image, rng: Generator) -> Image:
                 down, right = moves[row][column]
                 here, there = (row, column), (row + down, column + right)
                 shuffled[here], shuffled[there] = shuffled[there], shuffled[here]
-    return _float(cv2.GaussianBlur(shuffled, (0, 0), 0.7))
+    return as_float32(cv2.GaussianBlur(shuffled, (0, 0), 0.7))
 
 
 def _motion_blur(image: Image, rng: Generator) -> Image:
@@ -118,22 +119,19 @@ def _shear(image: Image, rng: Generator) -> Image:
     return _moved(image, np.array([[1, 0.4 * _sign(rng)], [0, 1]]))
 
 
-def _scale(image: Image, rng: Generator) -> Image:
+def _scale(image: Image, _rng: Generator) -> Image:
     """Shrink to 0.7 of the size (severity 3 of 0.9 to 0.5), about the centre."""
-    del rng
     return _moved(image, np.eye(2) * 0.7)
 
 
 def _rotate(image: Image, rng: Generator) -> Image:
     """Turn by 0.4 radians (severity 2 of 0.2 to 1), to either side, about the centre."""
-    angle = 0.4 * _sign(rng)
-    cos, sin = math.cos(angle), math.sin(angle)
+    cos, sin = math.cos(0.4), math.sin(0.4) * _sign(rng)
     return _moved(image, np.array([[cos, -sin], [sin, cos]]))
 
 
-def _brightness(image: Image, rng: Generator) -> Image:
+def _brightness(image: Image, _rng: Generator) -> Image:
     """Add 0.5 to every pixel, clipped at 1 (severity 5 of 0.1 to 0.5)."""
-    del rng
     return image + np.float32(0.5)
 
 
@@ -142,13 +140,9 @@ def _translate(image: Image, rng: Generator) -> Image:
     return _moved(image, np.eye(2), (3 * _sign(rng), 3 * _sign(rng)))
 
 
-def _stripe(image: Image, rng: Generator) -> Image:
+def _stripe(image: Image, _rng: Generator) -> Image:
     """Invert the 7 columns at the left and at the right: the middle stays as a dark stripe."""
-    del rng
-    striped = image.copy()
-    striped[:, :7] = 1 - striped[:, :7]
-    striped[:, -7:] = 1 - striped[:, -7:]
-    return striped
+    return np.hstack([1 - image[:, :7], image[:, 7:-7], 1 - image[:, -7:]])
 
 
 def _fog(image: Image, rng: Generator) -> Image:
@@ -160,7 +154,7 @@ def _fog(image: Image, rng: Generator) -> Image:
     """
     peak = np.float32(image.max())
     foggy = image + np.float32(3) * _plasma(32, 1.4, rng)[:_SIZE, :_SIZE]
-    return _float(foggy * (peak / (peak + 3))) if peak > 0 else _float(foggy / 3)
+    return as_float32(foggy * (peak / (peak + 3)) if peak > 0 else foggy / 3)
 
 
 def _plasma(size: int, decay: float, rng: Generator) -> Image:
@@ -171,20 +165,17 @@ def _plasma(size: int, decay: float, rng: Generator) -> Image:
         half = step // 2
         corners = surface[::step, ::step]
         rows = corners + np.roll(corners, -1, 0)
-        squares = (rows + np.roll(rows, -1, 1)) / 4 + _jitter(rows.shape, rough, rng)
+        squares = (rows + np.roll(rows, -1, 1)) / 4 + rng.uniform(-rough, rough, rows.shape)
         surface[half::step, half::step] = squares
         beside = squares + np.roll(squares, 1, 0)
         across = corners + np.roll(corners, -1, 1)
-        surface[::step, half::step] = (beside + across) / 4 + _jitter(rows.shape, rough, rng)
+        jitter = rng.uniform(-rough, rough, (2, *rows.shape))
+        surface[::step, half::step] = (beside + across) / 4 + jitter[0]
         beside = squares + np.roll(squares, 1, 1)
-        surface[half::step, ::step] = (beside + rows) / 4 + _jitter(rows.shape, rough, rng)
+        surface[half::step, ::step] = (beside + rows) / 4 + jitter[1]
         step, rough = half, rough / decay
     surface -= surface.min()
-    return _float(surface / surface.max())
-
-
-def _jitter(shape: tuple[int, ...], rough: float, rng: Generator) -> NDArray[np.float64]:
-    return rng.uniform(-rough, rough, shape)
+    return as_float32(surface / surface.max())
 
 
 def _spatter(image: Image, rng: Generator) -> Image:
@@ -196,13 +187,13 @@ def _spatter(image: Image, rng: Generator) -> Image:
     liquid = cv2.GaussianBlur(rng.normal(0.65, 0.3, image.shape), (0, 0), 1.0)
     mud = cv2.GaussianBlur((liquid > 0.65).astype(np.float32), (0, 0), 1.5)
     mud = np.where(mud < 0.8, 0, mud)
-    return _float(image * (1 - mud) + np.float32(0.25) * mud)
+    return as_float32(image * (1 - mud) + np.float32(0.25) * mud)
 
 
 def _dotted_line(image: Image, rng: Generator) -> Image:
     """Draw a straight line from the left side to the right: dots 1 pixel long, gaps of 2."""
-    ends = rng.uniform(0, _SIZE - 1, 2)
-    return _with_dots(image, [(0, ends[0]), (_SIZE - 1, ends[1])], every=3)
+    left, right = rng.uniform(0, _SIZE - 1, 2)
+    return _with_dots(image, np.array([(0, left), (_SIZE - 1, right)]), every=3)
 
 
 def _zigzag(image: Image, rng: Generator) -> Image:
@@ -211,43 +202,33 @@ def _zigzag(image: Image, rng: Generator) -> Image:
     It turns 8 times, each time 2 to 4 pixels off a straight line, to the two sides in turn.
     """
     left, right = rng.uniform(5, _SIZE - 6, 2)
-    places = np.linspace(0, _SIZE - 1, 10)
-    heights = np.linspace(left, right, 10)
-    heights[1:-1] += rng.uniform(2, 4, 8) * np.resize([1.0, -1.0], 8) * _sign(rng)
-    return _with_dots(image, list(zip(places, heights, strict=True)), every=1)
+    path = np.linspace((0, left), (_SIZE - 1, right), 10)
+    path[1:-1, 1] += rng.uniform(2, 4, 8) * np.resize([1.0, -1.0], 8) * _sign(rng)
+    return _with_dots(image, path, every=1)
 
 
-def _canny_edges(image: Image, rng: Generator) -> Image:
-    """Keep nothing but the edges of Canny's detector, as white lines of one pixel.
+def _canny_edges(image: Image, _rng: Generator) -> Image:
+    """Keep nothing but the edges found by Canny's detector, as white lines of one pixel.
 
     The image is smoothed by a Gaussian of 1 pixel; an edge's gradient (of Sobel's 3×3 filter, ink 0
     to 255) starts at 200 and is followed down to 100. Canny, "A computational approach to edge
     detection" (IEEE PAMI 8, 1986).
     """
-    del rng
     smooth = cv2.GaussianBlur(np.rint(image * 255).astype(np.uint8), (0, 0), 1.0)
-    return _float(cv2.Canny(smooth, 100, 200, L2gradient=True)) / np.float32(255)
+    return as_float32(cv2.Canny(smooth, 100, 200, L2gradient=True)) / np.float32(255)
 
 
 def _moved(image: Image, matrix: NDArray[np.float64], shift: tuple[float, float] = (0, 0)) -> Image:
     """Return the image under ``matrix`` about its centre, then ``shift`` (x, y); bilinear."""
     centre = np.full(2, (_SIZE - 1) / 2)
     offset = centre - matrix @ centre + shift
-    moved = cv2.warpAffine(
-        image,
-        np.column_stack([matrix, offset]),
-        (_SIZE, _SIZE),
-        flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=0,
-    )
-    return _float(moved)
+    # What comes from outside the image is 0.
+    return as_float32(cv2.warpAffine(image, np.column_stack([matrix, offset]), (_SIZE, _SIZE)))
 
 
-def _with_dots(image: Image, points: list[tuple[float, float]], every: int) -> Image:
-    """Return the image with a white line through ``points`` (x, y): 1 pixel of ``every``."""
-    path = np.array(points)
-    # Four places a pixel: the path has no gaps however steep it is.
+def _with_dots(image: Image, path: NDArray[np.float64], every: int) -> Image:
+    """Return the image with a white line along ``path``, (M, 2) x and y: 1 pixel of ``every``."""
+    # Four points a pixel: the line has no gaps however steep it is.
     length = np.r_[0, np.hypot(*np.diff(path, axis=0).T).cumsum()]
     at = np.linspace(0, length[-1], math.ceil(4 * length[-1]) + 1)
     columns = np.rint(np.interp(at, length, path[:, 0])).astype(int)
@@ -260,11 +241,6 @@ def _with_dots(image: Image, points: list[tuple[float, float]], every: int) -> I
 
 def _sign(rng: Generator) -> int:
     return 1 if rng.random() < 0.5 else -1
-
-
-def _float(array: object) -> Image:
-    """Name the type that cv2's stubs leave open."""
-    return np.asarray(array, np.float32)
 
 
 _KINDS: dict[str, Callable[[Image, Generator], Image]] = {

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 Mask = NDArray[np.bool_]
 Float = NDArray[np.float32]
+Point = tuple[float, float]
 
 # Thinning works on pixels that are on or off; this much finer, it follows the grey edges.
 _ZOOM = 3
@@ -120,7 +121,7 @@ class DigitField:
     """
 
     field: Float
-    centre: tuple[float, float]
+    centre: Point
     width: float
     height: float
     stroke: float | None = None
@@ -295,11 +296,7 @@ def _count_loops(field: Float) -> int:
 
 
 def put_ink(
-    digit: DigitField,
-    shape: tuple[int, int],
-    centre: tuple[float, float],
-    side: float,
-    tilt: float,
+    digit: DigitField, shape: tuple[int, int], centre: Point, side: float, tilt: float
 ) -> tuple[tuple[slice, slice], Float]:
     """Return the ink that ``digit`` leaves on a page, and where.
 
@@ -318,42 +315,26 @@ def put_ink(
     reach = 0.5 * math.hypot(digit.width, digit.height) / digit.side * side + _PAPER_AROUND
     left, top = (max(math.floor(c - reach), 0) for c in centre)
     right, bottom = (min(math.ceil(c + reach), n) for c, n in zip(centre, shape[::-1], strict=True))
-    in_window = (centre[0] - left, centre[1] - top)
-    ink = _rasterise(digit, (bottom - top, right - left), in_window, side / digit.side, tilt)
+    window, inside = (bottom - top, right - left), (centre[0] - left, centre[1] - top)
+    scale = side / digit.side
+    # A small digit is drawn at several points a pixel, then averaged.
+    fold = math.ceil(_FINE / scale)
+    field = _turned(digit, window, inside, scale, tilt, fold)
+    ink = np.clip(field * np.float32(scale * fold) + np.float32(0.5), 0, 1)
+    if fold > 1:
+        ink = as_float32(cv2.resize(ink, window[::-1], interpolation=cv2.INTER_AREA))
     return (slice(top, bottom), slice(left, right)), ink
 
 
-def _rasterise(
-    digit: DigitField,
-    shape: tuple[int, int],
-    centre: tuple[float, float],
-    scale: float,
-    tilt: float,
-) -> Float:
-    """Draw into a window: at several points a pixel where the digit is small, then averaged."""
-    fold = math.ceil(_FINE / scale)
-    field = _turned(digit, shape, centre, scale, tilt, fold)
-    covered = np.clip(field * np.float32(scale * fold) + np.float32(0.5), 0, 1)
-    if fold > 1:
-        covered = cv2.resize(covered, shape[::-1], interpolation=cv2.INTER_AREA)
-    return as_float32(covered)
-
-
 def _turned(
-    digit: DigitField,
-    shape: tuple[int, int],
-    centre: tuple[float, float],
-    scale: float,
-    tilt: float,
-    fold: int,
+    digit: DigitField, shape: tuple[int, int], centre: Point, scale: float, tilt: float, fold: int
 ) -> Float:
     """Return the field in a window of ``shape``, with ``fold`` points a pixel each way."""
     # A field is smooth: a large one is turned small and enlarged after, which is much faster.
     enlarge = max(int(scale / _FINE), 1)
     density = fold / enlarge
-    angle = math.radians(tilt)
-    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-    turn *= scale * density / _FINE
+    cos, sin = math.cos(math.radians(tilt)), math.sin(math.radians(tilt))
+    turn = np.array([[cos, -sin], [sin, cos]]) * (scale * density / _FINE)
     # Pixel i covers [i, i + 1], and cv2 counts from the middle of pixel 0.
     shift = np.array(centre) * density - 0.5 - turn @ np.array(digit.centre)
     height, width = (math.ceil(length * density) for length in shape)

@@ -119,12 +119,8 @@ def _draw_nine(image: Image, rng: Generator) -> None:
     middle = rng.normal((0.45, 0.24), (0.06, 0.03))
     radii = rng.uniform((0.16, 0.15), (0.34, 0.25))
     loop = _arc(middle, radii, end - rng.uniform(320, 430), end)
-    stem = [
-        loop[-1],
-        rng.normal((0.8, 0.62), (0.1, 0.06)),
-        rng.normal((0.75, 0.95), (0.1, 0.02)),
-        rng.normal((0.18, 0.95), (0.12, 0.04)),
-    ]
+    corners = ((0.8, 0.62), (0.75, 0.95), (0.18, 0.95))
+    stem = [loop[-1], *rng.normal(corners, ((0.1, 0.06), (0.1, 0.02), (0.12, 0.04)))]
     if rng.random() < 0.4:
         stem.append(stem[-1] - rng.uniform((-0.05, 0.05), (0.1, 0.2)))
     _redraw(image, [np.concatenate((loop, _rounded(stem)[1:]))], rng)
@@ -132,14 +128,9 @@ def _draw_nine(image: Image, rng: Generator) -> None:
 
 def _draw_five(image: Image, rng: Generator) -> None:
     """Draw a five anew whose flag is short, apart or missing."""
-    top = rng.normal((0.5, 0.0), (0.12, 0.02))
-    bowl = [
-        rng.normal((0.36, 0.38), (0.08, 0.06)),
-        rng.normal((0.6, 0.32), (0.08, 0.04)),
-        rng.normal((0.95, 0.6), (0.06, 0.06)),
-        rng.normal((0.55, 0.98), (0.1, 0.02)),
-        rng.normal((0.02, 0.82), (0.08, 0.08)),
-    ]
+    corners = ((0.5, 0.0), (0.36, 0.38), (0.6, 0.32), (0.95, 0.6), (0.55, 0.98), (0.02, 0.82))
+    spread = ((0.12, 0.02), (0.08, 0.06), (0.08, 0.04), (0.06, 0.06), (0.1, 0.02), (0.08, 0.08))
+    top, *bowl = rng.normal(corners, spread)
     strokes = [np.concatenate((top[None], _rounded(bowl)))]
     if rng.random() < 0.5:
         start = top + rng.normal(0, 0.05, 2) * (rng.random() < 0.5)
