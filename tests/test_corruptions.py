@@ -24,7 +24,7 @@ SAME_PLACE = {
 
 @pytest.fixture(scope="module")
 def digits(sample):
-    return sample.test_images[:40]
+    return sample.test_images[:24]
 
 
 def correlation(first, second):

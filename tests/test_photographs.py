@@ -1,3 +1,4 @@
+import functools
 import io
 import subprocess
 import sys
@@ -9,12 +10,12 @@ import pytest
 from PIL import Image, ImageOps
 
 from digitnet.errors import InputError, UsageError
-from digitnet.synthesis.pens import can_be_redrawn, draw, put_ink, thin
-from digitnet.synthesis.photographs import CONDITIONS, SCENES, can_show, simulate, simulate_many
+from digitnet.synthesis.pens import put_ink
+from digitnet.synthesis.photographs import CONDITIONS, SCENES, can_show, simulate
 from digitnet.synthesis.scenes import paint
 
 each_condition = pytest.mark.parametrize("condition", CONDITIONS)
-COUNT = 24
+COUNT = 12
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +25,9 @@ def digits(sample):
 
 @pytest.fixture(scope="module")
 def setting(digits):
-    """Return a function: condition → its drawings and scenes, one for each digit."""
+    """Return a function: condition → its digits as fields and scenes, one for each image."""
 
+    @functools.cache
     def make(condition):
         generators = (np.random.default_rng([7, index]) for index in range(COUNT))
         return [
@@ -50,12 +52,6 @@ def levels(drawing, scene):
     return seen[ink > 0.8 * ink.max()].mean(), seen[beside].mean()
 
 
-def loops(ink):
-    """Return how many pieces of paper the ink encloses."""
-    paper = np.pad((ink < 0.5).astype(np.uint8), 1, constant_values=1)
-    return cv2.connectedComponents(paper, connectivity=4)[0] - 2
-
-
 def test_the_reading_errors_and_the_mixtures():
     assert CONDITIONS == (
         "corner",
@@ -77,7 +73,8 @@ def test_the_reading_errors_and_the_mixtures():
 
 @each_condition
 def test_every_picture_is_a_whole_file(condition, digits):
-    for content in simulate_many(digits[:6], condition, seed=0):
+    for index, image in enumerate(digits[:3]):
+        content = simulate(image, condition, 0, index)
         with Image.open(io.BytesIO(content)) as picture:
             assert picture.format in {"PNG", "JPEG"}
             picture.load()
@@ -94,12 +91,6 @@ def test_seed_index_and_image_decide(condition, digits):
         simulate(digits[1], condition, 1, 5),
     ]
     assert len({one, *others}) == 4
-
-
-def test_many_are_the_same_as_one_by_one(digits):
-    pictures = list(simulate_many(digits[:5], "photo", 3))
-    assert pictures == [simulate(digits[i], "photo", 3, i) for i in range(5)]
-    assert list(simulate_many(digits[:2], "photo", 3)) == pictures[:2]
 
 
 @each_condition
@@ -240,59 +231,6 @@ def test_a_blank_image_gives_an_empty_page(condition):
     assert opened(simulate(np.zeros((28, 28), np.uint8), condition, 0)).ndim == 3
 
 
-@pytest.mark.parametrize("stroke", [None, 0.04, 0.1])
-def test_a_drawing_looks_like_its_image(stroke, digits):
-    likeness = []
-    for image in digits:
-        drawing = draw(image, stroke, always=True)
-        # Back in the place and size that MNIST gives it; seen from afar, pens do not differ.
-        rows, columns = np.nonzero(image > 107)
-        side = max(np.ptp(rows), np.ptp(columns)) + 1
-        centre = ((columns.min() + columns.max() + 1) / 2, (rows.min() + rows.max() + 1) / 2)
-        window, ink = put_ink(drawing, (28, 28), centre, side, 0)
-        page = np.zeros((28, 28), np.float32)
-        page[window] = ink
-        first, second = (
-            cv2.GaussianBlur(a, (0, 0), 1.5).ravel() for a in (page, image.astype(np.float32))
-        )
-        likeness.append(np.corrcoef(first, second)[0, 1])
-    # A thick 0 becomes a fine one of the same size: its line runs where the outline was.
-    assert min(likeness) > (0.97 if stroke is None else 0.5)
-    assert np.median(likeness) > (0.98 if stroke is None else 0.85)
-
-
-def test_a_pen_is_as_wide_as_asked_for():
-    bar = np.zeros((28, 28), np.uint8)
-    bar[4:24, 12:15] = 255
-    for stroke, slack in ((0.03, 0.35), (0.05, 0.12), (0.1, 0.1), (0.25, 0.05)):
-        drawing = draw(bar, stroke)
-        _, ink = put_ink(drawing, (400, 400), (200, 200), 300, 0)
-        widths = (ink > 0.5).sum(axis=1)
-        assert np.median(widths[widths > 0]) == pytest.approx(300 * stroke, rel=slack)
-
-
-def test_the_finest_pen_does_not_skip(sample):
-    for image in sample.test_images[:60]:
-        drawing = draw(image, 1 / 40, always=True)
-        _, ink = put_ink(drawing, (400, 400), (200, 200), 300, 0)
-        pieces = [
-            cv2.connectedComponents(mask.astype(np.uint8))[0]
-            for mask in (ink > 0.5, draw(image).field > 0)
-        ]
-        assert pieces[0] == pieces[1]
-
-
-def test_a_filled_loop_stays_a_blot_under_a_fine_pen():
-    six = np.zeros((28, 28), np.uint8)
-    cv2.line(six, (15, 4), (10, 18), 255, 2, cv2.LINE_AA)
-    cv2.circle(six, (13, 19), 4, 255, -1, cv2.LINE_AA)
-    _, ink = put_ink(draw(six, 0.04, always=True), (300, 300), (150, 150), 260, 0)
-    inside = cv2.distanceTransform((ink > 0.5).astype(np.uint8), cv2.DIST_L2, 5)
-    assert inside.max() > 0.1 * 260
-    # The stem is as fine as asked for.
-    assert 4 <= (ink[: len(ink) // 3] > 0.5).sum(axis=1).max() <= 18
-
-
 @pytest.fixture
 def bold_three(sample):
     """A 3 whose bar reaches out of its broad strokes by less than half their width."""
@@ -300,96 +238,9 @@ def bold_three(sample):
     return sample.test_images[39]
 
 
-def test_what_a_pen_cannot_redraw_stays_as_it_was_written(bold_three):
-    three, plain = bold_three, np.zeros((28, 28), np.uint8)
-    cv2.line(plain, (14, 4), (12, 23), 255, 2, cv2.LINE_AA)
-    assert not can_be_redrawn(three)
-    assert (draw(three, 0.04).field == draw(three).field).all()
-    assert can_be_redrawn(plain)
-    assert draw(plain, 0.04).stroke == draw(plain, 0.04, always=True).stroke
-    assert can_be_redrawn(np.zeros((28, 28), np.uint8))
-
-
 def test_only_conditions_about_the_pen_cannot_show_every_digit(bold_three):
     unable = {name for name in CONDITIONS if not can_show(bold_three, name)}
     assert unable == {"thin", "thick"}
-
-
-def test_most_digits_can_be_redrawn(sample):
-    able = [can_be_redrawn(image) for image in sample.test_images[:200]]
-    assert 0.7 < np.mean(able) < 0.95
-
-
-def test_a_thick_pen_does_not_fill_the_angle_of_a_four():
-    four = np.zeros((28, 28), np.uint8)
-    lines = [((9, 4), (8, 13)), ((8, 13), (17, 13)), ((16, 4), (16, 24))]
-    for a, b in lines:
-        cv2.line(four, a, b, 255, 1, cv2.LINE_AA)
-    drawn = draw(four, 0.27, always=True)
-    assert drawn.stroke / drawn.side < 0.27
-    height = cv2.distanceTransform((drawn.field > 0).astype(np.uint8), cv2.DIST_L2, 5) / 4
-    assert height.max() < 1.8 * drawn.stroke / 2
-
-
-def test_a_thick_pen_keeps_the_loops(sample):
-    for digit, expected in ((0, 1), (8, 2)):
-        images = sample.test_images[sample.test_labels == digit][:15]
-        kept = []
-        for image in images:
-            fine, thick = (
-                put_ink(draw(image, stroke, always=True), (300, 300), (150, 150), 260, 0)[1]
-                for stroke in (0.03, 0.25)
-            )
-            if loops(fine) == expected:
-                kept.append(loops(thick) == expected)
-        assert len(kept) >= 8
-        assert np.mean(kept) > 0.9
-
-
-def test_outlines_are_smooth_and_crisp():
-    y, x = np.mgrid[:28, :28] - 13.5
-    ring = (np.clip(2 - np.abs(np.hypot(x, y) - 8), 0, 1) * 255).astype(np.uint8)
-    _, ink = put_ink(draw(ring), (600, 600), (300, 300), 500, 0)
-    y, x = np.nonzero(cv2.morphologyEx((ink > 0.5).astype(np.uint8), cv2.MORPH_GRADIENT, None))
-    radius = np.hypot(x - x.mean(), y - y.mean())
-    outer = radius[radius > 200]
-    # Blocks of 28×28 pixels would be off by half a block of 25 pixels.
-    assert np.ptp(outer) < 8
-    assert ((ink > 0.02) & (ink < 0.98)).mean() < 0.03
-
-
-def test_ink_grows_with_the_square_of_the_size(digits):
-    for image in digits[:8]:
-        drawing = draw(image, 0.05)
-        ink = [put_ink(drawing, (400, 400), (200.3, 199.6), side, 7)[1].sum() for side in (12, 240)]
-        assert ink[0] * 400 == pytest.approx(ink[1], rel=0.1)
-
-
-def test_tilting_turns_clockwise_about_the_box():
-    bar = np.zeros((28, 28), np.uint8)
-    bar[4:24, 12:15] = 255
-    window, ink = put_ink(draw(bar, 0.1), (300, 300), (150, 150), 200, 30)
-    rows, columns = np.nonzero(ink > 0.5)
-    slope = np.polyfit(rows, columns, 1)[0]
-    # Clockwise on a page with y down: the top goes right.
-    assert slope == pytest.approx(-np.tan(np.radians(30)), abs=0.03)
-    assert columns.mean() + window[1].start == pytest.approx(149.5, abs=2)
-
-
-def test_thinning_leaves_connected_lines_of_one_pixel(digits):
-    for image in digits:
-        mask = (cv2.resize(image, (112, 112), interpolation=cv2.INTER_CUBIC) > 127).astype(np.uint8)
-        axis = thin(mask > 0).astype(np.uint8)
-        assert axis.max() == 1
-        assert not (axis & ~mask & 1).any()
-        assert cv2.connectedComponents(axis)[0] == cv2.connectedComponents(mask)[0]
-        assert loops(axis) >= loops(mask)
-        # No 3×3 block is full.
-        assert cv2.erode(axis, np.ones((3, 3), np.uint8), borderValue=0).sum() == 0
-
-
-def test_thinning_nothing_is_nothing():
-    assert thin(np.zeros((9, 7), np.bool_)).sum() == 0
 
 
 def test_an_unknown_condition_names_the_nearest(digits):

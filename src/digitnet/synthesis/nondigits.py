@@ -74,14 +74,11 @@ def draw_non_digits(
 def _draw(name: str, rng: Generator, digits: Canvas) -> Canvas:
     """Draw one; a blank one, as when a blot lies outside its window, is drawn again."""
     while True:
-        large = KINDS[name](rng, digits)
-        small = np.asarray(cv2.resize(large, (SIZE, SIZE), interpolation=cv2.INTER_AREA), np.uint8)
+        canvas = np.zeros((_LARGE, _LARGE), np.uint8)
+        KINDS[name](canvas, rng, digits)
+        small = np.asarray(cv2.resize(canvas, (SIZE, SIZE), interpolation=cv2.INTER_AREA), np.uint8)
         if small.max() >= _VISIBLE:
             return small
-
-
-def _canvas() -> Canvas:
-    return np.zeros((_LARGE, _LARGE), np.uint8)
 
 
 def _thickness(rng: Generator) -> int:
@@ -97,7 +94,7 @@ def _typefaces() -> list[Path]:
     return sorted(p for p in folder.glob("*.ttf") if p.stem.startswith(_FACES))
 
 
-def _printed_letter(rng: Generator, digits: Canvas) -> Canvas:
+def _printed_letter(canvas: Canvas, rng: Generator, digits: Canvas) -> None:
     """A letter in one of the typefaces, sometimes stretched or outlined."""
     from PIL import Image, ImageDraw, ImageFont
 
@@ -111,74 +108,70 @@ def _printed_letter(rng: Generator, digits: Canvas) -> Canvas:
     stroke = int(rng.integers(0, 9)) if rng.random() < 0.5 else 0
     ImageDraw.Draw(image).text((60, 40), letter, 255, font, stroke_width=stroke)
     ink = np.asarray(image)
-    return _fitted(ink, rng) if ink.any() else _scribble(rng, digits)  # some faces lack a letter
+    if ink.any():
+        _put(ink, canvas, rng)
+    else:  # some faces lack a letter
+        _scribble(canvas, rng, digits)
 
 
-def _fitted(picture: Canvas, rng: Generator) -> Canvas:
-    """Return the ink of ``picture``, of any size, in the field, sometimes stretched a little."""
+def _put(picture: Canvas, canvas: Canvas, rng: Generator) -> None:
+    """Put the ink of ``picture``, of any size, in the field, sometimes stretched a little."""
     left, top, width, height = cv2.boundingRect(picture)
     ink = picture[top : top + height, left : left + width]
     scale = (_HIGH - _LOW) / max(height, width)
     stretch = np.exp(rng.uniform(-0.25, 0.25, 2)) if rng.random() < 0.4 else np.ones(2)
     wide, high = np.clip(np.array([width, height]) * scale * stretch, 6, _LARGE - 8).astype(int)
-    canvas = _canvas()
     left, top = (_LARGE - wide) // 2, (_LARGE - high) // 2
     fitted = cv2.resize(ink, (wide, high), interpolation=cv2.INTER_AREA)
     canvas[top : top + high, left : left + wide] = fitted
-    return canvas
 
 
-def _written_letter(rng: Generator, _digits: Canvas) -> Canvas:
+def _written_letter(canvas: Canvas, rng: Generator, _digits: Canvas) -> None:
     """A letter in one of OpenCV's stroke typefaces, whose lines a pen could draw."""
     letter = _WRITTEN[rng.integers(len(_WRITTEN))]
     ink = np.zeros((260, 260), np.uint8)
     face = int(rng.choice([0, 1, 2, 3, 4, 6, 7])) | (16 if rng.random() < 0.3 else 0)
     cv2.putText(ink, letter, (60, 180), face, 5.0, 255, _thickness(rng) + 4, cv2.LINE_AA)
-    return _fitted(ink, rng)
+    _put(ink, canvas, rng)
 
 
-def _bar(rng: Generator, _digits: Canvas) -> Canvas:
+def _bar(canvas: Canvas, rng: Generator, _digits: Canvas) -> None:
     """A fat printed I: a block with serifs, since without them it is a one of a broad pen."""
-    canvas, width = _canvas(), int(rng.integers(18, 44))
+    width = int(rng.integers(18, 44))
     cv2.rectangle(canvas, (80 - width // 2, _LOW), (80 + width // 2, _HIGH), 255, -1)
     reach, thick = width // 2 + int(rng.integers(10, 26)), int(rng.integers(6, 20))
     cv2.rectangle(canvas, (80 - reach, _LOW), (80 + reach, _LOW + thick), 255, -1)
     cv2.rectangle(canvas, (80 - reach, _HIGH - thick), (80 + reach, _HIGH), 255, -1)
-    return canvas
 
 
-def _scribble(rng: Generator, _digits: Canvas) -> Canvas:
+def _scribble(canvas: Canvas, rng: Generator, _digits: Canvas) -> None:
     """A smooth random path: knots joined by a Catmull-Rom spline."""
     knots = rng.uniform(_LOW, _HIGH, (int(rng.integers(7, 22)) + 2, 2))
     t = np.linspace(0, 1, 12)[:, None]
     a, b, c, d = (knots[i : len(knots) - 3 + i, None] for i in range(4))
     first, second, third = c - a, 2 * a - 5 * b + 4 * c - d, 3 * b - a - 3 * c + d
     path = 0.5 * (2 * b + first * t + second * t**2 + third * t**3)
-    canvas = _canvas()
     points = path.reshape(-1, 2).astype(np.int32)
     cv2.polylines(canvas, [points], False, 255, _thickness(rng), cv2.LINE_AA)
-    return canvas
 
 
-def _strokes(rng: Generator, _digits: Canvas) -> Canvas:
+def _strokes(canvas: Canvas, rng: Generator, _digits: Canvas) -> None:
     """Three to seven straight strokes anyhow."""
-    canvas, thick = _canvas(), _thickness(rng)
+    thick = _thickness(rng)
     for _ in range(rng.integers(3, 8)):
         start, end = rng.integers(_LOW, _HIGH, (2, 2)).tolist()
         cv2.line(canvas, start, end, 255, thick, cv2.LINE_AA)
-    return canvas
 
 
-def _shape(rng: Generator, _digits: Canvas) -> Canvas:
+def _shape(canvas: Canvas, rng: Generator, _digits: Canvas) -> None:
     """Stars, arrows, crosses, ticks, boxes, spirals: what people draw to try a recogniser."""
-    canvas, thick = _canvas(), _thickness(rng)
+    thick = _thickness(rng)
     outline = _OUTLINES[rng.integers(len(_OUTLINES))](rng)
     points = (outline * 48 + 80).astype(np.int32)
     if rng.random() < 0.25:
         cv2.fillPoly(canvas, [points], 255, cv2.LINE_AA)
     else:
         cv2.polylines(canvas, [points], False, 255, thick, cv2.LINE_AA)
-    return canvas
 
 
 def _polygon(corners: int, skip: int, rng: Generator) -> Points:
@@ -216,9 +209,8 @@ _OUTLINES: tuple[Callable[[Generator], Points], ...] = (
 )
 
 
-def _silhouette(rng: Generator, _digits: Canvas) -> Canvas:
+def _silhouette(canvas: Canvas, rng: Generator, _digits: Canvas) -> None:
     """A filled body, often symmetric, with its own light and pattern: objects, clothes, blots."""
-    canvas = _canvas()
     count = int(rng.integers(3, 9))
     down = np.sort(rng.uniform(_LOW, _HIGH, count))
     half = rng.uniform(10, 52, count)
@@ -230,7 +222,7 @@ def _silhouette(rng: Generator, _digits: Canvas) -> Canvas:
         canvas[low if rng.random() < 0.5 else 0 :, 80 - width : 80 + width][: _LARGE // 2] = 0
     pattern = 1.0 - rng.uniform(0, 0.8) * _texture(rng)
     turned = canvas if rng.random() < 0.7 else np.rot90(canvas)
-    return (turned * pattern).astype(np.uint8)
+    canvas[:] = turned * pattern
 
 
 def _texture(rng: Generator) -> Points:
@@ -240,7 +232,7 @@ def _texture(rng: Generator) -> Points:
     return np.asarray(cv2.resize(coarse, (_LARGE, _LARGE), interpolation=cv2.INTER_LINEAR), float)
 
 
-def _blot(rng: Generator, _digits: Canvas) -> Canvas:
+def _blot(canvas: Canvas, rng: Generator, _digits: Canvas) -> None:
     """Blots of filtered noise, with hard or soft edges."""
     cells = int(rng.integers(3, 24))
     coarse = rng.random((cells, cells))
@@ -249,29 +241,28 @@ def _blot(rng: Generator, _digits: Canvas) -> Canvas:
     ink = np.clip((field - np.quantile(field, rng.uniform(0.3, 0.85))) * slope, 0, 1)
     window = np.zeros((_LARGE, _LARGE))
     cv2.ellipse(window, _MIDDLE, rng.integers(28, 56, 2).tolist(), 0, 0, 360, 1, -1)
-    return np.asarray(255 * ink * window, np.uint8)
+    canvas[:] = 255 * ink * window
 
 
-def _noise(rng: Generator, _digits: Canvas) -> Canvas:
+def _noise(canvas: Canvas, rng: Generator, _digits: Canvas) -> None:
     """Grain over the whole field, as a blank page shows when it is stretched to full range."""
     cells, side = int(rng.choice([14, 26, 40])), _HIGH - _LOW
     grain = 255 * rng.random((cells, cells)) ** rng.uniform(0.5, 6)
-    canvas = _canvas()
     canvas[_LOW:_HIGH, _LOW:_HIGH] = cv2.resize(grain, (side, side), interpolation=cv2.INTER_AREA)
-    return canvas
 
 
-def _hatching(rng: Generator, _digits: Canvas) -> Canvas:
+def _hatching(canvas: Canvas, rng: Generator, _digits: Canvas) -> None:
     """Parallel lines, one way or crossed: squared paper mistaken for ink."""
-    canvas, thick = _canvas(), int(rng.integers(2, 9))
+    thick = int(rng.integers(2, 9))
     for at in range(_LOW, _HIGH + 1, int(rng.integers(12, 40))):
         cv2.line(canvas, (at, _LOW), (at, _HIGH), 255, thick, cv2.LINE_AA)
         if rng.random() < 0.5:
             cv2.line(canvas, (_LOW, at), (_HIGH, at), 255, thick, cv2.LINE_AA)
-    return canvas if rng.random() < 0.5 else canvas.T.copy()
+    if rng.random() >= 0.5:
+        canvas[:] = canvas.T.copy()
 
 
-def _two_digits(rng: Generator, digits: Canvas) -> Canvas:
+def _two_digits(canvas: Canvas, rng: Generator, digits: Canvas) -> None:
     """Two or three digits in one box, beside or above each other."""
     chosen = digits[rng.integers(len(digits), size=int(rng.choice([2, 2, 2, 3])))]
     step = 28 - int(rng.integers(2, 13))
@@ -279,20 +270,18 @@ def _two_digits(rng: Generator, digits: Canvas) -> Canvas:
     for index, digit in enumerate(chosen):
         part = ink[:, step * index : step * index + 28]
         np.maximum(part, digit, out=part)
-    return _fitted(np.rot90(ink).copy() if rng.random() < 0.15 else ink, rng)
+    _put(np.rot90(ink).copy() if rng.random() < 0.15 else ink, canvas, rng)
 
 
-def _negative(rng: Generator, digits: Canvas) -> Canvas:
+def _negative(canvas: Canvas, rng: Generator, digits: Canvas) -> None:
     """A digit cut out of a solid block, as when light and dark are mistaken for each other."""
     digit = digits[rng.integers(len(digits))]
-    canvas = _canvas()
     canvas[24:136, 24:136] = np.kron(255 - digit, np.ones((4, 4), np.uint8))
-    return canvas
 
 
-def _face(rng: Generator, _digits: Canvas) -> Canvas:
+def _face(canvas: Canvas, rng: Generator, _digits: Canvas) -> None:
     """A circle with details inside: a face, a clock, a button."""
-    canvas, thick = _canvas(), int(rng.integers(3, 11))
+    thick = int(rng.integers(3, 11))
     outline = rng.integers(38, 54, 2).tolist()
     cv2.ellipse(canvas, _MIDDLE, outline, 0, 0, 360, 255, thick, cv2.LINE_AA)
     for x in (62, 98):
@@ -301,19 +290,15 @@ def _face(rng: Generator, _digits: Canvas) -> Canvas:
     if rng.random() < 0.8:
         mouth = (22, int(rng.integers(6, 20)))
         cv2.ellipse(canvas, (80, 86), mouth, 0, 0, 180, 255, thick, cv2.LINE_AA)
-    return canvas
 
 
-def _dots(rng: Generator, _digits: Canvas) -> Canvas:
-    canvas = _canvas()
+def _dots(canvas: Canvas, rng: Generator, _digits: Canvas) -> None:
     for centre in rng.integers(_LOW, _HIGH, (int(rng.integers(2, 14)), 2)).tolist():
         cv2.circle(canvas, centre, int(rng.integers(3, 14)), 255, -1, cv2.LINE_AA)
-    return canvas
 
 
-def _block(rng: Generator, _digits: Canvas) -> Canvas:
+def _block(canvas: Canvas, rng: Generator, _digits: Canvas) -> None:
     """A solid or framed rectangle or disc: a dark picture, a stain, an empty box."""
-    canvas = _canvas()
     low, high = rng.integers(_LOW, 70, 2), rng.integers(90, _HIGH, 2)
     if (high - low)[1] > 2.5 * (high - low)[0]:  # tall and narrow: a one of a broad pen
         low, high = low[::-1], high[::-1]
@@ -322,10 +307,10 @@ def _block(rng: Generator, _digits: Canvas) -> Canvas:
         cv2.rectangle(canvas, low.tolist(), high.tolist(), 255, thick)
     else:
         cv2.circle(canvas, _MIDDLE, int(rng.integers(10, 50)), 255, -1, cv2.LINE_AA)
-    return (canvas * (1 - 0.5 * _texture(rng) * rng.random())).astype(np.uint8)
+    canvas[:] = canvas * (1 - 0.5 * _texture(rng) * rng.random())
 
 
-KINDS: dict[str, Callable[[Generator, Canvas], Canvas]] = {
+KINDS: dict[str, Callable[[Canvas, Generator, Canvas], None]] = {
     "printed letter": _printed_letter,
     "written letter": _written_letter,
     "bar": _bar,

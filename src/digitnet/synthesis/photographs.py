@@ -16,7 +16,7 @@ errors that they simulate; they do not replace real photographs.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 
 from digitnet.errors import InputError, UsageError, unknown_name
 from digitnet.synthesis import scene_choices as choices
-from digitnet.synthesis.camera import Camera
+from digitnet.synthesis.camera import Camera, encode
 from digitnet.synthesis.pens import DigitField, can_be_redrawn, draw
-from digitnet.synthesis.scenes import Scene, take
+from digitnet.synthesis.scenes import Scene, paint
 
 Image = NDArray[np.uint8]
 Setting = tuple[DigitField, Scene]
@@ -61,16 +61,7 @@ def simulate(image: Image, condition: str, seed: int, index: int = 0) -> bytes:
         )
     rng = np.random.default_rng([seed, zlib.crc32(condition.encode()), index])
     digit, scene = SCENES[condition](image, rng)
-    return take(digit, scene, rng)
-
-
-def simulate_many(images: Image, condition: str, seed: int) -> Iterator[bytes]:
-    """Yield the photograph of each of ``images`` (uint8 (N, 28, 28)), in order.
-
-    Picture i is ``simulate(images[i], condition, seed, i)``; see there for the errors.
-    """
-    for index, image in enumerate(images):
-        yield simulate(image, condition, seed, index)
+    return encode(paint(digit, scene, rng), scene.camera)
 
 
 def can_show(image: Image, condition: str) -> bool:

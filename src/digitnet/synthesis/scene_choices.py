@@ -19,28 +19,15 @@ from digitnet.synthesis.paper import Colour, PrintedLines, Shadow, Shape, Tablet
 from digitnet.synthesis.pens import DigitField
 from digitnet.synthesis.scenes import Scene
 
-# Blue, green, red. The first four pens are black and blue.
-_PENS: tuple[Colour, ...] = (
-    (0.10, 0.09, 0.09),
-    (0.16, 0.15, 0.15),
-    (0.52, 0.20, 0.12),
-    (0.38, 0.13, 0.10),
-    (0.20, 0.16, 0.70),
-    (0.22, 0.42, 0.12),
-)
-_LINE_COLOURS: tuple[Colour, ...] = (
-    (0.90, 0.75, 0.55),
-    (0.80, 0.62, 0.48),
-    (0.66, 0.66, 0.66),
-    (0.72, 0.60, 0.62),
-)
-_TABLES: tuple[Colour, ...] = (
-    (0.22, 0.36, 0.52),
-    (0.12, 0.20, 0.32),
-    (0.18, 0.18, 0.18),
-    (0.45, 0.55, 0.66),
-    (0.10, 0.09, 0.08),
-)
+
+def _percent(*colours: tuple[int, int, int]) -> tuple[Colour, ...]:
+    return tuple((blue / 100, green / 100, red / 100) for blue, green, red in colours)
+
+
+# The first four pens are black and blue.
+_PENS = _percent((10, 9, 9), (16, 15, 15), (52, 20, 12), (38, 13, 10), (20, 16, 70), (22, 42, 12))
+_LINE_COLOURS = _percent((90, 75, 55), (80, 62, 48), (66, 66, 66), (72, 60, 62))
+_TABLES = _percent((22, 36, 52), (12, 20, 32), (18, 18, 18), (45, 55, 66), (10, 9, 8))
 
 
 def log_uniform(rng: Generator, low: float, high: float) -> float:

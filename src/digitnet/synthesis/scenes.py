@@ -60,11 +60,6 @@ class Scene:
     camera: Camera = field(default_factory=Camera)
 
 
-def take(digit: DigitField, scene: Scene, rng: Generator) -> bytes:
-    """Return the file of a photograph of ``digit`` in this scene."""
-    return camera.encode(paint(digit, scene, rng), scene.camera)
-
-
 def paint(digit: DigitField, scene: Scene, rng: Generator) -> NDArray[np.uint8]:
     """Return the upright picture: uint8 (H, W, 3) in BGR, or (H, W) of a grey scene."""
     relief = paper.fibres(scene.shape, rng) if scene.relief or scene.grain else None
