@@ -258,7 +258,7 @@ def test_random_bytes_are_refused(tmp_path, content):
 
 @in_one_folder
 @given(st.data())
-def test_flipped_bits_are_refused_or_harmless(tmp_path, data):
+def test_flipped_bits_are_refused_or_harmless(tmp_path, capfd, data):
     content = bytearray(model_file())
     # Half of them where the graph is described, which is a small part of the file.
     graph_part = st.integers(0, 2000) | st.integers(len(content) - 12_000, len(content) - 1)
@@ -269,6 +269,17 @@ def test_flipped_bits_are_refused_or_harmless(tmp_path, data):
     file.write_bytes(content)
     with contextlib.suppress(IntegrityError):
         assert load_model_file(file).content == content
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_name_that_is_not_text_is_refused_in_silence(good, file, capfd):
+    def unfit(model):
+        next(t for t in model.graph.initializer if len(t.dims) == 2).dims[:] = [3, 3]
+
+    content = changed(good, unfit)
+    assert b"head.0" in content
+    refused(file, content.replace(b"head.0", b"\xff" * 6), "cannot be run")
+    assert capfd.readouterr() == ("", "")
 
 
 # ---- metadata

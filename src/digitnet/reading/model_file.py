@@ -213,6 +213,9 @@ def open_session(content: bytes, *, bounded: bool = False) -> onnxruntime.Infere
         providers=["CPUExecutionProvider"],
         # It would run parts of the graph before anybody can bound them, and gains nothing.
         disabled_optimizers=["ConstantFolding"],
+        # Else it prints, and tries again without what was asked for; or takes options of the file.
+        enable_fallback=0,
+        read_config_from_model=0,
     )
 
 
