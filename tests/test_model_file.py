@@ -165,7 +165,9 @@ def test_the_shipped_model_is_compared_with_its_hash(good, package):
     assert loaded.name == "the model of digitnet"
 
     (package / "digitnet.onnx").write_bytes(good[:-1] + b"\0")
-    with pytest.raises(IntegrityError, match=r"is damaged: its SHA-256 is \w{64}, not \w{64}"):
+    with pytest.raises(
+        IntegrityError, match=r"is damaged: its SHA-256 is \w{64}, and .* says \w{64}"
+    ):
         load_model_file()
 
 
@@ -174,7 +176,7 @@ def test_a_shipped_model_that_cannot_be_checked_is_refused(text, good, package):
     (package / "digitnet.onnx").write_bytes(good)
     if text is not None:
         (package / "digitnet.json").write_text(text)
-    with pytest.raises(IntegrityError, match=r"digitnet\.json is missing or damaged"):
+    with pytest.raises(IntegrityError, match=r"digitnet\.json says "):
         load_model_file()
 
 
@@ -304,7 +306,7 @@ def test_a_name_that_is_not_text_is_refused_in_silence(good, file, capfd):
         ({"class_names": '["0", "0"]'}, "different names"),
         ({"class_names": '["0", ""]'}, "different names"),
         ({"class_names": json.dumps(list(map(str, range(1001))))}, "2 to 1,000"),
-        ({"class_names": '["0", "1"]'}, "'probabilities' of another type or shape"),
+        ({"class_names": '["0", "1"]'}, "has the inputs and outputs"),
     ],
 )
 def test_a_file_that_does_not_describe_itself_is_refused(values, says, good, file):
@@ -525,7 +527,7 @@ def dim(value, axis, size):
     ],
 )
 def test_other_inputs_and_outputs_are_refused(change, good, file):
-    says = "other inputs and outputs|another type or shape|cannot be run"
+    says = "has the inputs and outputs|cannot be run"
     refused(file, changed(good, lambda model: change(model.graph)), says)
 
 

@@ -1,4 +1,4 @@
-"""Pixels of any kind to upright grey: depth, transparency, colour, orientation.
+"""From pixels of any kind to upright grey: depth, transparency, colour, orientation.
 
 The rules are in the docstring of ``digitnet.reading.pictures``.
 """
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 # One channel must beat luma by this factor, and reach this contrast (of 255), to replace it.
 _CLEARLY_MORE = 2.0
 _MIN_CONTRAST = 32
-# Colour is judged on a picture of about this side, on which noise has been averaged away.
+# Colour is judged on a picture of about this many pixels a side, with its noise averaged away.
 _JUDGED_SIDE = 128
-# A whole picture whose greys span less than this is taken for blank.
+# A picture whose grey values span less than this is taken for blank.
 _BLANK_RANGE = 16
 
 _DEPTHS = (8, 10, 12, 14, 16)
-# Floats whose largest is between 1 and this may have been scaled by anything: of 255 parts they
+# Floats whose largest is between 1 and this may have been scaled by anything; taken as 0..255 they
 # would show nothing.
 _LEAST_OF_BYTES = 6
-# How far past 0 and 1 the floats of a resized picture may be.
+# How far beyond 0 and 1 the floats of a resized picture may be.
 _FLOAT_SLACK = 1e-3
 
 
@@ -42,7 +42,7 @@ def plain(image: PIL.Image.Image, name: str) -> PIL.Image.Image:
         if isinstance(key, int):
             pixels = np.where(values == key, np.uint8(255), pixels)
         return Image.fromarray(pixels)
-    if image.mode == "La":  # which Pillow converts to nothing else
+    if image.mode == "La":  # the only mode that Pillow converts it to
         image = image.convert("LA")
     mode = "L" if image.mode in ("1", "L") else "RGB"
     if image.has_transparency_data:
@@ -52,7 +52,7 @@ def plain(image: PIL.Image.Image, name: str) -> PIL.Image.Image:
 
 
 def to_bytes(values: NDArray[Any], name: str) -> NDArray[np.uint8]:
-    """Return numbers of any kind as 0..255, by the rule in the module's docstring."""
+    """Return numbers of any kind as 0..255."""
     if values.dtype.kind not in "biuf":
         raise InputError(
             f"{name} holds values of the type {values.dtype}. "
@@ -100,7 +100,7 @@ def to_grey(plain: PIL.Image.Image) -> PIL.Image.Image:
         return _best_channel(plain)
     grey = _over(plain, "white")
     if _is_blank(grey):
-        # White ink on nothing, drawn for a dark page: on white paper nothing of it is left.
+        # White ink on nothing, drawn for a dark page: on white paper it would vanish.
         on_black = _over(plain, "black")
         grey = grey if _is_blank(on_black) else on_black
     return grey
@@ -123,7 +123,7 @@ def _best_channel(image: PIL.Image.Image) -> PIL.Image.Image:
     """Return luma, or the colour channel that shows clearly more (mode RGB to mode L)."""
     small = _small(image)
     luma, channels = small.convert("L"), small.split()
-    # Two channels' local contrasts differ by no more than the span of their difference.
+    # The local contrasts of two channels differ by at most the span of their difference.
     levels = np.asarray(luma).astype(np.int16)
     spans = [np.ptp(np.asarray(channel) - levels) for channel in channels]
     if max(spans) >= _MIN_CONTRAST * (1 - 1 / _CLEARLY_MORE):
@@ -138,7 +138,7 @@ def _small(image: PIL.Image.Image) -> PIL.Image.Image:
     """Return ``image`` at about ``_JUDGED_SIDE``, its noise averaged away."""
     from PIL.Image import Resampling
 
-    # Averaging every pixel of a large picture would cost more than all the rest.
+    # Averaging all pixels of a large picture would cost more than everything else.
     stride = max(image.size) // (4 * _JUDGED_SIDE) + 1
     if stride > 1:
         width, height = (max(side // stride, 1) for side in image.size)
@@ -150,7 +150,7 @@ def _small(image: PIL.Image.Image) -> PIL.Image.Image:
 def _local_contrast(channel: PIL.Image.Image) -> int:
     """Return the largest difference of a pixel of mode L from its surroundings.
 
-    The difference from a blurred copy ignores uneven light and halves the edges of large things.
+    The difference from a blurred copy ignores uneven light and halves the edges of large objects.
     """
     from PIL import ImageChops, ImageFilter
 

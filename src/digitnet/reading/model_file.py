@@ -104,7 +104,7 @@ _FAILURES = (
     *(runtime.Fail, runtime.InvalidArgument, runtime.InvalidGraph, runtime.InvalidProtobuf),
     *(runtime.NotImplemented, runtime.RuntimeException, RuntimeError, ValueError),
 )
-_Node: TypeAlias = defaultdict[str, list[bytes]]
+_Node: TypeAlias = defaultdict[str, list[memoryview]]
 
 
 class _UnsoundError(Exception):
@@ -142,12 +142,10 @@ class ModelFile:
         Raises:
             IntegrityError: ONNX Runtime cannot run it, or its answers make no sense.
         """
-        try:
+        with _refused(self.name):
             answers: list[NDArray[np.float32]] = self.session.run(outputs, {"ink": inks})
             if outputs == ANSWER:
                 _check_answers(answers, len(inks), len(self.class_names))
-        except (*_FAILURES, _UnsoundError) as error:
-            raise _refusal(self.name, error) from error
         return answers
 
 
@@ -182,12 +180,10 @@ def checked(name: str, content: bytes) -> ModelFile:
     Raises:
         IntegrityError: as for ``load_model_file``.
     """
-    try:
+    with _refused(name):
         _check_content(content)
-    except _UnsoundError as error:
-        raise _refusal(name, error) from error
-    file = _opened(name, content)
-    _try(file)
+        file = _opened(name, content)
+        _try(file)
     return file
 
 
@@ -234,8 +230,7 @@ def _model_in(path: Path) -> Path:
                 f"The run {path} has no model.onnx. `digitnet export {path}` makes it."
             )
     raise InputError(
-        f"{path} is a folder, but not a run of digitnet. Name a model file (*.onnx) or a run "
-        "folder."
+        f"{path} is a folder, but not a run of digitnet. Name a model file (*.onnx) or a run."
     )
 
 
@@ -260,17 +255,13 @@ def _read_shipped() -> bytes:
         )
     with storage_errors(file, "read"):
         content = file.read_bytes()
-    try:
+    expected, found = None, hashlib.sha256(content).hexdigest()
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         expected = json.loads(record.read_bytes())["sha256"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise IntegrityError(
-            f"{record} is missing or damaged, so the model beside it cannot be checked. "
-            "Reinstall digitnet."
-        ) from error
-    found = hashlib.sha256(content).hexdigest()
     if found != expected:
         raise IntegrityError(
-            f"{file} is damaged: its SHA-256 is {found}, not {expected}. Reinstall digitnet."
+            f"{file} is damaged: its SHA-256 is {found}, and {record} says {expected}. "
+            "Reinstall digitnet."
         )
     return content
 
@@ -306,7 +297,7 @@ def _check_content(content: bytes) -> None:
     floats = (w for node in nodes if node["data type"] == [_FLOAT] for w in node["weights"])
     if not all(np.isfinite(np.frombuffer(w[: len(w) & -4], "<f4")).all() for w in floats):
         raise _UnsoundError("holds NaN or infinity among its weights")
-    makers = {output: node for node in nodes for output in node["output"]}
+    makers = {bytes(output): node for node in nodes for output in node["output"]}
     if not all(_counts_pixels(node, makers) for node in nodes if b"Range" in node["operator"]):
         raise _UnsoundError("holds a Range that does not count the pixels of an axis")
 
@@ -321,9 +312,9 @@ def _checked_nodes(content: bytes) -> list[_Node]:
         if part in ("node", "initializer"):
             nodes.append(defaultdict(list))
         elif part in ("input", "output", "operator", "data type", "weights"):
-            nodes[-1][part].append(bytes(value))
-        if part == "operator" and nodes[-1][part][-1] not in _OPERATORS:
-            called = nodes[-1][part][-1][:60].decode(errors="replace")
+            nodes[-1][part].append(value)
+        if part == "operator" and bytes(value) not in _OPERATORS:
+            called = bytes(value[:60]).decode(errors="replace")
             raise _UnsoundError(f"uses the operator {called!r}, which no network of digitnet needs")
         if part == "integer" and abs(_signed(value)) > _MAX_INTEGER:
             raise _UnsoundError(f"holds an attribute beyond {_MAX_INTEGER}")
@@ -390,7 +381,7 @@ def _counts_pixels(node: _Node, makers: dict[bytes, _Node]) -> bool:
 
     So the canonical image numbers pixels: up to ``Cast(Gather(Shape(tensor), axis))``.
     """
-    first, limit, step = (*node["input"], b"", b"", b"")[:3]
+    first, limit, step = map(bytes, (*node["input"], b"", b"", b"")[:3])
     ends = (makers.get(name, _Node(list))["weights"] for name in (first, step))
     if [*ends] != [[np.float32(0).tobytes()], [np.float32(1).tobytes()]]:
         return False
@@ -398,7 +389,7 @@ def _counts_pixels(node: _Node, makers: dict[bytes, _Node]) -> bool:
         maker = makers.get(limit, _Node(list))
         if maker["operator"] != [operator] or not maker["input"]:
             return False
-        limit = maker["input"][0]
+        limit = bytes(maker["input"][0])
     return True
 
 
@@ -411,7 +402,7 @@ def _opened(name: str, content: bytes) -> ModelFile:
     Raises:
         IntegrityError: ONNX Runtime refuses it, or its interface or metadata make no sense.
     """
-    try:
+    with _refused(name):
         session = open_session(content)
         metadata = session.get_modelmeta().custom_metadata_map
         if metadata.get("format") != FORMAT:
@@ -424,29 +415,21 @@ def _opened(name: str, content: bytes) -> ModelFile:
         class_names = _class_names(metadata.get("class_names", ""))
         _check_interface(session, len(class_names))
         threshold = _threshold(metadata.get("ood_threshold"))
-    except (*_FAILURES, _UnsoundError) as error:
-        raise _refusal(name, error) from error
     sha256 = hashlib.sha256(content).hexdigest()
     return ModelFile(name, content, session, sha256, class_names, threshold, metadata)
 
 
 def _class_names(text: str) -> tuple[str, ...]:
-    try:
+    with contextlib.suppress(ValueError, RecursionError):
         names = json.loads(text)
-    except (ValueError, RecursionError):
-        names = None
-    sound = (
-        isinstance(names, list)
-        and 2 <= len(names) <= _MAX_CLASSES
-        and all(isinstance(n, str) and 0 < len(n) <= _MAX_NAME for n in names)
-        and len(set(names)) == len(names)
+        few = isinstance(names, list) and 2 <= len(names) <= _MAX_CLASSES
+        named = few and all(isinstance(name, str) and 0 < len(name) <= _MAX_NAME for name in names)
+        if named and len(set(names)) == len(names):
+            return tuple(names)
+    raise _UnsoundError(
+        f"has class_names={text!r:.80} in its metadata, where a JSON list of 2 to "
+        f"{_MAX_CLASSES:,} different names is expected"
     )
-    if not sound:
-        raise _UnsoundError(
-            f"has class_names={text!r:.80} in its metadata, where a JSON list of 2 to "
-            f"{_MAX_CLASSES:,} different names is expected"
-        )
-    return tuple(names)
 
 
 def _threshold(text: str | None) -> float:
@@ -458,24 +441,21 @@ def _threshold(text: str | None) -> float:
 
 def _check_interface(session: onnxruntime.InferenceSession, classes: int) -> None:
     """Refuse other inputs and outputs than those that digitnet.network.export writes."""
-    # A number is the size of an axis, None may be any.
-    wanted: dict[str, list[int | None]] = {
-        "ink": [None, 1, None, None],
-        "probabilities": [None, classes],
-        "ood_score": [None],
-        "image": [None, 1, 28, 28],
-        "features": [None, None],
+    values = (*session.get_inputs(), *session.get_outputs())
+    # Type, and the size of each axis; None where it may be any.
+    found = {
+        value.name: [value.type, *(n if isinstance(n, int) else None for n in value.shape)]
+        for value in values
     }
-    found = [*session.get_inputs(), *session.get_outputs()]
-    if [value.name for value in found] != list(wanted) or len(session.get_inputs()) != 1:
-        raise _UnsoundError(f"has other inputs and outputs than {', '.join(wanted)}")
-    for value, shape in zip(found, wanted.values(), strict=True):
-        pairs = zip(shape, value.shape, strict=False)
-        fits = len(shape) == len(value.shape) and all(n in (None, size) for n, size in pairs)
-        # The number of inks must be free.
-        if value.type != "tensor(float)" or not fits or isinstance(value.shape[0], int):
-            axes = " × ".join("any" if n is None else str(n) for n in shape)
-            raise _UnsoundError(f"has '{value.name}' of another type or shape than float32 {axes}")
+    wanted = {
+        "ink": ["tensor(float)", None, 1, None, None],
+        "probabilities": ["tensor(float)", None, classes],
+        "ood_score": ["tensor(float)", None],
+        "image": ["tensor(float)", None, 1, 28, 28],
+        "features": ["tensor(float)", None, found.get("features", [None])[-1]],
+    }
+    if list(found.items()) != list(wanted.items()):
+        raise _UnsoundError(f"has the inputs and outputs {found}, not {wanted}")
 
 
 @functools.cache
@@ -504,8 +484,6 @@ def _try(file: ModelFile) -> None:
     try:
         largest = np.ones((1, 1, INK_SIDE, INK_SIDE), np.float32)
         open_session(file.content, bounded=True).run(OUTPUTS, {"ink": largest}, options)
-    except _FAILURES as error:
-        raise _refusal(file.name, error) from error
     finally:
         alarm.cancel()
     for ink in (np.zeros((1, 1, 1, 1), np.float32), largest):
@@ -524,10 +502,15 @@ def _check_answers(answers: list[NDArray[np.float32]], count: int, classes: int)
         raise _UnsoundError("gives answers that are not probabilities")
 
 
-def _refusal(name: str, error: Exception) -> IntegrityError:
-    reason = " ".join(str(error).split())[:300].rstrip(".")
-    if not isinstance(error, _UnsoundError):
-        reason = f"cannot be run: {reason}"
-    return IntegrityError(
-        f"{name} {reason}. Only files as `digitnet export RUN` writes them are run."
-    )
+@contextlib.contextmanager
+def _refused(name: str) -> Iterator[None]:
+    """Turn what is wrong with a file into an ``IntegrityError`` that names it."""
+    try:
+        yield
+    except (*_FAILURES, _UnsoundError) as error:
+        reason = " ".join(str(error).split())[:300].rstrip(".")
+        if not isinstance(error, _UnsoundError):
+            reason = f"cannot be run: {reason}"
+        raise IntegrityError(
+            f"{name} {reason}. Only files as `digitnet export RUN` writes them are run."
+        ) from error

@@ -2,7 +2,7 @@
 
 Guarantees:
 
-- Parts of one broken digit end in one group; specks, and what only leans in from the frame, do not.
+- Parts of one broken digit end up in one group; specks, and what leans in from the frame, do not.
 - Groups come best first: large, near the middle, not cut off by the frame.
 """
 
@@ -19,26 +19,26 @@ Mask = NDArray[np.uint8]
 Labels = NDArray[np.uint16]
 Shape = tuple[int, ...]
 
-# No more parts than this are looked at, the largest first: noise has thousands.
+# At most this many parts are examined, the largest first: noise has thousands.
 _MOST_PARTS = 48
-# A part with less ink than this part of its digit's is a speck.
+# A part with less ink than this fraction of its digit's is a speck.
 _SPECK = 0.01
-# How far a part may be from its digit, as a part of the digit's longer side: on paper, in a
-# drawing, and when it touches the frame, which is mostly a neighbour's. A part with less ink than
-# this part of the digit's reaches less far.
+# How far a part may be from its digit, as a fraction of the digit's longer side: on paper, in a
+# drawing, and when it touches the frame, where it mostly belongs to a neighbour. A part with less
+# ink than the last fraction of the digit's must be nearer.
 _REACH, _REACH_DRAWN, _REACH_AT_FRAME, _FULL_PART = 0.2, 0.5, 0.03, 0.2
-# Strokes have at least this part of the ink of the largest; on paper they reach as far as in a
-# drawing when there are so few of them, and only this part as much other ink.
+# Strokes have at least this fraction of the largest one's ink; on paper they may be as far apart as
+# in a drawing when there are at most so many, and at most this fraction of other ink.
 _STROKE, _MOST_STROKES, _LITTLE = 0.1, 3, 0.05
-# The ink of a part this far from the middle (1 is the frame's half) counts half.
+# The ink of a part this far from the middle (1 is the frame) counts half.
 _HALF_WAY = 0.8
-# The ink of a part that touches the frame, and does not fill it, counts this much.
+# The ink of a part that touches the frame without filling it counts this much.
 _CUT_OFF = 0.3
-# The ink of a group that touches the frame counts this much when it runs along this part of it, or
-# along this part within a band at one side: the grain of a table, a fold.
+# The ink of a group that touches the frame counts this much when it runs across this fraction of
+# the picture, or across the last fraction within a band at one side: the grain of a table, a fold.
 _RUNS_THROUGH, _THROUGH, _BESIDE = 0.1, 0.96, 0.75
-# What lies along the frame: a part on this much of all four sides, or one that is this narrow, as a
-# part of the picture, on this much of the shorter side; less when it lies in a corner.
+# What lies along the frame: a part on this fraction of all four sides, or one that is this narrow,
+# as a fraction of the picture, on this much of the shorter side; less when it is in a corner.
 _RUN_AROUND, _BAND, _RUN_ALONG, _RUN_FROM_CORNER = 0.3, 0.3, 0.5, 0.3
 
 
@@ -63,12 +63,12 @@ class Part:
 
     @property
     def width(self) -> int:
-        """Of its box, in pixels."""
+        """Width of its box, in pixels."""
         return self.right - self.left
 
     @property
     def height(self) -> int:
-        """Of its box, in pixels."""
+        """Height of its box, in pixels."""
         return self.bottom - self.top
 
 
@@ -95,7 +95,7 @@ class Group:
 
     @property
     def sides(self) -> int:
-        """How many sides of the frame its parts touch, at most, each."""
+        """How many sides of the frame the part that touches most of them touches."""
         return max(part.sides for part in self.parts)
 
 
@@ -154,7 +154,7 @@ def without_edges(parts: list[Part], labels: Labels) -> list[Part]:
 
 
 def _lies_along(part: Part, run: int, shape: Shape) -> bool:
-    """Tell whether a part that touches the frame in ``run`` pixels follows it."""
+    """Return whether a part that touches the frame in ``run`` pixels follows it."""
     height, width = shape
     breadth = min(part.width / width, part.height / height)
     if run > _RUN_AROUND * 2 * (height + width):
@@ -169,8 +169,8 @@ def groups(parts: list[Part], shape: Shape, *, drawn: bool = False) -> list[Grou
     Args:
         parts: at least one.
         shape: the picture's height and width.
-        drawn: whether the picture holds nothing but what somebody drew: then nothing in it is cut
-            off by the frame, and parts may stand farther from one another.
+        drawn: whether the picture holds nothing but what somebody drew: then nothing is cut off by
+            the frame, and parts may be farther apart.
     """
     if drawn:
         parts = [replace(part, sides=0) for part in parts]
@@ -198,7 +198,7 @@ def marked(labels: Labels, group: Group) -> Mask:
 
 
 def _join_two(found: list[Group], reach: float) -> bool:
-    """Join a group to one before it that it belongs to; False when there is none."""
+    """Join a group to an earlier one that it belongs to; return False when there is none."""
     for index, group in enumerate(found):
         for home in found[:index]:
             if _belong_together(home, group, reach):
@@ -209,10 +209,10 @@ def _join_two(found: list[Group], reach: float) -> bool:
 
 
 def _with_strokes_joined(found: list[Group]) -> list[Group]:
-    """Return ``found`` with strokes that stand apart joined, if there is little else on the paper.
+    """Return ``found`` with separate strokes joined, if there is little else on the paper.
 
-    A five's flag often stands well off its bowl. What lies about where rules or neighbours are is
-    of many sizes, or leans in from the frame.
+    A five's flag is often well away from its bowl. What is left of rules and neighbours has many
+    sizes, or leans in from the frame.
     """
     largest = max(group.area for group in found)
     strokes = [group for group in found if group.area >= _STROKE * largest]
@@ -225,9 +225,9 @@ def _with_strokes_joined(found: list[Group]) -> list[Group]:
 
 
 def _belong_together(home: Group, other: Group, reach: float) -> bool:
-    """Tell whether ``other`` is near enough to ``home`` to be of the same digit.
+    """Return whether ``other`` is near enough to ``home`` to be of the same digit.
 
-    The less ink it has, the nearer it must be: what is left of a page's lines lies everywhere.
+    The less ink it has, the nearer it must be: remains of a page's lines are everywhere.
     """
     left, top, right, bottom = home.box
     side = max(right - left, bottom - top)
@@ -246,13 +246,13 @@ def _gap(one: Part, other: Part) -> float:
 
 
 def _worth_together(group: Group, shape: Shape) -> float:
-    """Return the ink of a group, discounted as that of its parts, and where it runs through."""
+    """Return the ink of a group, discounted like that of its parts and if it runs through."""
     worth = sum(_worth(part, shape) for part in group.parts)
     return worth * _RUNS_THROUGH if group.sides and _runs_through(group, shape) else worth
 
 
 def _runs_through(group: Group, shape: Shape) -> bool:
-    """Tell whether a group runs from one side of the frame to the other, or nearly so beside it."""
+    """Return whether a group runs from side to side of the frame, or nearly so beside it."""
     left, top, right, bottom = group.box
     height, width = shape
     across, down = (right - left) / width, (bottom - top) / height

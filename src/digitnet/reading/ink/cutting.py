@@ -31,22 +31,22 @@ from digitnet.reading.prediction import INK_SIDE, Box, Ink
 
 # Zeros around the digit, in pixels.
 _MARGIN = 2
-# Paper's window in units of the widest stroke, of which a crossing is the widest place.
+# Window of the paper in units of the widest stroke; strokes are widest where they cross.
 _WINDOW = 1.5
-# Room around the digit for what hangs on to it, as a part of its longer side.
+# Room around the digit for ink connected to it, as a fraction of its longer side.
 _ROOM = 0.25
-# Ink is full where it lacks this part of what the darkest ink nearby lacks, and paper below the
-# next part, or this many times the noise. Pressure varies along a stroke, so the darkest counts
-# within so many stroke widths, but for no less than a part of the digit's.
+# Ink is full from this fraction of the darkness of the darkest ink nearby, and paper below the next
+# fraction, or this many times the noise. Pressure varies along a stroke, so the darkest is looked
+# for within so many stroke widths, and taken for no less than a fraction of the digit's.
 _FULL, _PAPER, _NOISE = 0.7, 0.2, 2.0
 _NEARBY, _FAINTEST = 1.5, 0.4
-# The digit's own darkest ink is the value that this part of it stays below.
+# The digit's own darkest ink is the value that this fraction of it stays below.
 _CORE = 0.7
-# Ink of this strength that hangs together with the digit belongs to it: a stroke's faint end.
+# Ink of this strength that is connected to the digit belongs to it: a stroke's faint end.
 _HANGS_ON = 0.35
-# What hangs on and is thinner than this part of the broadest stroke may be a line of the paper.
+# What is connected and thinner than this fraction of the broadest stroke may be a ruled line.
 _THIN = 0.5
-# From this part of full ink a pixel is inside the box.
+# From this fraction of full ink a pixel is inside the box.
 _INSIDE = 0.3
 
 
@@ -58,10 +58,10 @@ class Crop:
         pixels: uint8 (h, w).
         near: uint8 (h, w), 1 on the digit and its edges, 0 elsewhere.
         member: uint8 (h, w), not 0 on the digit.
-        left, top: where it begins in the picture.
+        left, top: its first column and row in the picture.
         step: how many pixels of the picture one of its pixels spans.
-        begins_inside: whether the picture goes on to the left of it, and above it.
-        ends_inside: whether the picture goes on to the right of it, and below it.
+        begins_inside: whether the picture extends to the left of it, and above it.
+        ends_inside: whether the picture extends to the right of it, and below it.
     """
 
     pixels: Grey
@@ -96,12 +96,12 @@ def cut_photograph(picture: Grey, candidate: Candidate, *, dark: bool) -> Ink:
     ink = (darkness - paper) / np.maximum(_FULL * darkest - paper, np.float32(1))
     ink = np.clip(ink, 0, 1, dtype=np.float32)
     return _finished(
-        ink * cv2.bitwise_or(crop.near, _hanging_on(ink, crop, breadth / crop.step)), crop
+        ink * cv2.bitwise_or(crop.near, _connected_ink(ink, crop, breadth / crop.step)), crop
     )
 
 
 def _breadth(member: Mask) -> float:
-    """Return how broad the broadest stroke is, in pixels."""
+    """Return the width of the broadest stroke, in pixels."""
     x, y, width, height = cv2.boundingRect(member)
     inside = _framed(member[y : y + height, x : x + width], 1)
     return 2 * float(cv2.distanceTransform(inside, cv2.DIST_L2, 3).max())
@@ -114,7 +114,7 @@ def _framed(pixels: NDArray[Any], margin: int) -> NDArray[Any]:
 
 
 def _darkest_nearby(darkness: Grey, member: Mask, window: int) -> NDArray[np.float32]:
-    """Return what full ink lacks around each pixel, float32 (h, w), at least 1."""
+    """Return the darkness of full ink around each pixel, float32 (h, w), at least 1."""
     (core,) = quantiles(histogram(darkness, member), (_CORE,))
     smooth = cv2.blur(darkness, (3, 3))
     darkest = cv2.dilate(smooth, np.ones((window, window), np.uint8))
@@ -122,11 +122,11 @@ def _darkest_nearby(darkness: Grey, member: Mask, window: int) -> NDArray[np.flo
     return np.asarray(np.clip(darkest, max(1.0, _FAINTEST * core), max(1, core)), np.float32)
 
 
-def _hanging_on(ink: NDArray[np.float32], crop: Crop, breadth: float) -> Mask:
-    """Return 1 where ink hangs together with the digit, and at its edges; 0 elsewhere.
+def _connected_ink(ink: NDArray[np.float32], crop: Crop, breadth: float) -> Mask:
+    """Return 1 where ink is connected to the digit, and at its edges; 0 elsewhere.
 
-    What leaves the crop, which has room around the digit, and is thinner than its strokes, of
-    ``breadth`` pixels, is a line of the paper; what leaves it twice is no stroke's end either. On
+    What leaves the crop, which has room around the digit, and is thinner than its strokes of
+    ``breadth`` pixels, is a ruled line; nor is it a stroke's end if it leaves the crop twice. On
     such paper what is thin and runs from stroke to stroke, as in a loop, or to the picture's edge
     is a line as well.
     """
@@ -139,20 +139,20 @@ def _hanging_on(ink: NDArray[np.float32], crop: Crop, breadth: float) -> Mask:
         0
     )
     touches = _touches(labels, crop.member, len(stats))
-    hanging = (touches > 0) & (leaves < 2)
+    attached = (touches > 0) & (leaves < 2)
     leaves[0] = 0
     if leaves.any():
         core = cv2.erode(more, np.ones((odd(_THIN * breadth),) * 2, np.uint8)) > 0
         thin = np.bincount(labels[core], minlength=len(stats)) == 0
         if (thin & (leaves > 0)).any():
-            hanging &= ~thin | ((touches < 2) & ~(first | last).any(axis=0))
-    hanging[0] = False
-    belongs = hanging.astype(np.uint8)[labels]
+            attached &= ~thin | ((touches < 2) & ~(first | last).any(axis=0))
+    attached[0] = False
+    belongs = attached.astype(np.uint8)[labels]
     return np.asarray(cv2.dilate(belongs, np.ones((5, 5), np.uint8)), np.uint8)
 
 
 def _touches(labels: NDArray[Any], member: Mask, count: int) -> NDArray[np.int64]:
-    """Return at how many places each part touches the digit."""
+    """Return how often each part touches the digit."""
     touching = cv2.dilate(member, np.ones((3, 3), np.uint8)) > 0
     contacts = np.asarray((touching & (labels > 0)) * 255, np.uint8)
     number, places = cv2.connectedComponents(contacts)
@@ -193,7 +193,7 @@ def _crop(picture: Grey, candidate: Candidate, margin: int) -> Crop:
 def _enlarged(
     member: Mask, start: tuple[int, int], shape: tuple[int, ...], stride: float, scale: int
 ) -> Mask:
-    """Return what a crop's pixels are in the reduced picture's map of the digit."""
+    """Return the values of a crop's pixels in the reduced picture's map of the digit."""
     places = [
         np.minimum(((np.arange(length) + 0.5) * stride + begin / scale).astype(int), limit - 1)
         for length, begin, limit in zip(shape, start[::-1], member.shape, strict=True)
@@ -202,7 +202,7 @@ def _enlarged(
 
 
 def _finished(ink: NDArray[np.float32], crop: Crop) -> Ink:
-    """Trim ``ink`` to the digit, scale it to full range, and tell where in the picture it is."""
+    """Return ``ink`` trimmed to the digit and scaled to full range, with its box."""
     peak = float(ink.max())
     if peak <= 0:
         return Ink.blank()

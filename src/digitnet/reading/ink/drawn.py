@@ -4,9 +4,9 @@ Guarantees:
 
 - The grey values of a picture whose ground is one value are its ink: nothing is thresholded away,
   and strokes may be as bold as they like and touch the frame.
-- A straight border around the picture, or around the field to draw in, is no ink.
-- A photograph is told from such a picture by its ground, and a scan with a shadow on it by the grey
-  that lies far from every stroke.
+- A straight border around the picture, or around the field to draw in, is not ink.
+- A photograph is recognised by its ground, and a scan with a shadow on it by grey far from any
+  stroke; neither is taken for such a picture.
 """
 
 from __future__ import annotations
@@ -19,24 +19,25 @@ import numpy as np
 from digitnet.reading.ink.components import Candidate, Labels, Part, connected, groups, marked
 from digitnet.reading.ink.light import Grey, above, histogram, minus, shrink
 
-# A picture up to this many pixels a side may be all digit; a larger one is mostly ground, and must
-# show that its grey is at the edges of strokes only.
+# A picture up to this many pixels a side may be all digit; a larger one is mostly ground, and its
+# grey must be at the edges of strokes only.
 _SMALL = 64
-# The ground of a drawn picture is this part of its pixels, at least, and exactly one value.
+# The ground of a drawn picture is at least this fraction of its pixels, and exactly one value.
 _GROUND_SMALL, _GROUND = 0.15, 0.5
 # Less contrast than this, of 255, is a blank picture's own noise.
 _LEAST_CONTRAST = 5
-# What may lie on the other side of the ground, as a part of the contrast: ringing of a JPEG.
+# What may lie on the other side of the ground, as a fraction of the contrast: ringing of a JPEG.
 _OTHER_SIDE = 0.25
-# From this part of the contrast a pixel is ink when parts are told from one another.
+# From this fraction of the contrast a pixel is ink when connected parts are looked for.
 _INK = 0.2
-# Grey between these parts of the contrast, away from strokes, is a shadow when there is more of it
-# than this part of the strokes; so is what holds a square of this part of the frame.
+# Grey between these fractions of the contrast, away from strokes, is a shadow when there is more of
+# it than this fraction of the strokes; so is what holds a square of this fraction of the frame.
 _GREY, _SHADOW, _SOLID = (0.15, 0.5), 0.1, 0.45
-# A line around this part of the picture, both ways, and no nearer to its middle than this part of
-# its box, is a border: a round stroke comes nearer.
+# A line around this fraction of the picture, both ways, and never farther in than this fraction of
+# its box, is a border: a round stroke comes farther in.
 _FIELD, _BORDER = 0.75, 0.12
-# Its sides are whole to this part, and what it is drawn around is this part of the picture long.
+# Its sides are complete to this fraction, and what it surrounds is this long, as a fraction of the
+# picture.
 _WHOLE, _SOMETHING = 0.9, 0.1
 # The size at which shadows are looked for, in pixels.
 _GLANCE = 160
@@ -44,12 +45,12 @@ _GLANCE = 160
 
 @dataclass(frozen=True)
 class Ground:
-    """What the strokes of a drawn picture stand out from.
+    """What the strokes of a drawn picture are drawn on.
 
     Args:
         value: its grey value.
         dark: whether the strokes are darker.
-        contrast: how far the strongest of them is from it.
+        contrast: the difference between the strongest of them and it.
     """
 
     value: int
@@ -77,13 +78,13 @@ def find_ground(picture: Grey) -> Ground | None:
 
 
 def _frame(picture: Grey) -> Grey:
-    """Return the pixels on the four sides: mostly ground, even where bold strokes outweigh it."""
+    """Return the pixels on the four sides: mostly ground, even if bold strokes fill the picture."""
     return np.concatenate((picture[0], picture[-1], picture[:, 0], picture[:, -1]))[None]
 
 
 def _majority(picture: Grey) -> int:
-    """Return the value that half of the pixels have; where none has, the commonest."""
-    # Counting values that are all alike is slow, and a sample shows which one to count.
+    """Return the value that more than half of the pixels have; if there is none, the commonest."""
+    # A histogram of pixels that are all alike is slow, and a sample shows which value to count.
     value = _commonest(np.ascontiguousarray(picture[::4, ::4]))
     return value if 2 * _count(picture, value) > picture.size else _commonest(picture)
 
@@ -97,7 +98,7 @@ def _count(picture: Grey, value: int) -> int:
 
 
 def _has_strokes_only(ink: Grey, contrast: int) -> bool:
-    """Tell whether what is not ground is strokes with soft edges, rather than shade."""
+    """Return whether what is not ground is strokes with soft edges, rather than shade."""
     ink = shrink(ink, -(-max(ink.shape) // _GLANCE))
     strong = above(ink, _GREY[1] * contrast)
     near = cv2.dilate(strong, np.ones((7, 7), np.uint8))
@@ -133,7 +134,7 @@ def _without_border(parts: list[Part], labels: Labels) -> list[Part]:
 
 
 def _is_border(part: Part, labels: Labels) -> bool:
-    """Tell whether a part is a line around the picture, or around the field to draw in."""
+    """Return whether a part is a line around the picture, or around the field to draw in."""
     height, width = labels.shape
     if part.width < _FIELD * width or part.height < _FIELD * height:
         return False

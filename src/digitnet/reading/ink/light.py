@@ -1,9 +1,9 @@
-"""Light and paper: from a photograph to how much of its paper's light each pixel lacks.
+"""Light and paper: from a photograph to how much darker than its paper each pixel is.
 
 Guarantees:
 
-- Light that falls unevenly, and a shadow's edge, leave no ink: the paper under a stroke is taken
-  from the paper around it, on the same side of the edge.
+- Uneven light and the edges of shadows leave no ink: the paper under a stroke is estimated from the
+  paper around it, on the same side of the edge.
 - Bright strokes on a dark ground give the same as their negative.
 
 The paper is a morphological closing, which removes what is dark and narrower than its window and
@@ -21,30 +21,30 @@ from numpy.typing import NDArray
 Grey = NDArray[np.uint8]
 Values = NDArray[np.uint8] | NDArray[np.float32]
 
-# A paper darker than this part of the picture's typical paper is taken as that: dividing by nearly
-# black paper would turn its noise into ink.
+# Paper darker than this fraction of the picture's typical paper is taken as that: dividing by
+# nearly black paper would turn its noise into ink.
 _DARKEST_PAPER = 0.3
-# Light falls by this part within half a window, at most; more is a shadow's edge.
+# Light falls by at most this fraction within half a window; more is a shadow's edge.
 _STEEPEST = 0.15
-# A picture of up to this many pixels on the shorter side is a cutting, all ink and lit evenly.
-_CUTTING = 64
-# So many pixels show how a picture's grey values are spread.
+# A picture of up to this many pixels on the shorter side is cut out: all ink, and lit evenly.
+_CUT_OUT = 64
+# This many pixels show how a picture's grey values are distributed.
 _ENOUGH = 10_000
-# Whether ink is dark is seen in a picture reduced to this many pixels a side, and by what differs
-# from paper by more than this part of the largest difference.
+# Whether ink is dark is judged on a picture reduced to this many pixels a side, by what differs
+# from paper by more than this fraction of the largest difference.
 _GLANCE, _FAINT = 64, 0.25
-# Windows, as parts of the longer side. Dark ink is the usual one: half as much of it as of bright
-# is enough. What the small window sees counts from this part of what the large one sees; less is
+# Windows, as fractions of the longer side. Dark ink is usual: half as much of it as of bright is
+# enough. What the small window sees counts from this fraction of what the large one sees; less is
 # the grain of chalk.
 _WIDE, _NARROW = 0.3, 0.12
 _ENOUGH_DARK, _GRAIN = 0.5, 0.1
 # A ground darker than the first is a board, and one lighter than the second is paper, on which ink
-# is dark if there is only this part as much of it as of what is bright, a table's edge perhaps.
+# is dark even if it is only this fraction of what is bright, which may be a table's edge.
 _BOARD, _PAPER, _LEAST_DARK = 64, 160, 0.01
 
 
 def odd(size: float) -> int:
-    """Return the odd whole number nearest to ``size``, at least 3."""
+    """Return the odd integer nearest to ``size``, at least 3."""
     return max(3, 2 * round((size - 1) / 2) + 1)
 
 
@@ -55,8 +55,8 @@ def above(values: Values, floor: float) -> Grey:
 
 def minus(one: Grey | float, other: Grey | float) -> Grey:
     """Return the difference of two pictures, or of a picture and a grey value, 0 where negative."""
-    # OpenCV takes some tiny pictures, four pixels high and one wide, for a grey value of four
-    # channels; two pictures it never mistakes.
+    # OpenCV takes some tiny pictures, four pixels high and one wide, for one value of four
+    # channels, but not when both are pictures.
     shape = one.shape if isinstance(one, np.ndarray) else np.shape(other)
     first, second = (
         value if isinstance(value, np.ndarray) else np.full(shape, round(value), np.uint8)
@@ -71,7 +71,7 @@ def negative(picture: Grey) -> Grey:
 
 
 def quantiles(counts: NDArray[np.float32], parts: tuple[float, ...]) -> list[int]:
-    """Return the grey values below which the given parts of a histogram lie."""
+    """Return the grey values below which the given fractions of a histogram lie."""
     total = counts.cumsum()
     return [int(total.searchsorted(part * total[-1])) for part in parts]
 
@@ -83,12 +83,12 @@ def histogram(picture: Grey, mask: Grey | None = None) -> NDArray[np.float32]:
 
 
 def ink_is_dark(picture: Grey) -> bool:
-    """Tell whether the strokes are darker than what they are on.
+    """Return whether the strokes are darker than what they are on.
 
     Most pixels are paper, so a median over a window is paper too, and keeps shadows' edges; what
-    remains when it is taken away is mostly strokes, on one side of zero. A large window sees bold
-    strokes rightly, a small one is not misled by a page on a dark table; ink is bright when both
-    say so. On a board the large one decides alone: the small one takes the holes in chalk for ink.
+    remains when it is subtracted is mostly strokes, on one side of zero. A large window copes with
+    bold strokes, a small one is not misled by a page on a dark table; ink is bright when both say
+    so. On a board the large one decides alone: the small one takes the holes in chalk for ink.
     """
     small = shrink(picture, -(-max(picture.shape) // _GLANCE))
     dark, bright = _dark_and_bright(small, odd(max(small.shape) * _WIDE))
@@ -113,7 +113,7 @@ def _dark_and_bright(small: Grey, window: int) -> tuple[float, float]:
 def shrink(picture: Grey, factor: int) -> Grey:
     """Return the means of squares of ``factor`` × ``factor`` pixels; the last few are left out.
 
-    A whole factor is some thirty times as fast as any other.
+    An integer factor is some thirty times as fast as any other.
     """
     if factor == 1:
         return picture
@@ -123,26 +123,26 @@ def shrink(picture: Grey, factor: int) -> Grey:
 
 
 def darkness_of(picture: Grey, window: int, ink: Grey | None = None) -> tuple[Grey, float]:
-    """Return how much of its paper's light each pixel lacks, and the noise of that.
+    """Return how much darker than its paper each pixel is, and the noise of that.
 
     Args:
         picture: uint8 (H, W), dark strokes narrower than ``window`` pixels.
         window: in pixels, odd.
-        ink: uint8 (H, W), not 0 where ink is known to be; without, most pixels are bare paper.
+        ink: uint8 (H, W), not 0 where ink is known to be; if None, most pixels are bare paper.
 
     Returns:
-        uint8 (H, W), 0 is paper and 255 black; and the standard deviation on bare paper.
+        uint8 (H, W), 0 for paper to 255 for black; and the standard deviation on bare paper.
     """
     square = np.ones((window, window), np.uint8)
     paper = np.asarray(cv2.morphologyEx(picture, cv2.MORPH_CLOSE, square), np.uint8)
-    if min(paper.shape) > _CUTTING:
+    if min(paper.shape) > _CUT_OUT:
         paper = _darker_towards_frame(paper, window // 2)
     (typical,) = quantiles(histogram(_some(paper)), (0.5,))
     floor = np.uint8(max(1, round(_DARKEST_PAPER * typical)))
     darkness = np.asarray(
         cv2.divide(minus(paper, picture), np.maximum(paper, floor), scale=255), np.uint8
     )
-    # The closing is the brightest of the paper's noise; bare paper is below it.
+    # The closing is the upper edge of the paper's noise; most bare paper is darker.
     counts = (
         histogram(_some(darkness)) if ink is None else histogram(darkness, negative(above(ink, 0)))
     )
@@ -151,10 +151,10 @@ def darkness_of(picture: Grey, window: int, ink: Grey | None = None) -> tuple[Gr
 
 
 def _darker_towards_frame(paper: Grey, reach: int) -> Grey:
-    """Return ``paper`` with its light falling on to the frame as it falls before.
+    """Return ``paper`` with its light falling off up to the frame as it does farther in.
 
-    Within ``reach`` pixels of the frame a closing stays as bright as it is farther in, so that
-    paper whose light falls off would look like ink there.
+    Within ``reach`` pixels of the frame a closing stays as bright as it is farther in, so paper
+    whose light falls off would look like ink there.
     """
     for _ in range(4):  # each side in turn is the first rows
         if len(paper) > 2 * reach:
@@ -168,7 +168,7 @@ def _darker_towards_frame(paper: Grey, reach: int) -> Grey:
 
 
 def _some(picture: Grey) -> Grey:
-    """Return enough of the pixels of a picture to know how its grey values are spread."""
+    """Return enough pixels of a picture to know how its grey values are distributed."""
     step = 1 + picture.size // _ENOUGH
     return np.ascontiguousarray(picture[:, ::step])
 

@@ -1,10 +1,10 @@
 """The ink in the middle of a picture that was cut out of a row of writing.
 
-Elsewhere parts that lie side by side are taken for one digit, as two strokes of a five are. In a
-cut from a row, what lies at the left and right edge is a bit of a neighbour, and an upright line
-beside the middle is the rule of a column.
+Elsewhere parts that are side by side are taken for one digit, as the two strokes of a five are. In
+a picture cut from a row, what is at the left and right edge belongs to a neighbour, and an upright
+line beside the middle is the rule of a column.
 
-Guarantees: ink is only taken away, and never all of it; a picture with one part and no upright line
+Guarantees: ink is only removed, and never all of it; a picture with one part and no upright line
 beside it keeps its ink as it is.
 """
 
@@ -18,23 +18,23 @@ from digitnet.reading.prediction import Box, Ink
 
 Pixels = NDArray[np.float32]
 
-# From this much ink on, a pixel belongs to a part.
+# From this much ink a pixel belongs to a part.
 _STROKE = 0.3
 # A part this near to the left or right edge of the picture, in pixels, is cut off by it.
 _EDGE = 1.5
-# How sharply the middle is preferred, as a share of the picture's width.
+# How sharply the middle is preferred, as a fraction of the picture's width.
 _MIDDLE = 0.2
-# The least share of a part's width that lies above or below the main part, if it is one with it.
+# A part belongs to the main one if at least this fraction of its width is above or below that.
 _SHARED = 0.3
-# An upright line this high, as a share of the picture, and this far from its middle, as a share of
-# its width, is a rule: a one stands in the middle.
+# An upright line this high, as a fraction of the picture, and this far from its middle, as a
+# fraction of its width, is a rule: a one is in the middle.
 _RULE_HEIGHT, _RULE_AWAY = 0.7, 0.2
-# The least share of the ink that must be left, lest a digit be taken for a rule.
+# At least this fraction of the ink must remain, or a digit was taken for a rule.
 _LEAST = 0.15
 
 
 def only_middle(found: Ink, height: int, width: int) -> Ink:
-    """Return the ink without what lies beside the digit in the middle.
+    """Return the ink without what is beside the digit in the middle.
 
     Args:
         found: the ink of a picture.
@@ -65,7 +65,7 @@ def _without_rules(pixels: Pixels, place: tuple[float, float], height: int, widt
 
 
 def _without_neighbours(pixels: Pixels, place: tuple[float, float], width: int) -> Pixels:
-    """Return the ink without parts that lie beside the one in the middle."""
+    """Return the ink without parts that are beside the one in the middle."""
     _, parts, boxes, _ = cv2.connectedComponentsWithStats(
         (pixels > _STROKE).astype(np.uint8), connectivity=8
     )
@@ -92,7 +92,7 @@ def _without_neighbours(pixels: Pixels, place: tuple[float, float], width: int) 
 
 
 def _place(pixels: Pixels, box: Box) -> tuple[float, float]:
-    """Return where in the picture the first column lies, and how many of its pixels one makes."""
+    """Return where in the picture the first column is, and how many of its pixels one spans."""
     columns = np.flatnonzero(pixels.any(axis=0))
     scale = box.width / float(columns[-1] + 1 - columns[0])
     return box.left - float(columns[0]) * scale, scale
@@ -100,7 +100,7 @@ def _place(pixels: Pixels, box: Box) -> tuple[float, float]:
 
 def _box_of(pixels: Pixels, found: Ink) -> Box:
     """Return the box of what is left of the ink that was found."""
-    assert found.box is not None, "what was found had ink"
+    assert found.box is not None, "there was ink"
     left, width = _span(pixels.max(axis=0), found.pixels.max(axis=0), found.box.width)
     top, height = _span(pixels.max(axis=1), found.pixels.max(axis=1), found.box.height)
     left, top = found.box.left + left, found.box.top + top
@@ -108,7 +108,7 @@ def _box_of(pixels: Pixels, found: Ink) -> Box:
 
 
 def _span(left_over: Pixels, whole: Pixels, length: int) -> tuple[int, int]:
-    """Return where ``left_over`` begins and how long it is, if ``whole`` is ``length`` long."""
+    """Return start and length of ``left_over``, if ``whole`` is ``length`` long."""
     (first, last), (begin, end) = (np.flatnonzero(each)[[0, -1]] for each in (left_over, whole))
     scale = length / float(end + 1 - begin)
     start = int((first - begin) * scale)

@@ -2,12 +2,14 @@
 
 Guarantees:
 
-- What is found does not depend on the light's strength, slow changes of it, and shadows' edges.
-- Noise and texture of the paper are no ink, unless nothing stands out from them.
+- The result does not depend on the strength of the light, slow changes of it, or shadows' edges.
+- Noise and texture of the paper are not ink, unless nothing stands out from them.
+- Lines of ruled and squared paper are not ink, even if they are as dark as the pen; what is broader
+  than them stays, on a line too, and gaps that a removed line leaves in strokes are closed.
 
 What is narrower than a window and darker than its surroundings may be ink. Windows of growing size
 are tried: a shadow, a table's edge or a dark corner is wider than any stroke, so a small window
-does not see them, and a large one is believed only where it finds more of the same ink.
+does not see it, and a large one is believed only where it finds more of the same ink.
 """
 
 from __future__ import annotations
@@ -36,34 +38,34 @@ from digitnet.reading.ink.light import (
     shrink,
 )
 
-# The windows, as parts of the frame's longer side, and the smallest in pixels.
+# The windows, as fractions of the frame's longer side, and the smallest in pixels.
 _WINDOWS, _SMALLEST_WINDOW = (0.07, 0.2, 0.45), 7
-# Large windows need no fine picture: this many pixels a side.
+# Large windows do without a fine picture: this many pixels a side are enough.
 _COARSE = 200
-# Ink stands this many standard deviations of the paper's noise above it, and lacks this many of
-# 255 parts of the paper's light, at least.
+# Ink is at least this many standard deviations of the paper's noise darker than the paper, and at
+# least so dark, of 255.
 _NOISE, _FAINTEST = 4.0, 5
-# Where little but ink is in the picture, what hangs on to ink needs only this part of its
+# Where little but ink is in the picture, what is connected to ink needs only this fraction of its
 # threshold: the hairlines of a quill are far fainter than its broad strokes.
 _HAIRLINE = 0.6
-# The darkness of full ink is the value that this part of the ink stays below.
+# The darkness of full ink is the value that this fraction of the ink stays below.
 _CORE = 0.7
-# A larger window is believed when it adds this part to the ink, as dark as this part of it; where
-# that reaches the frame, as shade does, it must be much more, and neither lighter nor darker.
+# A larger window is believed when it adds this fraction to the ink, at least this fraction as dark;
+# where that reaches the frame, as shade does, it must be much more, and equally dark.
 _MORE, _AS_DARK = 0.05, 0.85
 _MORE_AT_FRAME, _DARK_AT_FRAME = 4, (0.95, 1.3)
-# A stroke may end at the frame, in a run of pixels this long, as a part of the frame's longer side.
+# A stroke may end at the frame, in a run of pixels this long, as a fraction of the longer side.
 _STROKE_END = 0.1
 # A digit that shares less than this with what a smaller window found must be this much larger.
 _SHARED, _LARGER = 0.5, 6
-# Ink this near to shade, in coarse pixels, may lie in it, and lacks this much more light there.
+# Ink this near to shade, in coarse pixels, may be in it, and is this much darker there.
 _NEAR, _DARKER_UNDER_SHADE = 9, 1.2
-# What lies along the frame is removed this many times, at most: each may hide a fainter one.
+# What runs along the frame is removed at most this many times: each may hide a fainter one.
 _PEELS = 3
 
-# A part runs across the frame when it is this part of it long.
+# A part runs across the frame when it is this long, as a fraction of it.
 _ACROSS = 0.9
-# A line is straight for this part of the frame, and may lean by two pixels either way meanwhile.
+# A line is straight for this fraction of the frame, and leans by at most so many pixels meanwhile.
 _STRAIGHT, _LEAN = 0.12, 2
 # The broadest lines, in pixels of the reduced picture.
 _BROADEST = 5
@@ -98,7 +100,7 @@ def _search(work: Grey, window: int, crop: bool) -> Candidate | None:
 
 
 def _ink_parts(darkness: Grey, noise: float, crop: bool) -> tuple[Labels, list[Part]]:
-    """Return the parts of what lacks light, without the paper's lines and what frames the page."""
+    """Return the dark parts, without the paper's lines and what frames the page."""
     for _ in range(_PEELS):
         mask = _ink_mask(darkness, noise, crop)
         labels, parts = connected(mask)
@@ -108,7 +110,7 @@ def _ink_parts(darkness: Grey, noise: float, crop: bool) -> tuple[Labels, list[P
         kept = without_edges(parts, labels)
         if len(kept) == len(parts):
             return labels, parts
-        # It is often darker than any pen, and would set the threshold: look again without it.
+        # The frame is often darker than any pen, and would set the threshold: again without it.
         gone = np.isin(labels, [part.label for part in parts if part not in kept])
         wide = cv2.dilate(gone.astype(np.uint8), np.ones((3, 3), np.uint8))
         darkness = np.where(wide > 0, np.uint8(0), darkness)
@@ -126,12 +128,12 @@ def _ink_mask(darkness: Grey, noise: float, crop: bool) -> Mask:
         return ink
     faint = above(darkness, max(_HAIRLINE * threshold, least))
     _, labels = cv2.connectedComponents(faint)
-    # All ink is faint ink too, so its labels are none of the ground's.
+    # All ink is in the faint ink, so the ground's label is not among its labels.
     return np.asarray(np.isin(labels, labels[ink > 0]) * np.uint8(255), np.uint8)
 
 
 def _otsu(counts: np.ndarray[tuple[int], np.dtype[np.float32]]) -> int:
-    """Return the value that parts a histogram best (Otsu 1979); OpenCV's takes pictures only."""
+    """Return the value that splits a histogram best (Otsu 1979); OpenCV's takes only pictures."""
     below = np.cumsum(counts, dtype=np.float64)
     sums = np.cumsum(counts * np.arange(256), dtype=np.float64)
     above = below[-1] - below
@@ -141,7 +143,7 @@ def _otsu(counts: np.ndarray[tuple[int], np.dtype[np.float32]]) -> int:
 
 
 def _adds_ink(large: Candidate, small: Candidate) -> bool:
-    """Tell whether a larger window found more of the same ink, rather than shade."""
+    """Return whether a larger window found more of the same ink, rather than shade."""
     factor = max(small.member.shape) // max(large.member.shape)
     reduced = shrink(small.member, factor)
     around = np.asarray(cv2.dilate(reduced, np.ones((5, 5), np.uint8)), np.uint8)
@@ -163,10 +165,10 @@ def _adds_ink(large: Candidate, small: Candidate) -> bool:
 
 
 def _lies_over(more: Mask, member: Mask, darkness: Grey, level: int) -> bool:
-    """Tell whether what a larger window adds, which lacks ``level``, lies over the ink as shade.
+    """Return whether what a larger window adds, of darkness ``level``, is shade over the ink.
 
-    Ink in the shadow of a finger lacks more light than the finger's shadow does; ink that goes on
-    lacks as much as where it comes from.
+    Ink in the shadow of a finger is darker than the shadow; ink that continues is as dark as where
+    it comes from.
     """
     near = cv2.dilate(more, np.ones((_NEAR, _NEAR), np.uint8))
     covered = np.asarray(cv2.bitwise_and(near, member), np.uint8)
@@ -177,7 +179,7 @@ def _lies_over(more: Mask, member: Mask, darkness: Grey, level: int) -> bool:
 
 
 def _run_on_frame(candidate: Candidate) -> int:
-    """Return how many pixels of a digit lie on the picture's frame."""
+    """Return how many pixels of a digit are on the picture's frame."""
     if not candidate.group.sides:
         return 0
     member = candidate.member
@@ -189,7 +191,7 @@ def _run_on_frame(candidate: Candidate) -> int:
 
 
 def _without_rules(mask: Mask, parts: list[Part]) -> Mask:
-    """Return ``mask`` (0 or 255) without the lines of the paper.
+    """Return ``mask`` (0 or 255) without the lines of the paper, or as it is if there are none.
 
     Args:
         mask: uint8 (H, W).
@@ -214,7 +216,7 @@ def _without_rules(mask: Mask, parts: list[Part]) -> Mask:
 
 
 def _straight_runs(mask: Mask, *, down: bool) -> Mask:
-    """Return what lies on long straight runs across (or down) the frame."""
+    """Return what is on long straight runs across (or down) the frame."""
     length = max(15, round(_STRAIGHT * max(mask.shape)))
     run, lean = (length, 1), (1, 2 * _LEAN + 1)
     if not down:
@@ -225,14 +227,14 @@ def _straight_runs(mask: Mask, *, down: bool) -> Mask:
 
 
 def _breadth(lines: Mask) -> int:
-    """Return how broad most of the lines are, in pixels."""
+    """Return the width of most of the lines, in pixels."""
     inside = cv2.distanceTransform(lines, cv2.DIST_C, 3)
     ridge = (inside > 0) & (inside >= cv2.dilate(inside, np.ones((3, 3), np.uint8)))
     return int(2 * np.median(inside[ridge]))
 
 
 def _repaired(mask: Mask, lines: Mask, breadth: int) -> Mask:
-    """Take the lines out, but leave what is broader, and close the gaps in what crosses them."""
+    """Remove the lines, but leave what is broader, and close the gaps in what crosses them."""
     size = breadth + 2
     broad = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((size, size), np.uint8))
     kept = cv2.bitwise_or(cv2.subtract(mask, lines), broad)

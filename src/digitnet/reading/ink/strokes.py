@@ -1,9 +1,9 @@
-"""Strokes of a pen, as a list of points, to ink.
+"""From the strokes of a pen, lists of points, to ink.
 
 Guarantees:
 
-- Moving and enlarging a drawing (with its pen) changes nothing but rounding.
-- A drawing without extent, one point or many on one spot, is a dot.
+- Moving and enlarging a drawing changes nothing but rounding.
+- A drawing without extent, one point or many in one spot, is a dot.
 """
 
 from __future__ import annotations
@@ -14,57 +14,51 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitnet.errors import InputError, UsageError
+from digitnet.errors import InputError
 from digitnet.reading.prediction import Ink
 
 Strokes = Sequence[Sequence[tuple[float, float]]]
 
-# The longer side of a drawing as rendered, in pixels, and the pen's width as a part of it.
-_SIDE, _PEN = 100, 0.1
-# A pen at most this much of the longer side wide; more is a blot.
-_BROADEST = 1.0
+# The longer side of a drawing as rendered, and the width of the pen, in pixels.
+_SIDE, _PEN = 100, 10
 # OpenCV draws at fractions of a pixel: coordinates in units of 2 to the power of minus this.
 _SHIFT = 4
 # Drawn this much finer and averaged, because OpenCV has no soft broad lines with round caps.
 _FINE = 4
 _MARGIN = 2
+# A drawing so small that its scale would overflow is a dot.
 _SMALLEST = 1e-300
 
 
-def from_strokes(strokes: Strokes, *, pen_width: float | None = None) -> Ink:
+def from_strokes(strokes: Strokes) -> Ink:
     """Return the ink of a drawing.
 
     Args:
         strokes: one sequence of points (x, y) for each time the pen touched the paper, in any
             unit, y downwards; a single point is a dot. Strokes without points are skipped.
-        pen_width: in the unit of the points; by default a tenth of the drawing's longer side.
 
     Returns:
         Ink whose drawing, without the pen's width, is 100 pixels long, and no box; blank without
         points.
 
     Raises:
-        InputError: the points are no pairs of finite numbers.
-        UsageError: the pen's width is not above 0.
+        InputError: the points are not pairs of finite numbers.
     """
-    if pen_width is not None and not 0 < pen_width < np.inf:
-        raise UsageError(f"pen_width is {pen_width}; it must be a finite number above 0.")
     try:
         lines = [_points(stroke, index) for index, stroke in enumerate(strokes)]
     except TypeError as error:
-        raise InputError(f"{strokes!r} is no list of strokes, each a list of (x, y).") from error
+        raise InputError(
+            f"Expected a list of strokes, each a list of points, got {type(strokes).__name__}."
+        ) from error
     lines = [line for line in lines if len(line)]
     if not lines:
         return Ink.blank()
     points = np.concatenate(lines)
-    # Halves, so that the difference of the largest numbers is one, too.
+    # Halved, so that the difference of the largest numbers does not overflow.
     low, high = points.min(axis=0) / 2, points.max(axis=0) / 2
     extent = float((high - low).max()) * 2
-    # A drawing so small that its scale is no number any more is a dot.
     scale = _SIDE / extent if extent > _SMALLEST else 0.0
-    pen = _SIDE * _PEN if pen_width is None or not scale else pen_width * scale
-    pen = min(max(pen, 1.0), _SIDE * _BROADEST)
-    return Ink(_render([(line / 2 - low) * (2 * scale) for line in lines], pen), None)
+    return Ink(_render([(line / 2 - low) * (2 * scale) for line in lines]), None)
 
 
 def _points(stroke: Sequence[tuple[float, float]], index: int) -> NDArray[np.float64]:
@@ -72,7 +66,7 @@ def _points(stroke: Sequence[tuple[float, float]], index: int) -> NDArray[np.flo
     try:
         points = np.asarray(stroke, np.float64)
     except (TypeError, ValueError) as error:
-        raise InputError(f"Stroke {index} is no list of points (x, y) of two numbers.") from error
+        raise InputError(f"Stroke {index} is not a list of points (x, y).") from error
     if points.size == 0:
         return np.zeros((0, 2))
     if points.ndim != 2 or points.shape[1] != 2:
@@ -85,19 +79,18 @@ def _points(stroke: Sequence[tuple[float, float]], index: int) -> NDArray[np.flo
     return points
 
 
-def _render(lines: list[NDArray[np.float64]], pen: float) -> NDArray[np.float32]:
-    """Draw ``lines``, in pixels from 0, with a round pen ``pen`` pixels wide."""
-    before = pen / 2 + _MARGIN
+def _render(lines: list[NDArray[np.float64]]) -> NDArray[np.float32]:
+    """Draw ``lines``, in pixels from 0, with a round pen."""
+    before = _PEN / 2 + _MARGIN
     across, down = np.ceil(np.max([line.max(axis=0) for line in lines], axis=0) + 2 * before)
     canvas = np.zeros((int(down) * _FINE, int(across) * _FINE), np.uint8)
     unit = _FINE * 2**_SHIFT
     for line in lines:
-        # A pixel's number is its middle; half a pixel less makes coordinates edges.
+        # OpenCV counts from the middle of a pixel, we from its edge: half a pixel less.
         corners = np.round((line + before) * unit - 2 ** (_SHIFT - 1)).astype(np.int32)
-        thickness = max(1, round(pen * _FINE))
-        cv2.polylines(canvas, [corners.reshape(-1, 1, 2)], False, 255, thickness, shift=_SHIFT)
+        cv2.polylines(canvas, [corners.reshape(-1, 1, 2)], False, 255, _PEN * _FINE, shift=_SHIFT)
         if len(corners) == 1:
-            radius = round(pen * unit / 2)
+            radius = _PEN * unit // 2
             cv2.circle(canvas, corners[0].tolist(), radius, 255, cv2.FILLED, shift=_SHIFT)
     return _averaged(canvas)
 
