@@ -24,7 +24,7 @@ from digitnet.errors import InputError, StoppedError, StorageError, UsageError
 from digitnet.network.cnn import CNN, layer_table, predict_logits
 from digitnet.network.config import ModelConfig, TrainConfig
 from digitnet.network.recipes import recipe
-from digitnet.showing.commands import train_command
+from digitnet.showing.commands import train_command, transfer_command
 from digitnet.showing.report import compose, write_report
 from digitnet.showing.report_facts import EvaluatedRun, ending, read_evaluated
 from digitnet.showing.report_figures import ReportFigures, layer_outputs
@@ -452,6 +452,71 @@ def test_disputed_labels_are_explained(evaluated: EvaluatedRun) -> None:
     assert "998" in text
     plain = dataclasses.replace(evaluated.metrics, undisputed=None)
     assert "Labels in doubt" not in said(dataclasses.replace(evaluated, metrics=plain))
+
+
+# Tuned networks
+
+ORIGIN = {
+    "source": {"name": "old run", "data": "fashion_mnist"},
+    "method": "all",
+    "labels": 30,
+    "seed": 3,
+    "steps": 120,
+    "old_data": "fashion_mnist",
+    "old_test_images": 10_000,
+    "old_accuracy_before": 0.9,
+    "old_accuracy_after": 0.875,
+    "old_last_layer": True,
+    "accuracy_before": 0.25,
+    "settings": {
+        "replay": 0.4,
+        "steps": 0,
+        "threads": 0,
+        "crops": False,
+        "averaged": 0.5,
+        "rates": {"all": {"learning_rate": 4e-3, "layer_decay": 0.8}},
+    },
+}
+
+
+@pytest.fixture
+def tuned(run: Run, tmp_path: Path) -> EvaluatedRun:
+    folder = copy(run, tmp_path / "tuned")
+    folder.write_transfer(ORIGIN)
+    return read_evaluated(open_trained(folder, offline=True))
+
+
+def test_a_tuned_run_says_how_it_was_tuned(tuned: EvaluatedRun) -> None:
+    text = said(changed(tuned, tuned.history, schedule="cosine", learning_rate=4e-3))
+    for part in (
+        "it continues old run, which had learned fashion_mnist",
+        "40 % of them from the old task, to keep it, in 120 steps",
+        "The learning rate of the last layer rose to 0.004 over the first 12 % of the steps",
+        "down to 10 % of that",
+        "at 0.8 times the rate of the next one",
+        "the mean over the last 50 % of the steps",
+        "read 25.00 % of the same test images correctly; this one reads",
+        "90.00 % before and 87.50 % after, with its old last layer",
+    ):
+        assert part in text
+    assert "to zero" not in text
+
+
+def test_a_run_tuned_before_it_was_measured_says_less(tuned: EvaluatedRun) -> None:
+    tuned.trained.run.write_transfer({k: v for k, v in ORIGIN.items() if k != "accuracy_before"})
+    assert "of the same test images" not in said(tuned)
+
+
+def test_the_command_tunes_the_same_network(tuned: EvaluatedRun) -> None:
+    words = transfer_command(ORIGIN, tuned.config)
+    assert words == (
+        "digitnet transfer --from 'old run' --to sample --fast --method all --seed 3 --use 30 "
+        "--old-data fashion_mnist --replay 0.4 --threads 1"
+    )
+    assert f"{words} --out again" in said(tuned)
+    settings = {**ORIGIN["settings"], "steps": 9, "crops": True}  # type: ignore[dict-item]
+    crops = transfer_command({**ORIGIN, "settings": settings, "old_data": None}, tuned.config)
+    assert crops.endswith("--use 30 --replay 0.4 --threads 1 --steps 9 --crops")
 
 
 # Commands and parts

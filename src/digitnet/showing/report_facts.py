@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from digitnet.data.dataset import Dataset
 from digitnet.errors import InputError
 from digitnet.network.cnn import layer_table
-from digitnet.network.config import TrainConfig
+from digitnet.network.config import LEAST_RATE, WARM_UP, TrainConfig
 from digitnet.text import are_digits
-from digitnet.training.evaluation import ClassMetrics, Metrics
+from digitnet.training.evaluation import Metrics
 from digitnet.training.loop import choose_images
 from digitnet.training.runs import Epoch, Predictions, Run
 from digitnet.training.trained import Trained
@@ -134,6 +134,7 @@ def facts(run: EvaluatedRun) -> dict[str, Any]:
     """Return what the template of a report names, but for its figures, settings and commands."""
     config, metrics = run.config, run.metrics
     train, val = choose_images(config, run.dataset.train_labels)
+    layers = diagram_layers(run)
     commonest = max(row.support for row in metrics.per_class) / metrics.images
     return {
         "run_path": str(run.trained.run.path),
@@ -152,9 +153,13 @@ def facts(run: EvaluatedRun) -> dict[str, Any]:
         "guessing": None if metrics.interval[0] > commonest else commonest,
         "ending": ending(run),
         "balance": _balance(run),
-        "layers": _layers(run),
-        "trend": _trend(run.history),
+        "layers": layers,
+        "largest_layer": max(range(len(layers)), key=lambda number: layers[number][2]),
         "tuning": _tuning(run),
+        # Runs tuned before the schedule had a name say "cosine".
+        "schedule": "warm-cosine" if run.trained.run.transfer else config.schedule,
+        "warm_up": WARM_UP,
+        "least_rate": LEAST_RATE,
         "ranking": _ranking(metrics),
         "confusions": _confusions(run),
         "matrix": _matrix(metrics),
@@ -191,14 +196,11 @@ def ending(run: EvaluatedRun) -> dict[str, Any]:
     }
 
 
-def _balance(run: EvaluatedRun) -> dict[str, Any]:
+def _balance(run: EvaluatedRun) -> dict[str, tuple[str, int]]:
     """Return which class has the most training images and which the fewest."""
     counts = np.bincount(run.dataset.train_labels, minlength=len(run.class_names))
-    most, least = int(counts.argmax()), int(counts.argmin())
-    return {
-        "most": {"name": run.class_names[most], "images": int(counts[most])},
-        "least": {"name": run.class_names[least], "images": int(counts[least])},
-    }
+    ends = {"most": int(counts.argmax()), "least": int(counts.argmin())}
+    return {end: (run.class_names[label], int(counts[label])) for end, label in ends.items()}
 
 
 def diagram_layers(run: EvaluatedRun) -> list[tuple[str, tuple[int, ...], int]]:
@@ -209,56 +211,27 @@ def diagram_layers(run: EvaluatedRun) -> list[tuple[str, tuple[int, ...], int]]:
     return [image, *((row.name, row.output_shape, row.parameters) for row in rows)]
 
 
-def _layers(run: EvaluatedRun) -> dict[str, Any]:
-    layers, total = diagram_layers(run), run.trained.model.num_parameters
-    rows: list[dict[str, Any]] = [
-        {
-            "number": number,
-            "name": name,
-            "shape": "×".join(map(str, shape)),
-            "parameters": parameters,
-            "share": parameters / total,
-        }
-        for number, (name, shape, parameters) in enumerate(layers)
-    ]
-    return {"rows": rows, "total": total, "largest": max(rows, key=lambda row: row["parameters"])}
-
-
-def _trend(history: list[Epoch]) -> dict[str, Any] | None:
-    """Return where the learning curves begin and end, and how far apart they end."""
-    if not history:
-        return None
-    first, last = history[0], history[-1]
-    return {"first": first, "last": last, "lead": last.val_accuracy - last.train_accuracy}
-
-
 def _tuning(run: EvaluatedRun) -> dict[str, Any] | None:
     """Return how a network was tuned from another; None for one that began from nothing."""
     origin = run.trained.run.transfer
     if origin is None:
         return None
-    settings = origin["settings"]
-    rates = settings.get("rates", {}).get(origin["method"], {})
+    settings, method = origin["settings"], origin["method"]
     return {
+        "accuracy_before": None,  # of runs tuned before it was measured
         **origin,
-        "replay": settings.get("replay") if origin["method"] != "scratch" else 0,
-        "layer_decay": rates.get("layer_decay", 1.0),
-        "warm_up": settings.get("warm_up", 0.0),
-        "averaged": settings.get("averaged", 0.0),
-        "before": origin.get("accuracy_before"),
+        "replay": 0 if method == "scratch" else settings["replay"],
+        "layer_decay": settings["rates"][method]["layer_decay"],
+        "averaged": settings["averaged"],
     }
 
 
 def _ranking(metrics: Metrics) -> dict[str, Any]:
     """Return the classes that are read best and worst."""
-
-    def f1(label: int) -> float:
-        return metrics.per_class[label].f1
-
-    ranked = sorted(range(len(metrics.per_class)), key=f1)
-    worst: ClassMetrics = metrics.per_class[ranked[0]]
+    rows = metrics.per_class
+    ranked = sorted(range(len(rows)), key=lambda label: rows[label].f1)
     answered = any(true[ranked[0]] for true in metrics.confusion_matrix)
-    return {"best": metrics.per_class[ranked[-1]], "worst": worst, "worst_is_answered": answered}
+    return {"best": rows[ranked[-1]], "worst": rows[ranked[0]], "worst_is_answered": answered}
 
 
 def _confusions(run: EvaluatedRun) -> dict[str, Any] | None:
@@ -274,9 +247,7 @@ def _confusions(run: EvaluatedRun) -> dict[str, Any] | None:
     pair = np.unravel_index(both.argmax(), both.shape)
     return {
         "often": [
-            {"label": names[int(i)], "answer": names[int(j)], "times": int(matrix[i, j])}
-            for i, j in cells
-            if matrix[i, j]
+            (names[int(i)], names[int(j)], int(matrix[i, j])) for i, j in cells if matrix[i, j]
         ],
         "pair": [names[int(label)] for label in pair],
         "times": int(both.max()),
@@ -284,7 +255,7 @@ def _confusions(run: EvaluatedRun) -> dict[str, Any] | None:
     }
 
 
-def _matrix(metrics: Metrics) -> list[list[dict[str, Any]]]:
+def _matrix(metrics: Metrics) -> list[list[tuple[int, str]]]:
     """Return the cells of the confusion matrix: count, and class for the style sheet."""
     matrix = np.array(metrics.confusion_matrix)
     worst = int((matrix * ~np.eye(len(matrix), dtype=bool)).max())
@@ -298,7 +269,7 @@ def _matrix(metrics: Metrics) -> list[list[dict[str, Any]]]:
         return f"wrong-{shade}" if shade else "none"
 
     size = range(len(matrix))
-    return [[{"count": int(matrix[i, j]), "kind": kind(i, j)} for j in size] for i in size]
+    return [[(int(matrix[i, j]), kind(i, j)) for j in size] for i in size]
 
 
 def _hesitation(predictions: Predictions) -> dict[str, Any]:
@@ -332,14 +303,15 @@ def _trust(run: EvaluatedRun) -> dict[str, Any]:
     return {"confidence": confidence, "gap": gap, "verdict": verdict}
 
 
-def _refusing(predictions: Predictions) -> list[dict[str, Any]]:
-    """Return what asking for a least confidence gains and costs."""
+def _refusing(predictions: Predictions) -> list[tuple[float, float, int, float | None]]:
+    """Return what asking for a least confidence costs and gains.
+
+    For each limit: the share of images answered, the misses among them, and their accuracy.
+    """
     right = predictions.predicted == predictions.label
     rows = []
     for limit in _LEAST_CONFIDENCES:
         kept = predictions.probability_predicted >= limit
         accuracy = float(right[kept].mean()) if kept.any() else None
-        misses = int((~right[kept]).sum())
-        answered = float(kept.mean())
-        rows.append({"limit": limit, "answered": answered, "misses": misses, "accuracy": accuracy})
+        rows.append((limit, float(kept.mean()), int((~right[kept]).sum()), accuracy))
     return rows

@@ -54,8 +54,9 @@ class ReportFigures:
     """For each class its name, and its first training images side by side."""
     augmentation: list[dict[str, bytes]] = field(default_factory=list)
     """Some training images, each with its distorted copies side by side."""
-    correct: list[dict[str, Any]] = field(default_factory=list)
-    """For each class its name and some images read correctly, from the surest to the least sure."""
+    correct: list[tuple[str, list[tuple[int, float, bytes]]]] = field(default_factory=list)
+    """For each class its name and images read correctly, from the surest to the least sure: index,
+    probability, PNG."""
     misses: list[dict[str, Any]] = field(default_factory=list)
     """The worst misses: each image with its label, the answer, and the probabilities of both."""
 
@@ -176,26 +177,16 @@ def worst_pictures(
     ]
 
 
-def _correct(run: EvaluatedRun) -> list[dict[str, Any]]:
-    told = run.predictions
-    chosen = {
-        name: galleries.surest_to_least(told, label, CORRECT_PER_CLASS).tolist()
-        for label, name in enumerate(run.class_names)
-    }
-    return [
-        {
-            "name": name,
-            "images": [
-                {
-                    "index": index,
-                    "probability": float(told.probability_predicted[index]),
-                    "png": tiny_png(run.dataset.test_images[index]),
-                }
-                for index in indices
-            ],
-        }
-        for name, indices in chosen.items()
-    ]
+def _correct(run: EvaluatedRun) -> list[tuple[str, list[tuple[int, float, bytes]]]]:
+    told, images = run.predictions, run.dataset.test_images
+    columns = []
+    for label, name in enumerate(run.class_names):
+        indices = galleries.surest_to_least(told, label, CORRECT_PER_CLASS).tolist()
+        sure = told.probability_predicted[indices].tolist()
+        columns.append(
+            (name, list(zip(indices, sure, map(tiny_png, images[indices]), strict=True)))
+        )
+    return columns
 
 
 def tiny_png(image: NDArray[np.uint8]) -> bytes:
