@@ -17,8 +17,7 @@ from digitnet.errors import (
     UsageError,
 )
 from digitnet.experiments import ray_engine, ray_tasks
-from digitnet.experiments.study.events import Event
-from digitnet.experiments.study.trials import Trial
+from digitnet.experiments.study.trials import Event, Trial
 from digitnet.files import hold_lock
 from digitnet.network.config import TrainConfig
 from digitnet.training import signals

@@ -19,8 +19,7 @@ from digitnet.data.dataset import Dataset
 from digitnet.errors import UsageError
 from digitnet.experiments import ray_engine, ray_tasks
 from digitnet.experiments.bulk_recognition import predict_all
-from digitnet.experiments.study.events import Event
-from digitnet.experiments.study.trials import run_trial, trials
+from digitnet.experiments.study.trials import Event, run_trial, trials
 from digitnet.reading.recognizer import Recognizer
 from ray_nodes import Nodes, nodes
 from tiny_study import TINY, tiny_study

@@ -9,7 +9,6 @@ import pytest
 
 from digitnet.errors import DigitnetError, InputError, UsageError
 from digitnet.experiments.study.definition import Study, load_study, shipped_studies
-from digitnet.experiments.study.events import Clock, Event
 from digitnet.experiments.study.gathering import gather
 from digitnet.experiments.study.study_results import VAL, headline, verdict
 from digitnet.experiments.study.study_run import plan_study, write_description, write_results
@@ -297,24 +296,3 @@ def test_a_data_set_added_to_a_study_makes_its_runs_unfinished(tmp_path):
     make_runs(study, trials(study, tmp_path / "out")[:1], {"none": 60})
     more = study_of(tmp_path, PLAIN.replace('["usps"]', '["usps", "digits8x8"]'))
     assert not is_finished(trials(more, tmp_path / "out")[0])
-
-
-def test_the_clock_goes_by_what_was_measured(tmp_path):
-    planned = trials(study_of(tmp_path), tmp_path / "out")  # nine runs of four epochs
-    seconds = [0.0]
-    clock = Clock(planned, planned[:1], processes=2, now=lambda: seconds[0])
-    assert (clock.runs_done, clock.share) == (1, pytest.approx(1 / 9))
-    assert clock.seconds_left() is None
-    # Continued after half an epoch of an earlier sitting, which counts as done but not as measured.
-    clock.note(Event("progress", planned[1], done=0.5))
-    assert clock.seconds_left() is None
-    seconds[0] = 15.0
-    clock.note(Event("progress", planned[1], done=2.0))
-    assert clock.share == pytest.approx((4 + 2) / 36)
-    # Two epochs of this run and seven whole runs, at ten seconds an epoch, by two processes.
-    assert clock.seconds_left() == pytest.approx((2 + 7 * 4) * 10 / 2)
-    clock.note(Event("finished", planned[1]))
-    assert clock.runs_done == 2
-    for trial in planned:
-        clock.note(Event("finished", trial))
-    assert (clock.share, clock.seconds_left()) == (1.0, 0.0)

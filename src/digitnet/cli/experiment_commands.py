@@ -14,11 +14,13 @@ from digitnet.text import duration
 
 if TYPE_CHECKING:
     from digitnet.experiments.study.definition import Study
-    from digitnet.experiments.study.events import Clock, Event, Listener
     from digitnet.experiments.study.study_results import StudyResults
     from digitnet.experiments.study.study_run import StudyPlan
-    from digitnet.experiments.study.trials import Trial
+    from digitnet.experiments.study.trials import Event, Listener, Trial
     from digitnet.experiments.transfer.comparison import Repetition, TransferResults
+
+# Time left is estimated from all that was seen, not from the last half minute.
+_ONE_DAY = 86_400.0
 
 STUDY_EPILOG = "Start with: digitnet study --list, or digitnet study sample"
 TRANSFER_EPILOG = (
@@ -70,7 +72,7 @@ def study(
     if dry_run:
         _show_plan(asked, folder, plan, as_json)
         return
-    with _study_progress(plan.trials, plan.processes or 1, quiet) as on_event:
+    with _study_progress(plan.trials, quiet) as on_event:
         results = run_study(asked, folder, **places, on_event=on_event, **where)
     if as_json:
         show_json(results.as_dict())
@@ -310,56 +312,63 @@ def _show_study(results: StudyResults, folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _study_progress(trials: Sequence[Trial], processes: int, quiet: bool) -> Iterator[Listener]:
+def _study_progress(trials: Sequence[Trial], quiet: bool) -> Iterator[Listener]:
     """Show a line a run, and a bar as well on a terminal."""
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import BarColumn, Progress, TextColumn
 
-    from digitnet.experiments.study.events import Clock
     from digitnet.experiments.study.trials import is_finished
 
     if quiet:
         yield lambda _: None
         return
-    finished = [trial for trial in trials if is_finished(trial)]
-    clock = Clock(trials, finished, processes)
-    total = len(trials)
-    if finished:
-        say(f"{len(finished)} of {total} runs are finished already")
+    # Epochs that are done, of each trial.
+    done = {trial.folder: float(trial.config.epochs) for trial in trials if is_finished(trial)}
+    over, total = set(done), len(trials)
+    if over:
+        say(f"{len(over)} of {total} runs are finished already")
     columns = (
         TextColumn("run {task.fields[runs]}"),
         BarColumn(bar_width=24),
         TextColumn("{task.percentage:>3.0f} %  {task.fields[state]}"),
     )
-    console = Console(stderr=True)
     working: dict[Path, str] = {}
-    with Progress(*columns, console=console, transient=True, disable=not is_terminal()) as bars:
-        task = bars.add_task("", total=1.0, runs="", state="")
+    with Progress(
+        *columns,
+        console=Console(stderr=True),
+        transient=True,
+        disable=not is_terminal(),
+        speed_estimate_period=_ONE_DAY,
+    ) as bars:
+        epochs = sum(trial.config.epochs for trial in trials)
+        task = bars.add_task("", total=epochs, runs="", state="")
 
         def listen(event: Event) -> None:
-            clock.note(event)
-            if line := _line(event, clock, total):
-                say(line)
+            folder = event.trial.folder
             if event.kind in ("started", "progress"):
-                working[event.trial.folder] = str(event.trial)
+                working[folder] = str(event.trial)
+                done[folder] = max(event.done, done.get(folder, 0.0))
             elif event.kind != "note":
-                working.pop(event.trial.folder, None)
-            state = escape("; ".join(working.values())) + _time_left(clock, "  about ")
-            runs = f"{clock.runs_done}/{total}"
-            bars.update(task, completed=clock.share, runs=runs, state=state)
+                working.pop(folder, None)
+            if event.kind in ("finished", "failed"):
+                over.add(folder)
+                done[folder] = float(event.trial.config.epochs)
+            runs = f"{len(over)}/{total}"
+            bars.update(task, completed=sum(done.values()), runs=runs)
+            seconds = bars.tasks[0].time_remaining
+            left = f"about {duration(seconds)} left" if seconds else ""
+            bars.update(task, state=escape("; ".join(working.values())) + f"  {left}")
+            if event.kind == "finished":
+                say(f"{runs}  {event.trial}: {_outcome(event.trial)}{left and f', {left}'}")
+            elif event.message:
+                say(
+                    f"{event.trial} failed: {event.message}"
+                    if event.kind == "failed"
+                    else event.message
+                )
 
         yield listen
-
-
-def _line(event: Event, clock: Clock, total: int) -> str:
-    """Return what to print of an event; often nothing."""
-    if event.kind == "finished":
-        tail = _time_left(clock, ", about ") if clock.runs_done < total else ""
-        return f"{clock.runs_done}/{total}  {event.trial}: {_outcome(event.trial)}{tail}"
-    if event.kind == "failed":
-        return f"{event.trial} failed: {event.message}"
-    return event.message if event.kind == "note" else ""
 
 
 def _outcome(trial: Trial) -> str:
@@ -371,12 +380,6 @@ def _outcome(trial: Trial) -> str:
     if ended and ended["outcome"] == "diverged":
         return "diverged"
     return f"val accuracy {Run(trial.folder).metrics['val_accuracy']:.2%}"
-
-
-def _time_left(clock: Clock, before: str) -> str:
-    """Return how long it will take; nothing when that is unknown."""
-    seconds = clock.seconds_left()
-    return f"{before}{duration(seconds)} left" if seconds else ""
 
 
 def _say_repetition(repetition: Repetition) -> None:

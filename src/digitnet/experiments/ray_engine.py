@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from digitnet.errors import InputError, StoppedError, StorageError, UsageError
 from digitnet.experiments import ray_tasks
-from digitnet.experiments.study.events import Event, Listener
-from digitnet.experiments.study.trials import Trial, run_trial
+from digitnet.experiments.study.trials import Event, Listener, Trial, run_trial
 from digitnet.files import hold_lock, make_folder, storage_errors
 from digitnet.machine import usable_cores
 
@@ -49,7 +48,7 @@ def run_trials(
             of each.
         address: HOST:PORT of a Ray cluster to join; by default Ray is started on this machine.
         on_event: called in this process with each trial that has finished or failed.
-        **options: of ``run_trial``: ``data_dir``, a path that every node sees, and ``offline``.
+        **options: of ``run_trial``: ``device``, ``offline`` and ``data_dir``, which every node sees.
 
     Raises:
         MissingExtraError: Ray is not installed.

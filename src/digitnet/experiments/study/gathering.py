@@ -34,6 +34,8 @@ from digitnet.training.runs import Epoch, Run, read_predictions
 from digitnet.training.statistics import crossed_difference, holm, mean_interval, summarise
 
 SIGNIFICANT = 0.05
+# Of a run's metrics, what its result holds.
+_MEASURED = ("val_loss", "parameters", "epochs", "seconds", "microseconds_per_image")
 
 
 @dataclass(frozen=True)
@@ -113,26 +115,14 @@ def _read(trial: Trial, ending: Mapping[str, Any], data: str) -> FinishedTrial:
         raise InputError(f"A file of predictions in {trial.folder} is empty. Remove the folder.")
     metrics = run.metrics
     try:
-        result = RunResult(
-            trial.variant,
-            trial.seed,
-            folder,
-            "trained",
-            {
-                VAL: float(metrics["val_accuracy"]),
-                **{name: float(each.mean()) for name, each in right.items()},
-            },
-            val_loss=float(metrics["val_loss"]),
-            parameters=int(metrics["parameters"]),
-            epochs=int(metrics["epochs"]),
-            seconds=float(metrics["seconds"]),
-            microseconds_per_image=float(metrics["microseconds_per_image"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
+        measured = {name: metrics[name] for name in ("val_accuracy", *_MEASURED)}
+    except KeyError as error:
         raise InputError(
-            f"{trial.folder}/metrics.json has no usable {error}. Remove the folder, and the same "
-            "command trains it again."
+            f"{trial.folder}/metrics.json has no {error}. Remove the folder."
         ) from error
+    accuracy = {VAL: measured.pop("val_accuracy")}
+    accuracy |= {name: float(each.mean()) for name, each in right.items()}
+    result = RunResult(trial.variant, trial.seed, folder, "trained", accuracy, **measured)
     origin = {name: (hashes[name], each.label.tobytes()) for name, each in predictions.items()}
     return FinishedTrial(result, tuple(run.history), right, origin)
 
@@ -148,8 +138,7 @@ def _count_images(finished: Sequence[FinishedTrial], data: str) -> int:
         if each.origin[data] != measured[0].origin[data]:
             raise InputError(
                 f"{measured[0].result.folder} and {each.result.folder} were not measured on the "
-                f"same images of {data}, which has changed in between. Run the study in a new "
-                "folder."
+                f"same images of {data}, which has changed. Run the study in a new folder."
             )
     return len(measured[0].right[data]) if measured else 0
 

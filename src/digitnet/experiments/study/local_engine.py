@@ -24,8 +24,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from digitnet.errors import DigitnetError, StoppedError
-from digitnet.experiments.study.events import Event, Listener
-from digitnet.experiments.study.trials import Trial, failure, run_trial
+from digitnet.experiments.study.trials import Event, Listener, Trial, failure, run_trial
 from digitnet.training import signals
 from digitnet.training.signals import STOP_SIGNALS
 
@@ -46,7 +45,7 @@ def run_trials(
         trials: what is left to do.
         processes: how many at a time, from 1.
         on_event: called in this process with everything that happens.
-        **options: of ``run_trial``: ``data_dir``, ``offline``.
+        **options: of ``run_trial``: ``device``, ``data_dir``, ``offline``.
 
     Raises:
         StoppedError: a signal came; every run can be continued.

@@ -28,8 +28,7 @@ from digitnet.errors import (
     unknown_name,
 )
 from digitnet.experiments.study.definition import Study, load_study
-from digitnet.experiments.study.events import Event, Listener
-from digitnet.experiments.study.trials import Trial, is_finished, trials
+from digitnet.experiments.study.trials import Event, Listener, Trial, is_finished, trials
 from digitnet.files import (
     hold_lock,
     is_occupied,
@@ -57,6 +56,7 @@ def run_study(
     engine: str = "local",
     processes: int | None = None,
     address: str | None = None,
+    device: str = "auto",
     data_dir: Path | str | None = None,
     offline: bool | None = None,
     on_event: Listener = lambda _: None,
@@ -73,6 +73,7 @@ def run_study(
         processes: how many trials at a time; by default one for each core. The cores are divided
             among them, and the threads of a run stay what they were when the study began.
         address: of a Ray cluster to join; by default Ray is started on this machine.
+        device: as for ``train``.
         data_dir: as for ``train``.
         offline: as for ``train``.
         on_event: called with everything that happens.
@@ -91,13 +92,16 @@ def run_study(
     """
     study = study if isinstance(study, Study) else load_study(study)
     folder = Path(out) if out is not None else study.default_folder
-    plan = plan_study(study, folder, engine=engine, processes=processes, address=address)
-    options: dict[str, Any] = {"data_dir": data_dir, "offline": offline}
+    resources: Any = {"engine": engine, "processes": processes, "address": address}
+    data: Any = {"data_dir": data_dir, "offline": offline}
+    plan_study(study, folder, **resources)
     with importing_extras():
         from digitnet.experiments.study.gathering import gather
 
-        all_images = _check_data(study, options)
+        all_images = _check_data(study, data)
     with hold_lock(make_folder(folder)), importing_extras():
+        # Again, now that no other process can put anything there.
+        plan = plan_study(study, folder, **resources)
         write_description(study, folder, plan.threads)
         failed: list[Event] = []
 
@@ -107,10 +111,16 @@ def run_study(
             on_event(event)
 
         left = [trial for trial in plan.trials if not is_finished(trial)]
+        options: Any = {"processes": plan.processes, "on_event": listen, "device": device, **data}
         try:
-            _run(
-                left, engine, processes=plan.processes, address=address, on_event=listen, **options
-            )
+            if left and engine == "local":
+                from digitnet.experiments.study import local_engine
+
+                local_engine.run_trials(left, **options)
+            elif left:
+                from digitnet.experiments import ray_engine
+
+                ray_engine.run_trials(left, address=address, **options)
         except StoppedError as error:
             done = sum(map(is_finished, plan.trials))
             raise StoppedError(
@@ -168,19 +178,15 @@ def plan_study(
         most = max(cores // (threads or 1), 1)
         processes = processes or min(most, len(study.seeds) * len(study.variants))
         if processes > most:
-            raise _too_many(processes, cores, most, threads, begun=not fixed)
+            begun = "" if fixed else ", as it did when the study began"
+            reason = f" when each run takes {threads} threads{begun}" if threads > 1 else ""
+            raise UsageError(
+                f"--processes cannot be {processes} on {count_of(cores, 'core')}{reason}; "
+                f"allowed: {'1' if most == 1 else f'1 to {most}'}."
+            )
         threads = threads or max(cores // processes, 1)
     planned = trials(study, folder, threads=threads or 1)
     return StudyPlan(tuple(planned), processes, threads or 1)
-
-
-def _too_many(processes: int, cores: int, most: int, threads: int, *, begun: bool) -> UsageError:
-    reason = f" when each run takes {count_of(threads, 'thread')}" if threads > 1 else ""
-    begun_with = ", as it did when the study began" if reason and begun else ""
-    return UsageError(
-        f"--processes cannot be {processes} on {count_of(cores, 'core')}{reason}{begun_with}; "
-        f"allowed: {'1' if most == 1 else f'1 to {most}'}."
-    )
 
 
 # ---- the folder
@@ -195,21 +201,12 @@ def write_description(study: Study, folder: Path, threads: int) -> None:
         threads: of each run.
     """
     write_atomic(folder / "study.toml", study.text)
-    about = {
-        "schema_version": SCHEMA_VERSION,
-        "name": study.name,
-        "title": study.title,
-        "question": study.question,
-        "data": study.data,
-        "test_on": list(study.test_on),
-        "seeds": list(study.seeds),
-        "threads": threads,
-        "axis": study.axis,
-        "base_variant": study.base_variant,
-        "variants": [
-            {"name": v.name, "note": v.note, "config": v.config.as_dict()} for v in study.variants
-        ],
-    }
+    names = ("name", "title", "question", "data", "test_on", "seeds", "axis", "base_variant")
+    about = {name: getattr(study, name) for name in names}
+    variants = [
+        {"name": v.name, "note": v.note, "config": v.config.as_dict()} for v in study.variants
+    ]
+    about |= {"schema_version": SCHEMA_VERSION, "threads": threads, "variants": variants}
     write_json(folder / "study.json", about)
 
 
@@ -277,7 +274,7 @@ def write_results(material: StudyMaterial, folder: Path) -> None:
     write_atomic(folder / "report.html", compose(material, drawings))
 
 
-def _check_data(study: Study, options: dict[str, Any]) -> int:
+def _check_data(study: Study, where: dict[str, Any]) -> int:
     """Load every data set once, so that trouble with one is an error before anything is trained.
 
     Returns:
@@ -288,9 +285,9 @@ def _check_data(study: Study, options: dict[str, Any]) -> int:
     from digitnet.training.loop import choose_images
 
     crops = study.variants[0].config.model.crops
-    own = load_dataset(study.data, crops=crops, **options)
+    own = load_dataset(study.data, crops=crops, **where)
     for name in study.test_on:
-        if load_dataset(name, crops=crops, **options).class_names != own.class_names:
+        if load_dataset(name, crops=crops, **where).class_names != own.class_names:
             raise UsageError(
                 f"'test_on' cannot have {name}, whose classes are not those of {study.data}."
             )
@@ -302,19 +299,6 @@ def _check_data(study: Study, options: dict[str, Any]) -> int:
             raise UsageError(f"[variants.{variant.name}]: {error}") from error
     whole = study.variants[0].config.override(train_images=0)
     return len(choose_images(whole, own.train_labels)[0])
-
-
-def _run(left: Sequence[Trial], engine: str, *, address: str | None, **options: Any) -> None:
-    if not left:
-        return
-    if engine == "local":
-        from digitnet.experiments.study import local_engine
-
-        local_engine.run_trials(left, **options)
-    else:
-        from digitnet.experiments import ray_engine
-
-        ray_engine.run_trials(left, address=address, **options)
 
 
 def _failure(failed: Sequence[Event], total: int) -> DigitnetError:

@@ -15,15 +15,17 @@ Guarantees:
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
+import math
 import os
 import shutil
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from digitnet.errors import DigitnetError, InputError, IntegrityError, TrainingDivergedError
 from digitnet.experiments.study.definition import Study
@@ -33,6 +35,7 @@ from digitnet.network.config import TrainConfig
 if TYPE_CHECKING:
     from digitnet.data.dataset import Dataset
     from digitnet.training.progress import Progress
+    from digitnet.training.runs import Run
     from digitnet.training.trained import Options, Trained
 
 SCHEMA_VERSION = 1
@@ -68,6 +71,21 @@ class Trial:
 
     def __str__(self) -> str:
         return f"{self.variant}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a trial while a study runs."""
+
+    kind: Literal["started", "note", "progress", "finished", "failed", "stopped"]
+    trial: Trial
+    done: float = 0.0
+    """Of progress: epochs trained so far, with a fraction."""
+    message: str = ""
+    """Of a note, its text; of a failure, the reason."""
+
+
+Listener = Callable[[Event], None]
 
 
 def trials(study: Study, folder: Path, *, threads: int = 1) -> list[Trial]:
@@ -120,6 +138,7 @@ def is_finished(trial: Trial) -> bool:
 def run_trial(
     trial: Trial,
     *,
+    device: str = "auto",
     data_dir: Path | str | None = None,
     offline: bool | None = None,
     loaded: dict[tuple[str, bool], Dataset] | None = None,
@@ -130,6 +149,7 @@ def run_trial(
 
     Args:
         trial: the trial.
+        device: as for ``train``.
         data_dir: as for ``train``.
         offline: as for ``train``.
         loaded: keeps the data sets from one call to the next; the caller need not look inside.
@@ -145,28 +165,27 @@ def run_trial(
     """
     if is_finished(trial):
         return
-    from digitnet.data.catalogue import load_dataset
+    from digitnet.training.trained import Options
 
+    options = Options(device, False, data_dir, offline, on_progress, on_message)
     data = {} if loaded is None else loaded
-    crops = trial.config.model.crops
 
     def load(name: str) -> Dataset:
-        if (name, crops) not in data:
-            data[name, crops] = load_dataset(
-                name, crops=crops, data_dir=data_dir, offline=offline, progress=on_message
-            )
-        return data[name, crops]
+        key = name, trial.config.model.crops
+        if key not in data:
+            data[key] = options.load(trial.config.override(data=name))
+        return data[key]
 
     make_folder(trial.folder)
     # Whatever it says, a part of the trial is missing.
     with storage_errors(trial.outcome_file):
         trial.outcome_file.unlink(missing_ok=True)
     try:
-        trained = _train(trial, load(trial.config.data), on_progress, on_message)
+        trained = _train(trial, dataclasses.replace(options, dataset=load(trial.config.data)))
     except TrainingDivergedError as error:
         values: dict[str, Any] = {"outcome": "diverged", "message": str(error)}
     else:
-        values = {"outcome": "trained", **_measure(trial, trained, load)}
+        values = {"outcome": "trained", **_measure(trial, trained, load, device)}
     write_json(trial.outcome_file, {"schema_version": SCHEMA_VERSION, **values})
 
 
@@ -180,61 +199,61 @@ def failure(error: BaseException) -> str:
     return f"digitnet met an error it did not expect: {reason}"
 
 
-def _train(
-    trial: Trial,
-    dataset: Dataset,
-    on_progress: Callable[[Progress], None],
-    on_message: Callable[[str], None],
-) -> Trained:
+def _train(trial: Trial, options: Options) -> Trained:
     """Train the run of a trial, from its checkpoint if it was begun."""
-    from digitnet.training.trained import Options, run_training
-
-    options = Options(
-        progress=False, dataset=dataset, on_progress=on_progress, on_message=on_message
-    )
-    return _continued(trial, options) or run_training(trial.config, trial.folder, options)
-
-
-def _continued(trial: Trial, options: Options) -> Trained | None:
-    """Continue the run of a trial; None, and an empty folder, if there is none or it is damaged."""
     from digitnet.training.runs import open_run
-    from digitnet.training.trained import continue_training, refuse_changes
+    from digitnet.training.trained import continue_training, run_training
 
-    if not (trial.folder / "config.json").exists():
-        return None
-    try:
-        run = open_run(trial.folder)
-        saved, wanted = (
-            {name: value for name, value in config.flat().items() if name not in _NOT_COMPARED}
-            for config in (run.config, trial.config)
-        )
-        refuse_changes(run, saved, wanted)
-        return continue_training(run, options)
-    except (InputError, IntegrityError) as error:
-        options.on_message(f"{trial} is trained again from the start: {error}")
-        with storage_errors(trial.folder, "remove"):
-            shutil.rmtree(trial.folder)
-        return None
+    trained = None
+    if (trial.folder / "config.json").exists():
+        try:
+            run = open_run(trial.folder)
+            _refuse_other(run, trial)
+            trained = continue_training(run, options)
+        except (InputError, IntegrityError) as error:
+            options.on_message(f"{trial} is trained again from the start: {error}")
+            with storage_errors(trial.folder, "remove"):
+                shutil.rmtree(trial.folder)
+    trained = trained or run_training(trial.config, trial.folder, options)
+    last = trained.run.history[-1].val_loss
+    if not math.isfinite(last):
+        # The very last step led to infinity, and no later one could notice.
+        raise TrainingDivergedError(f"The validation loss at the end is {last}.")
+    return trained
 
 
-def _measure(trial: Trial, trained: Trained, load: Callable[[str], Dataset]) -> dict[str, Any]:
+def _refuse_other(run: Run, trial: Trial) -> None:
+    from digitnet.training.trained import refuse_changes
+
+    saved, wanted = (
+        {name: value for name, value in config.flat().items() if name not in _NOT_COMPARED}
+        for config in (run.config, trial.config)
+    )
+    refuse_changes(run, saved, wanted)
+
+
+def _measure(
+    trial: Trial, trained: Trained, load: Callable[[str], Dataset], device: str
+) -> dict[str, Any]:
     """Evaluate a run on its own test images, then on the other data sets."""
     from digitnet.training.device import reproducible
     from digitnet.training.trained import measure_trained
 
     with reproducible(trained.config), hold_lock(trial.folder):
-        measure_trained(trained)
+        measure_trained(trained, device)
         tests = {
-            name: _test(trained, load(name), trial.predictions_file(name)) for name in trial.test_on
+            name: _test(trained, load(name), trial.predictions_file(name), device)
+            for name in trial.test_on
         }
     return {"model_sha256": trained.run.model_sha256, "tests": tests}
 
 
-def _test(trained: Trained, dataset: Dataset, file: Path) -> dict[str, Any]:
+def _test(trained: Trained, dataset: Dataset, file: Path, device: str) -> dict[str, Any]:
     """Measure a network on another data set, and write its predictions."""
     import torch
 
     from digitnet.network.cnn import predict_logits
+    from digitnet.training.device import resolve_device
     from digitnet.training.evaluation import measure, predictions
     from digitnet.training.runs import write_predictions
 
@@ -242,13 +261,11 @@ def _test(trained: Trained, dataset: Dataset, file: Path) -> dict[str, Any]:
     images, labels = dataset.test_images, dataset.test_labels
     if not len(images):
         images, labels = dataset.train_images, dataset.train_labels
-    logits = predict_logits(trained.model, torch.from_numpy(images)).numpy()
+    logits = predict_logits(
+        trained.model, torch.from_numpy(images), resolve_device(device)
+    ).numpy()
     metrics = measure(logits, labels, dataset.class_names)
     write_predictions(file, predictions(logits, labels))
-    return {
-        "images": metrics.images,
-        "misses": metrics.misses,
-        "accuracy": metrics.accuracy,
-        "loss": metrics.loss,
-        "data_sha256": dataset.sha256,
-    }
+    names = ("images", "misses", "accuracy", "loss")
+    about = {name: getattr(metrics, name) for name in names}
+    return about | {"data_sha256": dataset.sha256}
