@@ -114,22 +114,28 @@ def test_data_of_other_classes_is_refused_before_anything_is_trained(tmp_path, m
     assert not (tmp_path / "out").exists()
 
 
-def test_the_sample_study_runs_by_name(tmp_path, run_cli):
-    done = run_cli("study", "sample", "--processes", 1, "--json", cwd=tmp_path)
+def test_a_study_runs_from_the_command_line(tmp_path, run_cli):
+    tiny_study(tmp_path)
+    done = run_cli("study", "tiny.toml", "--processes", 1, "--json", cwd=tmp_path)
     assert done.code == 0, done.stderr
-    assert done.stderr.count("val accuracy") == 9
-    assert "9/9" in done.stderr
+    assert done.stderr.count("val accuracy") == 4
+    assert "4/4  dropout, seed 1: val accuracy" in done.stderr
     assert "left" in done.stderr
     told = json.loads(done.stdout)
     assert told["schema_version"] == 1
-    assert [len(told[key]) for key in ("runs", "variants", "comparisons")] == [9, 3, 2]
-    page = (tmp_path / "studies" / "sample" / "report.html").read_text()
-    assert "16 and 32 channels" in page
-    # A finished study is told again, and nothing is trained.
-    shown = run_cli("study", "sample", "--quiet", cwd=tmp_path)
-    for word in ("small", "wide", "dropout", "verdict", "the base"):
+    assert [len(told[key]) for key in ("runs", "variants", "comparisons")] == [4, 2, 2]
+    assert "Does it run?" in (tmp_path / "studies" / "tiny" / "report.html").read_text()
+    # A finished study is shown again, and nothing is trained.
+    shown = run_cli("study", "tiny.toml", "--quiet", cwd=tmp_path)
+    for word in ("plain", "dropout", "Verdict", "the base"):
         assert word in shown.stdout
     assert shown.stderr == ""
+
+
+def test_a_device_that_is_not_there_is_refused_before_anything_is_trained(tmp_path):
+    with pytest.raises(UsageError, match="Unknown device 'tpu'"):
+        run_study(tiny_study(tmp_path), tmp_path / "out", device="tpu")
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_would_be_trained_is_shown(tmp_path, run_cli):

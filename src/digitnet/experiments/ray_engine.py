@@ -48,7 +48,7 @@ def run_trials(
             of each.
         address: HOST:PORT of a Ray cluster to join; by default Ray is started on this machine.
         on_event: called in this process with each trial that has finished or failed.
-        **options: of ``run_trial``: ``device``, ``offline`` and ``data_dir``, which every node sees.
+        **options: of ``run_trial``; every node must see ``data_dir``.
 
     Raises:
         MissingExtraError: Ray is not installed.

@@ -97,7 +97,11 @@ def run_study(
     plan_study(study, folder, **resources)
     with importing_extras():
         from digitnet.experiments.study.gathering import gather
+        from digitnet.training.device import resolve_device
 
+        if not address:
+            # An error now rather than in every trial.
+            resolve_device(device)
         all_images = _check_data(study, data)
     with hold_lock(make_folder(folder)), importing_extras():
         # Again, now that no other process can put anything there.

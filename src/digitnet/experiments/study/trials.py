@@ -261,9 +261,7 @@ def _test(trained: Trained, dataset: Dataset, file: Path, device: str) -> dict[s
     images, labels = dataset.test_images, dataset.test_labels
     if not len(images):
         images, labels = dataset.train_images, dataset.train_labels
-    logits = predict_logits(
-        trained.model, torch.from_numpy(images), resolve_device(device)
-    ).numpy()
+    logits = predict_logits(trained.model, torch.from_numpy(images), resolve_device(device)).numpy()
     metrics = measure(logits, labels, dataset.class_names)
     write_predictions(file, predictions(logits, labels))
     names = ("images", "misses", "accuracy", "loss")
