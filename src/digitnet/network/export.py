@@ -25,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-import digitnet
+from digitnet import __version__
 from digitnet.errors import IntegrityError
 from digitnet.network.canonical import Canonical
 from digitnet.network.cnn import CNN
@@ -155,7 +155,7 @@ def _metadata(calibration: Calibration, about: dict[str, str]) -> dict[str, str]
     return {
         "format": FORMAT,
         "schema_version": str(FORMAT_VERSION),
-        "digitnet_version": digitnet.__version__,
+        "digitnet_version": __version__,
         "temperature": repr(calibration.temperature),
         "ood_threshold": repr(calibration.ood_threshold),
         **about,

@@ -166,6 +166,9 @@ class _Worker:
 @contextlib.contextmanager
 def _signals_blocked() -> Iterator[None]:
     """Hold signals back, also in a process that starts in the block, until it is ready for them."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         yield
@@ -183,9 +186,11 @@ def _begin(parent: Connection) -> None:
     """Prepare a process: it reports to ``parent``, and ends when the other end is closed."""
     global _parent  # noqa: PLW0603
     _parent = parent
-    # Ctrl-C on the terminal reaches the parent only.
-    os.setsid()
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+    if hasattr(os, "setsid"):
+        # Ctrl-C on the terminal reaches the parent only.
+        os.setsid()
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
