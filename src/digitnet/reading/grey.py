@@ -5,15 +5,13 @@ The rules are in the docstring of ``digitnet.reading.pictures``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageChops, ImageFilter
 
 from digitnet.errors import InputError
-
-if TYPE_CHECKING:
-    import PIL.Image
 
 # One channel must beat luma by this factor, and reach this contrast (of 255), to replace it.
 _CLEARLY_MORE = 2.0
@@ -31,10 +29,8 @@ _LEAST_OF_BYTES = 6
 _FLOAT_SLACK = 1e-3
 
 
-def plain(image: PIL.Image.Image, name: str) -> PIL.Image.Image:
+def plain(image: Image.Image, name: str) -> Image.Image:
     """Return an image of mode L, RGB or RGBA."""
-    from PIL import Image
-
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         values = np.asarray(image)
         pixels = to_bytes(values, name)
@@ -92,7 +88,7 @@ def _floats_to_bytes(values: NDArray[Any], low: float, high: float, name: str) -
     return np.rint(np.clip(values * factor, 0, 255)).astype(np.uint8)
 
 
-def to_grey(plain: PIL.Image.Image) -> PIL.Image.Image:
+def to_grey(plain: Image.Image) -> Image.Image:
     """Return an image of mode L from one of mode L, RGB or RGBA."""
     if plain.mode == "L":
         return plain
@@ -106,20 +102,18 @@ def to_grey(plain: PIL.Image.Image) -> PIL.Image.Image:
     return grey
 
 
-def _over(image: PIL.Image.Image, paper: str) -> PIL.Image.Image:
-    from PIL import Image
-
+def _over(image: Image.Image, paper: str) -> Image.Image:
     sheet = Image.new("RGB", image.size, paper)
     sheet.paste(image, mask=image.getchannel("A"))
     return _best_channel(sheet)
 
 
-def _is_blank(grey: PIL.Image.Image) -> bool:
+def _is_blank(grey: Image.Image) -> bool:
     extrema: Any = grey.getextrema()
     return bool(extrema[1] - extrema[0] < _BLANK_RANGE)
 
 
-def _best_channel(image: PIL.Image.Image) -> PIL.Image.Image:
+def _best_channel(image: Image.Image) -> Image.Image:
     """Return luma, or the colour channel that shows clearly more (mode RGB to mode L)."""
     small = _small(image)
     luma, channels = small.convert("L"), small.split()
@@ -134,42 +128,32 @@ def _best_channel(image: PIL.Image.Image) -> PIL.Image.Image:
     return image.convert("L")
 
 
-def _small(image: PIL.Image.Image) -> PIL.Image.Image:
+def _small(image: Image.Image) -> Image.Image:
     """Return ``image`` at about ``_JUDGED_SIDE``, its noise averaged away."""
-    from PIL.Image import Resampling
-
     # Averaging all pixels of a large picture would cost more than everything else.
     stride = max(image.size) // (4 * _JUDGED_SIDE) + 1
     if stride > 1:
         width, height = (max(side // stride, 1) for side in image.size)
-        image = image.resize((width, height), Resampling.NEAREST)
+        image = image.resize((width, height), Image.Resampling.NEAREST)
     factor = -(-max(image.size) // _JUDGED_SIDE)
     return image.reduce(factor) if factor > 1 else image
 
 
-def _local_contrast(channel: PIL.Image.Image) -> int:
+def _local_contrast(channel: Image.Image) -> int:
     """Return the largest difference of a pixel of mode L from its surroundings.
 
     The difference from a blurred copy ignores uneven light and halves the edges of large objects.
     """
-    from PIL import ImageChops, ImageFilter
-
     blurred = channel.filter(ImageFilter.BoxBlur(_JUDGED_SIDE // 16))
     extrema: Any = ImageChops.difference(channel, blurred).getextrema()
     return int(extrema[1])
 
 
-def upright(grey: PIL.Image.Image, orientation: int) -> PIL.Image.Image:
+def upright(grey: Image.Image, orientation: int) -> Image.Image:
     """Undo an orientation as EXIF 2.32 (CIPA DC-008), tag 274, defines it."""
-    from PIL.Image import Transpose
-
-    turn = {
-        2: Transpose.FLIP_LEFT_RIGHT,
-        3: Transpose.ROTATE_180,
-        4: Transpose.FLIP_TOP_BOTTOM,
-        5: Transpose.TRANSPOSE,
-        6: Transpose.ROTATE_270,
-        7: Transpose.TRANSVERSE,
-        8: Transpose.ROTATE_90,
-    }.get(orientation)
-    return grey if turn is None else grey.transpose(turn)
+    turns = Image.Transpose
+    undo = (
+        *(turns.FLIP_LEFT_RIGHT, turns.ROTATE_180, turns.FLIP_TOP_BOTTOM, turns.TRANSPOSE),
+        *(turns.ROTATE_270, turns.TRANSVERSE, turns.ROTATE_90),
+    )
+    return grey.transpose(undo[orientation - 2]) if 2 <= orientation <= 8 else grey

@@ -30,9 +30,7 @@ _PART = 1 << 20
 _NAME_LENGTH = 80
 # Opening a named pipe waits for a writer, and opening a terminal may make it ours: should a path
 # become one after it was looked at, these do neither. Windows has neither, but text mode.
-_FLAGS = os.O_RDONLY
-for _name in ("O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC", "O_BINARY"):
-    _FLAGS |= getattr(os, _name, 0)
+_FLAGS = sum(getattr(os, flag, 0) for flag in ("O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC", "O_BINARY"))
 _KINDS = (
     (stat.S_ISDIR, "a folder", "Give the path of one picture in it."),
     (stat.S_ISFIFO, "a named pipe", "Pass '-' and send the picture to the standard input."),

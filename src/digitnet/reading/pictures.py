@@ -24,6 +24,7 @@ the smaller picture is ever decoded.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib
 import io
 import struct
@@ -33,22 +34,17 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeAlias, Union
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageFile, _imaging
 
 from digitnet.errors import InputError
 from digitnet.reading import grey, picture_formats
 from digitnet.reading.picture_bytes import describe, read
 
-if TYPE_CHECKING:
-    import PIL.Image
-    import PIL.ImageFile
-
-PictureSource: TypeAlias = Union[
-    str, Path, bytes, IO[bytes], "PIL.Image.Image", NDArray[Any], list[Any]
-]
+PictureSource: TypeAlias = str | Path | bytes | IO[bytes] | Image.Image | NDArray[Any] | list[Any]
 
 # Phones of 48 megapixels pass. A picture of this size takes up to half a gigabyte while it is
 # decoded, a JPEG a tenth of that.
@@ -105,8 +101,6 @@ def load(source: PictureSource) -> Picture:
         InputError: there is no such file, it is not a picture, damaged or too large, or the array
             is none of the above.
     """
-    from PIL import Image
-
     name = describe(source)
     content: Any = source
     if isinstance(source, (list, tuple)) or hasattr(source, "__array__"):
@@ -161,7 +155,7 @@ def _load(content: Any, name: str) -> Picture:
 # ---- a Pillow image from each kind of source
 
 
-def _from_bytes(content: bytes, name: str) -> tuple[PIL.Image.Image, int]:
+def _from_bytes(content: bytes, name: str) -> tuple[Image.Image, int]:
     """Return the decoded image, and by how much it was made smaller while it was decoded."""
     picture_format = picture_formats.sniff(content, name)
     picture_formats.check_blocks(content, picture_format, name)
@@ -178,7 +172,7 @@ def _from_bytes(content: bytes, name: str) -> tuple[PIL.Image.Image, int]:
     return image, drafted
 
 
-def _reader(picture_format: str, name: str) -> type[PIL.ImageFile.ImageFile]:
+def _reader(picture_format: str, name: str) -> type[ImageFile.ImageFile]:
     """Return the class that reads a format, and only that one.
 
     Asking it and not ``Image.open`` keeps every other reader out of the way, reads the first
@@ -194,11 +188,11 @@ def _reader(picture_format: str, name: str) -> type[PIL.ImageFile.ImageFile]:
             f"{name} is a HEIC photo, which digitnet reads when pillow-heif is installed: "
             "pip install pillow-heif. Or save or export it as JPEG or PNG."
         ) from error
-    reader: type[PIL.ImageFile.ImageFile] = getattr(module, f"{stem}ImageFile")
+    reader: type[ImageFile.ImageFile] = getattr(module, f"{stem}ImageFile")
     return reader
 
 
-def _draft(image: PIL.ImageFile.ImageFile) -> int:
+def _draft(image: ImageFile.ImageFile) -> int:
     """Let a JPEG decode itself smaller, and return by how much."""
     factor = _halvings(image.size)
     if factor == 1 or image.format != "JPEG":
@@ -208,16 +202,14 @@ def _draft(image: PIL.ImageFile.ImageFile) -> int:
     return round(max(width, height) / max(image.size))
 
 
-def _from_image(image: PIL.Image.Image, name: str) -> PIL.Image.Image:
+def _from_image(image: Image.Image, name: str) -> Image.Image:
     _check_size(image.size, name)
     with _reading(name, image.format or image.mode), _silence:
         image.load()
     return image
 
 
-def _from_array(array: NDArray[Any], name: str) -> PIL.Image.Image:
-    from PIL import Image
-
+def _from_array(array: NDArray[Any], name: str) -> Image.Image:
     shape = array.shape
     while array.ndim > 2 and len(array) == 1 and not _has_channels(array):
         array = array[0]
@@ -276,7 +268,7 @@ def _check_size(size: tuple[int, int], name: str) -> None:
         )
 
 
-def _check_tiles(image: PIL.ImageFile.ImageFile, name: str) -> None:
+def _check_tiles(image: ImageFile.ImageFile, name: str) -> None:
     """Refuse a TIFF whose tiles, which are decoded whole, are much larger than the picture."""
     tags = getattr(image, "tag_v2", {})
     tile = [tags.get(tag, 1) for tag in (322, 323)]  # TileWidth, TileLength
@@ -309,10 +301,6 @@ class _SilentLibtiff:
     @staticmethod
     def _exchange(handler: Any) -> Any:
         """Set the handler and return the one before."""
-        import ctypes
-
-        from PIL import _imaging
-
         try:
             exchange = ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler
         except (OSError, AttributeError):
@@ -327,8 +315,6 @@ _silence = _SilentLibtiff()
 @contextlib.contextmanager
 def _reading(name: str, kind: str) -> Iterator[None]:
     """Turn what Pillow raises on a broken file into an ``InputError``."""
-    from PIL import Image
-
     try:
         yield
     except MemoryError as error:
@@ -344,7 +330,7 @@ def _reading(name: str, kind: str) -> Iterator[None]:
         raise picture_formats.damaged(name, kind, reason.rstrip(".")) from error
 
 
-def _orientation(image: PIL.Image.Image) -> int:
+def _orientation(image: Image.Image) -> int:
     """Return the EXIF orientation, 1 to 8; 1 where there is none or the data are garbage."""
     try:
         value = image.getexif().get(0x0112, 1)
@@ -355,7 +341,4 @@ def _orientation(image: PIL.Image.Image) -> int:
 
 def _halvings(size: tuple[int, int]) -> int:
     """Return the smallest power of two that brings both sides down to ``MAX_SIDE``."""
-    factor = 1
-    while max(size) > MAX_SIDE * factor:
-        factor *= 2
-    return factor
+    return 1 << ((max(size) - 1) // MAX_SIDE).bit_length()
