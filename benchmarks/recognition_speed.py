@@ -1,9 +1,9 @@
-"""How long the recogniser takes, from the bytes of a picture to its digit, beside what bounds it.
+"""How long the recogniser takes, from the bytes of a picture to its digit, beside its lower bounds.
 
-Each round measures everything once, as the median of some repetitions; the figure to quote is the
-median over the rounds. Beside each figure stands its floor, the part that no recogniser of this
-network can leave out: decoding the picture with Pillow, the network's arithmetic on a batch that
-lies ready, starting Python and importing the libraries. Run it on an idle machine:
+Each round measures everything once, as the median of several repetitions; the figure to quote is
+the median over the rounds. Beside each figure stands its floor, the part that no recogniser with
+this network can avoid: decoding the picture with Pillow, the network's arithmetic on a prepared
+batch, starting Python and importing the libraries. Run it on an idle machine:
 
     python benchmarks/recognition_speed.py
 """
@@ -44,10 +44,10 @@ from timing import summary
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "recognition_speed.json"
 INKS = 10_000
 BATCH = 16
-# What the command and a program load at the least.
+# The least that the command and a program load.
 LIBRARIES = "import numpy, cv2, onnxruntime, PIL.Image"
 
-# A program that reads pictures of growing size and then many inks, and says what it takes.
+# A program that reads pictures of growing size and then many inks, and prints the memory it takes.
 MEMORY = """
 import json, sys
 from pathlib import Path
@@ -165,14 +165,14 @@ def time_picture(recognizer: Recognizer, name: str, content: bytes, repeats: int
 
 
 def decode_plainly(content: bytes, factor: int) -> None:
-    """Decode a picture with Pillow to grey, reduced as far as the recogniser would at the least."""
+    """Decode a picture with Pillow to grey, reduced as the recogniser reduces it."""
     image = Image.open(io.BytesIO(content))
     image.draft("L", (image.width // factor, image.height // factor))
     image.convert("L").load()
 
 
 def time_inks(recognizer: Recognizer, model: str | None, threads: int) -> Seconds:
-    """Return the seconds of many inks, and of the network alone on batches that lie ready."""
+    """Return the seconds of many inks, and of the network alone on prepared batches."""
     images = load_dataset("sample").test_images
     images = np.resize(images, (INKS, *images.shape[1:]))
     batches = np.split((images[:, None] / 255).astype(np.float32), INKS // BATCH)
@@ -207,7 +207,7 @@ def time_command(model: str | None, content: bytes, repeats: int) -> Seconds:
 
 
 def median_seconds(call: Callable[[], object], repeats: int) -> float:
-    """Return the median time of a call, after one that does not count."""
+    """Return the median time of a call, after a first one that does not count."""
     times = []
     for _ in range(repeats + 1):
         started = time.perf_counter()
@@ -217,7 +217,7 @@ def median_seconds(call: Callable[[], object], repeats: int) -> float:
 
 
 def arithmetic(model: str | None, seconds: float, peaks: list[float]) -> dict[str, float]:
-    """Return how much of a core's peak the network uses on a batch that lies ready."""
+    """Return how much of a core's peak the network uses on a prepared batch."""
     needed = multiply_adds(load_model_file(model).content)
     reached = 2 * needed * INKS / seconds / 1e9
     peak = statistics.median(peaks)
@@ -266,7 +266,7 @@ def matrix_product_peak(size: int = 1536, repeats: int = 5) -> float:
 
 
 def own(threads: int, *arguments: str) -> dict[str, float]:
-    """Run this file in a process of its own and return the JSON that it prints."""
+    """Run this file in its own process and return the JSON that it prints."""
     command = [sys.executable, __file__, "--threads", str(threads), *arguments]
     return json.loads(run(command, OPENBLAS_NUM_THREADS=str(threads)))  # type: ignore[no-any-return]
 

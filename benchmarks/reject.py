@@ -1,8 +1,8 @@
 """Which score tells digits from everything else? Several methods on one trained network.
 
-Validation digits of the run against drawings of no digit: the kinds it was trained on, drawn anew
-with another seed, and kinds that it never saw (digits cut up and put together wrongly, mirrored,
-laid over each other). No test image and no data set of the benchmarks is read.
+Validation digits of the run against non-digits: drawings of the kinds it was trained on, with
+another seed, and kinds that it never saw (digits cut up and put together wrongly, or laid over each
+other). No test image and no data set of the benchmarks is read.
 
 Methods, on one forward pass:
 
@@ -14,7 +14,7 @@ Methods, on one forward pass:
 - mahalanobis: relative Mahalanobis distance of the features (Ren et al., 2021)
 - gram: deviation of channel correlations from those of the class (Sastry and Oore, ICML 2020), the
   second power, layer by layer
-- extra class: log odds of the output trained on drawings against the digits
+- extra class: log odds of the output that was trained on non-digits, against the digits
 - extra class and energy: the sum of both
 - extra class and half the energy: what is shipped
 """
@@ -29,11 +29,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
+from scipy.special import logsumexp
 from torch import Tensor, nn
 
 from digitnet import load_dataset, load_model, open_run
 from digitnet.data.dataset import split_train_val
+from digitnet.experiments.robustness import auroc
 from digitnet.files import write_json
 from digitnet.machine import environment
 from digitnet.network.canonical import Canonical
@@ -48,7 +49,7 @@ Scores = dict[str, NDArray[np.float64]]
 
 
 class Outputs:
-    """What the methods look at, for one set of inks."""
+    """What the methods use, for one set of inks."""
 
     def __init__(self, model: CNN, inks: NDArray[np.uint8]) -> None:
         logits, features, maps = [], [], []
@@ -97,7 +98,7 @@ class Methods:
 
     def scores(self, outputs: Outputs) -> Scores:
         """Return each method's score, (N,), larger is stranger."""
-        energy = -_logsumexp(outputs.logits)
+        energy = -logsumexp(outputs.logits, axis=1)
         probability = np.exp(outputs.logits.max(1) + energy)
         extra = outputs.all_logits[:, -1] + energy
         return {
@@ -159,13 +160,8 @@ def _mahalanobis(
     return np.stack(distances, 1)
 
 
-def _logsumexp(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    top = logits.max(1, keepdims=True)
-    return np.asarray((top + np.log(np.exp(logits - top).sum(1, keepdims=True)))[:, 0])
-
-
 def unseen(digits: NDArray[np.uint8], seed: int, count: int) -> dict[str, NDArray[np.uint8]]:
-    """Return non-digits of kinds that training does not have, made of validation digits."""
+    """Return non-digits of kinds that training does not use, made from validation digits."""
     random = np.random.default_rng(seed)
     chosen = digits[random.integers(len(digits), size=count)]
     quarters = [chosen[:, y : y + 14, x : x + 14] for y in (0, 14) for x in (0, 14)]
@@ -182,7 +178,7 @@ def unseen(digits: NDArray[np.uint8], seed: int, count: int) -> dict[str, NDArra
 
 
 def measure(run_path: Path) -> dict[str, Any]:
-    """Return the AUROC of each method for each kind."""
+    """Return the AUROC of each method for each kind of non-digit."""
     run = open_run(run_path)
     model, dataset = load_model(run.model_file), load_dataset(run.config.data)
     train, val = split_train_val(
@@ -197,7 +193,7 @@ def measure(run_path: Path) -> dict[str, Any]:
     rows = {}
     for kind, inks in (sets | new).items():
         scores = methods.scores(Outputs(model, inks))
-        rows[kind] = {name: _auroc(digits[name], scores[name]) for name in scores}
+        rows[kind] = {name: auroc(scores[name], digits[name]) for name in scores}
     return {
         "schema_version": 1,
         "environment": environment() | {"command": ["python", "benchmarks/reject.py"]},
@@ -208,11 +204,6 @@ def measure(run_path: Path) -> dict[str, Any]:
         "unseen": list(new),
         "auroc": rows,
     }
-
-
-def _auroc(digits: NDArray[np.float64], others: NDArray[np.float64]) -> float:
-    truth = np.r_[np.zeros(len(digits)), np.ones(len(others))]
-    return float(roc_auc_score(truth, np.r_[digits, others]))
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from digitnet.experiments.picture_sets import GROUP_TITLES, set_title
+from digitnet.text import share
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "results"
@@ -41,7 +42,7 @@ HEADLINES = {
     "digits8x8": "digits of 8 × 8 pixels",
     "church_books": "cut from old church books",
 }
-# Milliseconds, and the figure that is the floor of each.
+# Milliseconds at most, and which measurement is the floor of each.
 MOST_MILLISECONDS = {
     "drawing": ("a drawing, 280 × 280 PNG", 2.0, "drawing_decoder"),
     "photo_640": ("a photo, 640 × 480 JPEG", 12.0, "photo_640_decoder"),
@@ -53,7 +54,7 @@ FLOORS = {
     "drawing_decoder": "Pillow's decoder alone",
     "photo_640_decoder": "Pillow's decoder alone",
     "photo_12mp_decoder": "Pillow's decoder alone",
-    "inks_network": "the network on batches that lie ready",
+    "inks_network": "the network on prepared batches",
     "command_libraries": "Python and its libraries",
 }
 
@@ -90,15 +91,15 @@ def targets() -> str:
 
 
 def reading() -> str:
-    """Return the README's table: what is read of a few sets, beside the plain CNN."""
+    """Return the README's table: how well a few sets are read, beside the plain CNN."""
     found = {row["name"]: row for row in _results("robustness.json")["digits"] if not row["part"]}
     rows = [
         (
             title,
             f"{found[name]['pictures']:,}",
-            f"{100 * found[name]['accuracy']:.1f} %",
-            f"{100 * found[name]['rejected']:.1f} %",
-            f"{100 * found[name]['plain_accuracy']:.1f} %",
+            share(found[name]["accuracy"], 1),
+            share(found[name]["rejected"], 1),
+            share(found[name]["plain_accuracy"], 1),
         )
         for name, title in HEADLINES.items()
     ]
@@ -120,10 +121,10 @@ def any_picture() -> str:
                 GROUP_TITLES[row["group"]],
                 title,
                 f"{row['pictures']:,}",
-                f"{100 * row['accuracy']:.2f} %",
+                share(row["accuracy"]),
                 "–".join(f"{100 * limit:.1f}" for limit in row["interval"]) + " %",
-                f"{100 * row['rejected']:.1f} %",
-                "" if plain is None else f"{100 * plain:.2f} %",
+                share(row["rejected"], 1),
+                "" if plain is None else share(plain),
             )
         )
     header = ("group", "set", "pictures", "digitnet", "95 % interval", "refused", "plain CNN")
@@ -131,13 +132,13 @@ def any_picture() -> str:
 
 
 def non_digits() -> str:
-    """Return how well what is no digit is told from digits."""
+    """Return how well non-digits are told from digits."""
     rows = [
         (
             row["name"] + (f", {row['part']}" if row["part"] else ""),
             f"{row['pictures']:,}",
             f"{row['auroc']:.4f}",
-            f"{100 * row['rejected']:.1f} %",
+            share(row["rejected"], 1),
             "" if row["plain_auroc"] is None else f"{row['plain_auroc']:.4f}",
         )
         for row in _results("robustness.json")["non_digits"]
@@ -146,7 +147,7 @@ def non_digits() -> str:
 
 
 def reject_methods() -> str:
-    """Return how the methods to tell non-digits compare, kind by kind."""
+    """Return how well each method tells non-digits from digits."""
     found = _results("reject.json")
     kinds = found["auroc"]
     methods = list(next(iter(kinds.values())))
@@ -168,7 +169,7 @@ def reject_methods() -> str:
 
 
 def recognition_speed() -> str:
-    """Return how long reading takes, beside what was promised and the floor."""
+    """Return how long reading takes, beside what was promised and its floor."""
     found = _results("recognition_speed.json")
     seconds = found["seconds"]
     rows = []
@@ -213,7 +214,7 @@ def model_card() -> str:
         ("recipe", f"`{record['recipe']}`, seed {record['seed']}, {record['epochs']} epochs"),
         ("parameters", f"{record['parameters']:,}"),
         ("trained on", "54,000 images of MNIST's training split; 6,000 to validate and calibrate"),
-        ("MNIST validation", f"{100 * record['val_accuracy']:.2f} %"),
+        ("MNIST validation", share(record["val_accuracy"])),
         ("MNIST test", f"{100 * record['test_accuracy']:.2f} % ({record['misses']} misses)"),
         ("temperature", f"{record['temperature']:.4f}, found on validation images"),
         ("threshold of ood_score", f"{record['ood_threshold']:.4f}: refuses 1 % of them"),
