@@ -28,7 +28,7 @@ from digitnet.errors import (  # noqa: E402
 from digitnet.experiments import bulk_part, picture_list, ray_tasks  # noqa: E402
 from digitnet.experiments.bulk_recognition import predict_all  # noqa: E402
 from digitnet.reading.recognizer import Recognizer  # noqa: E402
-from digitnet.training import signals  # noqa: E402
+from digitnet.training.progress import collect_signals  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -81,7 +81,7 @@ class Here:
 def here(monkeypatch: pytest.MonkeyPatch) -> Here:
     engine = Here()
     monkeypatch.setattr(ray_tasks, "results", engine.results)
-    monkeypatch.setattr(ray_tasks, "ray_session", lambda *_, **__: signals.noted())
+    monkeypatch.setattr(ray_tasks, "ray_session", lambda *_, **__: collect_signals())
     return engine
 
 

@@ -20,7 +20,7 @@ from digitnet.experiments import ray_engine, ray_tasks
 from digitnet.experiments.study.trials import Event, Trial
 from digitnet.files import hold_lock
 from digitnet.network.config import TrainConfig
-from digitnet.training import signals
+from digitnet.training.progress import collect_signals
 
 
 def some_trials(folder: Path, threads: int = 1) -> list[Trial]:
@@ -45,7 +45,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(ray_tasks, "results", results)
     monkeypatch.setattr(ray_tasks, "largest_node", lambda: 2)
-    monkeypatch.setattr(ray_tasks, "ray_session", lambda *_, **__: signals.noted())
+    monkeypatch.setattr(ray_tasks, "ray_session", lambda *_, **__: collect_signals())
     # It may change to another folder, as on a node; go back to this one.
     monkeypatch.chdir(Path.cwd())
 

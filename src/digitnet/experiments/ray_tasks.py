@@ -31,7 +31,7 @@ from typing import Any, TypeVar
 
 from digitnet.errors import DigitnetError, UsageError, importing_extras
 from digitnet.experiments.study.trials import failure
-from digitnet.training import signals
+from digitnet.training.progress import collect_signals
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -113,7 +113,7 @@ def ray_session(
             _join(address, settings)
         else:
             _start(cores, folder, settings)
-        yield stack.enter_context(signals.noted())
+        yield stack.enter_context(collect_signals())
 
 
 def _set_environment(address: str | None) -> None:

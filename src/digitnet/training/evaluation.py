@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 from sklearn import metrics as sk
 
 from digitnet.errors import InputError
@@ -35,13 +36,13 @@ DISPUTED_MNIST_TEST = (
 
 @dataclass(frozen=True)
 class ClassMetrics:
-    """How well one class is read; shares from 0 to 1."""
+    """How well one class is read; fractions from 0 to 1."""
 
     name: str
     precision: float
-    """Of the images read as this class, the share that are."""
+    """Of the images read as this class, the fraction that are."""
     recall: float
-    """Of the images of this class, the share read as it."""
+    """Of the images of this class, the fraction read as it."""
     f1: float
     """Harmonic mean of the two."""
     support: int
@@ -119,9 +120,7 @@ class Metrics:
 
 def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """Return probabilities (N, classes) that sum to 1, from logits (N, classes)."""
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    exponentials = np.exp(shifted)
-    probabilities: NDArray[np.float64] = exponentials / exponentials.sum(axis=1, keepdims=True)
+    probabilities: NDArray[np.float64] = special.softmax(logits.astype(np.float64), axis=1)
     return probabilities
 
 
@@ -145,14 +144,13 @@ def measure(
     right = predicted == labels
     classes = range(len(class_names))
     # Straight from the logits, because a probability may round to 0.
-    log_sum = np.log(np.exp(logits.astype(np.float64) - logits.max(1, keepdims=True)).sum(1))
-    own = np.take_along_axis(logits, labels[:, None], axis=1)[:, 0].astype(np.float64)
+    own = special.log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(labels)), labels]
     bins = reliability(probabilities.max(axis=1), right)
     matrix = sk.confusion_matrix(labels, predicted, labels=classes)
     return Metrics(
         images=len(labels),
         accuracy=float(right.mean()),
-        loss=float((log_sum + logits.max(1) - own).mean()),
+        loss=float(-own.mean()),
         misses=int((~right).sum()),
         interval=wilson_interval(int(right.sum()), len(right)),
         per_class=_per_class(labels, predicted, class_names),
@@ -176,7 +174,7 @@ def _check(logits: NDArray[np.float32], labels: NDArray[np.int64], classes: int)
 
 
 def predictions(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Predictions:
-    """Return what each row of ``logits`` says, beside its label."""
+    """Return the prediction that each row of ``logits`` makes, beside its label."""
     probabilities = softmax(logits)
     rows = np.arange(len(labels))
     predicted = logits.argmax(axis=1).astype(np.int64)

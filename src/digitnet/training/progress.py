@@ -1,7 +1,11 @@
-"""How far a training is, and how it is shown: a bar where there is a screen, else a line an epoch.
+"""How far a training is, how that is shown, and how Ctrl-C and SIGTERM stop it.
 
-Guarantees: nothing is written to stdout but in a notebook; importing this loads neither torch nor
-rich.
+Guarantees:
+
+- Nothing is written to stdout except in a notebook.
+- The first signal is only collected, so that work can stop where nothing is lost; the second one
+  raises KeyboardInterrupt at once; afterwards the handlers are as before.
+- Importing this loads neither torch nor rich.
 """
 
 from __future__ import annotations
@@ -9,13 +13,38 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import FrameType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from digitnet.training.runs import Epoch
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def collect_signals() -> Iterator[list[int]]:
+    """Collect the numbers of the stop signals that come inside the block."""
+    received: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        if len(received) > 1:
+            raise KeyboardInterrupt
+
+    # Only the main thread may set handlers; elsewhere signals keep doing what they did.
+    mine = STOP_SIGNALS if threading.current_thread() is threading.main_thread() else ()
+    before = {number: signal.signal(number, note) for number in mine}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @dataclass(frozen=True)

@@ -29,12 +29,11 @@ from digitnet.network.cnn import CNN, predict_logits
 from digitnet.network.config import SCHEMA_VERSION, TrainConfig, differences
 from digitnet.network.recipes import recipe as named_recipe
 from digitnet.text import count_of
-from digitnet.training import signals
 from digitnet.training.checkpoint import load_model, read_tensors
 from digitnet.training.device import reproducible, resolve_device, resolve_threads
 from digitnet.training.evaluation import DISPUTED_MNIST_TEST, Metrics, measure, predictions
 from digitnet.training.loop import Training, choose_images, fit
-from digitnet.training.progress import Progress, show_progress
+from digitnet.training.progress import Progress, collect_signals, show_progress
 from digitnet.training.runs import Run, create_run, open_run
 
 
@@ -415,7 +414,7 @@ def fit_or_stop(training: Training, run: Run | None, options: Options, command: 
         show(progress)
         options.on_progress(progress)
 
-    with signals.noted() as received, show_progress(options.progress) as show:
+    with collect_signals() as received, show_progress(options.progress) as show:
         if not fit(training, run, on_progress=listen, should_stop=lambda: bool(received)):
             raise StoppedError(
                 f"Training stopped after {len(training.history)} of "

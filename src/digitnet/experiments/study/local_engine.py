@@ -25,8 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from digitnet.errors import DigitnetError, StoppedError
 from digitnet.experiments.study.trials import Event, Listener, Trial, failure, run_trial
-from digitnet.training import signals
-from digitnet.training.signals import STOP_SIGNALS
+from digitnet.training.progress import STOP_SIGNALS, collect_signals
 
 if TYPE_CHECKING:
     from digitnet.data.dataset import Dataset
@@ -52,7 +51,7 @@ def run_trials(
         DigitnetError: no process can be started.
     """
     workers = [_Worker(options) for _ in range(min(processes, len(trials)))]
-    with signals.noted() as received:
+    with collect_signals() as received:
         try:
             _run(list(trials), list(workers), on_event, received)
         finally:

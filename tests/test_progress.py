@@ -6,25 +6,25 @@ import threading
 
 import pytest
 
-from digitnet.training import signals
+from digitnet.training.progress import STOP_SIGNALS, collect_signals
 
 
-@pytest.mark.parametrize("number", signals.STOP_SIGNALS)
+@pytest.mark.parametrize("number", STOP_SIGNALS)
 def test_the_first_is_noted_and_the_second_obeyed(number):
-    before = [signal.getsignal(each) for each in signals.STOP_SIGNALS]
-    with signals.noted() as received:
+    before = [signal.getsignal(each) for each in STOP_SIGNALS]
+    with collect_signals() as received:
         os.kill(os.getpid(), number)
         assert received == [number]
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
-    assert [signal.getsignal(each) for each in signals.STOP_SIGNALS] == before
+    assert [signal.getsignal(each) for each in STOP_SIGNALS] == before
 
 
 def test_other_threads_than_the_main_one_change_no_handler():
     before, seen = signal.getsignal(signal.SIGINT), []
 
     def work():
-        with signals.noted():
+        with collect_signals():
             seen.append(signal.getsignal(signal.SIGINT))
 
     thread = threading.Thread(target=work)
