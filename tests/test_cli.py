@@ -265,6 +265,39 @@ def test_one_epoch_is_singular_and_numbers_are_rounded(
     assert len(difference.split()[-1]) <= 9
 
 
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("train", "--data", "sample"),
+        ("evaluate", "RUN"),
+        ("study", "sample"),
+        ("transfer", "--from", "RUN", "--to", "digits8x8", "--fast"),
+    ],
+    ids=lambda args: args[0],
+)
+def test_a_device_that_is_not_here_is_a_usage_error(
+    args: tuple[str, ...], trained: tuple[Path, dict[str, object]], fails: Any, tmp_path: Path
+) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is one here")
+    words = [str(trained[0]) if arg == "RUN" else arg for arg in args]
+    fails(2, "--device cuda cannot be used", args=(*words, "--device", "cuda"), cwd=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_more_epochs_extend_a_run(
+    tmp_path: Path, trained: tuple[Path, dict[str, object]], run_cli: Any
+) -> None:
+    run = shutil.copytree(trained[0], tmp_path / "run")
+    done = run_cli("train", "--resume", run, "--epochs", 2, "--no-report", "--json")
+    assert done.code == 0, done.stderr
+    assert json.loads(done.stdout)["epochs"] == 2
+    assert "epoch 2/2" in done.stderr
+    assert "epoch 1/2" not in done.stderr
+
+
 def test_two_commands_at_once_do_not_share_a_folder(
     tmp_path: Path, trained: tuple[Path, dict[str, object]], fails: Any
 ) -> None:

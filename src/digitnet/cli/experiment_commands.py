@@ -38,6 +38,7 @@ def study(
     address: str | None = None,
     shipped: bool = False,
     dry_run: bool = False,
+    device: str = "auto",
     places: Places,
     as_json: bool = False,
     quiet: bool = False,
@@ -73,7 +74,7 @@ def study(
         _show_plan(asked, folder, plan, as_json)
         return
     with _study_progress(plan.trials, quiet) as on_event:
-        results = run_study(asked, folder, **places, on_event=on_event, **where)
+        results = run_study(asked, folder, device=device, **places, on_event=on_event, **where)
     if as_json:
         show_json(results.as_dict())
     else:
