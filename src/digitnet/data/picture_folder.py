@@ -24,7 +24,7 @@ import csv
 import hashlib
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -52,8 +52,15 @@ _LAYOUT = (
 )
 
 Progress = Callable[[str], None]
-# The pictures of a split, each with the name of its class.
-Listing = list[tuple[Path, str]]
+
+
+@dataclass(frozen=True)
+class LabelledFile:
+    """A picture before it is read: its path, its class, and whether it is to test with."""
+
+    path: Path
+    class_name: str
+    tests: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,7 @@ class ReadPicture:
     label: int
     digest: str
     image: NDArray[np.uint8]
+    tests: bool
 
 
 def read_folder(folder: Path, progress: Progress, *, crops: bool = False) -> Dataset:
@@ -80,16 +88,17 @@ def read_folder(folder: Path, progress: Progress, *, crops: bool = False) -> Dat
     """
     with storage_errors(folder, "read"):
         folder = folder.resolve()
-        listings = _listings(folder)
-        names = _class_names(folder, listings)
-        _note_left_out(folder, listings, progress)
-    count = sum(map(len, listings))
-    if count > MAX_PICTURES:
-        raise InputError(f"{folder} holds {count:,} pictures; {MAX_PICTURES:,} are allowed.")
-    progress(f"Reading {count:,} pictures of {len(names)} classes in {folder} …")
-    splits = _read_all(folder, listings, names, crops)
-    _note_copies(folder, names, splits, progress)
-    train, test = splits if len(splits) > 1 else _set_aside(folder, names, splits[0])
+        files = _listed(folder)
+        names = _class_names(folder, files)
+        _note_left_out(folder, files, progress)
+    if len(files) > MAX_PICTURES:
+        raise InputError(f"{folder} holds {len(files):,} pictures; {MAX_PICTURES:,} are allowed.")
+    progress(f"Reading {len(files):,} pictures of {len(names)} classes in {folder} …")
+    read = _read_all(folder, files, names, crops)
+    _note_copies(folder, names, read, progress)
+    if not any(each.tests for each in read):
+        read = _set_aside(folder, names, read)
+    train, test = ([each for each in read if each.tests == tests] for tests in (False, True))
     return Dataset(
         name=str(folder),
         train_images=np.stack([each.image for each in train]),
@@ -101,36 +110,36 @@ def read_folder(folder: Path, progress: Progress, *, crops: bool = False) -> Dat
     )
 
 
-def _listings(folder: Path) -> list[Listing]:
-    """Return the pictures of each split that the folder has."""
+def _listed(folder: Path) -> list[LabelledFile]:
+    """Return the pictures of a folder of any of the three layouts."""
     if (folder / LABELS_FILE).is_file():
-        return [_from_table(folder)]
+        return _from_table(folder)
     found = {each.name for each in _subfolders(folder)}
     splits = [found & set(_TRAIN_FOLDERS), found & set(_TEST_FOLDERS)]
     if not any(splits):
-        return [_from_class_folders(folder)]
+        return _from_class_folders(folder)
     if not all(splits) or len(found) > len(splits):
         shown = f"{folder} holds the subfolders {', '.join(sorted(found)[:_SHOWN_ERRORS])}"
         raise InputError(f"{shown}; train and test must both be there, and no other. {_LAYOUT}")
     train, test = (folder / split.pop() for split in splits)
-    listings = [_from_class_folders(train), _from_class_folders(test, all_filled=False)]
-    if not listings[1]:
+    tests = _from_class_folders(test, tests=True)
+    if not tests:
         raise InputError(f"The folder {test} holds no picture. Put some into its classes.")
-    return listings
+    return _from_class_folders(train) + tests
 
 
-def _from_class_folders(part: Path, *, all_filled: bool = True) -> Listing:
+def _from_class_folders(part: Path, *, tests: bool = False) -> list[LabelledFile]:
     """Return the pictures in the folders of the classes, each sorted by name."""
-    listing: Listing = []
+    files: list[LabelledFile] = []
     for folder in sorted(_subfolders(part), key=lambda each: _class_order(each.name)):
         if deeper := _subfolders(folder):
             raise InputError(f"{folder} holds another folder, {deeper[0].name}. {_LAYOUT}")
         pictures = [each for each in _files(folder) if each.name.lower().endswith(SUFFIXES)]
-        if not pictures and all_filled:
+        if not pictures and not tests:
             lacks = f"The class {folder.name} has no picture ({SHOWN_SUFFIXES}) in {part}"
             raise InputError(f"{lacks}; put some there, or remove its folders.")
-        listing += [(path, folder.name) for path in pictures]
-    return listing
+        files += [LabelledFile(path, folder.name, tests) for path in pictures]
+    return files
 
 
 def _subfolders(folder: Path) -> list[Path]:
@@ -143,7 +152,7 @@ def _files(folder: Path) -> list[Path]:
     return sorted(each for each in shown if not each.is_dir())
 
 
-def _from_table(folder: Path) -> Listing:
+def _from_table(folder: Path) -> list[LabelledFile]:
     """Return the pictures that ``labels.csv`` lists, in its order."""
     table = folder / LABELS_FILE
     try:
@@ -155,7 +164,7 @@ def _from_table(folder: Path) -> Listing:
     if columns != _COLUMNS:
         found = f"{table} has the columns {', '.join(columns) or '(none)'}"
         raise InputError(f"{found}; expected file and label, separated by a comma.")
-    listing: Listing = []
+    files: list[LabelledFile] = []
     errors: list[str] = []
     seen: set[Path] = set()
     for number, row in enumerate(rows, 1):
@@ -169,10 +178,10 @@ def _from_table(folder: Path) -> Listing:
         elif not path.is_file():
             errors.append(f"row {number}: there is no file {row['file']!r}")
         else:
-            listing.append((path, row["label"].strip()))
+            files.append(LabelledFile(path, row["label"].strip()))
         seen.add(path)
     _raise_all(f"rows of {table} cannot be used. Correct them:", errors)
-    return listing
+    return files
 
 
 def _class_order(name: str) -> tuple[bool, int, str]:
@@ -180,60 +189,58 @@ def _class_order(name: str) -> tuple[bool, int, str]:
     return not name.isdecimal(), int(name) if name.isdecimal() else 0, name
 
 
-def _class_names(folder: Path, listings: list[Listing]) -> tuple[str, ...]:
+def _class_names(folder: Path, files: list[LabelledFile]) -> tuple[str, ...]:
     """Return the names of the classes, which are those of the training pictures."""
-    train, *others = ({name for _, name in listing} for listing in listings)
-    if not 2 <= len(train) <= MAX_CLASSES:
-        found = f"{folder} holds {count_of(len(train), 'class', 'classes')}"
+    names = {each.class_name for each in files if not each.tests}
+    if not 2 <= len(names) <= MAX_CLASSES:
+        found = f"{folder} holds {count_of(len(names), 'class', 'classes')}"
         raise InputError(f"{found}; 2 to {MAX_CLASSES:,} are allowed. {_LAYOUT}")
-    for unknown in (name for other in others for name in sorted(other - train)):
-        raise InputError(f"{folder} has the class {unknown} only to test with. {_LAYOUT}")
-    for name in train:
+    for name in sorted({each.class_name for each in files}):
+        if name not in names:
+            raise InputError(f"{folder} has the class {name} only to test with. {_LAYOUT}")
         if not name or not name.isprintable() or len(name) > MAX_NAME:
             allowed = f"a name has 1 to {MAX_NAME} printable characters"
             raise InputError(f"{folder} has a class called {name!r:.120}; {allowed}. Rename it.")
-    return tuple(sorted(train, key=_class_order))
+    return tuple(sorted(names, key=_class_order))
 
 
-def _note_left_out(folder: Path, listings: list[Listing], progress: Progress) -> None:
+def _note_left_out(folder: Path, files: list[LabelledFile], progress: Progress) -> None:
     """Say which files lie in the folders of the pictures and are not among them."""
-    used = {path for listing in listings for path, _ in listing}
+    used = {each.path for each in files} | {folder / LABELS_FILE}
     visited = {path.parent for path in used}
-    visited |= {folder, *(each.parent for each in visited if each != folder)}
-    others = sorted(path for each in visited for path in _files(each) if path not in used)
-    if others := [path for path in others if path != folder / LABELS_FILE]:
+    visited |= {each.parent for each in visited if each != folder}
+    if others := sorted(path for each in visited for path in _files(each) if path not in used):
         left_out = f"{count_of(len(others), 'file')} in {folder} left out, {others[0].name} first"
         progress(f"note: {left_out}: not a picture (.png, .jpg and so on) with a class.")
 
 
 def _read_all(
-    folder: Path, listings: list[Listing], names: tuple[str, ...], crops: bool
-) -> list[list[ReadPicture]]:
-    """Return the pictures of each split; one error names all that cannot be used."""
+    folder: Path, files: list[LabelledFile], names: tuple[str, ...], crops: bool
+) -> list[ReadPicture]:
+    """Return all pictures; one error names all that cannot be used."""
     labels = {name: label for label, name in enumerate(names)}
     errors: list[str] = []
-    splits: list[list[ReadPicture]] = [[] for _ in listings]
-    for split, listing in zip(splits, listings, strict=True):
-        for path, name in listing:
-            try:
-                split.append(_read(path, labels[name], crops))
-            except InputError as error:
-                errors.append(str(error))
+    read: list[ReadPicture] = []
+    for file in files:
+        try:
+            read.append(_read(file, labels[file.class_name], crops))
+        except InputError as error:
+            errors.append(str(error))
     _raise_all(f"of the pictures in {folder} cannot be used. Remove or replace them:", errors)
-    return splits
+    return read
 
 
-def _read(path: Path, label: int, crops: bool) -> ReadPicture:
+def _read(file: LabelledFile, label: int, crops: bool) -> ReadPicture:
     # OpenCV takes a tenth of a second, which other data sets need not wait for.
     from digitnet.reading.ink.finder import find_ink
     from digitnet.reading.pictures import decode
 
-    found = find_ink(decode(path), crop=crops)
+    found = find_ink(decode(file.path), crop=crops)
     if found.box is None:
-        raise InputError(f"{path} holds no ink: nothing stands out from its background.")
-    with storage_errors(path, "read"), path.open("rb") as stream:
+        raise InputError(f"{file.path} holds no ink: nothing stands out from its background.")
+    with storage_errors(file.path, "read"), file.path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return ReadPicture(label, digest, canonical_images([found.pixels])[0])
+    return ReadPicture(label, digest, canonical_images([found.pixels])[0], file.tests)
 
 
 def _raise_all(headline: str, errors: Sequence[str]) -> None:
@@ -246,28 +253,25 @@ def _raise_all(headline: str, errors: Sequence[str]) -> None:
 
 
 def _note_copies(
-    folder: Path, names: tuple[str, ...], splits: list[list[ReadPicture]], progress: Progress
+    folder: Path, names: tuple[str, ...], read: list[ReadPicture], progress: Progress
 ) -> None:
     """Say which pictures belong to several classes, or are both learnt from and tested with."""
     labels: dict[str, set[int]] = {}
-    for each in (each for split in splits for each in split):
+    for each in read:
         labels.setdefault(each.digest, set()).add(each.label)
     torn = [sorted(found) for found in labels.values() if len(found) > 1]
     if torn:
         first = " and ".join(names[label] for label in torn[0][:2])
         found = f"{count_of(len(torn), 'picture')} in {folder} in several classes (one in {first})"
         progress(f"note: {found}; what is learnt from one, the other contradicts.")
-    both = set.intersection(*({each.digest for each in split} for split in splits))
-    if len(splits) > 1 and both:
-        found = f"{count_of(len(both), 'picture')} in {folder} both in train and in test"
+    if both := len({(each.digest, each.tests) for each in read}) - len(labels):
+        found = f"{count_of(both, 'picture')} in {folder} both in train and in test"
         progress(f"note: {found}; what is measured on pictures learnt from says nothing.")
 
 
-def _set_aside(
-    folder: Path, names: tuple[str, ...], read: Sequence[ReadPicture]
-) -> tuple[list[ReadPicture], list[ReadPicture]]:
-    """Divide the pictures: of each class those with the smallest hashes are for testing."""
-    train, test = [], []
+def _set_aside(folder: Path, names: tuple[str, ...], read: list[ReadPicture]) -> list[ReadPicture]:
+    """Set pictures aside for testing: of each class those with the smallest hashes."""
+    divided: list[ReadPicture] = []
     for label, name in enumerate(names):
         mine = sorted((each for each in read if each.label == label), key=lambda e: e.digest)
         # Copies count once, and go where the first of them goes.
@@ -275,10 +279,9 @@ def _set_aside(
         if len(digests) < 2:
             lacks = f"The class {name} in {folder} has only 1 picture, copies aside"
             raise InputError(f"{lacks}; it needs one to learn from and one to test with.")
-        tested = set(digests[: max(1, round(TEST_SHARE * len(digests)))])
-        test += [each for each in mine if each.digest in tested]
-        train += [each for each in mine if each.digest not in tested]
-    return train, test
+        last = digests[max(1, round(TEST_SHARE * len(digests))) - 1]
+        divided += [replace(each, tests=each.digest <= last) for each in mine]
+    return divided
 
 
 def _digest(names: tuple[str, ...], *splits: Sequence[ReadPicture]) -> str:
