@@ -67,7 +67,7 @@ def load_dataset(
         name: a name that ``list_datasets`` gives, or a folder of pictures; see
             ``picture_folder``. A folder that is called like a data set is reached as ``./name``.
         data_dir: a folder with the raw files, used instead of the cache and the network.
-        crops: whether the pictures of a folder are cut from rows of writing; see ``ink.find``.
+        crops: whether the pictures of a folder are cut from rows of writing; see ``find_ink``.
         offline: never use the network; default ``DIGITNET_OFFLINE``.
         progress: is called with a line of text at each step of what takes time.
             What is part of a package needs none of these four, a folder of pictures only ``crops``.

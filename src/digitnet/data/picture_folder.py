@@ -79,7 +79,7 @@ def read_folder(folder: Path, progress: Progress, *, crops: bool = False) -> Dat
     Args:
         folder: an existing folder; see the module for what it holds.
         progress: is called with a line of text about what takes time or is left out.
-        crops: whether the pictures are cut from rows of writing; see ``ink.find``.
+        crops: whether the pictures are cut from rows of writing; see ``find_ink``.
 
     Raises:
         InputError: the folder has another layout, or a picture cannot be read or holds no ink.
