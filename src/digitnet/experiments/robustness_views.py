@@ -16,7 +16,6 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.transforms import Transform, blended_transform_factory
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from rich.markup import escape
@@ -40,10 +39,9 @@ from digitnet.experiments.robustness import (
 from digitnet.files import make_folder, write_json
 from digitnet.reading.pictures import decode
 from digitnet.reading.recognizer import Recognizer
-from digitnet.showing import theme
 from digitnet.showing.scales import nines, set_accuracy_axis
 from digitnet.showing.sheet import HEADER, MARGIN, draw_tiles, new_sheet, write, write_header
-from digitnet.showing.theme import SMALL, WIDTH, figure_of
+from digitnet.showing.theme import INK, LIGHT, SMALL, WIDTH, save_png, style_axes, theme
 from digitnet.text import points, share, shortened
 
 Floats = NDArray[np.float64]
@@ -74,8 +72,8 @@ def write_results(results: RobustnessResults, folder: Path) -> list[Path]:
     make_folder(folder)
     values, picture = folder / "robustness.json", folder / "robustness.png"
     write_json(values, results.as_json())
-    with theme.theme():
-        theme.save_png(robustness_figure(results), picture)
+    with theme():
+        save_png(robustness_figure(results), picture)
     return [values, picture]
 
 
@@ -129,6 +127,15 @@ def _percent(value: float | None) -> str:
     return "" if value is None else share(value).removesuffix(" %")
 
 
+_DOT = {"marker": "o", "markersize": 5.5, "color": LIGHT.blue, "zorder": 3}
+# The heading and the mark of each reader, in the order of ``_FigureLine.marks``.
+_READERS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("plain\nCNN", _DOT | {"marker": "s", "markersize": 4.5, "color": LIGHT.orange}),
+    ("network\nalone", _DOT | {"markerfacecolor": LIGHT.page, "markeredgewidth": 1.3}),
+    ("digitnet", _DOT),
+)
+
+
 @dataclass(frozen=True)
 class _FigureLine:
     """One line of the figure: a heading without marks, or a set.
@@ -144,35 +151,62 @@ class _FigureLine:
     interval: tuple[float, ...] = ()
 
 
-def robustness_figure(results: RobustnessResults, figure: Figure | None = None) -> Figure:
-    """Draw every whole set: digitnet beside the plain CNN, with 95 % intervals.
-
-    Args:
-        results: of the bench, one set at least.
-        figure: where to draw; a new one when None. Its size is set.
-    """
+def robustness_figure(results: RobustnessResults) -> Figure:
+    """Draw every whole set, of which there is one at least: digitnet beside the plain CNN."""
     lines = [*_digit_lines(results), *_non_digit_lines(results.non_digits)]
-    # In lines from the top; headings keep a distance.
-    gaps = np.cumsum([bool(index) and not line.marks for index, line in enumerate(lines)])
-    heights = np.arange(len(lines)) + _GAP * gaps
     marks = np.array([line.marks or (None, None, None) for line in lines], float)
     intervals = np.array([line.interval or (None, None) for line in lines], float)
+    # The middles of the lines, in inches from the top of the axes; headings keep a distance.
+    gaps = np.cumsum([bool(index) and not line.marks for index, line in enumerate(lines)])
+    middles = _ROW * (np.arange(len(lines)) + 0.5 + _GAP * gaps)
+    height = _ABOVE + middles[-1] + _ROW / 2 + _BELOW
+    figure, sheet = new_sheet(height)
     readers = np.flatnonzero(~np.isnan(marks).all(axis=0))
-    figure, ax = _new_axes(figure, heights[-1] + 1, len(readers))
-    palette = theme.style_axes(ax)
+    width = WIDTH - _NAMES - _COLUMN * len(readers) - 3 * MARGIN
+    room = 1 - (_ABOVE + _BELOW) / height
+    ax = figure.add_axes((_NAMES / WIDTH, _BELOW / height, width / WIDTH, room))
+    _draw_marks(ax, middles, marks, intervals)
+    for y, line in zip(_ABOVE + middles, lines, strict=True):
+        if line.marks:
+            name = shortened(line.title, _LONGEST_NAME)
+            write(sheet, _NAMES - MARGIN, y, name, size=SMALL, ha="right", va="center")
+        else:
+            write(sheet, MARGIN, y, line.title, size=SMALL, va="center", weight="bold")
+    for place, reader in enumerate(readers):
+        right = WIDTH - MARGIN - _COLUMN * place
+        _write_column(sheet, right, _ABOVE + middles, marks[:, reader], *_READERS[reader])
+    axis = "Read rightly (%); each halving of the mistakes is a step of one length"
+    write(sheet, WIDTH / 2, height - 0.15, axis, ha="center", va="center")
+    return figure
+
+
+def _draw_marks(ax: Axes, middles: Floats, marks: Floats, intervals: Floats) -> None:
+    """Draw the marks of the readers, joined by a line, and the intervals; NaN is not drawn."""
+    style_axes(ax)
     shown = np.concatenate([marks, intervals], axis=None)
     set_accuracy_axis(ax.xaxis, ax.set_xlim, shown[~np.isnan(shown)].tolist(), 0.22)
-    _name_lines(ax, lines, heights.tolist(), palette)
+    ax.set(ylim=(middles[-1] + _ROW / 2, 0), yticks=[], axisbelow=True)
+    ax.tick_params(axis="x", labelsize=SMALL)
+    ax.grid(axis="x", color=LIGHT.line, linewidth=0.6, alpha=0.6)
+    ax.spines["left"].set_visible(False)
     sets = ~np.isnan(marks).all(axis=1)
     low, high = np.nanmin(nines(marks[sets]), axis=1), np.nanmax(nines(marks[sets]), axis=1)
-    ax.hlines(heights[sets], low, high, color=palette.line, linewidth=1.0, zorder=1)
-    ax.hlines(heights, *nines(intervals).T, color=palette.blue, linewidth=3.0, alpha=0.3, zorder=2)
-    for place, reader in enumerate(readers):
-        heading, style = _readers(palette)[reader]
-        values = marks[:, reader]
-        ax.plot(nines(values), heights, linestyle="none", clip_on=False, **style)
-        _write_column(ax, WIDTH - MARGIN - _COLUMN * place, heights, values, heading, style)
-    return figure
+    ax.hlines(middles[sets], low, high, color=LIGHT.line, linewidth=1.0, zorder=1)
+    ax.hlines(middles, *nines(intervals).T, color=LIGHT.blue, linewidth=3.0, alpha=0.3, zorder=2)
+    for accuracies, (_, style) in zip(nines(marks).T, _READERS, strict=True):
+        ax.plot(accuracies, middles, linestyle="none", clip_on=False, **style)
+
+
+def _write_column(
+    sheet: Axes, right: float, middles: Floats, values: Floats, heading: str, style: dict[str, Any]
+) -> None:
+    """Write a reader's numbers beside the lines, below a heading with its mark, in inches."""
+    for y, value in zip(middles, values, strict=True):
+        if not np.isnan(value):
+            write(sheet, right, y, _percent(value), size=SMALL, ha="right", va="center")
+    above: dict[str, Any] = {"ha": "center", "va": "bottom", "weight": "bold", "linespacing": 1.05}
+    write(sheet, right - 0.22, 0.45, heading, size=SMALL, color=style["color"], **above)
+    sheet.plot(right - 0.22, 0.53, linestyle="none", **style)
 
 
 def _digit_lines(results: RobustnessResults) -> Iterator[_FigureLine]:
@@ -215,76 +249,6 @@ def _non_digit_lines(rows: Sequence[NonDigitRow]) -> Iterator[_FigureLine]:
             yield _FigureLine(title, (row.plain_auroc, None, row.auroc))
 
 
-def _new_axes(figure: Figure | None, lines: float, columns: int) -> tuple[Figure, Axes]:
-    """Return a figure and the axes in it, with room for names and columns beside them."""
-    figure = Figure() if figure is None else figure
-    height = _ABOVE + _ROW * lines + _BELOW
-    figure.set_size_inches(WIDTH, height)
-    width = WIDTH - _NAMES - _COLUMN * columns - 3 * MARGIN
-    box = (_NAMES / WIDTH, _BELOW / height, width / WIDTH, _ROW * lines / height)
-    return figure, figure.add_axes(box)
-
-
-def _name_lines(
-    ax: Axes, lines: Sequence[_FigureLine], heights: Sequence[float], palette: theme.Palette
-) -> None:
-    """Write the names of the sets, the headings between them and the title of the axis."""
-    sets = [(y, line.title) for y, line in zip(heights, lines, strict=True) if line.marks]
-    ax.set_yticks([y for y, _ in sets], [shortened(title, _LONGEST_NAME) for _, title in sets])
-    ax.tick_params(axis="y", length=0, labelsize=SMALL, labelcolor=palette.text)
-    for y, line in zip(heights, lines, strict=True):
-        if not line.marks:
-            _text(ax, MARGIN, y, line.title, va="center", weight="bold")
-    ax.set_ylim(heights[-1] + 0.5, -0.5)
-    ax.set_xlabel("Read rightly (%); each halving of the mistakes is a step of one length")
-    middle = blended_transform_factory(figure_of(ax).transFigure, figure_of(ax).dpi_scale_trans)
-    ax.xaxis.set_label_coords(0.5, 0.21, transform=middle)
-    ax.tick_params(axis="x", labelsize=SMALL)
-    ax.grid(axis="x", color=palette.line, linewidth=0.6, alpha=0.6)
-    ax.set_axisbelow(True)
-    ax.spines["left"].set_visible(False)
-
-
-def _write_column(
-    ax: Axes, right: float, heights: Floats, values: Floats, heading: str, style: dict[str, Any]
-) -> None:
-    """Write a reader's numbers beside the lines, below a heading with its mark.
-
-    Args:
-        ax: where the lines are.
-        right: where the column ends, in inches.
-        heights: of the lines.
-        values: of the lines, from 0 to 1; NaN where there is none.
-        heading: of the column.
-        style: of the mark.
-    """
-    for y, value in zip(heights, values, strict=True):
-        if not np.isnan(value):
-            _text(ax, right, y, _percent(value), ha="right", va="center")
-    above = {"ha": "center", "va": "bottom", "weight": "bold", "linespacing": 1.05}
-    _text(ax, right - 0.22, -1.35, heading, color=style["color"], **above)
-    ax.plot(right - 0.22, -0.95, transform=_inches(ax), clip_on=False, linestyle="none", **style)
-
-
-def _text(ax: Axes, x: float, y: float, text: str, **style: Any) -> None:
-    """Write text at inches from the left of the figure, and lines from the top."""
-    ax.text(x, y, text, transform=_inches(ax), size=SMALL, **style)
-
-
-def _inches(ax: Axes) -> Transform:
-    return blended_transform_factory(figure_of(ax).dpi_scale_trans, ax.transData)
-
-
-def _readers(palette: theme.Palette) -> tuple[tuple[str, dict[str, Any]], ...]:
-    """Return the heading and the mark of each reader, in the order of ``_FigureLine.marks``."""
-    dot = {"marker": "o", "markersize": 5.5, "color": palette.blue, "zorder": 3}
-    return (
-        ("plain\nCNN", dot | {"marker": "s", "markersize": 4.5, "color": palette.orange}),
-        ("network\nalone", dot | {"markerfacecolor": palette.page, "markeredgewidth": 1.3}),
-        ("digitnet", dot),
-    )
-
-
 def write_misses(
     measured: MeasuredSet, made: PictureSet, recognizer: Recognizer, folder: Path
 ) -> Path | None:
@@ -309,35 +273,24 @@ def write_misses(
     shown = wrong[np.argsort(-found.confidence[wrong], kind="stable")][:_SHOWN]
     pictures = [made.picture(int(index)) for index in shown]
     seen = [each.image for each in answers(recognizer, pictures, made.straight)]
-    digits = [str(digit) if digit >= 0 else "nothing" for digit in found.digit[shown]]
-    captions = [
-        f"{index}: {made.labels[index]} → {digit}, {found.confidence[index]:.0%}"
-        for index, digit in zip(shown, digits, strict=True)
-    ]
-    file = folder / f"{measured.group}-{measured.name}.png"
-    with theme.theme():
-        figure = _sheet([decode(each) for each in pictures], seen, captions)
-        title = f"{GROUP_TITLES[measured.group]}: {set_title(measured.group, measured.name)}"
-        note = f"{len(wrong):,} of {made.count:,} misread, the most confident first"
-        write_header(figure.axes[0], title, f"{note}; index: truth → answer, confidence")
-        theme.save_png(figure, file)
-    return file
-
-
-def _sheet(given: Sequence[Pixels], seen: Sequence[Pixels], captions: Sequence[str]) -> Figure:
-    """Draw pictures as they were given, each beside what the network saw, with a caption below."""
-    rows = -(-len(given) // _ACROSS)
-    figure, ax = new_sheet(HEADER + rows * _DOWN + MARGIN)
-    place = np.arange(len(given))
+    place = np.arange(len(shown))
     left = MARGIN + (WIDTH - 2 * MARGIN) / _ACROSS * (place % _ACROSS)
     top = HEADER + _DOWN * (place // _ACROSS)
     grey = colormaps["gray"].with_extremes(bad=(0, 0, 0, 0))
-    inks = theme.INK
-    draw_tiles(ax, _tiles(given), left, top, _TILE, colours=grey)
-    draw_tiles(ax, _tiles(seen), left + _TILE + 0.03, top, _TILE, colours=inks)
-    for caption, x, y in zip(captions, left, top, strict=True):
-        write(ax, float(x), float(y) + _TILE + 0.03, caption, size=SMALL)
-    return figure
+    file = folder / f"{measured.group}-{measured.name}.png"
+    with theme():
+        figure, ax = new_sheet(top[-1] + _DOWN + MARGIN)
+        title = f"{GROUP_TITLES[measured.group]}: {set_title(measured.group, measured.name)}"
+        note = f"{len(wrong):,} of {made.count:,} misread, the most confident first"
+        write_header(ax, title, f"{note}; index: truth → answer, confidence")
+        draw_tiles(ax, _tiles([*map(decode, pictures)]), left, top, _TILE, colours=grey)
+        draw_tiles(ax, _tiles(seen), left + _TILE + 0.03, top, _TILE, colours=INK)
+        for index, x, y in zip(shown, left, top + _TILE + 0.03, strict=True):
+            digit = found.digit[index] if found.digit[index] >= 0 else "nothing"
+            words = f"{index}: {made.labels[index]} → {digit}, {found.confidence[index]:.0%}"
+            write(ax, x, y, words, size=SMALL)
+        save_png(figure, file)
+    return file
 
 
 def _tiles(pictures: Sequence[Pixels]) -> NDArray[np.float32]:
