@@ -48,8 +48,10 @@ CONNECT_SECONDS = 3.0
 # Seconds without a new byte after which a mirror is given up; also what the first byte may take,
 # with all that no time-out of a socket covers: name look-ups, many addresses, dripped headers.
 STALL_SECONDS = 5.0
-# Bytes per second, on average, below which a mirror is given up.
+# Bytes per second below which a mirror is given up, on average over a stretch of so many bytes: a
+# fast start does not buy hours.
 MIN_RATE = 30_000
+_STRETCH = 2**20
 
 # Seconds for the whole of `npm pack` (11 MB); npm itself retries once.
 NPM_SECONDS = 180.0
@@ -220,14 +222,16 @@ def _download(url: str, limit: int) -> bytes:
 
     thread = threading.Thread(target=work, daemon=True, name="digitnet-download")
     thread.start()
-    started = time.monotonic()
+    since, counted = time.monotonic(), 0
     while thread.is_alive():
         thread.join(0.02)
-        size = body.tell()
-        if time.monotonic() - started > STALL_SECONDS + size / MIN_RATE:
+        size = body.tell() - counted
+        if time.monotonic() - since > STALL_SECONDS + size / MIN_RATE:
             body.given_up = True
             slow = f"slower than {MIN_RATE / 1000:g} kB/s"
-            raise DataUnavailableError(slow if size else "no answer in time")
+            raise DataUnavailableError(slow if size or counted else "no answer in time")
+        if size > _STRETCH:
+            since, counted = time.monotonic(), body.tell()
     # requests' errors are OSErrors; odd addresses in a redirect are ValueErrors.
     if failures and isinstance(failures[0], OSError | ValueError):
         raise DataUnavailableError(_reason(failures[0])) from failures[0]
