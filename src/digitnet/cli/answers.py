@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.cells import cell_len
+from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
@@ -85,8 +86,7 @@ def print_digits(answers: Sequence[Answer]) -> None:
     """Print a line for each picture: its digit, or ``-`` where there is none."""
     _print_errors(answers)
     for answer in answers:
-        read = answer.prediction
-        show(printable(read.label or "-") if read and read.is_digit else "-")
+        show(_read(answer.prediction)[0] if answer.prediction else "-")
 
 
 class TablePrinter:
@@ -131,11 +131,8 @@ class TablePrinter:
             self._print_cells("file", kind, "confidence", "note", width, "bold", "bold")
             self._headed = True
         style = "yellow" if prediction.reason else ""
-        label, chance = "-", ""
-        if prediction.is_digit:
-            label = shortened(printable(prediction.label or "-"), width)
-            chance = percent(float(prediction.confidence))
-        label = f"{label:^{width}}" if kind == "digit" else label
+        label, chance = _read(prediction)
+        label = f"{label:^{width}}" if kind == "digit" else shortened(label, width)
         strong = "bold" if prediction.is_digit else style
         words = _words(answer, prediction)
         self._print_cells(printable(answer.name), label, chance, words, width, style, strong)
@@ -163,6 +160,13 @@ def _print_errors(answers: Sequence[Answer]) -> None:
             say(f"Error: {answer.error}")
 
 
+def _read(prediction: Prediction) -> tuple[str, str]:
+    """Return the digit and its confidence as they are shown; "-" and "" where there is none."""
+    if not prediction.is_digit:
+        return "-", ""
+    return printable(prediction.label or ""), percent(float(prediction.confidence))
+
+
 def _words(answer: Answer, prediction: Prediction) -> str:
     return answer.explanation.words if answer.explanation else note(prediction)
 
@@ -170,17 +174,14 @@ def _words(answer: Answer, prediction: Prediction) -> str:
 def _heading(answer: Answer, prediction: Prediction) -> list[Text]:
     """Return three lines: name, answer, and what else must be known."""
     name = Text(printable(answer.name), "dim", overflow="fold")
+    label, chance = _read(prediction)
+    nothing = "no digit" if are_digits(prediction.class_names) else "none of the classes"
     if prediction.is_digit:
-        chance = percent(float(prediction.confidence))
-        result = Text.assemble((printable(prediction.label or "-"), "bold green"), f"  {chance}")
+        result = Text.assemble((label, "bold green"), f"  {chance}")
     else:
-        nothing = "no digit" if are_digits(prediction.class_names) else "none of the classes"
         result = Text("blank" if prediction.reason == "blank" else nothing, "bold yellow")
-    return [
-        name,
-        result,
-        Text(_words(answer, prediction), "yellow" if prediction.reason else "dim"),
-    ]
+    words = Text(_words(answer, prediction), "yellow" if prediction.reason else "dim")
+    return [name, result, words]
 
 
 def draw_image(image: NDArray[Any], console: Console) -> Text:
@@ -242,17 +243,13 @@ def draw_several(
     captions: list[list[Text]], predictions: list[Prediction], console: Console
 ) -> RenderableType:
     """Return what the network saw in several pictures, side by side, with words below each."""
-    across = max(1, (console.width + 1) // (_FRAME_WIDTH + 1))
-    grid = Table.grid(padding=(0, 1, 1, 0))
-    for _ in range(min(across, len(predictions))):
-        grid.add_column(width=_FRAME_WIDTH)
     cells = [
         Group(_framed(prediction, console), *caption)
         for caption, prediction in zip(captions, predictions, strict=True)
     ]
-    for start in range(0, len(cells), across):
-        grid.add_row(*cells[start : start + across])
-    return grid
+    if console.width <= _FRAME_WIDTH:
+        return Group(*cells)
+    return Columns(cells, padding=(0, 1), width=_FRAME_WIDTH)
 
 
 def _label_width(prediction: Prediction) -> int:

@@ -37,15 +37,8 @@ def show(text: str) -> None:
 
 
 def show_json(values: dict[str, Any]) -> None:
-    """Print one JSON object on one line of stdout."""
-    values = {"schema_version": SCHEMA_VERSION, **values}
-    text = json.dumps(values, ensure_ascii=False)
-    try:
-        text.encode(sys.stdout.encoding or "ascii")
-    except UnicodeEncodeError:
-        # A file name that is not valid text, or a terminal that knows few characters.
-        text = json.dumps(values)
-    show(text)
+    """Print one JSON object on one line of stdout, in ASCII, which every stream can take."""
+    show(json.dumps({"schema_version": SCHEMA_VERSION, **values}))
 
 
 def show_rows(rows: Sequence[tuple[str, ...]]) -> None:
