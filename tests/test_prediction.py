@@ -1,8 +1,11 @@
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
 from digitnet.reading.prediction import Prediction, note, sentence
-from digitnet.text import are_digits, shortened
+from digitnet.text import are_digits, percent, shortened
 
 
 @pytest.mark.parametrize(
@@ -47,3 +50,41 @@ def test_classes_are_told_by_their_names():
     assert note(strange) == "not one of the classes; nearest Ankle boot (40.0 %)"
     assert "unlike one of the classes" in sentence(strange, 1.5)
     assert answer(class_names=tuple("012"), reason=None).label == "1"
+
+
+def prediction(*first: tuple[int, float], **changes: Any) -> Prediction:
+    probabilities = np.zeros(10, np.float32)
+    for digit, probability in first:
+        probabilities[digit] = probability
+    values: dict[str, Any] = {
+        "digit": first[0][0],
+        "confidence": first[0][1],
+        "probabilities": probabilities,
+        "ood_score": -2.0,
+        "is_digit": True,
+        "reason": None,
+        "image": np.zeros((28, 28), np.uint8),
+    }
+    return Prediction(**(values | changes))
+
+
+def test_percentages_never_claim_certainty() -> None:
+    texts = [percent(p) for p in (1.0, 0.99941, 0.5, 0.0005, 0.0004, 0.0)]
+    assert texts == [">99.9 %", ">99.9 %", "50.0 %", "0.1 %", "<0.1 %", "<0.1 %"]
+
+
+def test_sentences_say_what_was_read_and_why_not() -> None:
+    sure = prediction((7, 0.98), (1, 0.01))
+    assert sentence(sure, 1.5) == "read as 7 (98.0 %); runner-up 1 (1.0 %)"
+    assert note(sure) == ""
+    unsure = prediction((4, 0.45), (9, 0.41), reason="ambiguous")
+    assert "with doubt" in sentence(unsure, 1.5)
+    assert "9 (41.0 %)" in sentence(unsure, 1.5)
+    assert note(unsure) == "unsure; or 9 (41.0 %)"
+    strange = replace(sure, is_digit=False, reason="not_a_digit", ood_score=3.21)
+    for part in ("refused", "3.21", "limit 1.50", "7 (98.0 %)", "1 (1.0 %)"):
+        assert part in sentence(strange, 1.5)
+    assert note(strange) == "not a digit; nearest 7 (98.0 %)"
+    blank = replace(sure, digit=None, is_digit=False, reason="blank")
+    assert "no ink" in sentence(blank, 1.5)
+    assert note(blank) == "no ink found"

@@ -460,14 +460,15 @@ def _check_interface(session: onnxruntime.InferenceSession, classes: int) -> Non
 
 @functools.cache
 def _limit_memory() -> None:
-    """Give sessions that ask for it, those on trial, an allocator that hands out no more than so.
+    """Give sessions that ask for one, those on trial, an allocator that hands out only so much.
 
-    It is of the whole process, and any other session is free to ignore it.
+    It belongs to the whole process, and no other session takes it unasked.
     """
     kind = (onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT)
     # One step for one request: it holds no more than was needed.
     limits = onnxruntime.OrtArenaCfg({"max_mem": _MAX_MEMORY, "arena_extend_strategy": 1})
-    onnxruntime.create_and_register_allocator(onnxruntime.OrtMemoryInfo("Cpu", *kind), limits)
+    with contextlib.suppress(*_FAILURES):  # the program may have registered one of its own
+        onnxruntime.create_and_register_allocator(onnxruntime.OrtMemoryInfo("Cpu", *kind), limits)
 
 
 def _try(file: ModelFile) -> None:

@@ -1,11 +1,10 @@
-"""Explanations: true to the answer they explain, legible, and the same every time."""
+"""Pages that explain an answer: true to it, legible, and the same every time."""
 
 import io
 import itertools
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,12 +16,11 @@ from PIL import Image
 import exported
 from digitnet.data.dataset import Dataset
 from digitnet.errors import InputError, StorageError
-from digitnet.reading.explanation import Evidence, gather, nearest, occlusion
-from digitnet.reading.prediction import Prediction, note, sentence
+from digitnet.reading.explanation import Evidence, gather
+from digitnet.reading.prediction import sentence
 from digitnet.reading.recognizer import Recognizer
 from digitnet.showing.explanation_page import draw, explain, training_digits
 from digitnet.showing.theme import theme
-from digitnet.text import percent
 
 
 @pytest.fixture(scope="module")
@@ -36,121 +34,6 @@ def picture(image: NDArray[np.uint8], *, enlarged: int = 1, margin: int = 4) -> 
     """Return an image, bright ink on 0, as dark ink in the corner of a sheet of paper."""
     large = np.kron(255 - image, np.ones((enlarged, enlarged), np.uint8))
     return np.pad(large, ((margin, 5 * margin), (3 * margin, margin)), constant_values=255)
-
-
-def prediction(*first: tuple[int, float], **changes: Any) -> Prediction:
-    probabilities = np.zeros(10, np.float32)
-    for digit, probability in first:
-        probabilities[digit] = probability
-    values: dict[str, Any] = {
-        "digit": first[0][0],
-        "confidence": first[0][1],
-        "probabilities": probabilities,
-        "ood_score": -2.0,
-        "is_digit": True,
-        "reason": None,
-        "image": np.zeros((28, 28), np.uint8),
-    }
-    return Prediction(**(values | changes))
-
-
-# ---- words
-
-
-def test_percentages_never_claim_certainty() -> None:
-    texts = [percent(p) for p in (1.0, 0.99941, 0.5, 0.0005, 0.0004, 0.0)]
-    assert texts == [">99.9 %", ">99.9 %", "50.0 %", "0.1 %", "<0.1 %", "<0.1 %"]
-
-
-def test_sentences_say_what_was_read_and_why_not() -> None:
-    sure = prediction((7, 0.98), (1, 0.01))
-    assert sentence(sure, 1.5) == "read as 7 (98.0 %); runner-up 1 (1.0 %)"
-    assert note(sure) == ""
-    unsure = prediction((4, 0.45), (9, 0.41), reason="ambiguous")
-    assert "with doubt" in sentence(unsure, 1.5)
-    assert "9 (41.0 %)" in sentence(unsure, 1.5)
-    assert note(unsure) == "unsure; or 9 (41.0 %)"
-    strange = replace(sure, is_digit=False, reason="not_a_digit", ood_score=3.21)
-    for part in ("refused", "3.21", "limit 1.50", "7 (98.0 %)", "1 (1.0 %)"):
-        assert part in sentence(strange, 1.5)
-    assert note(strange) == "not a digit; nearest 7 (98.0 %)"
-    blank = replace(sure, digit=None, is_digit=False, reason="blank")
-    assert "no ink" in sentence(blank, 1.5)
-    assert note(blank) == "no ink found"
-
-
-# ---- what an answer hangs on
-
-
-class OneSpot:
-    """Reads a 3 by one pixel: the brighter it is, the surer."""
-
-    def __init__(self, spot: tuple[int, int], sign: int = 1) -> None:
-        self.spot, self.sign, self.inks = spot, sign, 0
-
-    def predict_inks(self, inks: Any) -> list[Any]:
-        self.inks += len(inks)
-        return [self._answer(one[self.spot]) for one in inks]
-
-    def _answer(self, value: float) -> Any:
-        probabilities = np.zeros(10, np.float32)
-        probabilities[3] = 0.5 + self.sign * 0.4 * value
-        return SimpleNamespace(probabilities=probabilities)
-
-
-@pytest.mark.parametrize("sign", [1, -1])
-@pytest.mark.parametrize("spot", [(14, 10), (0, 0), (27, 27)])
-def test_covering_what_matters_shows_and_nothing_else(sign: int, spot: tuple[int, int]) -> None:
-    image = np.full((28, 28), 255, np.uint8)
-    importance = occlusion(OneSpot(spot, sign), image, 3)  # type: ignore[arg-type]
-    assert importance.shape == (28, 28)
-    assert importance.dtype == np.float32
-    assert importance[spot] == pytest.approx(sign * 0.4, abs=1e-6)
-    assert np.abs(importance).max() == np.abs(importance[spot])
-    rows, columns = np.nonzero(importance)
-    assert np.abs(rows - spot[0]).max() < 5
-    assert np.abs(columns - spot[1]).max() < 5
-    assert (sign * importance >= 0).all()
-
-
-def test_paper_is_not_covered() -> None:
-    image = np.zeros((28, 28), np.uint8)
-    image[14, 10] = 255
-    reader = OneSpot((14, 10))
-    occlusion(reader, image, 3)  # type: ignore[arg-type]
-    assert reader.inks < 12
-
-
-# ---- training digits
-
-
-def test_a_training_digit_is_its_own_nearest(recognizer: Recognizer, sample: Dataset) -> None:
-    for place in (0, 4321):
-        ink = sample.train_images[place]
-        found = nearest(recognizer, recognizer.features([ink])[0], training_digits)
-        assert len(found) == 6
-        distances = [each.distance for each in found]
-        assert distances == sorted(distances)
-        assert distances[0] == pytest.approx(0, abs=1e-3)
-        np.testing.assert_array_equal(found[0].image, ink)
-        assert found[0].label == sample.train_labels[place]
-
-
-def test_training_digits_are_read_once(
-    recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    features = recognizer.features([np.ones((20, 5), np.float32)])[0]
-    before = nearest(recognizer, features, training_digits)
-
-    def forbidden(*_: Any) -> Any:
-        raise AssertionError("read again")
-
-    monkeypatch.setattr(Recognizer, "features", forbidden)
-    again = nearest(recognizer, features, training_digits)
-    assert [each.distance for each in again] == [each.distance for each in before]
-
-
-# ---- pages
 
 
 def test_a_page_explains_the_answer_of_the_recogniser(
