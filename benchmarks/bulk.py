@@ -1,10 +1,10 @@
 """What a picture costs in bulk, from a thousand to a million, beside the local engine.
 
 A few pictures are linked again and again, 1,000 to a folder, until there are as many as asked for;
-each size is recognised from its first listing to the final count. Seconds a picture are taken from
-the first answer to the last, so that starting Ray, which is told apart, does not count. Processor
-time is that of everything that Ray runs; on a busy machine it is the figure to trust. Beside it
-stands the local engine: one process, one thread, the same pictures.
+each size is timed from its first listing to the final count. Seconds a picture are taken from the
+first answer to the last, so that starting Ray, which has a column of its own, does not count.
+Processor time is that of everything that Ray runs; on a busy machine it is the figure to trust. The
+local engine reads the same pictures for comparison: one process, one thread.
 
     python benchmarks/bulk.py --sizes 1000 10000 100000 1000000 --processes 2
 """
@@ -55,7 +55,7 @@ print(json.dumps({name: value / count for name, value in seconds.items()}))
 
 @dataclass
 class Watch:
-    """What is seen while a recognition runs; times in seconds from its start."""
+    """Observes a recognition while it runs; times are in seconds from its start."""
 
     started: float = field(default_factory=time.perf_counter)
     listed: float = 0.0
@@ -70,7 +70,7 @@ class Watch:
     def progress(self, done: int, total: int) -> None:
         """Note what is done, what it took, and the largest memory of each kind of process."""
         now = time.perf_counter() - self.started
-        # Looking costs some milliseconds of what is looked at.
+        # Looking takes some milliseconds of processor time itself.
         if self.first and done < total and now < self.last[1] + _LOOK_SECONDS:
             return
         tree = processes_below(os.getpid())
@@ -155,7 +155,7 @@ def make_pictures(kind: str, folder: Path) -> None:
 
 
 def recognise(place: Path, size: int, processes: int) -> Cost:
-    """Recognise so many pictures, and say what it cost."""
+    """Recognise ``size`` pictures and return what that cost."""
     many, out = place / f"{size}", place / f"{size}-answers"
     link(sorted((place / "few").iterdir()), many, size)
     watch = Watch()
@@ -203,7 +203,7 @@ def local(folder: Path, rounds: int) -> dict[str, float]:
 
 
 def processes_below(root: int) -> list[tuple[str, float, float]]:
-    """Return of a process and all below it the kind, seconds of processor, and most megabytes."""
+    """Return kind, processor seconds and peak megabytes of a process and all its descendants."""
     parents: dict[int, int] = {}
     seconds: dict[int, float] = {}
     for entry in Path("/proc").iterdir():

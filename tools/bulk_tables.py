@@ -12,12 +12,12 @@ _KINDS = {"digits": "drawings of 28 × 28", "photos": "photos of paper"}
 
 
 def blocks() -> dict[str, Callable[[], str]]:
-    """Return what writes the block, if the result is there."""
+    """Return what writes the block, if there is a result."""
     return {"bulk": bulk} if RESULT.is_file() else {}
 
 
 def bulk() -> str:
-    """Return a row for each size of each kind of pictures, and the conditions."""
+    """Return a row for each size of each kind of picture, and the conditions."""
     found = json.loads(RESULT.read_text(encoding="utf-8"))
     head = (
         *("pictures", "a picture and core", "processor time", "speed beside local"),

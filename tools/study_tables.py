@@ -1,4 +1,4 @@
-"""Tables of the studies, for docs/results.md, and the tool that brings their results there.
+"""Tables of the studies for docs/results.md, and the tool that copies their results there.
 
 make studies                                # runs every shipped study, then this
 python tools/study_tables.py studies/…      # copies results and figures of finished studies
@@ -26,7 +26,7 @@ _FIGURES = ("axis", "accuracy")
 
 
 def blocks() -> dict[str, Callable[[], str]]:
-    """Return what writes the block of each study whose results are there, by the block's name."""
+    """Return what writes the block of each study that has results, by the block's name."""
     files = sorted(RESULTS.glob("*.json"))
     return {f"study-{file.stem}": lambda file=file: study(file) for file in files}  # type: ignore[misc]
 
@@ -64,16 +64,16 @@ def _percent(estimate: dict[str, Any]) -> str:
 
 
 def _verdict(results: dict[str, Any], name: str) -> str:
-    """Return how a variant compares on each set of test images, those alike told together."""
+    """Return how a variant compares on each set of test images; equal verdicts share a phrase."""
     if name == results["base_variant"]:
         return "compared with"
-    told: dict[str, list[str]] = {}
+    verdicts: dict[str, list[str]] = {}
     for each in results["comparisons"]:
         if each["variant"] == name:
-            told.setdefault(each["verdict"], []).append(_SETS[each["data"]])
-    if len(told) == 1:
-        return next(iter(told))
-    return "; ".join(f"{verdict} on {', '.join(sets)}" for verdict, sets in told.items())
+            verdicts.setdefault(each["verdict"], []).append(_SETS[each["data"]])
+    if len(verdicts) == 1:
+        return next(iter(verdicts))
+    return "; ".join(f"{verdict} on {', '.join(sets)}" for verdict, sets in verdicts.items())
 
 
 def _conditions(results: dict[str, Any]) -> str:
@@ -93,10 +93,12 @@ def main() -> None:
 
 
 def copy(folder: Path) -> None:
-    """Copy what the documents need of one study; an unfinished one is refused."""
+    """Copy what the documents need of one study; refuse an unfinished one."""
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     if len(results["runs"]) < results["expected_runs"]:
-        sys.exit(f"{folder}: {len(results['runs'])} of {results['expected_runs']} runs are there.")
+        sys.exit(
+            f"{folder}: only {len(results['runs'])} of {results['expected_runs']} runs are finished."
+        )
     RESULTS.mkdir(parents=True, exist_ok=True)
     name = results["name"]
     shutil.copyfile(folder / "results.json", RESULTS / f"{name}.json")
