@@ -94,9 +94,9 @@ def listed(given: str, folder: Path, **settings: Any) -> list[str]:
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         location = picture_list.locate(given)
         listing = picture_list.list_pictures(location, Path(scratch), **settings)
-        with picture_list.open_list(listing.file) as parts:
-            rows = [parts.part(n) for n in range(len(parts.sizes))]
-    assert listing.pictures == sum(parts.sizes) == sum(map(len, rows))
+        with picture_list.open_list(listing.file) as (sizes, part):
+            rows = [part(number) for number in range(len(sizes))]
+    assert listing.pictures == sum(sizes) == sum(map(len, rows))
     return [os.fsdecode(name) for part in rows for name, *_ in part]
 
 
@@ -358,7 +358,7 @@ def test_other_pictures_or_another_model_are_refused(
         predict_all(str(pictures), out, model=model, recursive=True)
     manifest = json.loads((out / "_manifest.json").read_text())
     (out / "_manifest.json").write_text(json.dumps(manifest | {"model_sha256": "0" * 64}))
-    with pytest.raises(UsageError, match=r"begun with another model \(000000000000…"):
+    with pytest.raises(UsageError, match=r"begun with another model \(00000000000…"):
         predict_all(str(pictures), out, model=model)
     full = tmp_path / "full"
     full.mkdir()

@@ -81,6 +81,23 @@ def test_a_folder_of_pictures_may_be_named_from_where_one_stands(tmp_path, monke
     assert is_finished(trial)
 
 
+def test_data_are_loaded_once_for_many_trials(tmp_path, monkeypatch):
+    from digitnet.training import trained
+
+    names = []
+    real = trained.load_dataset
+
+    def load(name, **options):
+        names.append(name)
+        return real(name, **options)
+
+    monkeypatch.setattr(trained, "load_dataset", load)
+    loaded = {}
+    for trial in trials(tiny_study(tmp_path), tmp_path / "out")[:2]:
+        run_trial(trial, loaded=loaded)
+    assert names == ["sample", "digits8x8"]
+
+
 def test_divergence_is_an_outcome(tmp_path):
     study = tiny_study(tmp_path, TINY + DIVERGES)
     trial = trials(study, tmp_path / "out")[2]

@@ -96,9 +96,7 @@ def copy(folder: Path) -> None:
     """Copy what the documents need of one study; refuse an unfinished one."""
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     if len(results["runs"]) < results["expected_runs"]:
-        sys.exit(
-            f"{folder}: only {len(results['runs'])} of {results['expected_runs']} runs are finished."
-        )
+        sys.exit(f"{folder}: {len(results['runs'])} of {results['expected_runs']} runs are done.")
     RESULTS.mkdir(parents=True, exist_ok=True)
     name = results["name"]
     shutil.copyfile(folder / "results.json", RESULTS / f"{name}.json")

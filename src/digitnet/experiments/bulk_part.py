@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import itertools
 import os
+import platform
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -95,7 +96,7 @@ def read_part(part: tuple[int, list[Range]], *, job: BulkJob) -> bytes:
 
 
 def _check_node(job: BulkJob) -> None:
-    node = os.uname().nodename
+    node = platform.node()
     if job.version != __version__:
         raise IntegrityError(
             f"The node {node} has digitnet {__version__}, and this was started with "
@@ -128,7 +129,7 @@ def _recognizer(sha256: str, model: bytes | None) -> Recognizer:
         recognizer = Recognizer(file.name if model else None, threads=1)
     if recognizer.sha256 != sha256:
         raise IntegrityError(
-            f"The node {os.uname().nodename} has another model: SHA-256 {recognizer.sha256[:12]}…, "
+            f"The node {platform.node()} has another model: SHA-256 {recognizer.sha256[:12]}…, "
             f"not {sha256[:12]}…. Install the same digitnet on every node."
         )
     return recognizer

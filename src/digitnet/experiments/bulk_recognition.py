@@ -26,7 +26,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,10 +50,11 @@ from digitnet.files import (
     write_json,
 )
 from digitnet.machine import usable_cores
+from digitnet.text import shortened
 
 if TYPE_CHECKING:
     from digitnet.experiments.bulk_part import BulkJob
-    from digitnet.experiments.picture_list import Location, PartList
+    from digitnet.experiments.picture_list import Location, Range
     from digitnet.reading.model_file import ModelFile
 
 # 1 had another list.
@@ -136,24 +137,28 @@ def predict_all(
         on_message("Listing the pictures …")
         manifest = _begin(folder, location, file, column, recursive)
         rows = manifest["rows"]
-        with open_list(folder / _LIST) as parts:
-            left = [n for n in range(len(parts.sizes)) if not _part(folder, n).exists()]
-            todo = sum(parts.sizes[number] for number in left)
+        with open_list(folder / _LIST) as (sizes, part):
+            left = [n for n in range(len(sizes)) if not _file(folder, n).exists()]
+            todo = sum(sizes[number] for number in left)
             done = rows - todo
             if left:
                 on_message(f"{todo:,} of {rows:,} pictures are left to read.")
-                job = _job(location, manifest, parts, file.content if model else None)
-                for number, content in _computed(parts, left, job, processes, address):
-                    write_atomic(_part(folder, number), content)
-                    done += parts.sizes[number]
+                job = _job(location, manifest, part(0)[0], file.content if model else None)
+                items = ((number, part(number)) for number in left)
+                for number, content in _computed(items, job, processes, address):
+                    write_atomic(_file(folder, number), content)
+                    done += sizes[number]
                     on_progress(done, rows)
-            unread = sum(_errors(_part(folder, n), size) for n, size in enumerate(parts.sizes))
+            unread = sum(_errors(_file(folder, n), size) for n, size in enumerate(sizes))
         write_json(folder / _SUMMARY, {"schema_version": 1, "rows": rows, "unread": unread})
     return BulkSummary(str(out), rows, unread, todo)
 
 
 def _computed(
-    parts: PartList, left: list[int], job: BulkJob, processes: int | None, address: str | None
+    items: Iterable[tuple[int, list[Range]]],
+    job: BulkJob,
+    processes: int | None,
+    address: str | None,
 ) -> Iterator[tuple[int, bytes]]:
     """Yield the numbers of parts and their answers, as they come."""
     with importing_extras():
@@ -170,7 +175,7 @@ def _computed(
     with ray_tasks.ray_session(address, cores=cores, env=env) as received:
         results = ray_tasks.results(
             read_part,
-            ((number, parts.part(number)) for number in left),
+            items,
             common={"job": job},
             threads=1,
             limit=limit,
@@ -193,12 +198,11 @@ def _computed(
 
 
 def _job(
-    location: Location, manifest: dict[str, Any], parts: PartList, model: bytes | None
+    location: Location, manifest: dict[str, Any], first: Range, model: bytes | None
 ) -> BulkJob:
     from digitnet.experiments.bulk_part import BulkJob, exists
 
-    first = os.fsdecode(parts.part(0)[0][0])
-    folder = str(Path.cwd())
+    name, folder = os.fsdecode(first[0]), str(Path.cwd())
     return BulkJob(
         location=location,
         folder=folder,
@@ -206,7 +210,7 @@ def _job(
         model=model,
         model_sha256=manifest["model_sha256"],
         version=__version__,
-        witness=first if exists(first, location, folder) else None,
+        witness=name if exists(name, location, folder) else None,
     )
 
 
@@ -272,7 +276,7 @@ def _manifest(folder: Path) -> dict[str, Any] | None:
 
 def _refuse_other(saved: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
     differing = [
-        f"{words} ({_short(saved[name])}, now {_short(wanted[name])})"
+        f"{words} ({shortened(str(saved[name]))}, now {shortened(str(wanted[name]))})"
         for name, words in _SAME.items()
         if saved[name] != wanted[name]
     ]
@@ -284,12 +288,7 @@ def _refuse_other(saved: dict[str, Any], wanted: dict[str, Any], folder: Path) -
         )
 
 
-def _short(value: object) -> str:
-    text = str(value)
-    return f"{text[:12]}…" if len(text) > 40 else text
-
-
-def _part(folder: Path, number: int) -> Path:
+def _file(folder: Path, number: int) -> Path:
     return folder / f"part-{number:06}.parquet"
 
 

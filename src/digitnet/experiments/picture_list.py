@@ -199,40 +199,28 @@ def _write(folder: Path, pictures: int, parts: Iterable[Sequence[Range]]) -> Lis
     return Listing(file, pictures, count, digest.hexdigest())
 
 
-class PartList:
-    """An open list.
-
-    Attributes:
-        sizes: how many pictures each part leads to.
-    """
-
-    def __init__(self, file: pq.ParquetFile) -> None:
-        self._file = file
-        rows = (file.read_row_group(n, ["rows"]).column(0) for n in range(file.num_row_groups))
-        self.sizes: list[int] = [pc.sum(column).as_py() for column in rows]
-
-    def part(self, number: int) -> list[Range]:
-        """Return the rows of a part."""
-        columns = self._file.read_row_group(number).to_pydict()
-        return list(zip(*(columns[name] for name in LIST.names), strict=True))
-
-
 @contextlib.contextmanager
-def open_list(file: Path) -> Iterator[PartList]:
-    """Open a list.
+def open_list(file: Path) -> Iterator[tuple[list[int], Callable[[int], list[Range]]]]:
+    """Open a list; give how many pictures each part leads to, and what returns a part's rows.
 
     Raises:
         IntegrityError: it is damaged.
     """
     try:
         stream = pq.ParquetFile(file)
-        parts = PartList(stream)
+        counts = [stream.read_row_group(n, ["rows"]) for n in range(stream.num_row_groups)]
+        sizes = [pc.sum(count.column(0)).as_py() for count in counts]
     except (OSError, pa.ArrowException) as error:
         raise IntegrityError(
             f"{file} is missing or damaged: {error}. Name a new folder with --out."
         ) from error
+
+    def part(number: int) -> list[Range]:
+        columns = stream.read_row_group(number).to_pydict()
+        return list(zip(*(columns[name] for name in LIST.names), strict=True))
+
     with stream:
-        yield parts
+        yield sizes, part
 
 
 def _files(location: Location, suffixes: tuple[str, ...], *, recursive: bool) -> Iterator[str]:
@@ -246,13 +234,12 @@ def _files(location: Location, suffixes: tuple[str, ...], *, recursive: bool) ->
     Raises:
         InputError: there is no such location, or it cannot be listed.
     """
-    walk = _walk if location.url is None else _remote_walk(location)
     path = location.path
     if location.is_pattern:
         path = re.sub("/+", "/", path) if location.url is None else path
-        yield from filter(_matcher(path), walk(*_root(path)))
+        yield from filter(_matcher(path), _walk(location, *_root(path)))
     elif _is_folder(location):
-        names = walk(path, None if recursive else 1)
+        names = _walk(location, path, None if recursive else 1)
         yield from (name for name in names if name.lower().endswith(suffixes))
     else:
         yield path
@@ -276,53 +263,54 @@ def _root(pattern: str) -> tuple[str, int | None]:
     return root, None if "**" in parts else len(parts) - len(plain)
 
 
-def _walk(folder: str, depth: int | None) -> Iterator[str]:
-    """Yield the files below a folder of this machine, hidden ones left out.
+def _walk(location: Location, folder: str, depth: int | None) -> Iterator[str]:
+    """Yield the files below a folder, hidden ones left out.
 
     Links to folders are followed, unless they lead back to a folder that they are in.
     """
-    top = Path(os.path.realpath(folder))
+    children = _local_children if location.url is None else _remote_children(location)
+    top = Path(os.path.realpath(folder)) if location.url is None else Path()
     waiting = [(folder, 1, frozenset(map(_identity, top.parents)))]
     while waiting:
         inside, level, above = waiting.pop()
         prefix = f"{inside.rstrip('/')}/" if inside else ""
         try:
-            own = _identity(inside or ".")
+            own = _identity(inside or ".") if location.url is None else None
             if own in above:
                 continue
-            with os.scandir(inside or ".") as entries:
-                for entry in entries:
-                    if entry.name.startswith("."):
-                        continue
-                    if not entry.is_dir():
-                        yield prefix + entry.name
-                    elif depth is None or level < depth:
-                        waiting.append((prefix + entry.name, level + 1, above | {own}))
+            for name, is_folder in children(inside):
+                if name.startswith("."):
+                    continue
+                if not is_folder:
+                    yield prefix + name
+                elif depth is None or level < depth:
+                    waiting.append((prefix + name, level + 1, above | {own}))
         except OSError as error:
             raise InputError(
                 f"Cannot list the folder '{inside or '.'}': {error.strerror or error}."
             ) from error
 
 
-def _identity(folder: str | Path) -> tuple[int, int]:
+def _identity(folder: str | Path) -> tuple[int, int] | None:
     about = os.stat(folder)  # noqa: PTH116
     return about.st_dev, about.st_ino
 
 
-def _remote_walk(location: Location) -> Callable[[str, int | None], Iterator[str]]:
+def _local_children(folder: str) -> Iterator[tuple[str, bool]]:
+    with os.scandir(folder or ".") as entries:
+        yield from ((entry.name, entry.is_dir()) for entry in entries)
+
+
+def _remote_children(location: Location) -> Callable[[str], Iterator[tuple[str, bool]]]:
     system = location.filesystem()
 
-    def walk(folder: str, depth: int | None) -> Iterator[str]:
-        try:
-            for inside, folders, names in system.walk(folder, maxdepth=depth, on_error="raise"):
-                for name in [name for name in folders if name.startswith(".")]:
-                    del folders[name]
-                prefix = f"{inside.rstrip('/')}/" if inside else ""
-                yield from (prefix + name for name in names if name and not name.startswith("."))
-        except OSError as error:
-            raise InputError(f"Cannot list '{location}': {error}.") from error
+    def children(folder: str) -> Iterator[tuple[str, bool]]:
+        for about in system.ls(folder, detail=True):
+            path = about["name"].rstrip("/")
+            if path != folder.rstrip("/"):
+                yield path.rpartition("/")[2], about["type"] == "directory"
 
-    return walk
+    return children
 
 
 def _is_folder(location: Location) -> bool:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import secrets
 import time
 from collections.abc import Iterator, Sequence
@@ -110,14 +111,14 @@ def run_one(trial: Trial, *, folder: Path, witness: Path, options: dict[str, Any
     """
     if not witness.exists():
         raise InputError(
-            f"The node {os.uname().nodename} does not see the folder {witness.parent}, where the "
+            f"The node {platform.node()} does not see the folder {witness.parent}, where the "
             "runs of the study are. Put the study where every node sees it under this path."
         )
     if folder.is_dir():
         os.chdir(folder)
     elif not trial.folder.is_absolute():
         raise InputError(
-            f"The node {os.uname().nodename} has no folder {folder}, where the study was started. "
+            f"The node {platform.node()} has no folder {folder}, where the study was started. "
             "Name the folder of the study by a path that begins with /."
         )
     _wait_for_lock(trial.folder)

@@ -41,7 +41,7 @@ _LOOPBACK = "127.0.0.1"
 _STORE_BYTES = 128 * 2**20
 _CONNECT_SECONDS = 5.0
 # Ray gives up after half a minute, which a busy machine may need; by then its files are in memory.
-_STARTS = 2
+_ATTEMPTS = 2
 # How often a task whose process or node was lost is tried again.
 RETRIES = 5
 _POLL_SECONDS = 0.3
@@ -109,64 +109,45 @@ def ray_session(
             tempfile.TemporaryDirectory("", "digitnet-ray-", "/tmp", ignore_cleanup_errors=True)
         )
         stack.callback(ray.shutdown)
-        if address:
-            _join(address, settings)
-        else:
-            _start(cores, folder, settings)
+        if not address:
+            settings |= {"num_cpus": cores, "include_dashboard": False, "_temp_dir": folder}
+            settings |= {"object_store_memory": _STORE_BYTES}
+        _connect(address, settings)
         yield stack.enter_context(collect_signals())
 
 
 def _set_environment(address: str | None) -> None:
-    os.environ.update(_QUIET)
-    if address:
-        os.environ.update(_JOINING)
-        return
-    for name, value in {**_LOCAL, "RAY_AUTH_TOKEN": secrets.token_hex(32)}.items():
+    os.environ.update(_QUIET | (_JOINING if address else {}))
+    own = {} if address else {**_LOCAL, "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    for name, value in own.items():
         os.environ.setdefault(name, value)
 
 
-def _start(cores: int, folder: str, settings: dict[str, Any]) -> None:
+def _connect(address: str | None, settings: dict[str, Any], attempts: int = _ATTEMPTS) -> None:
+    """Join a cluster, or start Ray here; that is tried twice."""
     import ray
 
-    if ray.util.get_node_ip_address() != _LOOPBACK:
+    if not address and ray.util.get_node_ip_address() != _LOOPBACK:
         raise UsageError(
             "Ray was loaded by this program before digitnet could keep it to this machine. "
             "Import ray later, or set RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 before."
         )
-    for attempt in range(1, _STARTS + 1):
-        try:
-            with _muted():
-                ray.init(
-                    "local",
-                    num_cpus=cores,
-                    include_dashboard=False,
-                    object_store_memory=_STORE_BYTES,
-                    _temp_dir=folder,
-                    **settings,
-                )
-            return
-        except Exception as error:  # Ray raises no narrower one when a start takes too long.
-            ray.shutdown()
-            if attempt == _STARTS:
-                raise DigitnetError(
-                    f"Ray could not be started on this machine: {reason(error)} Check that memory "
-                    "and /tmp have room and that the machine is not too busy, or use the local "
-                    "engine."
-                ) from error
-
-
-def _join(address: str, settings: dict[str, Any]) -> None:
-    import ray
-
     try:
         with _muted():
-            ray.init(address, **settings)
-    # RuntimeError is the base of Ray's own errors.
-    except (RuntimeError, OSError, ValueError, AssertionError) as error:
-        raise UsageError(
-            f"The Ray cluster at --address {address} cannot be joined: {reason(error)} "
-            "Run this on a machine of the cluster, with the cluster's versions of Python and Ray, "
-            "and with its token (RAY_AUTH_MODE=token) if it has one."
+            ray.init(address or "local", **settings)
+    except Exception as error:  # Ray raises no narrower one when a start takes too long.
+        ray.shutdown()
+        if address:
+            raise UsageError(
+                f"The Ray cluster at --address {address} cannot be joined: {reason(error)} "
+                "Run this on a machine of the cluster, with the cluster's versions of Python and "
+                "Ray, and with its token (RAY_AUTH_MODE=token) if it has one."
+            ) from error
+        if attempts > 1:
+            return _connect(address, settings, attempts - 1)
+        raise DigitnetError(
+            f"Ray could not be started on this machine: {reason(error)} Check that memory and /tmp "
+            "have room and that the machine is not too busy, or use the local engine."
         ) from error
 
 
