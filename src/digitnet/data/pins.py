@@ -73,7 +73,7 @@ class PinnedFile:
         digest = hashlib.sha256(content).hexdigest()
         if digest != self.sha256:
             what = f"has SHA-256 {digest[:12]}… instead of {self.sha256[:12]}…"
-            raise IntegrityError(f"{self.name} {what}")
+            raise IntegrityError(f"{self.name} {what}.")
         return content
 
 

@@ -186,8 +186,8 @@ def _npz_copy(path: Path, file: PinnedFile) -> bytes | None:
 
 def _from_mirror(mirror: str, files: Sequence[PinnedFile]) -> Iterator[FileCopy]:
     for file in files:
-        url = f"{mirror}{file.packed_name}"
-        yield FileCopy(file, Path(url), file.verified(_download(url, file.limit)))
+        content = _download(f"{mirror}{file.packed_name}", file.limit)
+        yield FileCopy(file, Path(file.packed_name), file.verified(content))
 
 
 class _Body(io.BytesIO):
