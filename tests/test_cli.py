@@ -240,6 +240,8 @@ def test_ctrl_c_ends_cleanly_and_resume_goes_on(
 def test_ctrl_c_while_loading_is_one_line() -> None:
     code = (
         "import os, signal, sys\n"
+        # A shell starts what runs in the background with this signal ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "class Stop:\n"
         "    def find_spec(self, name, *_):\n"
         "        if name == 'typer': os.kill(os.getpid(), signal.SIGINT)\n"
