@@ -7,7 +7,7 @@ import pytest
 
 from digitnet.errors import InputError, UsageError
 from digitnet.experiments.own_sets import from_arrays, own_sets
-from digitnet.synthesis.camera import Camera, encode
+from digitnet.synthesis.scenes import Camera, encode
 
 
 def save(path, **arrays):

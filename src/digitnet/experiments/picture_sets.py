@@ -28,10 +28,10 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from digitnet.synthesis.camera import Camera, encode
 from digitnet.synthesis.corruptions import CORRUPTIONS, corrupt
 from digitnet.synthesis.nondigits import draw_non_digits
 from digitnet.synthesis.photographs import CONDITIONS, can_show, simulate
+from digitnet.synthesis.scenes import Camera, encode
 
 Images: TypeAlias = NDArray[np.uint8]
 Labels: TypeAlias = NDArray[np.int64]

@@ -1,1 +1,1 @@
-"""Whatever draws: pens, styles, drawings of no digit, faults, pages, light, camera, corruptions."""
+"""Whatever draws: pens, styles, non-digits, faults, scenes and photographs of them, corruptions."""

@@ -8,9 +8,9 @@ Guarantees:
   on the page and differs from the paper, if it is one that the condition can show (``can_show``).
 - A ``rotated_exif`` picture is a JPEG whose pixels are turned and whose EXIF tag turns them back.
 
-An MNIST digit is redrawn as a pen of some width would write it (`pens`), set on a page (`paper`,
-`scenes`) under a condition's own light, and photographed (`camera`). Simulated pictures measure the
-errors that they simulate; they do not replace real photographs.
+An MNIST digit is redrawn as a pen of some width would write it (`pens`), set on a page (`paper`)
+under a condition's own light, and photographed (`scenes`). Simulated pictures measure the errors
+that they simulate; they do not replace real photographs.
 """
 
 from __future__ import annotations
@@ -25,9 +25,8 @@ from numpy.typing import NDArray
 
 from digitnet.errors import InputError, UsageError, unknown_name
 from digitnet.synthesis import scene_choices as choices
-from digitnet.synthesis.camera import Camera, encode
 from digitnet.synthesis.pens import DigitField, can_be_redrawn, draw
-from digitnet.synthesis.scenes import Scene, paint
+from digitnet.synthesis.scenes import Camera, Scene, encode, paint
 
 Image = NDArray[np.uint8]
 Setting = tuple[DigitField, Scene]
@@ -97,8 +96,8 @@ def _corner(image: Image, rng: Generator) -> Setting:
     )
     half = choices.half_box(digit, scene)
     gaps = [rng.uniform(0.01, 0.06) * min(shape) + part for part in half]
-    edges = [(gaps[0], shape[1] - gaps[0]), (gaps[1], shape[0] - gaps[1])]
-    centre = [edges[axis][rng.integers(2)] for axis in (0, 1)]
+    edges = ((gap, length - gap) for gap, length in zip(gaps, shape[::-1], strict=True))
+    centre = [both[rng.integers(2)] for both in edges]
     if rng.random() < 0.4:
         free = int(rng.integers(2))
         centre[free] = choices.inside(rng, gaps[free], shape[1 - free])

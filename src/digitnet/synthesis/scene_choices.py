@@ -14,10 +14,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.random import Generator
 
-from digitnet.synthesis.camera import Camera
 from digitnet.synthesis.paper import Colour, PrintedLines, Shadow, Shape, Tabletop
 from digitnet.synthesis.pens import DigitField
-from digitnet.synthesis.scenes import Scene
+from digitnet.synthesis.scenes import Camera, Scene
 
 
 def _percent(*colours: tuple[int, int, int]) -> tuple[Colour, ...]:
@@ -195,8 +194,8 @@ def any_camera(rng: Generator, scene: Scene) -> Camera:
     )
 
 
-def table_beside(rng: Generator, scene: Scene) -> Tabletop:
-    """Return a table that shows at one or two sides of the paper."""
+def on_table(rng: Generator, digit: DigitField, scene: Scene) -> Scene:
+    """Return the scene with a table that shows at one or two sides of the paper, digit on paper."""
     height, width = scene.shape
     # left, top, right, bottom: how far the paper's edge is from the frame's; far outside = unseen.
     gaps = [-0.5, -0.5, -0.5, -0.5]
@@ -209,16 +208,11 @@ def table_beside(rng: Generator, scene: Scene) -> Tabletop:
         (x * width - lean * (y - 0.5) * height, y * height + lean * (x - 0.5) * width)
         for x, y in corners
     )
-    return Tabletop(placed, _TABLES[rng.integers(len(_TABLES))], rng.uniform(0.03, 0.12))
-
-
-def on_table(rng: Generator, digit: DigitField, scene: Scene) -> Scene:
-    """Return the scene with a table beside the paper, and its digit on the paper."""
-    table = table_beside(rng, scene)
-    height, width = scene.shape
+    colour = _TABLES[rng.integers(len(_TABLES))]
+    table = Tabletop(placed, colour, figure=rng.uniform(0.03, 0.12))
     # The lean moves an edge by up to 5 degrees of half the frame.
     slack = 0.05 * max(scene.shape) + 6
-    xs, ys = (sorted(values) for values in zip(*table.corners, strict=True))
+    xs, ys = (sorted(values) for values in zip(*placed, strict=True))
     half = half_box(digit, scene)
     spans = [
         (max(xs[1], 0), min(xs[2], width), half[0]),

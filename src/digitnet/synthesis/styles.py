@@ -20,6 +20,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
+Point = tuple[float, float]
 Points = NDArray[np.float64]
 
 # Coordinates are given to OpenCV in sixteenths of a pixel, for lines with soft edges.
@@ -162,9 +163,7 @@ def _redraw(image: Image, strokes: Sequence[Points], rng: Generator) -> None:
         _add_stroke(image, stroke * scale + ((28 - scale[0]) / 2, 4), width)
 
 
-def _line(
-    image: Image, start: tuple[float, float], end: tuple[float, float], rng: Generator
-) -> None:
+def _line(image: Image, start: Point, end: Point, rng: Generator) -> None:
     """Draw a straight stroke about as broad as the digit's own."""
     _add_stroke(image, [start, end], _stroke_width(image) * rng.uniform(0.7, 1.1))
 
