@@ -195,11 +195,9 @@ def _draw_importance(ax: Axes, evidence: Evidence, left: float, top: float) -> N
     top += _CAPTION
     x, y, pixel = _panel(ax, importance, left, top, colours=SIGNED, low=-reach, high=reach)
     image = prediction.image / 255
-    limits = ax.get_xlim(), ax.get_ylim()
     if image.min() < _EDGE < image.max():
         centres = (np.arange(len(image)) + 0.5) * pixel
         ax.contour(x + centres, y + centres, image, [_EDGE], colors=LIGHT.text, linewidths=1)
-        ax.set(xlim=limits[0], ylim=limits[1])
     _draw_key(ax, shortened(prediction.class_names[ranked(prediction)[0]]), reach, _COLUMNS[2], top)
 
 
@@ -258,7 +256,6 @@ def _panel(
     height, width = pixels.shape
     pixel = _SIDE / max(height, width)
     x, y = left + (_SIDE - width * pixel) / 2, top + (_SIDE - height * pixel) / 2
-    limits = (ax.get_xlim(), ax.get_ylim())
     ax.add_patch(Rectangle((left, top), _SIDE, _SIDE, facecolor=LIGHT.panel, linewidth=0))
     ax.imshow(
         pixels,
@@ -270,7 +267,6 @@ def _panel(
         interpolation="antialiased",
         zorder=1.5,
     )
-    ax.set(xlim=limits[0], ylim=limits[1])
     frame = Rectangle((left, top), _SIDE, _SIDE, fill=False, linewidth=0.8, zorder=2)
     frame.set_edgecolor(LIGHT.line)
     ax.add_patch(frame)

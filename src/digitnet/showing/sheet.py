@@ -37,7 +37,7 @@ def new_sheet(height: float) -> tuple[Figure, Axes]:
     """Return a figure ``height`` inches tall and the axes that cover it, in inches, y down."""
     figure = Figure((page_width(), height))
     ax = figure.add_axes((0, 0, 1, 1))
-    ax.set(xlim=(0, page_width()), ylim=(height, 0))
+    ax.set(xlim=(0, page_width()), ylim=(height, 0), autoscale_on=False)
     ax.set_axis_off()
     return figure, ax
 
@@ -111,8 +111,7 @@ def draw_tiles(
         canvas[row : row + tall, column : column + wide] = tile
     x, y = float(left.min()), float(top.min())
     extent = (x, x + canvas.shape[1] * pixel, y + canvas.shape[0] * pixel, y)
-    limits = ax.get_xlim(), ax.get_ylim()
-    image = ax.imshow(
+    return ax.imshow(
         canvas,
         cmap=colours,
         vmin=low,
@@ -122,8 +121,6 @@ def draw_tiles(
         origin="upper",
         interpolation_stage="data",  # one channel to resample, not four
     )
-    ax.set(xlim=limits[0], ylim=limits[1])  # imshow moves them to the image
-    return image
 
 
 def as_ink(

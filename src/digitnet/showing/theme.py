@@ -2,7 +2,7 @@
 
 Guarantees:
 
-- Only matplotlib's object API is used: nothing is registered in pyplot and nothing is shown.
+- Only matplotlib's object API is used: nothing is registered and nothing is shown.
 - A figure is 6.4 inches wide, or as wide as ``theme`` says; its type is 9 points or larger.
 - Series colours come from the Okabe–Ito set, shifted in lightness so that text in them has a
   contrast of at least 4.5 : 1 against the page; they can be told apart without colour vision.
@@ -126,9 +126,13 @@ def png_bytes(figure: Figure, dpi: float = DEFAULT_DPI, *, few_colours: bool = T
         layout.execute(figure)
         figure.set_layout_engine("none")
     drawn = io.BytesIO()
-    # Letters unhinted, which is as legible at this resolution and quicker.
-    with mpl.rc_context({"text.hinting": "none"}):
+    hinting = mpl.rcParams["text.hinting"]
+    try:
+        # As legible at this resolution, and quicker.
+        mpl.rcParams["text.hinting"] = "none"
         figure.savefig(drawn, format="rgba", dpi=dpi, facecolor=LIGHT.page)
+    finally:
+        mpl.rcParams["text.hinting"] = hinting
     width = int(figure.get_figwidth() * dpi)
     height = len(drawn.getvalue()) // (4 * width)
     picture = Image.frombuffer("RGBA", (width, height), drawn.getvalue())
@@ -138,7 +142,7 @@ def png_bytes(figure: Figure, dpi: float = DEFAULT_DPI, *, few_colours: bool = T
     kept = _with_few_colours(opaque) if few_colours else opaque
     written = io.BytesIO()
     # Nothing but the picture is written: no date, and no version that an upgrade would change.
-    kept.save(written, format="png", dpi=(dpi, dpi))
+    kept.save(written, format="png", dpi=(dpi, dpi), compress_level=4)
     return written.getvalue()
 
 
