@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -167,27 +168,17 @@ def _first_is_aside(quantity: _Quantity) -> bool:
 def _note_first_epoch(ax: Axes, epochs: NDArray[np.int64], quantity: _Quantity) -> None:
     """Write which values of the first epoch lie off the scale."""
     low, high = ax.get_ylim()
-    firsts = {"training": quantity.train[0], "validation": quantity.val[0]}
-    outside = [
-        f"{name} {quantity.style.format(value)}"
-        for name, value in firsts.items()
-        if not low <= value <= high
-    ]
+    firsts = (("training", quantity.train[0]), ("validation", quantity.val[0]))
+    outside = [(name, value) for name, value in firsts if not low <= value <= high]
     if not outside:
         return
-    narrow = is_narrow()
-    up = quantity.rising
-    ax.text(
-        0.98,
-        0.04 if up else 0.96,
-        f"off the scale in epoch {epochs[0]}:{chr(10) if narrow else ' '}{', '.join(outside)}",
-        transform=ax.transAxes,
-        ha="right",
-        va="bottom" if up else "top",
-        size=SMALL,
-        color=LIGHT.muted,
-        bbox={"facecolor": LIGHT.page, "edgecolor": "none", "pad": 1.5},
-    )
+    values = ", ".join(f"{name} {quantity.style.format(value)}" for name, value in outside)
+    between = "\n" if is_narrow() else " "
+    y, side = (0.04, "bottom") if quantity.rising else (0.96, "top")
+    look: dict[str, Any] = {"ha": "right", "va": side, "size": SMALL, "color": LIGHT.muted}
+    patch = {"facecolor": LIGHT.page, "edgecolor": "none", "pad": 1.5}
+    words = f"off the scale in epoch {epochs[0]}:{between}{values}"
+    ax.text(0.98, y, words, transform=ax.transAxes, bbox=patch, **look)
 
 
 def reliability_diagram(reliability: Sequence[ReliabilityBin], ece: float) -> Figure:
@@ -300,17 +291,13 @@ def _write_counts(ax: Axes, counts: NDArray[np.int64], cells: NDArray[np.float64
         if crowded and not count:
             continue
         strong = "#000000" if cells[row, column, :3] @ (0.3, 0.6, 0.1) > 0.5 else "#ffffff"
-        ax.text(
-            column,
-            row,
-            f"{count}",
-            ha="center",
-            va="center_baseline",
-            size=SMALL if crowded or not count else BODY,
-            weight="bold" if count and row != column else "normal",
-            color=strong if count else LIGHT.line,
-            in_layout=False,  # always inside its cell; measuring a hundred of them takes time
-        )
+        look: dict[str, Any] = {
+            "size": SMALL if crowded or not count else BODY,
+            "weight": "bold" if count and row != column else "normal",
+            "color": strong if count else LIGHT.line,
+            "in_layout": False,  # always inside its cell; measuring a hundred of them takes time
+        }
+        ax.text(column, row, f"{count}", ha="center", va="center_baseline", **look)
 
 
 def _are_long(class_names: Sequence[str]) -> bool:

@@ -123,8 +123,12 @@ def draw(evidence: Evidence, name: str) -> Figure:
     for line, text in enumerate(words):
         write(ax, MARGIN, 0.34 + _LINE * line, text)
     _draw_picture(ax, evidence, _COLUMNS[0], first)
-    _draw_ink(ax, evidence, _COLUMNS[1], first)
-    _draw_image(ax, evidence, _COLUMNS[2], first)
+    ink = evidence.ink
+    tall, wide = ink.pixels.shape
+    note = "none was found" if ink.box is None else f"{wide} × {tall} pixels"
+    _panel(ax, _COLUMNS[1], first, "The ink in it", note, ink.pixels, INK)
+    image = as_ink(evidence.prediction.image, dimensions=2)
+    _panel(ax, _COLUMNS[2], first, "What the network saw", "28 × 28 pixels", image, INK)
     _draw_bars(ax, evidence, _COLUMNS[0], second)
     _draw_importance(ax, evidence, _COLUMNS[1], second)
     _draw_neighbours(ax, evidence, third)
@@ -134,32 +138,16 @@ def draw(evidence: Evidence, name: str) -> Figure:
 def _draw_picture(ax: Axes, evidence: Evidence, left: float, top: float) -> None:
     pixels, scale, box = evidence.picture.pixels, evidence.picture.scale, evidence.ink.box
     height, width = (round(side * scale) for side in pixels.shape)
-    _caption(ax, left, top, "The picture", f"{width:,} × {height:,} pixels".replace(",", " "))
-    reduced = _reduced(pixels)
-    x, y, pixel = _panel(ax, reduced, left, top + _CAPTION, colours="gray", high=255)
+    note = f"{width:,} × {height:,} pixels".replace(",", " ")
+    x, y, pixel = _panel(ax, left, top, "The picture", note, pixels, "gray", high=255)
     if box is None:
         return
-    # ``pixel`` is of what was drawn, the box of the original.
-    pixel *= max(reduced.shape) / max(pixels.shape) / scale
+    pixel /= scale  # the box is in pixels of the original
     corner = x + box.left * pixel, y + box.top * pixel
     for colour, line in (("white", 3.5), (LIGHT.orange, 1.6)):
         frame = Rectangle(corner, box.width * pixel, box.height * pixel, fill=False)
         frame.set(edgecolor=colour, linewidth=line, joinstyle="miter", zorder=3)
         ax.add_patch(frame)
-
-
-def _draw_ink(ax: Axes, evidence: Evidence, left: float, top: float) -> None:
-    pixels = evidence.ink.pixels
-    note = f"{pixels.shape[1]} × {pixels.shape[0]} pixels"
-    blank = evidence.ink.box is None
-    _caption(ax, left, top, "The ink in it", "none was found" if blank else note)
-    _panel(ax, pixels, left, top + _CAPTION, colours=INK)
-
-
-def _draw_image(ax: Axes, evidence: Evidence, left: float, top: float) -> None:
-    _caption(ax, left, top, "What the network saw", "28 × 28 pixels")
-    image = as_ink(evidence.prediction.image, dimensions=2)
-    _panel(ax, image, left, top + _CAPTION, colours=INK)
 
 
 def _draw_bars(ax: Axes, evidence: Evidence, left: float, top: float) -> None:
@@ -190,15 +178,20 @@ def _draw_bars(ax: Axes, evidence: Evidence, left: float, top: float) -> None:
 
 def _draw_importance(ax: Axes, evidence: Evidence, left: float, top: float) -> None:
     prediction, importance = evidence.prediction, evidence.importance
-    _caption(ax, left, top, "What it depends on", f"{PATCH} × {PATCH} pixels covered at a time")
     reach = max(_LEAST_REACH, float(np.abs(importance).max()))
-    top += _CAPTION
-    x, y, pixel = _panel(ax, importance, left, top, colours=SIGNED, low=-reach, high=reach)
+    title, note = "What it depends on", f"{PATCH} × {PATCH} pixels covered at a time"
+    x, y, pixel = _panel(ax, left, top, title, note, importance, SIGNED, low=-reach, high=reach)
     image = prediction.image / 255
     if image.min() < _EDGE < image.max():
         centres = (np.arange(len(image)) + 0.5) * pixel
         ax.contour(x + centres, y + centres, image, [_EDGE], colors=LIGHT.text, linewidths=1)
-    _draw_key(ax, shortened(prediction.class_names[ranked(prediction)[0]]), reach, _COLUMNS[2], top)
+    _draw_key(
+        ax,
+        shortened(prediction.class_names[ranked(prediction)[0]]),
+        reach,
+        _COLUMNS[2],
+        top + _CAPTION,
+    )
 
 
 def _draw_key(ax: Axes, name: str, reach: float, left: float, top: float) -> None:
@@ -244,47 +237,37 @@ def _draw_neighbours(ax: Axes, evidence: Evidence, top: float) -> None:
 
 def _panel(
     ax: Axes,
-    pixels: NDArray[Any],
     left: float,
     top: float,
-    *,
+    title: str,
+    note: str,
+    pixels: NDArray[Any],
     colours: Colormap | str,
+    *,
     low: float = 0.0,
     high: float = 1.0,
 ) -> tuple[float, float, float]:
     """Draw an image in the middle of a framed square; return its corner and a pixel's side."""
+    _caption(ax, left, top, title, note)
     height, width = pixels.shape
     pixel = _SIDE / max(height, width)
+    top += _CAPTION
     x, y = left + (_SIDE - width * pixel) / 2, top + (_SIDE - height * pixel) / 2
+    extent = (x, x + width * pixel, y + height * pixel, y)
+    if (factor := _MOST_PIXELS / max(height, width)) < 1:
+        size = max(1, round(width * factor)), max(1, round(height * factor))
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     ax.add_patch(Rectangle((left, top), _SIDE, _SIDE, facecolor=LIGHT.panel, linewidth=0))
-    ax.imshow(
-        pixels,
-        cmap=colours,
-        vmin=low,
-        vmax=high,
-        extent=(x, x + width * pixel, y + height * pixel, y),
-        aspect="auto",
-        interpolation="antialiased",
-        zorder=1.5,
-    )
-    frame = Rectangle((left, top), _SIDE, _SIDE, fill=False, linewidth=0.8, zorder=2)
-    frame.set_edgecolor(LIGHT.line)
-    ax.add_patch(frame)
+    look: dict[str, Any] = {"cmap": colours, "vmin": low, "vmax": high, "zorder": 1.5}
+    ax.imshow(pixels, extent=extent, aspect="auto", interpolation="antialiased", **look)
+    look = {"fill": False, "linewidth": 0.8, "zorder": 2, "edgecolor": LIGHT.line}
+    ax.add_patch(Rectangle((left, top), _SIDE, _SIDE, **look))
     return x, y, pixel
 
 
 def _caption(ax: Axes, left: float, top: float, title: str, note: str) -> None:
     write(ax, left, top, title, weight="bold")
     write(ax, left, top + 0.19, note, size=SMALL, quiet=True)
-
-
-def _reduced(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return a picture of no more pixels than the page can show."""
-    factor = _MOST_PIXELS / max(pixels.shape)
-    if factor >= 1:
-        return pixels
-    height, width = (max(1, round(side * factor)) for side in pixels.shape)
-    return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _title(name: str) -> str:

@@ -17,7 +17,7 @@ from dataclasses import asdict
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from digitnet.showing.theme import DARK, LIGHT
+from digitnet.showing.theme import LIGHT
 from digitnet.text import count_of, duration, listing, percent, points, share
 
 NBSP = "\N{NO-BREAK SPACE}"
@@ -47,7 +47,7 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
         extensions=["jinja2.ext.do"],
     )
-    environment.globals.update(light=asdict(LIGHT), dark=asdict(DARK))
+    environment.globals.update(colours=asdict(LIGHT))
     environment.filters.update(
         percent=_unbroken(percent),
         share=_unbroken(share),

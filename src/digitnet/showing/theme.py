@@ -41,7 +41,7 @@ DEFAULT_DPI = 150
 
 @dataclass(frozen=True)
 class Palette:
-    """The colours of one theme, as hexadecimal strings that CSS understands too."""
+    """Colours of figures and pages, as hexadecimal strings that CSS understands too."""
 
     page: str  # behind everything
     panel: str  # the paper of a picture, or a neutral cell
@@ -61,17 +61,6 @@ LIGHT = Palette(
     blue="#0069a6",
     orange="#b84a00",
 )
-DARK = Palette(
-    page="#121212",  # what a page's style sheet makes of the white of a figure
-    panel="#232a34",
-    text="#f2f4f7",
-    muted="#a3adbb",
-    line="#465060",
-    blue="#56b4e9",
-    orange="#f2954a",
-)
-
-
 _width: ContextVar[float] = ContextVar("width", default=WIDTH)
 
 
