@@ -2,30 +2,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pytest
 
 from digitnet.reading.prediction import Prediction, note, sentence
-from digitnet.text import are_digits, percent, shortened
-
-
-@pytest.mark.parametrize(
-    ("names", "digits"),
-    [
-        (tuple("0123456789"), True),
-        (tuple("012"), True),
-        (("0", "2"), False),
-        (tuple("abc"), False),
-        (tuple(map(str, range(11))), False),
-    ],
-)
-def test_digits_are_called_by_their_numbers(names, digits):
-    assert are_digits(names) == digits
-
-
-def test_a_long_name_is_cut():
-    assert shortened("Ankle boot") == "Ankle boot"
-    assert shortened("Ankle boots for two") == "Ankle boots…"
-    assert shortened("abc", 3) == "abc"
 
 
 def answer(**changes):
@@ -66,11 +44,6 @@ def prediction(*first: tuple[int, float], **changes: Any) -> Prediction:
         "image": np.zeros((28, 28), np.uint8),
     }
     return Prediction(**(values | changes))
-
-
-def test_percentages_never_claim_certainty() -> None:
-    texts = [percent(p) for p in (1.0, 0.99941, 0.5, 0.0005, 0.0004, 0.0)]
-    assert texts == [">99.9 %", ">99.9 %", "50.0 %", "0.1 %", "<0.1 %", "<0.1 %"]
 
 
 def test_sentences_say_what_was_read_and_why_not() -> None:
