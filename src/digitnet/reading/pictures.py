@@ -5,8 +5,8 @@ Guarantees:
 - The result is what the eye sees: turned as its EXIF data say, transparent parts over white paper,
   16 bits scaled and never clipped, the first frame of an animation.
 - Bytes, dimensions and the cost of decoding are checked before decoding.
-- Every input gives a picture or an ``InputError`` that says what to do, and writes nothing to the
-  standard error.
+- Every input gives a picture or an ``InputError`` that says what to do; no C library writes its
+  own remarks to standard error.
 - No setting of Pillow is changed, and any number of threads may decode at once.
 
 **Grey** is luma (ITU-R BT.601), unless the strongest of the three colour channels has at least
