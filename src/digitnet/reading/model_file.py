@@ -377,7 +377,7 @@ def _signed(value: memoryview) -> int:
 
 
 def _counts_pixels(node: _Node, makers: dict[bytes, _Node]) -> bool:
-    """Tell whether a Range runs from 0 by 1 to the size of an axis: then it cannot be large.
+    """Return whether a Range runs from 0 by 1 to the size of an axis: then it cannot be large.
 
     So the canonical image numbers pixels: up to ``Cast(Gather(Shape(tensor), axis))``.
     """
