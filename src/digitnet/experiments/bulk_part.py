@@ -10,7 +10,6 @@ Guarantees:
 from __future__ import annotations
 
 import functools
-import itertools
 import os
 import platform
 import tempfile
@@ -24,7 +23,7 @@ import pyarrow.parquet as pq
 
 from digitnet import __version__
 from digitnet.errors import DigitnetError, InputError, IntegrityError
-from digitnet.experiments.picture_list import Location, Range, is_text, locate, open_parquet
+from digitnet.experiments.picture_list import Location, Range, locate, open_parquet
 from digitnet.reading.picture_bytes import MAX_BYTES
 from digitnet.reading.pictures import PictureSource
 from digitnet.reading.prediction import Prediction
@@ -155,7 +154,8 @@ def _text(name: str) -> str:
 def _pictures(part: list[Range], job: BulkJob) -> Iterator[list[Named]]:
     """Yield names and pictures, a batch at a time."""
     if job.column is not None:
-        for rows in itertools.chain.from_iterable(_parquet_rows(item, job) for item in part):
+        # Such a part is one range.
+        for rows in _parquet_rows(part[0], job):
             yield [(name, _of_row(name, value, job)) for name, value in rows]
         return
     names = [os.fsdecode(name) for name, *_ in part]
@@ -224,16 +224,14 @@ def _parquet_rows(item: Range, job: BulkJob) -> Iterator[list[tuple[str, bytes |
 def _named(
     rows: pa.RecordBatch, column: str, file: str, number: int
 ) -> list[tuple[str, bytes | str | None]]:
-    values: list[Any] = rows.column(column).to_pylist()
-    paths: list[Any] = [None] * len(values)
-    if isinstance(rows.column(column), pa.StructArray):
-        paths = [value and value.get("path") for value in values]
-        values = [value and value.get("bytes") for value in values]
-    elif "path" in rows.schema.names:
-        paths = rows.column("path").to_pylist()
-    elif is_text(rows.column(column).type):
-        paths = values
-    return [
-        (path if isinstance(path, str) else f"{file}#{row}", value)
-        for row, (path, value) in enumerate(zip(paths, values, strict=True), number)
-    ]
+    """Return names and values of rows; a row without a path is named by its number."""
+    named = []
+    for index, row in enumerate(rows.to_pylist(), number):
+        value: Any = row[column]
+        path = row.get("path")
+        if isinstance(value, dict):
+            value, path = value.get("bytes"), value.get("path")
+        elif isinstance(value, str):
+            path = value
+        named.append((path if isinstance(path, str) else f"{file}#{index}", value))
+    return named

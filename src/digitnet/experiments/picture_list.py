@@ -361,16 +361,11 @@ def _check_type(name: str, field: pa.Field) -> None:
     kind = field.type
     if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
         kind = kind.field("bytes").type
-    if not is_text(kind) and not pa.types.is_binary(kind) and not pa.types.is_large_binary(kind):
+    if kind not in (pa.string(), pa.large_string(), pa.binary(), pa.large_binary()):
         raise InputError(
             f"Column '{field.name}' of {name} is of type {field.type}; it must hold the bytes of "
             "pictures, their paths, or structs with a field 'bytes'."
         )
-
-
-def is_text(kind: pa.DataType) -> bool:
-    """Return whether a column of this type holds text."""
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 @contextlib.contextmanager
