@@ -44,7 +44,7 @@ FILES = tuple(
 
 def tiny_dataset(*mirrors: str, npm: str = "") -> PinnedDataset:
     """Return the tiny data set with these mirrors."""
-    return PinnedDataset("mnist", FILES, mirrors=mirrors, npm_package=npm)
+    return PinnedDataset("mnist", (FILES,), mirrors=mirrors, npm_package=npm)
 
 
 def _respond(handler: Handler, body: bytes, status: int = 200, **headers: str) -> None:

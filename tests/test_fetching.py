@@ -424,7 +424,7 @@ from digitnet.data.fetching import fetch
 from digitnet.data.pins import PinnedDataset, PinnedFile, pinned_datasets
 url, files = json.load(sys.stdin)
 pinned_datasets()["mnist"] = PinnedDataset(
-    "mnist", tuple(PinnedFile(*file) for file in files), mirrors=(url,)
+    "mnist", (tuple(PinnedFile(*file) for file in files),), mirrors=(url,)
 )
 print(sum(len(copy.content) for copy in fetch()))
 """

@@ -37,7 +37,7 @@ def write(folder, contents):
 
 
 def know(monkeypatch, **fields):
-    dataset = PinnedDataset("kmnist", fields.pop("files", PUBLISHED), **fields)
+    dataset = PinnedDataset("kmnist", fields.pop("forms", (PUBLISHED,)), **fields)
     monkeypatch.setitem(pinned_datasets(), "kmnist", dataset)
 
 
@@ -88,26 +88,26 @@ def test_a_mirror_gives_published_files_under_their_own_names(monkeypatch):
 def test_a_system_package_is_used_without_a_network(tmp_path, monkeypatch):
     folder = write(tmp_path / "installed", PACKED)
     installed = {"debian_package": "dataset-some", "debian_folder": str(folder)}
-    know(monkeypatch, files=FILES, **installed, mirrors=("https://nowhere/",))
+    know(monkeypatch, forms=(FILES,), **installed, mirrors=("https://nowhere/",))
     assert is_available("kmnist")
     lines = []
     assert read_files("kmnist", offline=True, progress=lines.append) == CONTENTS
     assert lines[0].endswith(f"from {folder} (Debian's package dataset-some) …")
     # It is in the cache now, and stays when the package goes.
-    know(monkeypatch, files=FILES)
+    know(monkeypatch, forms=(FILES,))
     assert read_files("kmnist", offline=True) == CONTENTS
 
 
 def test_a_damaged_system_package_is_told_and_passed_over(tmp_path, monkeypatch):
     folder = write(tmp_path / "installed", PACKED)
     (folder / f"{FILES[0].name}.gz").write_bytes(b"damaged")
-    know(monkeypatch, files=FILES, debian_package="dataset-some", debian_folder=str(folder))
+    know(monkeypatch, forms=(FILES,), debian_package="dataset-some", debian_folder=str(folder))
     with pytest.raises(DataUnavailableError, match=r"(?s)cannot be trusted.*network.*dataset-some"):
         read_files("kmnist", offline=True)
 
 
 def test_a_package_that_is_not_installed_is_only_proposed(monkeypatch):
-    know(monkeypatch, files=FILES, debian_package="dataset-some", debian_folder="/nowhere")
+    know(monkeypatch, forms=(FILES,), debian_package="dataset-some", debian_folder="/nowhere")
     with pytest.raises(DataUnavailableError) as caught:
         read_files("kmnist", offline=True)
     assert "/nowhere" not in str(caught.value)
@@ -127,7 +127,7 @@ def test_one_folder_may_hold_several_data_sets(tmp_path, monkeypatch):
 
 
 def test_either_form_will_do_and_no_mixture(tmp_path, monkeypatch):
-    know(monkeypatch, arrays=FILES)
+    know(monkeypatch, forms=(PUBLISHED, FILES))
     folder = write(tmp_path / "mine", CONTENTS)
     assert read_files("kmnist", data_dir=folder) == CONTENTS
     write(cache_dir() / "kmnist", CONTENTS)
@@ -143,7 +143,7 @@ def test_either_form_will_do_and_no_mixture(tmp_path, monkeypatch):
 
 
 def test_a_damaged_second_form_is_told(tmp_path, monkeypatch):
-    know(monkeypatch, arrays=FILES)
+    know(monkeypatch, forms=(PUBLISHED, FILES))
     folder = write(tmp_path / "mine", CONTENTS | {FILES[0].name: b"damaged"})
     with pytest.raises(IntegrityError, match="cannot be trusted"):
         read_files("kmnist", data_dir=folder)
@@ -154,4 +154,5 @@ def test_digits_and_letters_share_their_archive():
     assert pinned_dataset("emnist_digits") is pinned_dataset("emnist_letters")
     assert pinned_dataset("qmnist") is pinned_dataset("qmnist50k")
     usps = pinned_dataset("usps")
-    assert usps.forms == (usps.files, usps.arrays)
+    assert len(usps.forms) == 2
+    assert usps.files is usps.forms[0]

@@ -96,7 +96,8 @@ def known(monkeypatch):
             )
 
         known = pinned_dataset(name)
-        raw = dataclasses.replace(known, files=pin(files, True), arrays=pin(dict(arrays), False))
+        forms = (pin(files, True), *([pin(dict(arrays), False)] if arrays else ()))
+        raw = dataclasses.replace(known, forms=forms)
         monkeypatch.setitem(pinned_datasets(), name, raw)
 
     return make

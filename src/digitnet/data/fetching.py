@@ -74,15 +74,14 @@ def fetch(
         DataUnavailableError: no source had it; the message names every one.
         StorageError: the cache cannot be read or written.
     """
-    dataset, progress = pinned_dataset(name), progress or _say_nothing
-    named = _named_folder(data_dir, dataset)
-    if named is not None:
-        return _from_named_folder(named, dataset)
+    dataset, progress = pinned_dataset(name), progress or (lambda _: None)
+    copies = verify(name, data_dir=data_dir)
+    if not _lacking(copies):
+        return copies
+    if named := _named_folder(data_dir, dataset):
+        raise _unusable(named, copies)
     folder = cache_dir() / dataset.name
     with _cache_errors():
-        copies = _fullest(folder, dataset)
-        if not _lacking(copies):
-            return copies
         is_offline = _is_offline(offline)
         sources = sources_of(dataset, offline=is_offline)
         failures = {"the network": _OFFLINE} if is_offline else {}
@@ -138,7 +137,7 @@ def import_files(
         IntegrityError: a file is not what its name says.
         StorageError: something cannot be read, or the cache cannot be written.
     """
-    dataset, source = pinned_dataset(name), expand(path)
+    dataset, source, progress = pinned_dataset(name), expand(path), progress or (lambda _: None)
     if not source.exists():
         raise InputError(f"There is no {source}. Known are {_FORMS}.")
     folder = cache_dir() / dataset.name
@@ -150,7 +149,7 @@ def import_files(
             if not _lacking(new):
                 for copy in new:
                     _store(folder / copy.name, copy.content)
-                    (progress or _say_nothing)(f"Imported {copy.name} into {folder}.")
+                    progress(f"Imported {copy.name} into {folder}.")
                 return {copy.name: folder / copy.name for copy in copies}
     if damage := [copy.damage for copies in forms for copy in copies if copy.damage]:
         raise IntegrityError(damage[0])
@@ -194,18 +193,16 @@ def _named_folder(data_dir: Path | str | None, dataset: PinnedDataset) -> Path |
     return inside if inside.is_dir() else folder
 
 
-def _from_named_folder(folder: Path, dataset: PinnedDataset) -> list[FileCopy]:
+def _unusable(folder: Path, copies: list[FileCopy]) -> IntegrityError | InputError:
+    """Return the error for a named folder that lacks a file."""
     remedy = "Correct --data-dir or DIGITNET_DATA_DIR, or leave it out to use cache and network."
     if not folder.is_dir():
-        raise InputError(f"The data folder {folder} does not exist or is not a folder. {remedy}")
-    copies = _fullest(folder, dataset)
-    for copy in copies:
-        if copy.damage:
-            raise IntegrityError(f"{copy.damage} Replace it by a good copy, or remove it.")
-        if not copy.content:
-            lacks = f"The data folder {folder} does not hold {copy.name}, raw or packed"
-            raise InputError(f"{lacks}. Put it there. {remedy}")
-    return copies
+        return InputError(f"The data folder {folder} does not exist or is not a folder. {remedy}")
+    copy = next(each for each in copies if not each.content)
+    if copy.damage:
+        return IntegrityError(f"{copy.damage} Replace it by a good copy, or remove it.")
+    lacks = f"The data folder {folder} does not hold {copy.name}, raw or packed"
+    return InputError(f"{lacks}. Put it there. {remedy}")
 
 
 def _fill(
@@ -305,7 +302,3 @@ def _is_offline(offline: bool | None) -> bool:
             f"network; to one of {', '.join(_NO[:-1])}, or to nothing, to allow it."
         )
     return value in _YES
-
-
-def _say_nothing(_text: str) -> None:
-    """Stand in for a ``progress`` that was not given."""

@@ -36,15 +36,9 @@ _MAX_DIMENSIONS = 3
 
 # What Python's and NumPy's readers raise on damaged archives.
 _DAMAGE = (
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    zlib.error,
-    lzma.LZMAError,
-    EOFError,
-    OSError,
-    ValueError,
-    MemoryError,  # the header of an array promises more than there can be
-    RuntimeError,  # an encrypted member; NotImplementedError, an unknown compression, is one
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError),
+    # A header that promises too much is a MemoryError, an encrypted member a RuntimeError.
+    *(ValueError, MemoryError, RuntimeError),
 )
 
 
@@ -137,10 +131,7 @@ def tar_member(path: Path, member: str, most: int) -> bytes | None:
     """
     with path.open("rb") as packed:
         content = gunzip(packed.read(most), most, path.name)
-    with (
-        _damage(path.name),
-        tarfile.open(fileobj=io.BytesIO(content), mode="r:", errorlevel=0) as archive,
-    ):
+    with _damage(path.name), tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
         for info in archive:
             if info.isreg() and PurePosixPath(info.name).name == member:
                 stream = archive.extractfile(info)
@@ -175,9 +166,8 @@ def _damage(name: str) -> Iterator[None]:
         yield
     except _DAMAGE as error:
         reason = "".join(letter for letter in f"{error}"[:120] if letter.isprintable())
-        raise IntegrityError(
-            f"{name} is damaged or in another format ({type(error).__name__}: {reason})."
-        ) from error
+        reason = f"{name} is damaged or in another format ({type(error).__name__}: {reason})."
+        raise IntegrityError(reason) from error
 
 
 def _read(stream: IO[bytes] | gzip.GzipFile | bz2.BZ2File, most: int, name: str) -> bytes:

@@ -24,7 +24,7 @@ import csv
 import hashlib
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -54,22 +54,22 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class LabelledFile:
-    """A picture before it is read: its path, its class, and whether it is to test with."""
+class LabelledPicture:
+    """A picture of a class.
+
+    Args:
+        path: its file.
+        class_name: the name of its class.
+        tests: whether it is to test with, not to learn from.
+        digest: the SHA-256 of its file, when it was read.
+        image: its canonical image, uint8 (28, 28), when it was read.
+    """
 
     path: Path
     class_name: str
     tests: bool = False
-
-
-@dataclass(frozen=True)
-class ReadPicture:
-    """A picture that was read: its label, the SHA-256 of its file, and its canonical image."""
-
-    label: int
-    digest: str
-    image: NDArray[np.uint8]
-    tests: bool
+    digest: str = ""
+    image: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((28, 28), np.uint8))
 
 
 def read_folder(folder: Path, progress: Progress, *, crops: bool = False) -> Dataset:
@@ -87,27 +87,28 @@ def read_folder(folder: Path, progress: Progress, *, crops: bool = False) -> Dat
     """
     with storage_errors(folder, "read"):
         folder = folder.resolve()
-        files = _listed(folder)
-        names = _class_names(folder, files)
-        _note_left_out(folder, files, progress)
-    progress(f"Reading {len(files):,} pictures of {len(names)} classes in {folder} …")
-    read = _read_all(folder, files, names, crops)
-    _note_copies(folder, names, read, progress)
+        listed = _listed(folder)
+        names = _class_names(folder, listed)
+        _note_left_out(folder, listed, progress)
+    progress(f"Reading {len(listed):,} pictures of {len(names)} classes in {folder} …")
+    read = _read_all(folder, listed, crops)
+    _note_copies(folder, read, progress)
     if not any(each.tests for each in read):
         read = _set_aside(folder, names, read)
     train, test = ([each for each in read if each.tests == tests] for tests in (False, True))
+    labels = {name: label for label, name in enumerate(names)}
     return Dataset(
         name=str(folder),
         train_images=np.stack([each.image for each in train]),
-        train_labels=np.array([each.label for each in train], np.int64),
+        train_labels=np.array([labels[each.class_name] for each in train], np.int64),
         test_images=np.stack([each.image for each in test]),
-        test_labels=np.array([each.label for each in test], np.int64),
+        test_labels=np.array([labels[each.class_name] for each in test], np.int64),
         class_names=names,
-        sha256={"pictures": _digest(names, train, test)},
+        sha256={"pictures": _digest(labels, train, test)},
     )
 
 
-def _listed(folder: Path) -> list[LabelledFile]:
+def _listed(folder: Path) -> list[LabelledPicture]:
     """Return the pictures of a folder of any of the three layouts."""
     if (folder / LABELS_FILE).is_file():
         return _from_table(folder)
@@ -125,9 +126,9 @@ def _listed(folder: Path) -> list[LabelledFile]:
     return _from_class_folders(train) + tests
 
 
-def _from_class_folders(part: Path, *, tests: bool = False) -> list[LabelledFile]:
+def _from_class_folders(part: Path, *, tests: bool = False) -> list[LabelledPicture]:
     """Return the pictures in the folders of the classes, each sorted by name."""
-    files: list[LabelledFile] = []
+    files: list[LabelledPicture] = []
     for folder in sorted(_subfolders(part), key=lambda each: _class_order(each.name)):
         if deeper := _subfolders(folder):
             raise InputError(f"{folder} holds another folder, {deeper[0].name}. {_LAYOUT}")
@@ -135,7 +136,7 @@ def _from_class_folders(part: Path, *, tests: bool = False) -> list[LabelledFile
         if not pictures and not tests:
             lacks = f"The class {folder.name} has no picture ({SHOWN_SUFFIXES}) in {part}"
             raise InputError(f"{lacks}; put some there, or remove its folders.")
-        files += [LabelledFile(path, folder.name, tests) for path in pictures]
+        files += [LabelledPicture(path, folder.name, tests) for path in pictures]
     return files
 
 
@@ -149,7 +150,7 @@ def _files(folder: Path) -> list[Path]:
     return sorted(each for each in shown if not each.is_dir())
 
 
-def _from_table(folder: Path) -> list[LabelledFile]:
+def _from_table(folder: Path) -> list[LabelledPicture]:
     """Return the pictures that ``labels.csv`` lists, in its order."""
     table = folder / LABELS_FILE
     try:
@@ -161,7 +162,7 @@ def _from_table(folder: Path) -> list[LabelledFile]:
     if columns != _COLUMNS:
         found = f"{table} has the columns {', '.join(columns) or '(none)'}"
         raise InputError(f"{found}; expected file and label, separated by a comma.")
-    files: list[LabelledFile] = []
+    files: list[LabelledPicture] = []
     errors: list[str] = []
     seen: set[Path] = set()
     for number, row in enumerate(rows, 1):
@@ -175,7 +176,7 @@ def _from_table(folder: Path) -> list[LabelledFile]:
         elif not path.is_file():
             errors.append(f"row {number}: there is no file {row['file']!r}")
         else:
-            files.append(LabelledFile(path, row["label"].strip()))
+            files.append(LabelledPicture(path, row["label"].strip()))
         seen.add(path)
     _raise_all(f"rows of {table} cannot be used. Correct them:", errors)
     return files
@@ -186,7 +187,7 @@ def _class_order(name: str) -> tuple[bool, int, str]:
     return not name.isdecimal(), int(name) if name.isdecimal() else 0, name
 
 
-def _class_names(folder: Path, files: list[LabelledFile]) -> tuple[str, ...]:
+def _class_names(folder: Path, files: list[LabelledPicture]) -> tuple[str, ...]:
     """Return the names of the classes, which are those of the training pictures."""
     names = {each.class_name for each in files if not each.tests}
     if not 2 <= len(names) <= MAX_CLASSES:
@@ -201,7 +202,7 @@ def _class_names(folder: Path, files: list[LabelledFile]) -> tuple[str, ...]:
     return tuple(sorted(names, key=_class_order))
 
 
-def _note_left_out(folder: Path, files: list[LabelledFile], progress: Progress) -> None:
+def _note_left_out(folder: Path, files: list[LabelledPicture], progress: Progress) -> None:
     """Say which files lie in the folders of the pictures and are not among them."""
     used = {each.path for each in files} | {folder / LABELS_FILE}
     visited = {path.parent for path in used}
@@ -211,33 +212,30 @@ def _note_left_out(folder: Path, files: list[LabelledFile], progress: Progress) 
         progress(f"note: {left_out}: not a picture (.png, .jpg and so on) with a class.")
 
 
-def _read_all(
-    folder: Path, files: list[LabelledFile], names: tuple[str, ...], crops: bool
-) -> list[ReadPicture]:
-    """Return all pictures; one error names all that cannot be used."""
-    labels = {name: label for label, name in enumerate(names)}
+def _read_all(folder: Path, listed: list[LabelledPicture], crops: bool) -> list[LabelledPicture]:
+    """Return all pictures, read; one error names all that cannot be used."""
     errors: list[str] = []
-    read: list[ReadPicture] = []
-    for file in files:
+    read: list[LabelledPicture] = []
+    for picture in listed:
         try:
-            read.append(_read(file, labels[file.class_name], crops))
+            read.append(_read(picture, crops))
         except InputError as error:
             errors.append(str(error))
     _raise_all(f"of the pictures in {folder} cannot be used. Remove or replace them:", errors)
     return read
 
 
-def _read(file: LabelledFile, label: int, crops: bool) -> ReadPicture:
+def _read(picture: LabelledPicture, crops: bool) -> LabelledPicture:
     # OpenCV takes a tenth of a second, which other data sets need not wait for.
     from digitnet.reading.ink.finder import find_ink
     from digitnet.reading.pictures import decode
 
-    found = find_ink(decode(file.path), crop=crops)
-    if found.box is None:
-        raise InputError(f"{file.path} holds no ink: nothing stands out from its background.")
-    with storage_errors(file.path, "read"), file.path.open("rb") as stream:
+    ink = find_ink(decode(picture.path), crop=crops)
+    if ink.box is None:
+        raise InputError(f"{picture.path} holds no ink: nothing stands out from its background.")
+    with storage_errors(picture.path, "read"), picture.path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return ReadPicture(label, digest, canonical_images([found.pixels])[0], file.tests)
+    return replace(picture, digest=digest, image=canonical_images([ink.pixels])[0])
 
 
 def _raise_all(headline: str, errors: Sequence[str]) -> None:
@@ -249,28 +247,27 @@ def _raise_all(headline: str, errors: Sequence[str]) -> None:
         raise InputError(headline + shown + (f"\n  and {more:,} more" if more > 0 else ""))
 
 
-def _note_copies(
-    folder: Path, names: tuple[str, ...], read: list[ReadPicture], progress: Progress
-) -> None:
+def _note_copies(folder: Path, read: list[LabelledPicture], progress: Progress) -> None:
     """Say which pictures belong to several classes, or are both learnt from and tested with."""
-    labels: dict[str, set[int]] = {}
+    classes: dict[str, set[str]] = {}
     for each in read:
-        labels.setdefault(each.digest, set()).add(each.label)
-    torn = [sorted(found) for found in labels.values() if len(found) > 1]
-    if torn:
-        first = " and ".join(names[label] for label in torn[0][:2])
+        classes.setdefault(each.digest, set()).add(each.class_name)
+    if torn := [sorted(names, key=_class_order) for names in classes.values() if len(names) > 1]:
+        first = " and ".join(torn[0][:2])
         found = f"{count_of(len(torn), 'picture')} in {folder} in several classes (one in {first})"
         progress(f"note: {found}; what is learnt from one, the other contradicts.")
-    if both := len({(each.digest, each.tests) for each in read}) - len(labels):
+    if both := len({(each.digest, each.tests) for each in read}) - len(classes):
         found = f"{count_of(both, 'picture')} in {folder} both in train and in test"
         progress(f"note: {found}; what is measured on pictures learnt from says nothing.")
 
 
-def _set_aside(folder: Path, names: tuple[str, ...], read: list[ReadPicture]) -> list[ReadPicture]:
+def _set_aside(
+    folder: Path, names: tuple[str, ...], read: list[LabelledPicture]
+) -> list[LabelledPicture]:
     """Set pictures aside for testing: of each class those with the smallest hashes."""
-    divided: list[ReadPicture] = []
-    for label, name in enumerate(names):
-        mine = sorted((each for each in read if each.label == label), key=lambda e: e.digest)
+    divided: list[LabelledPicture] = []
+    for name in names:
+        mine = sorted((each for each in read if each.class_name == name), key=lambda e: e.digest)
         # Copies count once, and go where the first of them goes.
         digests = sorted({each.digest for each in mine})
         if len(digests) < 2:
@@ -281,11 +278,11 @@ def _set_aside(folder: Path, names: tuple[str, ...], read: list[ReadPicture]) ->
     return divided
 
 
-def _digest(names: tuple[str, ...], *splits: Sequence[ReadPicture]) -> str:
+def _digest(labels: dict[str, int], *splits: list[LabelledPicture]) -> str:
     """Return a hash of classes, splits, labels and the content of every file."""
-    digest = hashlib.sha256("\0".join(names).encode())
+    digest = hashlib.sha256("\0".join(labels).encode())
     for split in splits:
         for each in split:
-            digest.update(f"\n{each.label} {each.digest}".encode())
+            digest.update(f"\n{labels[each.class_name]} {each.digest}".encode())
         digest.update(b"\n")
     return digest.hexdigest()

