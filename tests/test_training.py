@@ -71,9 +71,13 @@ def fingerprint(run: Run) -> str:
 
 
 def test_learns(tmp_path: Path, sample: Dataset) -> None:
-    config = TINY.override(epochs=3, channels=(8, 16), dense=(32,), dropout=0.0, elastic=0.0)
-    run = run_in(tmp_path / "run", config, sample)
-    assert fit(run, config, sample)
+    settings = {"batch_size": 32, "dropout": 0.0, "elastic": 0.0, "rotate": 0.0}
+    config = TINY.override(epochs=3, channels=(8, 16), dense=(32,), **settings)
+    some = dataclasses.replace(
+        sample, train_images=sample.train_images[:2000], train_labels=sample.train_labels[:2000]
+    )
+    run = run_in(tmp_path / "run", config, some)
+    assert fit(run, config, some)
     first, *_, last = run.history
     assert last.train_loss < first.train_loss
     assert last.val_accuracy > 0.85
@@ -112,15 +116,23 @@ def test_another_seed_gives_other_weights(tmp_path: Path, digits: Dataset) -> No
     assert fingerprint(first) != fingerprint(second)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.fixture(scope="module", params=["adam", "sgd"])
+def whole(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, digits: Dataset
+) -> Run:
+    """A run with batch statistics that was never stopped."""
+    config = TINY.override(optimizer=request.param, batch_norm=True, early_stopping=3)
+    run = run_in(tmp_path_factory.mktemp("whole") / "run", config, digits)
+    assert fit(run, config, digits)
+    return run
+
+
 @pytest.mark.parametrize("stops", [[1], [5], [7], [2, 4, 9]])
 def test_stopped_and_resumed_is_never_stopped(
-    tmp_path: Path, digits: Dataset, stops: list[int], optimizer: str
+    tmp_path: Path, digits: Dataset, stops: list[int], whole: Run
 ) -> None:
     """In the first step, at the end of an epoch, in the middle of one, and several times."""
-    config = TINY.override(optimizer=optimizer, batch_norm=True, early_stopping=3)
-    whole = run_in(tmp_path / "whole", config, digits)
-    assert fit(whole, config, digits)
+    config = whole.config
     broken = run_in(tmp_path / "broken", config, digits)
     done = 0
     for stop in stops:

@@ -305,9 +305,7 @@ def _check_kept(task: TransferTask, method: Method, labels: int, seed: int) -> N
 
 
 def _compared(
-    task: TransferTask,
-    results: TransferResults,
-    on_repetition: Callable[[Repetition], None],
+    task: TransferTask, results: TransferResults, on_repetition: Callable[[Repetition], None]
 ) -> Iterator[TransferResults]:
     """Measure what is missing, and yield the results with each repetition added."""
     known = {(r.method, r.labels, r.seed) for r in results.repetitions}

@@ -125,10 +125,7 @@ def _pretrained(name: str, file: Path, model: CNN | None) -> Pretrained:
 
 
 def known_task(
-    source: Pretrained,
-    name: str | None,
-    on_message: Callable[[str], None],
-    **where: Any,
+    source: Pretrained, name: str | None, on_message: Callable[[str], None], **where: Any
 ) -> Dataset | None:
     """Return the images of the task that ``source`` knows, or None where they are not here.
 
