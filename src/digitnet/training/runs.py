@@ -23,11 +23,11 @@ import dataclasses
 import hashlib
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,7 +141,8 @@ class Run:
     @property
     def history(self) -> list[Epoch]:
         """One row for each finished epoch."""
-        return _read_rows(self._existing("history.csv", "train"), Epoch)
+        rows = _read_csv(self._existing("history.csv", "train"), Epoch, (int, *[float] * 6))
+        return [Epoch(*row) for row in rows]
 
     @property
     def predictions(self) -> Predictions:
@@ -153,10 +154,8 @@ class Run:
     ) -> None:
         """Write ``config.json``: the settings, and what the data was."""
         about = {"data_sha256": sha256, "class_names": list(names)}
-        write_json(
-            self.path / "config.json",
-            {"schema_version": SCHEMA_VERSION, **config.as_dict(), **about},
-        )
+        values = {"schema_version": SCHEMA_VERSION, **config.as_dict(), **about}
+        write_json(self.path / "config.json", values)
 
     def write_environment(self, environment: dict[str, Any]) -> None:
         """Write ``environment.json``."""
@@ -264,37 +263,31 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
 
 
 def read_predictions(path: Path) -> Predictions:
-    """Read ``predictions.csv``."""
-    rows = _read_csv(path, [f.name for f in fields(Predictions)])
-    columns: list[Any] = list(zip(*rows, strict=True)) or [()] * len(fields(Predictions))
-    try:
-        index, label, predicted = (np.array(c, dtype=np.int64) for c in columns[:3])
-        own, chosen = (np.array(c, dtype=np.float64) for c in columns[3:])
-    except (ValueError, OverflowError) as error:
-        raise InputError(f"{path} holds something that is no number: {error}.") from error
+    """Read a table that ``write_predictions`` wrote.
+
+    Raises:
+        InputError: it is not such a table.
+    """
+    rows = _read_csv(path, Predictions, (np.int64, np.int64, np.int64, float, float))
+    columns: list[Any] = list(zip(*rows, strict=True)) or [()] * 5
+    index, label, predicted = (np.array(column, np.int64) for column in columns[:3])
+    own, chosen = (np.array(column, np.float64) for column in columns[3:])
     return Predictions(index, label, predicted, own, chosen)
 
 
-def _read_rows(path: Path, cls: type[Epoch]) -> list[Epoch]:
-    hints = get_type_hints(cls)
-    names = [f.name for f in fields(cls)]
-    try:
-        return [
-            cls(*(hints[name](text) for name, text in zip(names, row, strict=True)))
-            for row in _read_csv(path, names)
-        ]
-    except ValueError as error:
-        raise InputError(f"{path} holds something that is no number: {error}.") from error
-
-
-def _read_csv(path: Path, header: list[str]) -> list[list[str]]:
+def _read_csv(path: Path, row: type, types: Iterable[Callable[[str], Any]]) -> list[list[Any]]:
+    """Return the rows of a table whose columns are the fields of ``row``, of these types."""
+    header = [field.name for field in fields(row)]
     with storage_errors(path, "read"), path.open(newline="", encoding="utf-8") as stream:
         try:
             lines = list(csv.reader(stream))
         except (csv.Error, UnicodeDecodeError) as error:
-            raise InputError(f"{path} is no CSV file: {error}.") from error
+            raise InputError(f"{path} is not a CSV file: {error}.") from error
     if not lines or lines[0] != header:
         raise InputError(f"{path} should have the columns {', '.join(header)}.")
     if any(len(line) != len(header) for line in lines):
         raise InputError(f"{path} has a row without {len(header)} values.")
-    return lines[1:]
+    try:
+        return [[to(text) for to, text in zip(types, line, strict=True)] for line in lines[1:]]
+    except (ValueError, OverflowError) as error:
+        raise InputError(f"{path} holds something that is not a number: {error}.") from error

@@ -63,20 +63,12 @@ AUGMENTATION = AugmentationConfig(
 )
 
 
-@dataclass(frozen=True)
-class Rates:
-    """How fast a method's layers learn."""
-
-    learning_rate: float
-    """Of the last layer, at the top of the schedule."""
-    layer_decay: float
-    """The rate of each layer is that of the next one times this; 0 leaves blocks as they are."""
-
-
-RATES: dict[Method, Rates] = {
-    "head": Rates(3e-3, 0.0),
-    "all": Rates(4e-3, 0.8),
-    "scratch": Rates(4e-3, 1.0),
+# How fast a method's layers learn: the rate of the last one at the top of the schedule, and what a
+# rate is multiplied by for the layer before it; 0 leaves the convolutions as they are.
+RATES: dict[str, dict[str, float]] = {
+    "head": {"learning_rate": 3e-3, "layer_decay": 0.0},
+    "all": {"learning_rate": 4e-3, "layer_decay": 0.8},
+    "scratch": {"learning_rate": 4e-3, "layer_decay": 1.0},
 }
 
 
@@ -136,11 +128,7 @@ class TransferConfig:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values, with everything that is fixed."""
-        values = dataclasses.asdict(self)
-        return values | {
-            "methods": list(self.methods),
-            "labels": list(self.labels),
-            "replay": self.replayed,
+        fixed = {
             "batch_size": BATCH_SIZE,
             "weight_decay": WEIGHT_DECAY,
             "label_smoothing": LABEL_SMOOTHING,
@@ -149,9 +137,11 @@ class TransferConfig:
             "least_rate": LEAST_RATE,
             "averaged": AVERAGED,
             "remembering": REMEMBERING,
-            "rates": {method: dataclasses.asdict(rates) for method, rates in RATES.items()},
+            "rates": RATES,
             "augmentation": dataclasses.asdict(AUGMENTATION),
         }
+        values = {name: list(v) if isinstance(v, tuple) else v for name, v in vars(self).items()}
+        return values | {"replay": self.replayed} | fixed
 
 
 def parse_budgets(text: str, flag: str = "--labels") -> tuple[int, ...]:

@@ -210,7 +210,7 @@ class TransferTask:
             batch_size=BATCH_SIZE,
             optimizer="adamw",
             schedule="warm-cosine",
-            learning_rate=RATES.get(method, RATES["all"]).learning_rate,
+            learning_rate=RATES.get(method, RATES["all"])["learning_rate"],
             weight_decay=WEIGHT_DECAY,
             label_smoothing=LABEL_SMOOTHING,
             non_digits=DRAWN / BATCH_SIZE if self.refuses else 0.0,

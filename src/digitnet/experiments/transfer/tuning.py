@@ -156,17 +156,18 @@ class Tuning(Training):
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return each layer that learns, the last one first, with its top learning rate."""
         rates, model = RATES[self.method], self.model
+        top, decay = rates["learning_rate"], rates["layer_decay"]
         dense = [layer for layer in model.head if isinstance(layer, nn.Linear)]
-        rate, groups = rates.learning_rate, []
+        rate, groups = top, []
         for layer in reversed([*model.blocks, *dense]):
-            if layer not in dense and not rates.layer_decay:
+            if layer not in dense and not decay:
                 # What does not learn needs no gradient, which spares most of the work.
                 layer.requires_grad_(False)
                 continue
             groups.append({"params": list(layer.parameters()), "lr": rate})
-            rate *= rates.layer_decay or 1.0
+            rate *= decay or 1.0
         if self.two_heads:
-            groups.append({"params": list(self.old_head.parameters()), "lr": rates.learning_rate})
+            groups.append({"params": list(self.old_head.parameters()), "lr": top})
         return groups
 
     def order(self) -> Tensor:
