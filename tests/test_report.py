@@ -8,7 +8,6 @@ import shlex
 import shutil
 import signal
 from collections import Counter
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from digitnet.training.checkpoint import load_model
 from digitnet.training.evaluation import measure, predictions
 from digitnet.training.runs import Epoch, Run
 from digitnet.training.trained import open_trained
+from page_reader import Page
 
 TINY: dict[str, Any] = {"data": "sample", "channels": (4, 8), "dense": (8,), "threads": 1}
 FIGURES = {
@@ -40,43 +40,7 @@ FIGURES = {
     *("correct", "filters", "feature_maps", "reliability"),
 }
 EVIL = "<img src=x onerror=alert(1)>"
-VOID = {"meta", "link", "img"}
 BLOCKS = {"p", "div", "table", "figure", "section", "ol", "dl", "pre", "h1", "h2", "h3"}
-
-
-class Page(HTMLParser):
-    """Reads a page strictly: what is opened is closed, in order."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.parents: list[tuple[str, ...]] = []
-        self.words: dict[str, list[str]] = {}
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert len(attrs) == len(dict(attrs)), f"<{tag}> repeats an attribute"
-        self.elements.append((tag, dict(attrs)))
-        self.parents.append(tuple(self.open))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open:
-            self.words.setdefault(self.open[-1], []).append(data)
-
-    def all(self, *tags: str) -> list[dict[str, str | None]]:
-        return [attributes for tag, attributes in self.elements if tag in tags]
-
-    def text(self, *tags: str) -> str:
-        chosen = tags or [tag for tag in self.words if tag != "style"]
-        return " ".join(" ".join(word for tag in chosen for word in self.words[tag]).split())
 
 
 @pytest.fixture(scope="module")
