@@ -39,14 +39,27 @@ _BATCH = 256
 
 
 @dataclass(frozen=True)
-class DigitRow:
-    """How well the digits of a set, or of a part of it, are read; fractions from 0 to 1.
+class SetRow:
+    """Which pictures a row is about.
 
     Args:
         group: what the set belongs to.
         name: its name there.
-        part: name of the part; None for the whole set.
+        part: name of a part of the set; None for the whole set.
         pictures: how many there are.
+    """
+
+    group: str
+    name: str
+    part: str | None
+    pictures: int
+
+
+@dataclass(frozen=True)
+class DigitRow(SetRow):
+    """How well digits are read; fractions from 0 to 1.
+
+    Args:
         right: how many are read as what they are, refused or not.
         accuracy: fraction of them.
         interval: 95 % Wilson interval of the accuracy.
@@ -55,10 +68,6 @@ class DigitRow:
         plain_accuracy: fraction of them.
     """
 
-    group: str
-    name: str
-    part: str | None
-    pictures: int
     right: int
     accuracy: float
     interval: tuple[float, float]
@@ -68,23 +77,15 @@ class DigitRow:
 
 
 @dataclass(frozen=True)
-class NonDigitRow:
-    """How well non-digits, a set or a part of it, are told from MNIST's test digits.
+class NonDigitRow(SetRow):
+    """How well non-digits are told from MNIST's test digits.
 
     Args:
-        group: what the set belongs to.
-        name: its name there.
-        part: name of the part; None for the whole set.
-        pictures: how many there are.
         auroc: probability that one of them is stranger than a digit (area under the ROC curve).
         rejected: fraction refused at the model's own threshold.
         plain_auroc: that of the plain CNN; None when there is none.
     """
 
-    group: str
-    name: str
-    part: str | None
-    pictures: int
     auroc: float
     rejected: float
     plain_auroc: float | None = None
@@ -229,6 +230,7 @@ def run_bench(
     if plain:
         readers.append(partial(read_plainly, load_model(open_run(plain).model_file)))
     measured = [_read_set(each, readers, on_measured) for each in choose(sets, only)]
+    # The first of the sets is MNIST as it is.
     return RobustnessResults(
         **_count(measured, lambda: _read_set(sets[0], readers)),
         seconds=time.perf_counter() - started,
@@ -270,8 +272,8 @@ def _read_set(
         batch = [made.picture(i) for i in range(start, min(start + _BATCH, made.count))]
         for reader, batches in zip(readers, found, strict=True):
             batches.append(reader(batch, made.straight))
-    ours, plain = [*map(Readings.joined, found), None][:2]
-    assert ours is not None
+    ours, *others = map(Readings.joined, found)
+    plain = others[0] if others else None
     seconds = time.perf_counter() - started
     measured = MeasuredSet(named.group, named.name, made.labels, made.parts, ours, plain, seconds)
     on_measured(measured, made)
