@@ -90,7 +90,7 @@ def results_table(results: RobustnessResults) -> Table:
             table.add_row()
         table.add_row(GROUP_TITLES[group], style="bold")
         for row in members:
-            # Names of sets are the user's: in text of rich, square brackets are commands.
+            # Users name their sets, and rich would take square brackets for markup.
             name = escape(f"    {row.part}" if row.part else f"  {set_title(group, row.name)}")
             ours, rival, interval = _numbers(row)
             ours_cells = (_percent(ours), " – ".join(map(_percent, interval)))

@@ -33,7 +33,7 @@ _LARGE = 160
 # Where a drawing lies on the canvas: a field of 28 pixels inside the margin.
 _LOW, _HIGH = 28, 132
 _MIDDLE = (80, 80)
-# A drawing whose brightest pixel is darker than this is blank.
+# A drawing whose brightest pixel is below this is blank.
 _VISIBLE = 64
 
 _PRINTED = "ABCDEFGHIJKLMNPQRTUVWXYabcdefhkmnprtuvwxyacdehkmrtwx&@#%?+=$€§"
@@ -72,7 +72,7 @@ def draw_non_digits(
 
 
 def _draw(name: str, rng: Generator, digits: Canvas) -> Canvas:
-    """Draw one; a blank one, as when a blot lies outside its window, is drawn again."""
+    """Draw one; if it is blank, as when a blot lies outside its window, draw another."""
     while True:
         canvas = np.zeros((_LARGE, _LARGE), np.uint8)
         KINDS[name](canvas, rng, digits)
@@ -156,7 +156,7 @@ def _scribble(canvas: Canvas, rng: Generator, _digits: Canvas) -> None:
 
 
 def _strokes(canvas: Canvas, rng: Generator, _digits: Canvas) -> None:
-    """Three to seven straight strokes anyhow."""
+    """Three to seven straight strokes at random."""
     thick = _thickness(rng)
     for _ in range(rng.integers(3, 8)):
         start, end = rng.integers(_LOW, _HIGH, (2, 2)).tolist()
@@ -175,13 +175,13 @@ def _shape(canvas: Canvas, rng: Generator, _digits: Canvas) -> None:
 
 
 def _polygon(corners: int, skip: int, rng: Generator) -> Points:
-    """Return a closed polygon, or the star that joins every ``skip``-th corner, turned anyhow."""
+    """Return a closed polygon, or a star that joins every ``skip``-th corner, at any angle."""
     angle = np.arange(corners + 1) * 2 * np.pi * skip / corners + rng.uniform(0, 6.3)
     return np.stack((np.cos(angle), np.sin(angle)), 1)
 
 
 def _path(points: Sequence[tuple[float, float]], rng: Generator) -> Points:
-    """Return a path through ``points``, each a little off."""
+    """Return a path through ``points``, each moved a little."""
     return np.array(points) * rng.uniform(0.7, 1.0, 2) + rng.normal(0, 0.04, (len(points), 2))
 
 

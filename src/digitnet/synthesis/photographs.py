@@ -122,7 +122,7 @@ def _huge(image: Image, rng: Generator) -> Setting:
     digit = draw(image, choices.stroke(rng))
     part, longer = rng.uniform(0.90, 0.98), rng.uniform(120, 500)
     shorter = min(digit.width, digit.height) / digit.side * longer
-    # A narrow digit in a narrow frame is filled both ways, in a square one only up and down.
+    # A narrow digit fills a narrow frame both ways, a square one only from top to bottom.
     shorter = max(rng.uniform(shorter, longer), 0.3 * longer)
     height, width = (longer, shorter) if digit.height >= digit.width else (shorter, longer)
     shape = (round(height), round(width))
@@ -217,7 +217,7 @@ def _ruled(image: Image, rng: Generator) -> Setting:
 
 
 def _on_printed_paper(image: Image, rng: Generator) -> Setting:
-    """A digit in black or blue, dark enough for lines to be printed beside it."""
+    """A photo of a digit in black or blue, darker than any printed line."""
     digit = draw(image, choices.log_uniform(rng, 0.05, 0.12))
     scene = choices.photo_of(rng, digit, (0.3, 0.75), (360, 560))
     return digit, replace(scene, pen=choices.dark_pen(rng), density=1.0)

@@ -42,7 +42,7 @@ def restyle(images: Image, names: NDArray[np.str_], share: float, seed: int) -> 
     rng = np.random.default_rng(seed)
     restyled = images.copy()
     for name, (draw, part) in _STYLES.items():
-        # Where there is no bright stroke there is nothing to attach another one to.
+        # Without a bright stroke there is nothing to attach another one to.
         those = np.flatnonzero((names == name) & (images.max((1, 2)) > _BRIGHT))
         for index in those[rng.random(len(those)) < share * part]:
             draw(restyled[index], rng)
@@ -201,7 +201,7 @@ def _middle_of_row(image: Image, row: float) -> float:
     return float((weights * np.arange(len(weights))).sum() / weights.sum())
 
 
-# How each class is restyled, and how likely beside the others. The order is that of the seed.
+# How each class is restyled, and how likely. The order decides which random numbers each gets.
 _STYLES: dict[str, tuple[Callable[[Image, Generator], None], float]] = {
     "1": (_flag_one, 1.0),
     "7": (_cross_seven, 1.0),
