@@ -1,4 +1,4 @@
-"""Pictures of every kind, whole, odd, broken and hostile, made by script."""
+"""Pictures of every kind, whole, odd, broken and malicious, made by script."""
 
 import io
 import itertools
@@ -187,7 +187,7 @@ def _png(pixels: np.ndarray, depth: int, colour: int) -> bytes:
     return png(pixels.shape[1], pixels.shape[0], depth, colour, zlib.compress(rows))
 
 
-# ---- broken and hostile files; each must be refused, or be a picture
+# ---- broken and malicious files; each must be refused, or be a picture
 
 
 def foreign() -> dict[str, tuple[bytes, str]]:

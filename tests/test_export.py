@@ -109,7 +109,7 @@ def test_a_difference_is_refused(monkeypatch):
         build(network(REFERENCE), Calibration(), about())
 
 
-def test_a_difference_that_is_no_number_is_refused(monkeypatch):
+def test_a_difference_that_is_not_a_number_is_refused(monkeypatch):
     monkeypatch.setattr(export_module, "parity", lambda *_: float("nan"))
     with pytest.raises(IntegrityError, match="differ by nan"):
         build(network(REFERENCE), Calibration(), about())
@@ -145,7 +145,7 @@ def test_one_in_a_hundred_validation_digits_is_refused(run, sample):
     assert rejected == pytest.approx(0.01, abs=0.004)
 
 
-def test_a_folder_that_is_no_run_is_refused(tmp_path):
+def test_a_folder_that_is_not_a_run_is_refused(tmp_path):
     with pytest.raises(InputError):
         export_run(tmp_path)
 

@@ -144,7 +144,7 @@ def test_a_blank_picture_has_no_ink(value, shape):
         np.zeros(28, np.uint8),
     ],
 )
-def test_what_is_no_picture_is_refused(picture):
+def test_what_is_not_a_picture_is_refused(picture):
     with pytest.raises(InputError, match="must hold uint8"):
         find(picture)
 
@@ -244,7 +244,7 @@ def test_chalk_with_a_hole_is_bright_ink():
     assert found.pixels[found.pixels.shape[0] // 2, found.pixels.shape[1] // 2] < 0.2
 
 
-def test_a_light_page_is_no_bright_ink():
+def test_a_light_page_is_not_bright_ink():
     paper = np.full((240, 320), 215.0)
     paper[:, 295:] = 60
     paper[:8, :] = 255
@@ -273,21 +273,21 @@ def test_less_light_changes_little(factor):
     assert_finds((picture * factor).astype(np.uint8), written)
 
 
-def test_light_from_one_side_is_no_ink():
+def test_light_from_one_side_is_not_ink():
     slope = np.linspace(90, 250, 320)[None, :] * np.linspace(1, 0.7, 240)[:, None]
     assert_finds(*page(5, paper=slope))
 
 
 @pytest.mark.parametrize("softness", [1.0, 30.0])
 @pytest.mark.parametrize("darkness", [0.4, 0.7])
-def test_a_shadow_across_the_digit_is_no_ink(softness, darkness):
+def test_a_shadow_across_the_digit_is_not_ink(softness, darkness):
     y, x = np.mgrid[:240, :320]
     side = (x - 125) * 0.8 + (y - 110) * 0.6
     shade = 1 - darkness / (1 + np.exp(-np.clip(side / softness, -30, 30)))
     assert_finds(*page(7, paper=220 * shade), difference=0.08)
 
 
-def test_the_shadow_of_a_finger_that_points_at_the_digit_is_no_ink():
+def test_the_shadow_of_a_finger_that_points_at_the_digit_is_not_ink():
     y, x = np.mgrid[:240, :320]
     finger = np.hypot(np.maximum(x - 140, 0), y - 90) < 24
     shade = 1 - 0.65 * cv2.GaussianBlur(finger.astype(np.float32), (0, 0), 2.0)
@@ -307,14 +307,14 @@ def lines(pitch, breadth, lean, *, squared):
 @pytest.mark.parametrize("squared", [False, True])
 @pytest.mark.parametrize("lean", [0.0, 0.04])
 @pytest.mark.parametrize("strength", [0.2, 0.5])
-def test_lines_of_the_paper_are_no_ink(squared, lean, strength):
+def test_lines_of_the_paper_are_not_ink(squared, lean, strength):
     paper = 220 * (1 - strength * lines(24, 1.5, lean, squared=squared))
     assert_finds(*page(7, paper=paper), pixels=4, difference=0.1)
 
 
 @pytest.mark.parametrize("lean", [0.0, 0.04])
 @pytest.mark.parametrize("place", [(100, 60), (2, 60)])
-def test_lines_inside_a_loop_are_no_ink(lean, place):
+def test_lines_inside_a_loop_are_not_ink(lean, place):
     """They leave the picture nowhere, so only the lines beside the digit give them away."""
     paper = 220 * (1 - 0.4 * lines(40, 3, lean, squared=True))
     picture, written = page(0, size=170, pen=16, place=place, paper=paper)
@@ -326,7 +326,7 @@ def test_lines_inside_a_loop_are_no_ink(lean, place):
     assert inside.max() == 0
 
 
-def test_specks_are_no_ink():
+def test_specks_are_not_ink():
     paper = np.full((240, 320), 220.0)
     for row, column in ((20, 20), (200, 300), (30, 290), (220, 40)):
         paper[row : row + 3, column : column + 3] = 40
@@ -334,7 +334,7 @@ def test_specks_are_no_ink():
 
 
 @pytest.mark.parametrize("side", ["left", "top", "corner"])
-def test_a_table_at_the_frame_is_no_ink(side):
+def test_a_table_at_the_frame_is_not_ink(side):
     paper = np.full((240, 320), 220.0)
     y, x = np.mgrid[:240, :320]
     table = {"left": x < 20 + 0.1 * y, "top": y < 30, "corner": (x < 25) | (y > 215)}[side]
@@ -343,7 +343,7 @@ def test_a_table_at_the_frame_is_no_ink(side):
 
 
 @pytest.mark.parametrize("turns", range(4))
-def test_the_grain_of_a_table_is_no_ink(turns):
+def test_the_grain_of_a_table_is_not_ink(turns):
     # Streaks one behind another along one side, with more ink than the digit has.
     mask = np.zeros((200, 200), np.uint8)
     for start in range(4, 200, 24):
@@ -355,7 +355,7 @@ def test_the_grain_of_a_table_is_no_ink(turns):
 
 
 @pytest.mark.parametrize("turns", range(4))
-def test_a_dark_corner_is_no_ink(turns):
+def test_a_dark_corner_is_not_ink(turns):
     paper = np.full((240, 240), 220.0)
     paper[150:, :8] = 40
     thin = {"size": 50, "pen": 3.0, "place": (160, 30)}
@@ -383,7 +383,7 @@ def test_strokes_that_stand_apart_are_one_digit_where_nothing_else_is(others):
     assert (found.box.top < 85) == (not others)
 
 
-def test_a_neighbour_at_the_frame_is_no_part():
+def test_a_neighbour_at_the_frame_is_not_part_of_it():
     paper = np.full((240, 320), 220.0)
     paper[60:160, 310:] = 60
     assert_finds(*page(7, place=(120, 60), paper=paper))
@@ -424,7 +424,7 @@ def row_of(digit, *, neighbours=True, rule=True):
 
 @pytest.mark.parametrize("digit", DIGITS)
 @pytest.mark.parametrize("rule", [False, True])
-def test_what_stands_beside_the_middle_of_a_crop_is_no_ink(digit, rule):
+def test_what_is_beside_the_middle_of_a_crop_is_not_ink(digit, rule):
     picture, written = row_of(digit, rule=rule)
     ink = find(picture, crop=True)
     assert_sound(ink)
@@ -522,7 +522,7 @@ def test_a_point_is_a_round_dot(strokes):
         (5, "Expected a list of strokes.*got int"),
     ],
 )
-def test_what_is_no_drawing_is_refused(strokes, message):
+def test_what_is_not_a_drawing_is_refused(strokes, message):
     with pytest.raises(InputError, match=message):
         from_strokes(strokes)
 
@@ -540,7 +540,7 @@ def framed(digit, inset, breadth):
 @pytest.mark.parametrize("breadth", [1, 3, 6])
 @pytest.mark.parametrize("inset", [0, 6, 20])
 @pytest.mark.parametrize("digit", DIGITS)
-def test_a_border_around_a_drawing_is_no_ink(digit, inset, breadth):
+def test_a_border_around_a_drawing_is_not_ink(digit, inset, breadth):
     picture, written = framed(digit, inset, breadth)
     assert off(find(picture).box, box_of(written)) <= 1
     assert off(find(255 - picture).box, box_of(written)) <= 1
@@ -552,7 +552,7 @@ def test_a_rectangle_with_nothing_in_it_may_be_a_zero():
     assert find(picture).box.width > 120
 
 
-def test_an_angular_seven_that_fills_the_picture_is_no_border():
+def test_an_angular_seven_that_fills_the_picture_is_not_a_border():
     picture = np.full((200, 140), 255, np.uint8)
     cv2.polylines(picture, [np.array([(5, 5), (134, 5), (134, 194)])], False, 0, 7)
     cv2.line(picture, (20, 120), (60, 120), 0, 7)

@@ -485,7 +485,7 @@ def test_weights_that_are_not_what_their_shape_says_are_refused(change, good, fi
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_weights_that_are_no_numbers_are_refused(value, good, file):
+def test_weights_that_are_not_numbers_are_refused(value, good, file):
     def spoil(tensor):
         array = numpy_helper.to_array(tensor).copy()
         array.flat[-1] = value
@@ -655,7 +655,7 @@ def test_a_million_empty_nodes_are_refused_before_they_are_parsed(file):
         assert time.process_time() - started < 2
 
 
-def test_much_beside_the_weights_is_refused(good, file):
+def test_much_besides_the_weights_is_refused(good, file):
     def chatty(model):
         model.doc_string = "x" * MAX_DESCRIPTION
 

@@ -361,7 +361,7 @@ def test_blank_arrays_are_pictures():
     [None, 7, object(), {}, 3.5],
     ids=lambda value: type(value).__name__,
 )
-def test_what_is_no_picture_at_all_is_refused(source):
+def test_what_is_not_a_picture_at_all_is_refused(source):
     with pytest.raises(InputError, match="Allowed: a path"):
         decode(source)
 
@@ -416,11 +416,11 @@ def test_no_more_than_the_allowed_bytes_are_read(monkeypatch, tmp_path):
             decode(source)
 
 
-# ---- broken and hostile files
+# ---- broken and malicious files
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_what_is_no_picture_is_named_with_what_to_do(name, tmp_path):
+def test_what_is_not_a_picture_is_named_with_what_to_do(name, tmp_path):
     file, message = FOREIGN[name]
     path = tmp_path / "seven.png"
     path.write_bytes(file)
@@ -722,7 +722,7 @@ def test_many_threads_decode_at_once():
     assert settings() == before
 
 
-def test_a_file_that_was_read_to_its_end_is_told():
+def test_a_file_that_was_read_to_its_end_is_refused():
     stream = io.BytesIO()
     Image.new("L", (9, 9)).save(stream, "PNG")
     with pytest.raises(InputError, match=r"nothing left to read.*seek\(0\)"):

@@ -20,7 +20,7 @@ def answer(**changes):
     return Prediction(**(values | changes))
 
 
-def test_classes_are_told_by_their_names():
+def test_classes_are_called_by_their_names():
     unsure, strange = answer(), answer(is_digit=False, reason="not_a_digit")
     assert unsure.label == "Ankle boot"
     assert unsure.as_dict()["label"] == "Ankle boot"

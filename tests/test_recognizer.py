@@ -142,7 +142,7 @@ def test_white_paper_is_blank(reader):
     assert (answer.digit, answer.reason, answer.box) == (None, "blank", None)
 
 
-def test_noise_is_no_digit(reader):
+def test_noise_is_not_a_digit(reader):
     noise = np.random.default_rng(0).random((20, 30, 30), np.float32)
     for answer in reader.predict_inks(noise):
         assert (answer.is_digit, answer.reason) == (False, "not_a_digit")
@@ -358,7 +358,7 @@ def test_a_bad_picture_is_named(reader, tmp_path):
         reader.predict(tmp_path / "gone.png")
 
 
-def test_one_picture_where_several_belong_is_told(reader):
+def test_one_picture_is_refused_where_several_are_expected(reader):
     for one in ("photo.png", png(drawing())):
         with pytest.raises(UsageError, match="predict takes one"):
             reader.predict_many(one)
@@ -367,7 +367,7 @@ def test_one_picture_where_several_belong_is_told(reader):
 
 
 @pytest.mark.parametrize("single", ["io", "bytearray", "image", "array", "nothing", "number"])
-def test_what_is_not_several_pictures_is_told(reader, single):
+def test_what_is_not_several_pictures_is_refused(reader, single):
     one = {
         "io": io.BytesIO(b"P1 1 1 0"),
         "bytearray": bytearray(b"P1 1 1 0"),
@@ -381,12 +381,12 @@ def test_what_is_not_several_pictures_is_told(reader, single):
 
 
 @pytest.mark.parametrize("inks", [None, 3])
-def test_what_is_not_several_inks_is_told(reader, inks):
+def test_what_is_not_several_inks_is_refused(reader, inks):
     with pytest.raises(InputError, match="Expected a list of inks"):
         reader.predict_inks(inks)
 
 
-def test_an_ink_of_uneven_rows_is_told(reader):
+def test_an_ink_of_uneven_rows_is_refused(reader):
     with pytest.raises(InputError, match="rows of one length"):
         reader.predict_ink([[1.0], [1.0, 0.0]])
 
@@ -434,7 +434,7 @@ def test_strokes_are_read_as_the_ink_that_they_draw(reader):
         (object(), "of type object|shape"),
     ],
 )
-def test_what_is_no_ink_is_an_input_error(array, says, reader):
+def test_what_is_not_ink_is_an_input_error(array, says, reader):
     with pytest.raises(InputError, match=says):
         reader.predict_ink(array)
     with pytest.raises(InputError, match=says):
@@ -476,7 +476,7 @@ def test_numpys_numbers_of_threads_are_numbers(file):
 
 
 @pytest.mark.parametrize("path", [b"model.onnx", 4])
-def test_a_model_that_is_no_path_is_told(path):
+def test_a_model_that_is_not_a_path_is_refused(path):
     with pytest.raises(InputError, match=type(path).__name__):
         Recognizer(path)
 

@@ -19,17 +19,15 @@ from collections.abc import Iterator
 
 from digitnet.errors import InputError
 
-# The names are Pillow's; PPM stands for the whole family of PBM, PGM, PPM and PFM.
-# HEIC, the format of iPhones' photos, needs pillow-heif.
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "HEIC")
 # The names of pictures in a folder end in one of these; a file that is named itself may end as it
-# likes. AVIF is not read, but whoever has one should be told so.
+# likes. AVIF is not read, but gets a sentence that says so.
 SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".heic", ".heif", ".avif"),
 )
 SHOWN_SUFFIXES = "PNG, JPEG, WebP, BMP, TIFF, GIF or PPM"
 
+# PPM stands for the whole family of PBM, PGM, PPM and PFM; HEIC is how iPhones store photos.
 _SIGNATURES = (
     ("PNG", rb"\x89PNG\r\n\x1a\n"),
     ("JPEG", rb"\xff\xd8\xff"),
@@ -86,7 +84,7 @@ _PNM_HEADER_BYTES = 4096
 
 
 def sniff(content: bytes, name: str) -> str:
-    """Return which of ``FORMATS`` the bytes are.
+    """Return the name of the format: "PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM" or "HEIC".
 
     Args:
         content: a whole file.

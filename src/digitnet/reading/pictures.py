@@ -89,10 +89,10 @@ def load(source: PictureSource) -> Picture:
             for reading bytes; a Pillow image (its current frame); or an array, a tensor of PyTorch
             or nested lists of the shape (H, W), (H, W, 1), (H, W, 3) in the order red, green, blue,
             or (H, W, 4) with opacity last, of booleans, integers in 0..65535 or floats in 0..1 or
-            0..255. Leading axes of size 1 are dropped. Files are of ``FORMATS``; HEIC needs the
-            package pillow-heif. Arrays that could mean two things are refused: integers that are
-            all 0 or 1, floats whose largest lies between 1 and 6, and opacity on another scale than
-            the colours.
+            0..255. Leading axes of size 1 are dropped. Files are PNG, JPEG, WebP, BMP, TIFF, GIF,
+            PNM or, with the package pillow-heif, HEIC. Arrays that could mean two things are
+            refused: integers that are all 0 or 1, floats whose largest lies between 1 and 6, and
+            opacity on another scale than the colours.
 
     Returns:
         A new picture; ``source`` is not changed, except that an open file is read.
