@@ -343,7 +343,8 @@ def _study_progress(trials: Sequence[Trial], quiet: bool) -> Iterator[Listener]:
         speed_estimate_period=_ONE_DAY,
     ) as bars:
         epochs = sum(trial.config.epochs for trial in trials)
-        task = bars.add_task("", total=epochs, runs="", state="")
+        task = bars.add_task("", total=epochs, runs=f"{len(over)}/{total}", state="")
+        bars.update(task, completed=sum(done.values()))
 
         def listen(event: Event) -> None:
             folder = event.trial.folder
@@ -358,7 +359,8 @@ def _study_progress(trials: Sequence[Trial], quiet: bool) -> Iterator[Listener]:
             runs = f"{len(over)}/{total}"
             bars.update(task, completed=sum(done.values()), runs=runs)
             seconds = bars.tasks[0].time_remaining
-            left = f"about {duration(seconds)} left" if seconds else ""
+            # No finer than can be known.
+            left = f"about {duration(max(seconds, 10.0))} left" if seconds else ""
             bars.update(task, state=escape("; ".join(working.values())) + f"  {left}")
             if event.kind == "finished":
                 say(f"{runs}  {event.trial}: {_outcome(event.trial)}{left and f', {left}'}")
