@@ -9,7 +9,7 @@ import shutil
 import signal
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ from digitnet.cli.app import app
 from digitnet.data.catalogue import load_dataset
 from digitnet.errors import InputError, StoppedError, StorageError, UsageError
 from digitnet.network.cnn import CNN, layer_table, predict_logits
-from digitnet.network.config import ModelConfig, TrainConfig
+from digitnet.network.config import ModelConfig, Schedule, TrainConfig
 from digitnet.network.recipes import recipe
 from digitnet.showing.commands import train_command, transfer_command
 from digitnet.showing.report import compose, write_report
@@ -332,6 +332,12 @@ def test_one_epoch_is_one_epoch(evaluated: EvaluatedRun) -> None:
     for history, epochs in (([row(1)], 1), ([row(1)], 2), ([], 1)):
         assert not re.search(r"\b1 \w*(epochs|images|steps|misses|times)\b",
                              said(changed(evaluated, history, epochs=epochs)))  # fmt: skip
+
+
+@pytest.mark.parametrize("schedule", get_args(Schedule))
+def test_every_schedule_has_its_sentence(evaluated: EvaluatedRun, schedule: str) -> None:
+    text = said(changed(evaluated, evaluated.history, schedule=schedule, learning_rate=0.125))
+    assert len(re.findall(r"The learning rate \w+ [^.]*0\.125[^.]*\.", text)) == 1
 
 
 def test_what_the_curves_say(evaluated: EvaluatedRun) -> None:

@@ -48,18 +48,11 @@ def _environment() -> Environment:
         extensions=["jinja2.ext.do"],
     )
     environment.globals.update(colours=asdict(LIGHT))
-    environment.filters.update(
-        percent=_unbroken(percent),
-        share=_unbroken(share),
-        points=_unbroken(points),
-        count_of=_unbroken(count_of),
-        duration=_unbroken(duration),
-        listing=listing,
-        grouped="{:,}".format,
-        data_uri=_data_uri,
-        png_size=_png_size,
-        word_anchor=_word_anchor,
-    )
+    for write in (percent, share, points, count_of, duration):
+        environment.filters[write.__name__] = _unbroken(write)
+    for write in (listing, data_uri, png_size, word_anchor):
+        environment.filters[write.__name__] = write
+    environment.filters["grouped"] = "{:,}".format
     return environment
 
 
@@ -68,16 +61,16 @@ def _unbroken(write: Callable[..., str]) -> Callable[..., str]:
     return lambda *values, **options: write(*values, **options).replace(" ", NBSP)
 
 
-def _data_uri(png: bytes) -> str:
+def data_uri(png: bytes) -> str:
     """Return a PNG as an address that holds it."""
     return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
 
 
-def _png_size(png: bytes) -> tuple[int, int]:
+def png_size(png: bytes) -> tuple[int, int]:
     """Return width and height of a PNG, which stand at a fixed place in it."""
     return int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")
 
 
-def _word_anchor(word: str) -> str:
+def word_anchor(word: str) -> str:
     """Return the anchor of a word in the glossary."""
     return "word-" + "".join(c if c.isalnum() else "-" for c in word.lower())

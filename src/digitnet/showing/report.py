@@ -19,7 +19,7 @@ from digitnet.showing.commands import (
     transfer_command,
 )
 from digitnet.showing.pages import render
-from digitnet.showing.report_facts import EvaluatedRun, facts, read_evaluated
+from digitnet.showing.report_facts import EvaluatedRun, answer_to, facts, read_evaluated
 from digitnet.showing.report_figures import (
     MOST_FILTERS,
     ReportFigures,
@@ -71,18 +71,12 @@ def compose(run: EvaluatedRun, figures: ReportFigures) -> str:
 
 def _shown(run: EvaluatedRun) -> dict[str, Any]:
     """Return what the figures of the network show."""
-    told, names, index = run.predictions, run.class_names, run.example
     kernels = first_kernels(run.trained.model)
     return {
         "filters": min(len(kernels), MOST_FILTERS),
         "all_filters": len(kernels),
         "largest_weight": float(abs(kernels).max()),
-        "example": {
-            "index": index,
-            "label": names[told.label[index]],
-            "answer": names[told.predicted[index]],
-            "probability": float(told.probability_predicted[index]),
-        },
+        "example": answer_to(run, run.example),
     }
 
 

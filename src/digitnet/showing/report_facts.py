@@ -281,15 +281,24 @@ def _hesitation(predictions: Predictions) -> dict[str, Any]:
     return {"limit": _SURE, "when_wrong": wrong, "when_right": right, "warns": wrong - right > 0.5}
 
 
+def answer_to(run: EvaluatedRun, index: int) -> dict[str, Any]:
+    """Return what the network says of a test image."""
+    told, names = run.predictions, run.class_names
+    return {
+        "index": index,
+        "label": names[told.label[index]],
+        "answer": names[told.predicted[index]],
+        "probability": float(told.probability_predicted[index]),
+    }
+
+
 def _least_sure(run: EvaluatedRun) -> dict[str, Any] | None:
     """Return the right answer of the lowest confidence; None where no answer is right."""
     right = np.flatnonzero(run.correct)
     if not right.size:
         return None
     sureness = run.predictions.probability_predicted
-    least = int(right[sureness[right].argmin()])
-    name = run.class_names[run.predictions.label[least]]
-    return {"index": least, "name": name, "probability": float(sureness[least])}
+    return answer_to(run, int(right[sureness[right].argmin()]))
 
 
 def _trust(run: EvaluatedRun) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from digitnet.files import write_atomic
+from digitnet.files import make_folder, write_atomic
 from digitnet.network.cnn import CNN, to_float
 from digitnet.showing import charts, galleries, layers
 from digitnet.showing.report_facts import (
@@ -52,7 +52,7 @@ class ReportFigures:
     """By name: ``network``, ``filters``, ``feature_maps``, ``reliability``, ``learning_curves``."""
     examples: list[dict[str, Any]] = field(default_factory=list)
     """For each class its name, and its first training images side by side."""
-    augmentation: list[dict[str, bytes]] = field(default_factory=list)
+    augmentation: list[tuple[bytes, bytes]] = field(default_factory=list)
     """Some training images, each with its distorted copies side by side."""
     correct: list[tuple[str, list[tuple[int, float, bytes]]]] = field(default_factory=list)
     """For each class its name and images read correctly, from the surest to the least sure: index,
@@ -67,7 +67,8 @@ def draw_figures(run: EvaluatedRun) -> ReportFigures:
     Raises:
         StorageError: a figure cannot be written.
     """
-    folder = run.trained.run.figures
+    # First, so that a folder that cannot be written is an error before anything is drawn.
+    folder = make_folder(run.trained.run.figures)
     copies = None if run.config.augmentation.is_off else distorted_copies(run)
     with _no_collection():
         drawings = {name: drawn(draw) for name, draw in _charts(run).items()}
@@ -76,9 +77,11 @@ def draw_figures(run: EvaluatedRun) -> ReportFigures:
             pictures |= {name: png_bytes(draw()) for name, draw in _galleries(run, copies).items()}
     for name, png in pictures.items():
         write_atomic(folder / f"{name}.png", png)
+    pairs = zip(*copies, strict=True) if copies else ()
+    distorted = [(tiny_png(one), strip(many)) for one, many in pairs]
     images, names = run.dataset.test_images, run.class_names
     misses = worst_pictures(images, run.predictions, names, MOST_MISSES, run.disputed)
-    return ReportFigures(drawings, _examples(run), _augmentation(copies), _correct(run), misses)
+    return ReportFigures(drawings, _examples(run), distorted, _correct(run), misses)
 
 
 @contextlib.contextmanager
@@ -140,11 +143,6 @@ def _examples(run: EvaluatedRun) -> list[dict[str, Any]]:
         {"name": name, "png": strip(images[labels == label][:_EXAMPLES])}
         for label, name in enumerate(run.class_names)
     ]
-
-
-def _augmentation(copies: _Copies | None) -> list[dict[str, bytes]]:
-    pairs = zip(*copies, strict=True) if copies else ()
-    return [{"original": tiny_png(one), "copies": strip(many)} for one, many in pairs]
 
 
 def worst_pictures(
