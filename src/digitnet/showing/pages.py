@@ -50,8 +50,8 @@ def _environment() -> Environment:
     environment.globals.update(colours=asdict(LIGHT))
     for write in (percent, share, points, count_of, duration):
         environment.filters[write.__name__] = _unbroken(write)
-    for write in (listing, data_uri, png_size, word_anchor):
-        environment.filters[write.__name__] = write
+    for use in (listing, data_uri, png_size, word_anchor):
+        environment.filters[use.__name__] = use
     environment.filters["grouped"] = "{:,}".format
     return environment
 

@@ -40,7 +40,8 @@ def accuracy_rows(results: StudyResults) -> Rows:
 
 def comparison_rows(results: StudyResults, data: str) -> Rows:
     """Return each variant beside the base on one set of test images, in percentage points."""
-    head = ("Variant", "Accuracy, 95 % (%)", "Difference", "95 %", "p, corrected", _VERDICT)
+    accuracy = f"{set_title(data)} accuracy, 95 % (%)"
+    head = ("Variant", accuracy, "Difference", "95 %", "p, corrected", _VERDICT)
     rows = []
     for variant in results.variants:
         found = results.comparison(variant.name, data)
@@ -52,8 +53,8 @@ def comparison_rows(results: StudyResults, data: str) -> Rows:
                 "–" if found.p is None else ends,
                 p_value(found.p_corrected),
             ]
-        accuracy = interval(variant.accuracy.get(data))
-        rows.append([variant.name, accuracy, *compared, verdict(found, variant)])
+        found_interval = interval(variant.accuracy.get(data))
+        rows.append([variant.name, found_interval, *compared, verdict(found, variant)])
     return head, rows
 
 
@@ -73,30 +74,13 @@ def cost_rows(results: StudyResults) -> Rows:
     ]
 
 
-def accuracy_table(results: StudyResults) -> Table:
-    """Return ``accuracy_rows`` for a terminal."""
-    return _terminal(accuracy_rows(results))
-
-
-def cost_table(results: StudyResults) -> Table:
-    """Return ``cost_rows`` for a terminal."""
-    return _terminal(cost_rows(results))
-
-
-def comparison_table(results: StudyResults, data: str) -> Table:
-    """Return ``comparison_rows`` for a terminal."""
-    table = _terminal(comparison_rows(results, data))
-    title = f"{set_title(data)} test accuracy, beside {results.base_variant}"
-    table.title, table.title_justify = escape(title), "left"
-    return table
-
-
-def _terminal(rows: Rows) -> Table:
+def terminal_table(rows: Rows) -> Table:
+    """Return such a table for a terminal."""
     head, cells = rows
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False)
     for name in head:
         side: Any = "left" if name in {head[0], _VERDICT} else "right"
-        table.add_column(escape(name), justify=side, no_wrap=True)
+        table.add_column(escape(name), justify=side, no_wrap=True, header_style="bold")
     for row in cells:
         table.add_row(*map(escape, row))
     return table
