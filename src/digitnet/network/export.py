@@ -3,9 +3,10 @@
 Guarantees:
 
 - The file holds the whole path from ink to answer: canonical image, network, calibration. Whoever
-  runs it prepares nothing and cannot prepare it wrongly.
-- It is whole in itself (no external data) and describes itself: classes, thresholds, origin.
-- It is written only after ONNX Runtime gave torch's answers on the golden inks, to 1e-5.
+  runs it need not prepare the ink, and cannot do so wrongly.
+- It is self-contained (no external data) and describes itself: classes, thresholds, origin.
+- It is written only if it passes the checks that loading it does, and ONNX Runtime gives torch's
+  answers on the golden inks, to 1e-5.
 - Operator set 18, which onnxruntime and onnxruntime-web read.
 
 Input ``ink``: float32 (N, 1, H, W), any H and W, bright strokes on 0. Outputs: ``probabilities``
@@ -33,9 +34,9 @@ from digitnet.reading.ink.strokes import from_strokes
 from digitnet.reading.model_file import FORMAT, FORMAT_VERSION, OUTPUTS, ModelFile, checked
 
 OPSET = 18
-# The largest difference between torch and ONNX Runtime that is put down to rounding.
+# The largest difference between torch and ONNX Runtime that rounding may explain.
 TOLERANCE = 1e-5
-# The weight of the energy beside the log odds: more of it refuses fewer zeros drawn as a ring and
+# The weight of the energy besides the log odds: more of it refuses fewer zeros drawn as a ring, and
 # more broad ones.
 ENERGY = 0.5
 
@@ -44,9 +45,9 @@ class Recognition(nn.Module):
     """The exported graph: canonical image, network, calibration.
 
     Ink is scored by the free energy of the classes' logits (Liu, Wang, Owens and Li, "Energy-based
-    out-of-distribution detection", NeurIPS 2020); a network that refuses, by half of it and its log
-    odds of being none of the classes. The odds alone call round zeros none: no digit of MNIST is as
-    even as a ring, and some drawings of no digit are.
+    out-of-distribution detection", NeurIPS 2020); if the network has an output for none of them, by
+    half of it plus the log odds of that output. The odds alone refuse round zeros: no digit of
+    MNIST is as even as a ring, and some drawings that are not digits are.
     """
 
     def __init__(self, model: CNN, temperature: float = 1.0) -> None:
@@ -81,8 +82,13 @@ class Calibration:
 def build(model: CNN, calibration: Calibration, about: dict[str, str]) -> tuple[bytes, float]:
     """Return the content of the ONNX file, and how far ONNX Runtime is from torch on it.
 
+    Args:
+        model: in evaluation mode.
+        calibration: goes into the graph and the metadata.
+        about: metadata on the network's origin; ``class_names`` is needed, as JSON.
+
     Raises:
-        IntegrityError: it is further than 1e-5.
+        IntegrityError: it is further than 1e-5, or the file would be refused when it is loaded.
     """
     graph = Recognition(model, calibration.temperature).eval()
     content = _with_metadata(_to_onnx(graph), _metadata(calibration, about))
