@@ -231,8 +231,8 @@ def test_a_pickle_is_never_run(tmp_path, file):
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", "damaged or no safetensors file"),
-        (b"x", "damaged or no safetensors file"),
+        (b"", "damaged or not a safetensors file"),
+        (b"x", "damaged or not a safetensors file"),
         (b"\0" * 8, "damaged"),
         (b"\0" * 4096, "damaged"),
         ((2**63).to_bytes(8, "little") + b"{}", "damaged"),

@@ -4,7 +4,7 @@ Guarantees:
 
 - The same images, settings and state of torch's generator give the same batch.
 - Stored images are never changed; they, and all that is drawn for a batch, lie on one device.
-- The images asked for come first and in that order; drawings of no digit, if any, come behind
+- The images asked for come first and in that order; drawings of no digit, if any, follow
   them, labelled with the number after the last class.
 - Styles of writing digits are given to classes called "0" to "9" only.
 - ``augment`` keeps shape, dtype and range, float32 (N, 1, S, S) in [0, 1], and draws from the given
@@ -89,7 +89,7 @@ class Batches:
         return len(self.images)
 
     def batch(self, indices: Tensor) -> Batch:
-        """Return the images at ``indices``, int64 (M,), and drawings of no digit behind them."""
+        """Return the images at ``indices``, int64 (M,), followed by drawings of no digit."""
         # Inside, tensors are made on the device and drawn by its generator.
         with self.device:
             indices = indices.to(self.device)

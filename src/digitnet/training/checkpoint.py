@@ -2,7 +2,7 @@
 
 Guarantees:
 
-- Files are written atomically; what is on disk is always whole.
+- Files are written atomically; what is on disk is always complete.
 - The header holds, as JSON under the key ``digitnet``, what the file is and how to rebuild it.
 - Reading never unpickles, never executes, never follows a reference to another file. A file that
   is truncated, is something else in disguise, holds NaN or infinity, or does not fit its own
@@ -61,7 +61,7 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
 
     Raises:
         InputError: there is no such file.
-        IntegrityError: the file is not a whole, finite digitnet file of this ``kind``.
+        IntegrityError: the file is not a complete digitnet file of this ``kind``, or not finite.
     """
     _check_outside(path)
     try:
@@ -71,11 +71,13 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise IntegrityError(
-            f"{path} is damaged or no safetensors file ({error}). Copy it again from its source."
+            f"{path} is damaged or not a safetensors file ({error}). Copy it again from its source."
         ) from error
     for name, tensor in tensors.items():
         if tensor.dtype not in _TYPES:
-            raise IntegrityError(f"{path} holds {tensor.dtype} in '{name}'; digitnet writes none.")
+            raise IntegrityError(
+                f"{path} holds {tensor.dtype} in '{name}', a type that digitnet never writes."
+            )
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise IntegrityError(f"{path} holds NaN or infinity in '{name}'; it cannot be used.")
     return tensors, about
@@ -109,7 +111,7 @@ def restore_state(
         # Files hold plain memory order; the fused optimizer walks weights and their moments side by
         # side in memory, so the moments need the order of their weights.
         if value.ndim and value.shape != like.shape:
-            raise IntegrityError(f"{path} is not a whole checkpoint: {name} does not fit.")
+            raise IntegrityError(f"{path} is not a complete checkpoint: {name} does not fit.")
         laid_out = torch.empty_like(like).copy_(value) if value.ndim else value
         state.setdefault(int(index), {})[slot] = laid_out
     optimizer.load_state_dict({"state": state, "param_groups": groups})
@@ -189,10 +191,10 @@ def check_tensors(model: CNN, tensors: Mapping[str, Tensor], path: Path) -> None
             f"{', '.join(unfit[:8])}{' …' * (len(unfit) > 8)}."
         )
     for name, tensor in wanted.items():
-        found = tensors[name]
-        if found.shape != tensor.shape or found.dtype != tensor.dtype:
+        own = tensors[name]
+        if own.shape != tensor.shape or own.dtype != tensor.dtype:
             raise IntegrityError(
-                f"{path}: tensor '{name}' is {found.dtype} {tuple(found.shape)}, but the network "
+                f"{path}: tensor '{name}' is {own.dtype} {tuple(own.shape)}, but the network "
                 f"needs {tensor.dtype} {tuple(tensor.shape)}."
             )
 
@@ -220,13 +222,13 @@ def _check_outside(path: Path) -> None:
 def _description(path: Path, metadata: dict[str, str] | None, kind: str) -> dict[str, Any]:
     try:
         about = json.loads((metadata or {})[_KEY])
-        found, version = about["kind"], about["schema_version"]
+        actual, version = about["kind"], about["schema_version"]
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise IntegrityError(
             f"{path} is a safetensors file, but not one that digitnet wrote."
         ) from error
-    if found != kind:
-        raise IntegrityError(f"{path} is a digitnet {found}, but a {kind} is needed here.")
+    if actual != kind:
+        raise IntegrityError(f"{path} is a digitnet {actual}, but a {kind} is needed here.")
     if version != SCHEMA_VERSION:
         raise IntegrityError(
             f"{path} has format {version}; this digitnet reads format {SCHEMA_VERSION}."

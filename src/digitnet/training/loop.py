@@ -101,7 +101,7 @@ def fit(
 
 @dataclass
 class Position:
-    """What has been done: whole epochs, then steps of the next one and their running sums."""
+    """What has been done: complete epochs, then steps of the next one and their running sums."""
 
     epoch: int = 0
     step: int = 0
@@ -213,7 +213,7 @@ class Training:
             group["lr"] = group["initial_lr"] * factor
 
     def refuse_divergence(self, loss: float) -> None:
-        """Stop a training that has come to nothing, before its checkpoint is overwritten.
+        """Stop a training that has diverged, before its checkpoint is overwritten.
 
         Raises:
             TrainingDivergedError: the loss is infinite or NaN.
@@ -242,7 +242,7 @@ class Training:
         position.images += batch.count
         position.loss_sum += loss * batch.count
         position.seconds += seconds
-        # Of the images themselves; drawings of no digit come behind them.
+        # Of the images themselves, not of the drawings of no digit that follow them.
         right = logits[: batch.count].argmax(1) == batch.labels[: batch.count]
         position.correct += int(right.sum())
 
@@ -321,7 +321,7 @@ class Training:
             self.history = [Epoch(**row) for row in about["history"]]
         except (KeyError, TypeError, ValueError, IndexError, RuntimeError, UsageError) as error:
             raise IntegrityError(
-                f"{file} is not a whole checkpoint: {type(error).__name__}, {error}."
+                f"{file} is not a complete checkpoint: {type(error).__name__}, {error}."
             ) from error
 
     def _refuse_other(self, run: Run, about: dict[str, Any]) -> None:

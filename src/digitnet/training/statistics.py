@@ -38,7 +38,7 @@ def summarise(values: Sequence[float]) -> Summary:
 
 
 def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the Wilson score interval of a share (E. B. Wilson, 1927).
+    """Return the Wilson score interval of a proportion (E. B. Wilson, 1927).
 
     It stays inside [0, 1] and holds its level near 0 and 1, where accuracies live and where the
     usual ``p ± 1.96 standard errors`` does not.
@@ -66,18 +66,18 @@ class Difference:
 def mean_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
     """Return Student's t-interval of the mean of ``values``, at least two.
 
-    It says where the mean over many more such values, trainings with other seeds for instance, may
-    lie. With three values it is 2.5 standard deviations wide on either side, and rests on their
-    being roughly normal, which three values cannot show.
+    It says where the mean over many more such values (trainings with other seeds, say) may lie.
+    With three values it extends 2.5 standard deviations either way, and assumes that they are
+    roughly normal, which three values cannot show.
 
     Raises:
         ValueError: there are fewer than two.
     """
     if len(values) < 2:
         raise ValueError(f"An interval needs two values or more, not {len(values)}.")
-    found = summarise(values)
-    reach = _t_quantile(confidence, found.count - 1) * found.sd / math.sqrt(found.count)
-    return found.mean - reach, found.mean + reach
+    mean, error = float(np.mean(values)), float(stats.sem(values))
+    low, high = stats.t.interval(confidence, len(values) - 1, mean, error) if error else (mean,) * 2
+    return float(low), float(high)
 
 
 def crossed_difference(
@@ -85,9 +85,9 @@ def crossed_difference(
 ) -> Difference:
     """Compare two ways of training by what several networks of each say of the same images.
 
-    Both the seeds and the images are taken for samples of many more, so what is found holds, as
-    far as it is significant, for new trainings and new images of the same kind. A t-test over the
-    seeds alone would speak of these images only, McNemar's test of these two networks only.
+    Both the seeds and the images count as samples of many more, so a significant difference holds
+    for new trainings and new images of the same kind. A t-test over the seeds alone would hold for
+    these images only, McNemar's test for these two networks only.
 
     The difference of the two accuracies is the mean of a table, seeds by images, of +1, 0 and -1.
     Its variance is (MS_seeds + MS_images - MS_rest) / (seeds * images), with the mean squares of a

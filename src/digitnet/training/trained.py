@@ -240,7 +240,7 @@ def _refuse_extension(run: Run, epochs: int) -> None:
     patience = config.early_stopping
     reason = None
     if run.transfer is not None:
-        reason = "`digitnet transfer` made it, for as many steps as its images deserve. Tune anew"
+        reason = "`digitnet transfer` made it, in a fixed number of steps. Tune a new one"
     elif config.schedule != "constant":
         reason = (
             f"its schedule '{config.schedule}' spreads the learning rate over {config.epochs} "
@@ -283,7 +283,7 @@ def open_trained(
 
     Raises:
         InputError: the folder is not a run, or has no model, or that of an earlier epoch.
-        UsageError: the data found are not those of the run.
+        UsageError: the data are not those of the run.
         IntegrityError: the model file is damaged.
         DataUnavailableError: the data cannot be had.
     """

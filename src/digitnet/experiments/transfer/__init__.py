@@ -1,28 +1,20 @@
-"""Transfer: a network that has learnt one task learns another, from few pictures.
+"""Transfer: a network that has learned one task learns another, from few pictures.
 
     run = fine_tune("my_digits/")                  # a folder with a subfolder of pictures a class
     comparison = compare_transfer("usps")          # every method, label budget and seed
 
 Guarantees:
 
-- Nothing is chosen on test images: the settings of each method are fixed (``methods``), and test
+- Nothing is chosen on test images: the settings of each method are fixed (``comparison``), and test
   images are read to report.
 - Every way that takes steps gets the same images, the same distortions and as many steps.
-- What comes out is an ordinary run folder; ``transfer.json`` in it says where the network is from.
+- The result is an ordinary run folder, trained by the loop that trains every network;
+  ``transfer.json`` in it says what the network started from.
 
-    methods    the ways to learn a task, and their settings
-    source     the network to start from, and the task that it knows
-    stream     what one step sees: pictures of the new task, and of the old one
-    budgets    how many labels
-    rows       digits as they look when cut out of a row of writing
-    tuning     the steps themselves
-    probing    a new last layer on features that stay as they are
-    comparing  methods, label budgets and seeds, each measured
-    results    what was measured, as JSON and CSV
-    figure     accuracy against labels
-    page       the report
-    final      the network to keep, in a run folder
-    workflow   the public functions
-
-Importing this loads neither torch nor any other heavy library.
+    comparison     the ways to learn a task, their settings, and what was measured
+    transfer_task  the network to start from, the task that it knows, and the one it learns
+    tuning         what tuning adds to the loop: layer rates, replay, averaged weights; the probe
+    transfer_run   the public functions
+    rows           digits as they look when cut out of a row of writing
+    transfer_page  the report and its figure
 """

@@ -171,10 +171,10 @@ class Repetition:
 
     method: str
     labels: int
-    """Images of each class it learnt from; 0 stands for all, or for none with zero-shot."""
+    """Images of each class it learned from; 0 stands for all, or for none with zero-shot."""
     seed: int
     images: int
-    """Images it learnt from."""
+    """Images it learned from."""
     steps: int
     seconds: float
     accuracy: float
@@ -202,7 +202,7 @@ class MethodSummary:
 
 @dataclass(frozen=True)
 class TransferResults:
-    """A comparison, whole or in part."""
+    """A comparison, complete or not."""
 
     source: dict[str, Any]
     target: dict[str, Any]
@@ -212,12 +212,12 @@ class TransferResults:
     old_accuracy: float | None = None
     """Of the source, before anything was tuned."""
     final: dict[str, Any] | None = None
-    """The network that was kept: where it is, what it learnt from, how good it is."""
+    """The network that was kept: where it is, what it learned from, how good it is."""
 
     def budgets(self) -> list[int]:
         """Return the label budgets, smallest first and all (0) last."""
-        learnt = {r.labels for r in self.repetitions if r.method != "zero-shot"}
-        return sorted(learnt, key=lambda labels: (labels == 0, labels))
+        learned = {r.labels for r in self.repetitions if r.method != "zero-shot"}
+        return sorted(learned, key=lambda labels: (labels == 0, labels))
 
     def of(self, method: str, labels: int) -> list[Repetition]:
         """Return the repetitions of a method with a budget."""
@@ -250,8 +250,8 @@ class TransferResults:
 
     def summaries(self) -> list[MethodSummary]:
         """Return all of them, in the order of methods and budgets."""
-        learnt = [(m, b) for m in METHODS if m != "zero-shot" for b in self.budgets()]
-        made = [self.summary(m, b) for m, b in (("zero-shot", 0), *learnt)]
+        learned = [(m, b) for m in METHODS if m != "zero-shot" for b in self.budgets()]
+        made = [self.summary(m, b) for m, b in (("zero-shot", 0), *learned)]
         return [each for each in made if each]
 
     def as_dict(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ Guarantees:
 
 - A network is named by its SHA-256; loading it runs no code from the file.
 - The images of its task are looked for offline (``known_task``), unless they are asked for by name.
-- Images to validate on, and those of the old task to calibrate with, are never learnt from.
+- Images to validate on, and those of the old task to calibrate with, are never learned from.
 """
 
 from __future__ import annotations

@@ -2,16 +2,16 @@
 
 Guarantees:
 
-- The source is never changed. Images to validate on are never learnt from.
+- The source is never changed. Images to validate on are never learned from.
 - The same task, method, seed and threads give the same weights on the same CPU; every method gets
   the same images of the new task.
 - Batch statistics of a pretrained network stay as they are: a batch of few pictures, of two tasks,
-  says nothing of how pictures are spread. From scratch they are learnt as ever.
+  says little about how pictures vary. From scratch they are learned as usual.
 
 What keeps the old task: its images in each batch (rehearsal: Robins, "Catastrophic forgetting,
 rehearsal and pseudorehearsal", Connection Science 1995), to be read not only as their labels say
 but also as the source reads them (Li and Hoiem, "Learning without forgetting", ECCV 2016). What
-keeps few images from being learnt by heart: the weights are the mean over the second half of the
+keeps the network from memorising few images: the weights are the mean over the second half of the
 steps (Izmailov et al., "Averaging weights leads to wider optima and better generalization", UAI
 2018). A probe is a multinomial logistic regression with a ridge penalty (Alain and Bengio,
 "Understanding intermediate layers using linear classifier probes", 2016).
@@ -66,7 +66,7 @@ class ReplayBatch(Batch):
 
 
 class ReplayBatches(Batches):
-    """Batches of the new task, with drawings of no digit and images of the old task behind them.
+    """Batches of the new task, followed by drawings of no digit and images of the old task.
 
     Images are what the network's first layer takes: canonical where the network is.
     """
@@ -171,7 +171,7 @@ class Tuning(Training):
         return groups
 
     def order(self) -> Tensor:
-        """Return an order of the images that fills whole batches."""
+        """Return an order of the images that fills every batch."""
         order, wanted = super().order(), self.steps * self.batch_size
         return order.repeat(math.ceil(wanted / len(order)))[:wanted]
 
