@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -40,12 +40,6 @@ class Readings:
     confidence: NDArray[np.float64]
     strangeness: NDArray[np.float64]
     rejected: NDArray[np.bool_]
-
-    @classmethod
-    def joined(cls, batches: Sequence[Self]) -> Self:
-        """Return the readings of several batches, at least one, as one."""
-        columns = zip(*(vars(each).values() for each in batches), strict=True)
-        return cls(*map(np.concatenate, columns))
 
 
 def answers(

@@ -34,9 +34,6 @@ from digitnet.training.evaluation import calibration_error, reliability
 from digitnet.training.runs import open_run
 from digitnet.training.statistics import wilson_interval
 
-# Pictures made and read at a time; a photograph takes about a megabyte.
-_BATCH = 256
-
 
 @dataclass(frozen=True)
 class SetRow:
@@ -264,15 +261,12 @@ def _read_set(
     readers: Sequence[Callable[[Sequence[Picture], bool], Readings]],
     on_measured: Callable[[MeasuredSet, PictureSet], None] = lambda _measured, _made: None,
 ) -> MeasuredSet:
-    """Make a set and let digitnet and the plain CNN, if any, read it batch by batch."""
+    """Make a set and let digitnet and the plain CNN, if any, read it."""
     started = time.perf_counter()
     made = named.make()
-    found: list[list[Readings]] = [[] for _ in readers]
-    for start in range(0, made.count, _BATCH):
-        batch = [made.picture(i) for i in range(start, min(start + _BATCH, made.count))]
-        for reader, batches in zip(readers, found, strict=True):
-            batches.append(reader(batch, made.straight))
-    ours, *others = map(Readings.joined, found)
+    # Files, not pixels: they are decoded one after the other.
+    pictures = [made.picture(i) for i in range(made.count)]
+    ours, *others = (reader(pictures, made.straight) for reader in readers)
     plain = others[0] if others else None
     seconds = time.perf_counter() - started
     measured = MeasuredSet(named.group, named.name, made.labels, made.parts, ours, plain, seconds)
