@@ -243,8 +243,8 @@ def _refuse_extension(run: Run, epochs: int) -> None:
         reason = "`digitnet transfer` made it, in a fixed number of steps. Tune a new one"
     elif config.schedule != "constant":
         reason = (
-            f"its schedule '{config.schedule}' spreads the learning rate over {config.epochs} "
-            f"epochs. Train a new run with --epochs {epochs}"
+            f"its schedule '{config.schedule}' spreads the learning rate over "
+            f"{count_of(config.epochs, 'epoch')}. Train a new run with --epochs {epochs}"
         )
     elif patience and losses and len(losses) - 1 - losses.index(min(losses)) >= patience:
         reason = (
