@@ -61,7 +61,7 @@ GOOD = {"x": np.zeros((2, 3, 3), np.uint8), "y": np.array([1, 2])}
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [
-        ({"images": GOOD["x"]}, "holds none of them"),
+        ({"images": GOOD["x"]}, "holds no array with a known name"),
         ({"x": GOOD["x"]}, "what they show"),
         ({"y": GOOD["y"]}, "Needed are pictures"),
         (GOOD | {"x": np.zeros((2, 3, 3))}, "float64"),

@@ -128,7 +128,7 @@ def from_arrays(arrays: _Arrays, path: Path) -> PictureSet:
     packed = {"data", "offset", "shape"} <= arrays.keys()
     label = next((name for name in ("y", "label") if name in arrays), None)
     if not (packed or "x" in arrays) or not (label or "kind" in arrays):
-        held = ", ".join(f"'{name}'" for name in arrays) or "none of them"
+        held = ", ".join(f"'{name}'" for name in arrays) or "no array with a known name"
         raise InputError(f"{path} holds {held}. {_FORMS}.")
     made = _packed(arrays, path) if packed else _even(arrays, path)
     if label is None:
