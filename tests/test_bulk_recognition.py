@@ -25,7 +25,7 @@ from digitnet.errors import (  # noqa: E402
     StoppedError,
     UsageError,
 )
-from digitnet.experiments import bulk_part, picture_list, ray_tasks  # noqa: E402
+from digitnet.experiments import bulk_part, picture_list, ray_engine  # noqa: E402
 from digitnet.experiments.bulk_recognition import predict_all  # noqa: E402
 from digitnet.reading.recognizer import Recognizer  # noqa: E402
 from digitnet.training.progress import collect_signals  # noqa: E402
@@ -80,8 +80,8 @@ class Here:
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> Here:
     engine = Here()
-    monkeypatch.setattr(ray_tasks, "results", engine.results)
-    monkeypatch.setattr(ray_tasks, "ray_session", lambda *_, **__: collect_signals())
+    monkeypatch.setattr(ray_engine, "results", engine.results)
+    monkeypatch.setattr(ray_engine, "ray_session", lambda *_, **__: collect_signals())
     return engine
 
 

@@ -16,7 +16,7 @@ from digitnet.errors import (
     StoppedError,
     UsageError,
 )
-from digitnet.experiments import ray_engine, ray_tasks
+from digitnet.experiments import ray_engine
 from digitnet.experiments.study.trials import Event, Trial
 from digitnet.files import hold_lock
 from digitnet.network.config import TrainConfig
@@ -43,9 +43,9 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
             except DigitnetError as error:
                 yield item, error
 
-    monkeypatch.setattr(ray_tasks, "results", results)
-    monkeypatch.setattr(ray_tasks, "largest_node", lambda: 2)
-    monkeypatch.setattr(ray_tasks, "ray_session", lambda *_, **__: collect_signals())
+    monkeypatch.setattr(ray_engine, "results", results)
+    monkeypatch.setattr(ray_engine, "largest_node", lambda: 2)
+    monkeypatch.setattr(ray_engine, "ray_session", lambda *_, **__: collect_signals())
     # It may change to another folder, as on a node; go back to this one.
     monkeypatch.chdir(Path.cwd())
 

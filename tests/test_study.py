@@ -9,9 +9,9 @@ import pytest
 
 from digitnet.errors import DigitnetError, InputError, UsageError
 from digitnet.experiments.study.definition import Study, load_study, shipped_studies
-from digitnet.experiments.study.gathering import gather
-from digitnet.experiments.study.study_results import VAL, headline, verdict
+from digitnet.experiments.study.study_results import VAL, gather, headline
 from digitnet.experiments.study.study_run import plan_study, write_description, write_results
+from digitnet.experiments.study.study_tables import verdict
 from digitnet.experiments.study.trials import is_finished, trials
 from digitnet.training.runs import Run
 from made_up_runs import IMAGES, make_runs, write_outcome

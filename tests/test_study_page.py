@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from digitnet.experiments.study.definition import load_study
-from digitnet.experiments.study.gathering import StudyMaterial, gather
 from digitnet.experiments.study.study_figures import accuracy_figure, axis_figure, curves_figure
 from digitnet.experiments.study.study_page import compose
+from digitnet.experiments.study.study_results import StudyMaterial, gather
 from digitnet.experiments.study.trials import trials
 from digitnet.showing.theme import PHONE_WIDTH, Drawing, theme
 from made_up_runs import make_runs

@@ -40,7 +40,7 @@ from digitnet.errors import (
     UsageError,
     importing_extras,
 )
-from digitnet.experiments import ray_tasks
+from digitnet.experiments import ray_engine
 from digitnet.files import (
     hold_lock,
     is_occupied,
@@ -167,13 +167,13 @@ def _computed(
 
     def limit() -> int:
         if address:
-            return min(_AHEAD * ray_tasks.processors(), processes or sys.maxsize)
+            return min(_AHEAD * ray_engine.processors(), processes or sys.maxsize)
         return _AHEAD * cores
 
     # Processors are for pictures: so many at a time is faster than one by many threads.
     env = {"OMP_NUM_THREADS": "1"}
-    with ray_tasks.ray_session(address, cores=cores, env=env) as received:
-        results = ray_tasks.results(
+    with ray_engine.ray_session(address, cores=cores, env=env) as received:
+        results = ray_engine.results(
             read_part,
             items,
             common={"job": job},

@@ -15,7 +15,6 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -166,7 +165,7 @@ class _Worker:
 @contextlib.contextmanager
 def _signals_blocked() -> Iterator[None]:
     """Hold signals back, also in a process that starts in the block, until it is ready for them."""
-    if sys.platform == "win32":
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
@@ -186,9 +185,10 @@ def _begin(parent: Connection) -> None:
     """Prepare a process: it reports to ``parent``, and ends when the other end is closed."""
     global _parent  # noqa: PLW0603
     _parent = parent
-    if sys.platform != "win32":
+    if hasattr(os, "setsid"):
         # Ctrl-C on the terminal reaches the parent only.
         os.setsid()
+    if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

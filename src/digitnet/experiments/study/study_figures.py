@@ -11,8 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from digitnet.experiments.study.gathering import StudyMaterial
-from digitnet.experiments.study.study_results import StudyResults, VariantResult, set_title
+from digitnet.experiments.study.study_results import (
+    StudyMaterial,
+    StudyResults,
+    VariantResult,
+    set_title,
+)
 from digitnet.showing.scales import label_lines, nines, set_accuracy_axis
 from digitnet.showing.sheet import is_narrow
 from digitnet.showing.theme import BODY, LIGHT, SMALL, sized_figure, style_axes

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from digitnet.experiments.study.gathering import StudyMaterial
-from digitnet.experiments.study.study_results import headline, missing, set_title
+from digitnet.experiments.study.study_results import StudyMaterial, headline, missing, set_title
 from digitnet.experiments.study.study_tables import accuracy_rows, comparison_rows, cost_rows
 from digitnet.showing.commands import plain_value
 from digitnet.showing.pages import render

@@ -42,8 +42,7 @@ from digitnet.network.config import TrainConfig, differences
 from digitnet.text import count_of
 
 if TYPE_CHECKING:
-    from digitnet.experiments.study.gathering import StudyMaterial
-    from digitnet.experiments.study.study_results import StudyResults
+    from digitnet.experiments.study.study_results import StudyMaterial, StudyResults
 
 ENGINES = ("local", "ray")
 SCHEMA_VERSION = 1
@@ -96,7 +95,7 @@ def run_study(
     data: Any = {"data_dir": data_dir, "offline": offline}
     plan_study(study, folder, **resources)
     with importing_extras():
-        from digitnet.experiments.study.gathering import gather
+        from digitnet.experiments.study.study_results import gather
         from digitnet.training.device import resolve_device
 
         if not address:

@@ -9,15 +9,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from digitnet.experiments.study.study_results import (
+    Comparison,
     Estimate,
     StudyResults,
     VariantResult,
-    interval,
-    p_value,
     set_title,
-    signed_points,
-    spread,
-    verdict,
 )
 
 _VERDICT = "Verdict"
@@ -72,6 +68,41 @@ def cost_rows(results: StudyResults) -> Rows:
         ]
         for variant in results.variants
     ]
+
+
+def spread(estimate: Estimate | None) -> str:
+    """Return mean and standard deviation of an accuracy, in percent: "98.71 ± 0.05"."""
+    if estimate is None:
+        return "–"
+    mean = f"{100 * estimate.mean:.2f}"
+    return mean if estimate.count < 2 else f"{mean} ± {100 * estimate.sd:.2f}"
+
+
+def interval(estimate: Estimate | None) -> str:
+    """Return the interval of an accuracy, in percent: "98.59 – 98.83"."""
+    if estimate is None or estimate.low is None or estimate.high is None:
+        return "–"
+    return f"{100 * estimate.low:.2f} – {100 * estimate.high:.2f}"
+
+
+def signed_points(share: float | None) -> str:
+    """Return a difference of accuracies in percentage points, with its sign: "+0.21"."""
+    return "–" if share is None else f"{100 * share:+.2f}".replace("-", "−")
+
+
+def p_value(p: float | None) -> str:
+    """Return a p-value as people read it."""
+    if p is None:
+        return "–"
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def verdict(comparison: Comparison | None, variant: VariantResult) -> str:
+    """Return the verdict on a variant in plain words; of the base, that it is the base."""
+    if variant.diverged:
+        runs = variant.diverged + next((each.count for each in variant.accuracy.values()), 0)
+        return "diverged" if not variant.accuracy else f"diverged ({variant.diverged} of {runs})"
+    return "the base" if comparison is None else comparison.verdict
 
 
 def terminal_table(rows: Rows) -> Table:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from digitnet.data.dataset import Dataset
 from digitnet.errors import UsageError
-from digitnet.experiments import ray_engine, ray_tasks
+from digitnet.experiments import ray_engine
 from digitnet.experiments.bulk_recognition import predict_all
 from digitnet.experiments.study.trials import Event, run_trial, trials
 from digitnet.reading.recognizer import Recognizer
@@ -178,7 +178,7 @@ def test_trials_survive_the_loss_of_a_node_to_the_bit(tmp_path: Path, joined: No
 def test_a_wrong_address_is_told_at_once(address: str) -> None:
     with (
         pytest.raises(UsageError, match="not the address of a Ray cluster"),
-        ray_tasks.ray_session(address, cores=1),
+        ray_engine.ray_session(address, cores=1),
     ):
         pass
 
@@ -220,5 +220,5 @@ def test_loading_the_engine_loads_no_heavy_library() -> None:
 
 
 def test_reasons_are_sentences() -> None:
-    assert ray_tasks.reason(RuntimeError("\nfirst line\nsecond")) == "first line."
-    assert ray_tasks.reason(TimeoutError()) == "TimeoutError."
+    assert ray_engine.reason(RuntimeError("\nfirst line\nsecond")) == "first line."
+    assert ray_engine.reason(TimeoutError()) == "TimeoutError."
