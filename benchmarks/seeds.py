@@ -63,9 +63,9 @@ def trained(name: str, seed: int) -> dict[str, Any]:
     settings = digitnet.recipe(name).override(seed=seed, threads=1)
     folder = RUNS / f"{name}-seed{seed}"
     if (folder / "config.json").is_file():
-        run = digitnet.resume(folder, **settings.flat())
+        run = digitnet.resume(folder, progress=False, **settings.flat())
     else:
-        run = digitnet.train(settings, out=folder)
+        run = digitnet.train(settings, out=folder, progress=False)
     metrics = digitnet.evaluate(run)
     figures = run.metrics
     keys = (

@@ -31,6 +31,7 @@ from digitnet.errors import IntegrityError, TrainingDivergedError, UsageError
 from digitnet.machine import environment
 from digitnet.network.cnn import CNN, predict_logits
 from digitnet.network.config import LEAST_RATE, WARM_UP, Schedule, TrainConfig, differences
+from digitnet.text import count_of
 from digitnet.training.batches import Batch, Batches
 from digitnet.training.checkpoint import (
     named,
@@ -220,8 +221,8 @@ class Training:
         """
         if not math.isfinite(loss):
             raise TrainingDivergedError(
-                f"Training diverged in epoch {self.position.epoch + 1}, step "
-                f"{self.position.step + 1}: the loss is {loss}. {self.remedy}"
+                f"Training diverged in epoch {self.position.epoch + 1}, after "
+                f"{count_of(self.position.step, 'step')}: the loss is {loss}. {self.remedy}"
             )
 
     @property
