@@ -30,11 +30,7 @@ def list_all(*, as_json: bool = False) -> None:
 
 
 def fetch(
-    name: str = "mnist",
-    *,
-    places: Places,
-    as_json: bool = False,
-    quiet: bool = False,
+    name: str = "mnist", *, places: Places, as_json: bool = False, quiet: bool = False
 ) -> None:
     """Download a data set, if it is not here yet, and verify it.
 

@@ -102,21 +102,19 @@ def _matching(pattern: str) -> list[Input]:
 
 
 def _in_folder(folder: str, recursive: bool, on_message: Callable[[str], None]) -> list[Input]:
-    inputs: list[Input] = []
-    skipped = 0
-    for name in _walk(folder, recursive):
-        if isinstance(name, Input):
-            inputs.append(name)
-        elif name.lower().endswith(SUFFIXES) and not _IS_PAGE.search(name):
-            inputs.append(Input(name))
-        else:
-            skipped += 1
-    if skipped and inputs:
+    names, unlisted = _files_in(folder, recursive)
+    inputs = [Input(name) for name in names if _is_picture(name)] + unlisted
+    skipped = sum(not _is_picture(name) for name in names)
+    if inputs and skipped:
         on_message(
             f"Skipped {count_of(skipped, 'file')} in {folder}: not named like a picture "
             "(.png, .jpg and so on), or a page of --explain."
         )
     return inputs or [Input(folder, _no_picture_in(folder, skipped, recursive))]
+
+
+def _is_picture(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES) and not _IS_PAGE.search(name)
 
 
 def _no_picture_in(folder: str, skipped: int, recursive: bool) -> InputError:
@@ -128,22 +126,19 @@ def _no_picture_in(folder: str, skipped: int, recursive: bool) -> InputError:
     )
 
 
-def _walk(folder: str, recursive: bool) -> Iterator[str | Input]:
-    """Yield the visible files of a folder in order, or why it cannot be listed."""
+def _files_in(folder: str, recursive: bool) -> tuple[list[str], list[Input]]:
+    """Return the visible files of a folder in order, and what cannot be listed."""
     failed: list[OSError] = []
+    found: list[str] = []
     for parent, folders, files in os.walk(folder, onerror=failed.append):
-        yield from (
-            f"{parent.rstrip('/')}/{name}"
-            for name in sorted(files, key=_as_people_count)
-            if not name.startswith(".")
-        )
+        visible = sorted((name for name in files if name[0] != "."), key=_as_people_count)
+        found += [f"{parent.rstrip('/')}/{name}" for name in visible]
         folders[:] = sorted((f for f in folders if f[0] != "."), key=_as_people_count)
         if not recursive:
             break
-    for error in failed:
-        parent = os.fsdecode(error.filename or folder)
-        reason = error.strerror or str(error)
-        yield Input(parent, InputError(f"Cannot list the folder '{parent}': {reason}."))
+    reasons = {os.fsdecode(e.filename or folder): e.strerror or str(e) for e in failed}
+    errors = {n: InputError(f"Cannot list the folder '{n}': {r}.") for n, r in reasons.items()}
+    return found, [Input(name, error) for name, error in errors.items()]
 
 
 def _as_people_count(name: str) -> tuple[list[str | int], str]:

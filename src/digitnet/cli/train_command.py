@@ -58,12 +58,7 @@ def train(
         settings = dict.fromkeys(TrainConfig().as_dict()["augmentation"], 0.0) | settings
     # Before torch is loaded, which takes seconds that a wrong flag need not cost.
     start = None if resume else _start(recipe_name, config).override(**settings)
-    from digitnet.training.trained import (
-        Options,
-        continue_training,
-        measure_trained,
-        run_training,
-    )
+    from digitnet.training.trained import Options, continue_training, measure_trained, run_training
 
     options = Options(device, not quiet, on_message=notes(quiet), **places)
     if resume:
@@ -81,12 +76,7 @@ def train(
 
 
 def evaluate(
-    run: Path,
-    *,
-    device: str = "auto",
-    places: Places,
-    as_json: bool = False,
-    quiet: bool = False,
+    run: Path, *, device: str = "auto", places: Places, as_json: bool = False, quiet: bool = False
 ) -> None:
     """Measure the network of a run on the test images again.
 
@@ -101,13 +91,7 @@ def evaluate(
     _show_result(opened, as_json)
 
 
-def report(
-    run: Path,
-    *,
-    open_page: bool = False,
-    places: Places,
-    as_json: bool = False,
-) -> None:
+def report(run: Path, *, open_page: bool = False, places: Places, as_json: bool = False) -> None:
     """Draw the figures of a run and write its report page.
 
     Args:
@@ -127,13 +111,7 @@ def report(
         say(f"No browser could be started; open {page} yourself.")
 
 
-def export(
-    run: Path,
-    *,
-    out: Path | None = None,
-    places: Places,
-    as_json: bool = False,
-) -> None:
+def export(run: Path, *, out: Path | None = None, places: Places, as_json: bool = False) -> None:
     """Write the network of a run as one ONNX file, calibrated, for any runtime.
 
     The file takes ink of any size and holds every step from there to the answer. It is written
