@@ -40,7 +40,8 @@ _PLACES = {
     ]
 }
 _LINE = re.compile(r"^    (\w+)(?: \(([^)]*)\))?: (.*(?:\n     .*)*)", re.MULTILINE)
-_ALLOWED = {int: "a whole number", float: "a number"}
+_ALLOWED = {int: "a whole number", float: "a number", tuple: "32,64 and the like"}
+_METAVARS = {int: "N", float: "X", tuple: "N,N,…", bool: None}
 # Set by the data, or by a flag of another name.
 _NOT_FLAGS = ("recipe", "data", "num_classes")
 
@@ -92,48 +93,39 @@ def _settings() -> dict[str, inspect.Parameter]:
 
 
 def _setting(name: str, meaning: str) -> inspect.Parameter:
-    hint = _hints()[name]
-    flag = name.replace("_", "-")
-    if get_origin(hint) is Literal:
-        meaning = f"{meaning} One of: {', '.join(get_args(hint))}."
+    kind, choices = _kinds()[name]
+    flag = "--" + name.replace("_", "-")
     option = typer.Option(
-        f"--{flag}/--no-{flag}" if hint is bool else f"--{flag}",
-        help=meaning,
-        metavar=_metavar(hint),
+        f"{flag}/--no-{flag[2:]}" if kind is bool else flag,
+        help=f"{meaning} One of: {', '.join(choices)}." if choices else meaning,
+        metavar=_METAVARS.get(kind, "NAME"),
         show_default=False,
     )
     # Numbers come as text, so that a wrong one gets our own message, with its value.
-    kind: Any = bool if hint is bool else str
-    return inspect.Parameter(
-        name,
-        inspect.Parameter.KEYWORD_ONLY,
-        default=None,
-        annotation=Annotated[kind | None, option],
-    )
+    typed: Any = bool if kind is bool else str
+    annotation = Annotated[typed | None, option]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, keyword, default=None, annotation=annotation)
 
 
 @functools.cache
-def _hints() -> dict[str, Any]:
-    """Return the type of each setting; resolving them is slow enough to do it once."""
+def _kinds() -> dict[str, tuple[Any, tuple[str, ...]]]:
+    """Return the type of each setting, and its choices; finding them is slow enough to do once."""
     classes = (TrainConfig, ModelConfig, AugmentationConfig)
-    return {name: hint for cls in classes for name, hint in get_type_hints(cls).items()}
-
-
-def _metavar(hint: Any) -> str | None:
-    if hint is bool:
-        return None
-    if get_origin(hint) is tuple:
-        return "N,N,…"
-    return {int: "N", float: "X"}.get(hint, "NAME")
+    hints = {name: hint for cls in classes for name, hint in get_type_hints(cls).items()}
+    return {
+        name: (get_origin(hint) or hint, get_args(hint) if get_origin(hint) is Literal else ())
+        for name, hint in hints.items()
+    }
 
 
 def _value(name: str, text: Any) -> Any:
     """Return what was typed after a flag, as its setting wants it."""
-    hint = _hints()[name]
+    kind, _ = _kinds()[name]
     try:
-        if get_origin(hint) is tuple:
+        if kind is tuple:
             return tuple(int(part) for part in text.split(",") if part.strip())
-        return hint(text) if hint in (int, float) else text
+        return kind(text) if kind in (int, float) else text
     except ValueError as error:
-        flag, allowed = "--" + name.replace("_", "-"), _ALLOWED.get(hint, "32,64 and the like")
-        raise UsageError(f"{flag} cannot be {text!r}; allowed: {allowed}.") from error
+        flag = "--" + name.replace("_", "-")
+        raise UsageError(f"{flag} cannot be {text!r}; allowed: {_ALLOWED[kind]}.") from error
