@@ -17,7 +17,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
-from sklearn import metrics as sk
 
 from digitnet.errors import InputError
 from digitnet.training.runs import Predictions
@@ -142,18 +141,18 @@ def measure(
     probabilities = softmax(logits)
     predicted = logits.argmax(axis=1)
     right = predicted == labels
-    classes = range(len(class_names))
     # Straight from the logits, because a probability may round to 0.
     own = special.log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(labels)), labels]
     bins = reliability(probabilities.max(axis=1), right)
-    matrix = sk.confusion_matrix(labels, predicted, labels=classes)
+    matrix = np.zeros((len(class_names), len(class_names)), np.int64)
+    np.add.at(matrix, (labels, predicted), 1)
     return Metrics(
         images=len(labels),
         accuracy=float(right.mean()),
         loss=float(-own.mean()),
         misses=int((~right).sum()),
         interval=wilson_interval(int(right.sum()), len(right)),
-        per_class=_per_class(labels, predicted, class_names),
+        per_class=_per_class(matrix, class_names),
         confusion_matrix=tuple(tuple(row) for row in matrix.tolist()),
         expected_calibration_error=calibration_error(bins),
         reliability=bins,
@@ -221,17 +220,13 @@ def _bin(
     return ReliabilityBin(low, high, len(right), float(confidence.mean()), float(right.mean()))
 
 
-def _per_class(
-    labels: NDArray[np.int64], predicted: NDArray[np.int64], class_names: Sequence[str]
-) -> tuple[ClassMetrics, ...]:
-    # zero_division: a class that is never predicted has precision 0, without a warning.
-    columns = sk.precision_recall_fscore_support(
-        labels, predicted, labels=range(len(class_names)), zero_division=0.0
-    )
-    return tuple(
-        ClassMetrics(name, float(p), float(r), float(f), int(s))
-        for name, p, r, f, s in zip(class_names, *columns, strict=True)
-    )
+def _per_class(matrix: NDArray[np.int64], class_names: Sequence[str]) -> tuple[ClassMetrics, ...]:
+    right, named, support = matrix.diagonal(), matrix.sum(axis=0), matrix.sum(axis=1)
+    # A class that is never predicted has precision 0; one without images has recall 0.
+    precision, recall = right / np.maximum(named, 1), right / np.maximum(support, 1)
+    f1 = 2 * right / np.maximum(named + support, 1)
+    rows = zip(class_names, precision, recall, f1, support, strict=True)
+    return tuple(ClassMetrics(n, float(p), float(r), float(f), int(s)) for n, p, r, f, s in rows)
 
 
 def _undisputed(right: NDArray[np.bool_], disputed: Sequence[int]) -> Undisputed:
