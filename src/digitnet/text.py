@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+
+_ARGUMENT = re.compile(r"^    (\w+)(?: \(([^)]*)\))?: (.*(?:\n     .*)*)", re.MULTILINE)
 
 
 def percent(probability: float) -> str:
@@ -67,3 +70,13 @@ def are_digits(class_names: Sequence[str]) -> bool:
 def shortened(name: str, most: int = 12) -> str:
     """Return the name of a class, cut to at most ``most`` characters."""
     return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
+def described(docstring: str) -> dict[str, tuple[str, str]]:
+    """Return what an ``Args:`` section says of each name: what is in brackets, and the text.
+
+    Args:
+        docstring: without indentation, as ``inspect.cleandoc`` returns it, or the section alone.
+    """
+    lines = _ARGUMENT.finditer(docstring)
+    return {line[1]: (line[2] or "", " ".join(line[3].split())) for line in lines}

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -23,6 +22,7 @@ import typer
 
 from digitnet.errors import UsageError
 from digitnet.network.config import AugmentationConfig, ModelConfig, TrainConfig, setting_meanings
+from digitnet.text import described
 
 # Flags that mean the same in every command, in the form of a docstring's lines.
 _SHARED = """
@@ -39,7 +39,6 @@ _PLACES = {
         for name, kind in (("data_dir", Path | None), ("offline", bool | None))
     ]
 }
-_LINE = re.compile(r"^    (\w+)(?: \(([^)]*)\))?: (.*(?:\n     .*)*)", re.MULTILINE)
 _ALLOWED = {int: "a whole number", float: "a number", tuple: "32,64 and the like"}
 _METAVARS = {int: "N", float: "X", tuple: "N,N,…", bool: None}
 # Set by the data, or by a flag of another name.
@@ -50,8 +49,8 @@ def add_command(
     app: typer.Typer, function: Callable[..., None], name: str | None = None, epilog: str = ""
 ) -> None:
     """Make a function a command of ``app``, under its own name if no other is given."""
-    summary, _, described = inspect.cleandoc(function.__doc__ or "").partition("\n\nArgs:\n")
-    lines = {line[1]: line for line in _LINE.finditer(_SHARED + described)}
+    summary, _, arguments = inspect.cleandoc(function.__doc__ or "").partition("\n\nArgs:\n")
+    lines = described(_SHARED + arguments)
     own = inspect.signature(function, eval_str=True).parameters
     settings = _settings() if "settings" in own else {}
     flat = [each for name in own if name != "settings" for each in _PLACES.get(name, [own[name]])]
@@ -71,12 +70,11 @@ def add_command(
     app.command(name, epilog=epilog or None)(command)
 
 
-def _parameter(own: inspect.Parameter, line: re.Match[str]) -> inspect.Parameter:
+def _parameter(own: inspect.Parameter, line: tuple[str, str]) -> inspect.Parameter:
     """Return a parameter of a command with its help as typer wants it."""
-    words = (line[2] or "").split()
+    words, text = line[0].split(), line[1]
     names = [word for word in words if word.startswith("-")]
     metavar = next((word for word in words if not word.startswith("-")), None)
-    text = " ".join(line[3].split())
     if own.kind == own.KEYWORD_ONLY:
         names = names or ["--" + own.name.replace("_", "-")]
         shown = own.default is not None and own.default is not False

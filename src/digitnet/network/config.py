@@ -3,6 +3,7 @@
 Guarantees:
 
 - Every setting has one flat name, the same in Python, as a flag (``--learning-rate``) and in files.
+- What a setting means stands in the docstring of its class; the help of its flag says the same.
 - A config that exists is valid: wrong names, types and values end in a ``UsageError`` sentence.
 - ``from_dict(as_dict(c)) == c``; ``config.json`` in a run folder is ``as_dict``.
 - Nothing here imports torch, so ``--help`` and config errors are instant.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import inspect
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, get_args, get_origin, get_type_hints
 
 from digitnet.errors import InputError, UsageError, unknown_name
+from digitnet.text import described
 
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"]
 Optimizer = Literal["adam", "adamw", "sgd"]
@@ -32,9 +35,9 @@ WARM_UP, LEAST_RATE = 0.12, 0.1
 IMAGE_SIZE = 28
 
 
-def _setting(default: Any, meaning: str, limits: tuple[float, float] | None = None) -> Any:
-    """Return a dataclass field that carries its meaning and, of a number, its limits."""
-    return field(default=default, metadata={"meaning": meaning, "limits": limits})
+def _limited(default: float, low: float, high: float) -> Any:
+    """Return a dataclass field for a number from ``low`` to ``high``."""
+    return field(default=default, metadata={"limits": (low, high)})
 
 
 _T = TypeVar("_T")
@@ -45,47 +48,41 @@ class ModelConfig:
     """A convolutional network: blocks of convolutions and max pooling, then dense layers.
 
     The defaults are the reference network with its 121,930 parameters.
+
+    Args:
+        channels: Output channels of each block; more entries make the network deeper, larger ones
+            wider.
+        convs_per_block: Convolutions before each max pooling.
+        kernel_size: Height and width of every convolution kernel, in pixels.
+        padding: Pad with zeros so that a convolution keeps the size; without, it shrinks the image.
+        batch_norm: Batch normalisation between each convolution and its activation.
+        residual: Add its input to each convolution but the first of a block; needs --padding.
+        dense: Units of the hidden dense layers between the last block and the logits.
+        activation: Non-linearity after every hidden layer.
+        dropout: Fraction of units dropped before each dense layer, in training only.
+        conv_dropout: Fraction of whole channels dropped after each block, in training only.
+        canonical: First bring ink of any size to a canonical 28 by 28 image: longer side 20 pixels,
+            centre of mass in the middle.
+        crops: Pictures, in folders and to recognise, are cut from rows of writing: neighbours and
+            ruled lines beside the middle are ignored.
+        reject: One more output, for 'none of the classes'.
+        num_classes: Number of classes.
     """
 
-    channels: tuple[int, ...] = _setting(
-        (32, 64),
-        "Output channels of each block; more entries make the network deeper, larger ones wider.",
-    )
-    convs_per_block: int = _setting(1, "Convolutions before each max pooling.", (1, 8))
-    kernel_size: int = _setting(
-        3, "Height and width of every convolution kernel, in pixels.", (1, 11)
-    )
-    padding: bool = _setting(
-        False, "Pad with zeros so that a convolution keeps the size; without, it shrinks the image."
-    )
-    batch_norm: bool = _setting(
-        False, "Batch normalisation between each convolution and its activation."
-    )
-    residual: bool = _setting(
-        False, "Add its input to each convolution but the first of a block; needs --padding."
-    )
-    dense: tuple[int, ...] = _setting(
-        (64,), "Units of the hidden dense layers between the last block and the logits."
-    )
-    activation: Activation = _setting("relu", "Non-linearity after every hidden layer.")
-    dropout: float = _setting(
-        0.0, "Fraction of units dropped before each dense layer, in training only.", (0, 0.95)
-    )
-    conv_dropout: float = _setting(
-        0.0, "Fraction of whole channels dropped after each block, in training only.", (0, 0.95)
-    )
-    canonical: bool = _setting(
-        False,
-        "First bring ink of any size to a canonical 28 by 28 image: longer side 20 pixels, centre "
-        "of mass in the middle.",
-    )
-    crops: bool = _setting(
-        False,
-        "Pictures, in folders and to recognise, are cut from rows of writing: neighbours and ruled "
-        "lines beside the middle are ignored.",
-    )
-    reject: bool = _setting(False, "One more output, for 'none of the classes'.")
-    num_classes: int = _setting(10, "Number of classes.", (2, 1000))
+    channels: tuple[int, ...] = (32, 64)
+    convs_per_block: int = _limited(1, 1, 8)
+    kernel_size: int = _limited(3, 1, 11)
+    padding: bool = False
+    batch_norm: bool = False
+    residual: bool = False
+    dense: tuple[int, ...] = (64,)
+    activation: Activation = "relu"
+    dropout: float = _limited(0.0, 0, 0.95)
+    conv_dropout: float = _limited(0.0, 0, 0.95)
+    canonical: bool = False
+    crops: bool = False
+    reject: bool = False
+    num_classes: int = _limited(10, 2, 1000)
 
     def __post_init__(self) -> None:
         _check(self)
@@ -102,41 +99,30 @@ class AugmentationConfig:
     """How far training images may be distorted; every amount is drawn anew for each image.
 
     All zero means no augmentation.
+
+    Args:
+        shift: Largest shift along each axis, in pixels, before rotation and scale.
+        rotate: Largest rotation either way, in degrees.
+        scale: Largest change of size along each axis: 0.1 gives sizes from 1/1.1 to 1.1.
+        shear: Largest slant either way, in degrees.
+        elastic: Typical size of a smooth random displacement of the pixels, in pixels.
+        stroke: Largest thickening or thinning of strokes: 1 is a full 3 by 3 dilation or erosion.
+        style: Fraction of zeros, ones, sevens and nines redrawn in other styles: rings, flags,
+            bars, curls; classes of other names stay as they are.
+        pen: Fraction of images whose strokes are redrawn with a pen of one width, fine or broad.
+        faults: Fraction of images with each fault of real pictures: gaps, remains of lines, specks,
+            blur, and hard edges five times as often.
     """
 
-    shift: float = _setting(
-        0.0, "Largest shift along each axis, in pixels, before rotation and scale.", (0, 14)
-    )
-    rotate: float = _setting(0.0, "Largest rotation either way, in degrees.", (0, 180))
-    scale: float = _setting(
-        0.0, "Largest change of size along each axis: 0.1 gives sizes from 1/1.1 to 1.1.", (0, 1)
-    )
-    shear: float = _setting(0.0, "Largest slant either way, in degrees.", (0, 60))
-    elastic: float = _setting(
-        0.0, "Typical size of a smooth random displacement of the pixels, in pixels.", (0, 14)
-    )
-    stroke: float = _setting(
-        0.0,
-        "Largest thickening or thinning of strokes: 1 is a full 3 by 3 dilation or erosion.",
-        (0, 1),
-    )
-    style: float = _setting(
-        0.0,
-        "Fraction of zeros, ones, sevens and nines redrawn in other styles: rings, flags, bars, "
-        "curls; classes of other names stay as they are.",
-        (0, 1),
-    )
-    pen: float = _setting(
-        0.0,
-        "Fraction of images whose strokes are redrawn with a pen of one width, fine or broad.",
-        (0, 1),
-    )
-    faults: float = _setting(
-        0.0,
-        "Fraction of images with each fault of real pictures: gaps, remains of lines, specks, "
-        "blur, and hard edges five times as often.",
-        (0, 1),
-    )
+    shift: float = _limited(0.0, 0, 14)
+    rotate: float = _limited(0.0, 0, 180)
+    scale: float = _limited(0.0, 0, 1)
+    shear: float = _limited(0.0, 0, 60)
+    elastic: float = _limited(0.0, 0, 14)
+    stroke: float = _limited(0.0, 0, 1)
+    style: float = _limited(0.0, 0, 1)
+    pen: float = _limited(0.0, 0, 1)
+    faults: float = _limited(0.0, 0, 1)
 
     def __post_init__(self) -> None:
         _check(self)
@@ -149,65 +135,50 @@ class AugmentationConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """Everything that decides the outcome of a training run."""
+    """Everything that decides the outcome of a training run.
 
-    recipe: str = _setting("custom", "Name of the recipe these settings started from.")
-    data: str = _setting(
-        "mnist",
-        "Data set to train, validate and test on, or a folder with one subfolder of pictures for "
-        "each class.",
-    )
-    seed: int = _setting(
-        0,
-        "Seed of the initial weights, the order of images, augmentation, drawings and dropout.",
-        (0, 2**32 - 1),
-    )
-    epochs: int = _setting(10, "Passes over the training images.", (1, 100_000))
-    batch_size: int = _setting(64, "Images in one update of the weights.", (1, 1_000_000))
-    optimizer: Optimizer = _setting("adam", "Rule that updates the weights.")
-    learning_rate: float = _setting(
-        1e-3, "Step size; the largest one where the schedule changes it.", (1e-8, 100)
-    )
-    schedule: Schedule = _setting(
-        "constant", "How the learning rate moves from the first step to the last."
-    )
-    weight_decay: float = _setting(
-        0.0, "Decay of the weights (decoupled for adamw, an L2 penalty otherwise).", (0, 10)
-    )
-    momentum: float = _setting(0.9, "Momentum of sgd; the other optimizers ignore it.", (0, 0.9999))
-    label_smoothing: float = _setting(
-        0.0, "Fraction of each label that is spread evenly over all classes.", (0, 0.9)
-    )
-    non_digits: float = _setting(
-        0.0,
-        "Drawings of no digit added to each batch, as a fraction of it; the network learns to "
-        "refuse them, with --reject.",
-        (0, 4),
-    )
-    val_fraction: float = _setting(
-        0.1, "Fraction of the training images of each class set aside for validation."
-    )
-    split_seed: int = _setting(
-        0,
-        "Seed of that split, apart from ``seed`` so that runs of many seeds share one split.",
-        (0, 2**32 - 1),
-    )
-    train_images: int = _setting(
-        0,
-        "Images to train on, the same number of each class, drawn by the seed; 0 takes all. Those "
-        "for validation stay the same.",
-        (0, 100_000_000),
-    )
-    early_stopping: int = _setting(
-        0,
-        "Stop after this many epochs without a lower validation loss and keep the best; 0 is off.",
-        (0, 100_000),
-    )
-    threads: int = _setting(
-        0,
-        "CPU threads; 0 takes one per core. The last digits of the outcome depend on it.",
-        (0, 1024),
-    )
+    Args:
+        recipe: Name of the recipe these settings started from.
+        data: Data set to train, validate and test on, or a folder with one subfolder of pictures
+            for each class.
+        seed: Seed of the initial weights, the order of images, augmentation, drawings and dropout.
+        epochs: Passes over the training images.
+        batch_size: Images in one update of the weights.
+        optimizer: Rule that updates the weights.
+        learning_rate: Step size; the largest one where the schedule changes it.
+        schedule: How the learning rate moves from the first step to the last.
+        weight_decay: Decay of the weights (decoupled for adamw, an L2 penalty otherwise).
+        momentum: Momentum of sgd; the other optimizers ignore it.
+        label_smoothing: Fraction of each label that is spread evenly over all classes.
+        non_digits: Drawings of no digit added to each batch, as a fraction of it; the network
+            learns to refuse them, with --reject.
+        val_fraction: Fraction of the training images of each class set aside for validation.
+        split_seed: Seed of that split, apart from ``seed`` so that runs of many seeds share one
+            split.
+        train_images: Images to train on, the same number of each class, drawn by the seed; 0 takes
+            all. Those for validation stay the same.
+        early_stopping: Stop after this many epochs without a lower validation loss and keep the
+            best; 0 is off.
+        threads: CPU threads; 0 takes one per core. The last digits of the outcome depend on it.
+    """
+
+    recipe: str = "custom"
+    data: str = "mnist"
+    seed: int = _limited(0, 0, 2**32 - 1)
+    epochs: int = _limited(10, 1, 100_000)
+    batch_size: int = _limited(64, 1, 1_000_000)
+    optimizer: Optimizer = "adam"
+    learning_rate: float = _limited(1e-3, 1e-8, 100)
+    schedule: Schedule = "constant"
+    weight_decay: float = _limited(0.0, 0, 10)
+    momentum: float = _limited(0.9, 0, 0.9999)
+    label_smoothing: float = _limited(0.0, 0, 0.9)
+    non_digits: float = _limited(0.0, 0, 4)
+    val_fraction: float = 0.1
+    split_seed: int = _limited(0, 0, 2**32 - 1)
+    train_images: int = _limited(0, 0, 100_000_000)
+    early_stopping: int = _limited(0, 0, 100_000)
+    threads: int = _limited(0, 0, 1024)
     model: ModelConfig = field(default_factory=ModelConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
 
@@ -221,7 +192,7 @@ class TrainConfig:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as plain JSON values, nested as in ``config.json``."""
-        return _plain(dataclasses.asdict(self))  # type: ignore[no-any-return]
+        return dataclasses.asdict(self, dict_factory=_plain)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], *, base: Self | None = None) -> Self:
@@ -281,9 +252,8 @@ def setting_names() -> list[str]:
 
 def setting_meanings() -> dict[str, str]:
     """Return what each setting means, by its flat name."""
-    classes = (TrainConfig, *_PARTS.values())
-    metadata = {f.name: f.metadata for cls in classes for f in fields(cls)}
-    return {name: metadata[name]["meaning"] for name in setting_names()}
+    docstrings = (inspect.cleandoc(cls.__doc__ or "") for cls in (TrainConfig, *_PARTS.values()))
+    return {name: text for each in docstrings for name, (_, text) in described(each).items()}
 
 
 def differences(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
@@ -348,10 +318,8 @@ def _names(cls: type) -> list[str]:
     return [f.name for f in fields(cls)]
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _plain(inner) for name, inner in value.items()}
-    return list(value) if isinstance(value, tuple) else value
+def _plain(values: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in values}
 
 
 def _check(config: Any) -> None:
