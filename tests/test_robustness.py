@@ -8,14 +8,22 @@ import torch
 
 from digitnet.errors import UsageError
 from digitnet.experiments import robustness
-from digitnet.experiments.picture_readers import Readings
 from digitnet.experiments.picture_sets import built_in_sets, parts_by
-from digitnet.experiments.robustness import MeasuredSet, auroc, choose, run_bench
+from digitnet.experiments.robustness import (
+    MeasuredSet,
+    Readings,
+    auroc,
+    choose,
+    invert_and_resize,
+    read,
+    read_plainly,
+    run_bench,
+)
 from digitnet.network.cnn import CNN
 from digitnet.network.config import ModelConfig, TrainConfig
 from digitnet.synthesis.corruptions import CORRUPTIONS
 from digitnet.training.checkpoint import save_model
-from made_up_bench import Fives
+from made_up_bench import Blank, Fives
 
 
 def readings(digits, strangeness=None, rejected=None):
@@ -194,3 +202,46 @@ def test_a_plain_run_is_read_beside(tmp_path):
     assert results.digits[0].plain_accuracy == results.digits[0].plain_right / 20
     assert 0 <= results.non_digits[0].plain_auroc <= 1
     assert results.settings["plain"] == str(tmp_path)
+
+
+# Reading
+
+
+def test_a_picture_and_an_image_are_read_by_their_own_way():
+    pictures = [np.full((9, 9), grey, np.uint8) for grey in (0, 100, 255)]
+    for straight in (False, True):
+        found = read(Fives(), pictures, straight)
+        assert found.digit.tolist() == [5, 5, 5]
+        assert found.rejected.tolist() == [True, False, False]
+
+
+def test_a_blank_picture_is_read_as_nothing():
+    found = read(Blank(), [np.zeros((9, 9), np.uint8)], False)
+    assert found.digit.tolist() == [-1]
+    assert found.rejected.tolist() == [True]
+
+
+def test_invert_and_resize_does_no_more():
+    picture = np.full((56, 280), 255, np.uint8)
+    picture[:, :10] = 0
+    found = invert_and_resize(picture)
+    assert found.shape == (28, 28)
+    assert (found[:, 0] == 255).all()
+    assert not found[:, 1:].any()
+    image = np.zeros((28, 28), np.uint8)
+    image[3, 4] = 9
+    np.testing.assert_array_equal(invert_and_resize(image), image)
+
+
+def test_the_plain_network_reads_images_as_they_are(sample):
+    torch.manual_seed(0)
+    model = CNN(ModelConfig(channels=(4, 6), dense=(8,))).eval()
+    images = sample.test_images[:50]
+    with torch.inference_mode():
+        logits = model(torch.from_numpy(images[:, None]).float() / 255)
+    found = read_plainly(model, list(images), True)
+    np.testing.assert_array_equal(found.digit, logits.argmax(1).numpy())
+    assert not found.rejected.any()
+    np.testing.assert_allclose(found.strangeness, 1 - found.confidence)
+    # MNIST's own images, taken for pictures, are neither inverted nor resized.
+    np.testing.assert_array_equal(read_plainly(model, list(images), False).digit, found.digit)

@@ -5,7 +5,8 @@ Guarantees:
 - Every random choice comes from the seed: the same arguments give the same figures. Nothing is
   chosen by what is measured.
 - A set is made, read and discarded before the next one: memory holds one set at a time.
-- digitnet and the plain CNN read the very same pictures.
+- digitnet and the plain CNN read the very same pictures and answer with the same ``Readings``, so
+  that nothing can treat them differently.
 """
 
 from __future__ import annotations
@@ -17,22 +18,43 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from digitnet.data.catalogue import load_dataset
 from digitnet.errors import UsageError, unknown_name
 from digitnet.experiments import picture_sets
 from digitnet.experiments.own_sets import own_sets
-from digitnet.experiments.picture_readers import Readings, read, read_plainly
 from digitnet.experiments.picture_sets import MNIST, NamedSet, Parts, Picture, PictureSet
 from digitnet.machine import environment
+from digitnet.network.cnn import CNN, predict_logits
+from digitnet.reading.pictures import decode
+from digitnet.reading.prediction import Prediction
 from digitnet.reading.recognizer import Recognizer
 from digitnet.text import share
 from digitnet.training.checkpoint import load_model
-from digitnet.training.evaluation import calibration_error, reliability
+from digitnet.training.evaluation import calibration_error, reliability, softmax
 from digitnet.training.runs import open_run
 from digitnet.training.statistics import wilson_interval
+
+
+@dataclass(frozen=True, eq=False)
+class Readings:
+    """What a reader says of N pictures.
+
+    Args:
+        digit: (N,), 0–9; -1 where it saw nothing at all.
+        confidence: (N,), in [0, 1].
+        strangeness: (N,), larger is less like a digit.
+        rejected: (N,), whether it refused to call the picture a digit.
+    """
+
+    digit: NDArray[np.int64]
+    confidence: NDArray[np.float64]
+    strangeness: NDArray[np.float64]
+    rejected: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -372,3 +394,58 @@ def _mean(rows: Sequence[DigitRow], group: str) -> GroupMean | None:
     plain = [row.plain_accuracy for row in chosen if row.plain_accuracy is not None]
     accuracy = float(np.mean([row.accuracy for row in chosen]))
     return GroupMean(len(chosen), accuracy, float(np.mean(plain)) if plain else None)
+
+
+# ---- who reads the pictures
+
+
+def answers(
+    recognizer: Recognizer, pictures: Sequence[Picture], straight: bool
+) -> list[Prediction]:
+    """Return all that a recogniser says of pictures; ``straight`` as for ``PictureSet``."""
+    if straight:
+        return recognizer.predict_inks([np.asarray(each, np.uint8) for each in pictures])
+    return recognizer.predict_many(pictures)
+
+
+def read(recognizer: Recognizer, pictures: Sequence[Picture], straight: bool) -> Readings:
+    """Return what a recogniser says of pictures, at least one."""
+    found = answers(recognizer, pictures, straight)
+    digits = [-1 if each.digit is None else each.digit for each in found]
+    return Readings(
+        digit=np.array(digits, np.int64),
+        confidence=np.array([each.confidence for each in found], np.float64),
+        strangeness=np.array([each.ood_score for each in found], np.float64),
+        rejected=np.array([not each.is_digit for each in found], np.bool_),
+    )
+
+
+def read_plainly(model: CNN, pictures: Sequence[Picture], straight: bool) -> Readings:
+    """Return what a common CNN says, behind what is commonly done to a picture: invert and resize.
+
+    Pictures are decoded as well as digitnet can, so that only finding the digit is compared. It
+    refuses nothing; its strangeness is that of Hendrycks and Gimpel, "A baseline for detecting
+    misclassified and out-of-distribution examples" (ICLR 2017): one minus its confidence.
+
+    Args:
+        model: takes 28 × 28 images.
+        pictures: at least one.
+        straight: as for ``PictureSet``; otherwise they are inverted and resized.
+    """
+    images = pictures if straight else [invert_and_resize(decode(each)) for each in pictures]
+    stacked = torch.from_numpy(np.stack([np.asarray(each, np.uint8) for each in images]))
+    probabilities = softmax(predict_logits(model, stacked).numpy())
+    confidence = probabilities.max(axis=1)
+    return Readings(
+        digit=probabilities.argmax(axis=1).astype(np.int64),
+        confidence=confidence,
+        strangeness=1 - confidence,
+        rejected=np.zeros(len(images), np.bool_),
+    )
+
+
+def invert_and_resize(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return uint8 (28, 28) of grey pixels (H, W), as tutorials do it: the rival, never our way."""
+    # Pictures that are lighter than the middle grey on average are taken for dark ink on paper.
+    ink = 255 - picture if picture.mean() > 127 else picture
+    return np.asarray(cv2.resize(ink, (28, 28), interpolation=cv2.INTER_AREA), np.uint8)

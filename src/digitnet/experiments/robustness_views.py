@@ -21,7 +21,6 @@ from PIL import Image, ImageOps
 from rich.markup import escape
 from rich.table import Table
 
-from digitnet.experiments.picture_readers import answers
 from digitnet.experiments.picture_sets import (
     CORRUPTED,
     CORRUPTED_FOUND,
@@ -35,6 +34,7 @@ from digitnet.experiments.robustness import (
     MeasuredSet,
     NonDigitRow,
     RobustnessResults,
+    answers,
 )
 from digitnet.files import make_folder, write_json
 from digitnet.reading.pictures import decode
