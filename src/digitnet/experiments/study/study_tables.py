@@ -36,8 +36,8 @@ def accuracy_rows(results: StudyResults) -> Rows:
 
 def comparison_rows(results: StudyResults, data: str) -> Rows:
     """Return each variant beside the base on one set of test images, in percentage points."""
-    accuracy = f"{set_title(data)} accuracy, 95 % (%)"
-    head = ("Variant", accuracy, "Difference", "95 %", "p, corrected", _VERDICT)
+    accuracy = f"{set_title(data)} (%), 95 % interval"
+    head = ("Variant", accuracy, "Difference", "95 % interval", "p, corrected", _VERDICT)
     rows = []
     for variant in results.variants:
         found = results.comparison(variant.name, data)
