@@ -36,21 +36,19 @@ from digitnet.errors import UsageError, unknown_name
 from digitnet.network.config import TrainConfig, read_toml, setting_names
 from digitnet.network.recipes import recipe
 
-_KEYS = (
-    *("title", "question", "cost", "base", "data", "seeds", "base_variant", "axis", "test_on"),
-    *("settings", "variants"),
-)
-# Set by another key of the file, by the data, or by single settings; with what to do instead.
-_SINGLE = "give single settings, such as dropout = 0.5"
-_ALIKE = "it is the same for all variants; give '{}' at the top of the file"
-_NOT_SETTINGS = {
-    "recipe": _ALIKE.format("base"),
-    "data": _ALIKE.format("data"),
-    "seed": _ALIKE.format("seeds"),
-    "num_classes": _SINGLE,
-    "model": _SINGLE,
-    "augmentation": _SINGLE,
+# The keys of a file with their defaults, whose types their values must have.
+_DEFAULTS: dict[str, Any] = {
+    **dict.fromkeys(("title", "question", "cost", "base_variant", "axis"), ""),
+    "base": "reference",
+    "data": "mnist",
+    "seeds": 3,
+    "test_on": [],
+    "settings": {},
+    "variants": {},
 }
+_ALLOWED = {str: "text", list: "a list of names of data sets", dict: "a table of settings"}
+# What belongs to the whole study, or consists of single settings.
+_NOT_SETTINGS = ("recipe", "data", "seed", "num_classes", "model", "augmentation")
 _SHIPPED = Path(__file__).parents[2] / "assets" / "studies"
 # A variant's name becomes part of a folder's.
 _NAME = re.compile(r"\w[\w.+-]{0,39}")
@@ -107,14 +105,18 @@ def load_study(source: str | Path) -> Study:
     """
     path = Path(source)
     # Not Path.is_file, which raises for names that no file can have.
-    if path.suffix == ".toml" or os.path.isfile(path):  # noqa: PTH113
-        return _read(path)
-    if str(source) not in _shipped_names():
-        raise UsageError(
-            f"{unknown_name('study', str(source), _shipped_names())} For a study of your own, "
-            "give the path of its .toml file."
-        )
-    return _read(_SHIPPED / f"{source}.toml")
+    if path.suffix != ".toml" and not os.path.isfile(path):  # noqa: PTH113
+        if str(source) not in _shipped_names():
+            raise UsageError(
+                f"{unknown_name('study', str(source), _shipped_names())} For a study of your own, "
+                "give the path of its .toml file."
+            )
+        path = _SHIPPED / f"{source}.toml"
+    values = read_toml(path)
+    try:
+        return _study(path, values)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
 
 
 def shipped_studies() -> list[Study]:
@@ -126,54 +128,40 @@ def _shipped_names() -> list[str]:
     return sorted(file.stem for file in _SHIPPED.glob("*.toml"))
 
 
-def _read(path: Path) -> Study:
-    values = read_toml(path)
-    try:
-        return _study(path.stem, values, path.read_text(encoding="utf-8"))
-    except UsageError as error:
-        raise UsageError(f"{path}: {error}") from error
-
-
-def _study(name: str, values: Mapping[str, Any], text: str) -> Study:
-    for key in values:
-        if key in setting_names() and key not in _KEYS:
+def _study(path: Path, given: Mapping[str, Any]) -> Study:
+    for key, value in given.items():
+        if key not in _DEFAULTS and key in setting_names():
             raise UsageError(f"The setting '{key}' belongs in the table [settings] or a variant's.")
-        if key not in _KEYS:
-            raise unknown_name("key", key, _KEYS)
+        if key not in _DEFAULTS:
+            raise unknown_name("key", key, _DEFAULTS)
+        wanted: Any = type(_DEFAULTS[key])
+        if key != "seeds" and not isinstance(value, wanted):
+            raise _not_allowed(key, value, _ALLOWED[wanted])
+    values = _DEFAULTS | dict(given)
+    for key in ("title", "question"):
+        if not values[key]:
+            raise UsageError(f"'{key}' is missing; give it as text.")
     variants = tuple(_variants(values))
     names = [variant.name for variant in variants]
-    base_variant = _text(values, "base_variant", names[0])
+    if not names:
+        raise UsageError("There are no variants; add a table such as [variants.plain].")
+    base_variant = values["base_variant"] or names[0]
     if base_variant not in names:
         raise unknown_name("base_variant", base_variant, names)
     return Study(
-        name=name,
-        title=_text(values, "title"),
-        question=_text(values, "question"),
-        cost=_text(values, "cost", ""),
-        data=_text(values, "data", "mnist"),
-        seeds=_seeds(values.get("seeds", 3)),
+        name=path.stem,
+        seeds=_seeds(values["seeds"]),
         variants=variants,
         base_variant=base_variant,
-        axis=_axis(_text(values, "axis", ""), variants),
-        test_on=_test_on(values.get("test_on", []), values.get("data", "mnist")),
-        text=text,
+        axis=_axis(values["axis"], variants) if values["axis"] else None,
+        test_on=_test_on(values["test_on"], values["data"]),
+        text=path.read_text(encoding="utf-8"),
+        **{name: values[name] for name in ("title", "question", "cost", "data")},
     )
 
 
-def _text(values: Mapping[str, Any], key: str, default: str | None = None) -> str:
-    value = values.get(key, default)
-    if value is None:
-        raise UsageError(f"'{key}' is missing; give it as text.")
-    if not isinstance(value, str):
-        raise UsageError(f"'{key}' cannot be {value!r}; allowed: text.")
-    return value
-
-
-def _table(values: Mapping[str, Any], key: str, name: str = "") -> Mapping[str, Any]:
-    value = values.get(key, {})
-    if not isinstance(value, Mapping):
-        raise UsageError(f"'{name or key}' cannot be {value!r}; allowed: a table of settings.")
-    return value
+def _not_allowed(key: str, value: Any, allowed: str) -> UsageError:
+    return UsageError(f"'{key}' cannot be {value!r}; allowed: {allowed}.")
 
 
 def _seeds(value: Any) -> tuple[int, ...]:
@@ -182,39 +170,35 @@ def _seeds(value: Any) -> tuple[int, ...]:
     numbers = value if isinstance(value, list) else []
     valid = all(type(number) is int and 0 <= number < 2**32 for number in numbers)
     if not numbers or not valid or len(set(numbers)) < len(numbers):
-        raise UsageError(
-            f"'seeds' cannot be {value!r}; allowed: a number of seeds, from 1 to 1,000, or a list "
-            "of different whole numbers from 0."
-        )
+        allowed = "a number of seeds, from 1 to 1,000, or a list of different whole numbers from 0"
+        raise _not_allowed("seeds", value, allowed)
     return tuple(numbers)
 
 
-def _test_on(names: Any, own: str) -> tuple[str, ...]:
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise UsageError(f"'test_on' cannot be {names!r}; allowed: a list of names of data sets.")
-    if len({*names, own}) <= len(names):
-        raise UsageError(
-            f"'test_on' cannot be {names!r}; name each data set once, and not '{own}', on whose "
-            "test images every network is measured anyway."
-        )
+def _test_on(names: list[Any], own: str) -> tuple[str, ...]:
+    texts = all(isinstance(name, str) for name in names)
+    if not texts or len({*names, own}) <= len(names):
+        allowed = f"{_ALLOWED[list]}, each once, without '{own}', on which all are measured anyway"
+        raise _not_allowed("test_on", names, allowed)
     return tuple(names)
 
 
 def _variants(values: Mapping[str, Any]) -> Iterator[Variant]:
-    tables = _table(values, "variants")
-    if not tables:
-        raise UsageError("There are no variants; add a table such as [variants.plain].")
-    base = recipe(_text(values, "base", "reference")).override(data=_text(values, "data", "mnist"))
-    base = _override(base, _table(values, "settings"), "[settings]")
+    base = recipe(values["base"]).override(data=values["data"])
+    base = _override(base, values["settings"], "[settings]")
     seen: dict[TrainConfig, str] = {}
-    for name in tables:
+    for name, table in values["variants"].items():
         if not _NAME.fullmatch(name):
             raise UsageError(
                 f"A variant cannot be called {name!r}; allowed: up to 40 letters and digits, and "
                 "after the first also . _ + -"
             )
-        settings = dict(_table(tables, name, f"variants.{name}"))
-        note = _text({"note": settings.pop("note", "")}, "note")
+        if not isinstance(table, dict):
+            raise _not_allowed(f"variants.{name}", table, _ALLOWED[dict])
+        note = table.get("note", "")
+        if not isinstance(note, str):
+            raise _not_allowed("note", note, _ALLOWED[str])
+        settings = {key: value for key, value in table.items() if key != "note"}
         config = _override(base, settings, f"[variants.{name}]")
         if twin := seen.get(config):
             raise UsageError(f"The variants '{twin}' and '{name}' have the same settings.")
@@ -223,18 +207,18 @@ def _variants(values: Mapping[str, Any]) -> Iterator[Variant]:
 
 
 def _override(base: TrainConfig, settings: Mapping[str, Any], table: str) -> TrainConfig:
-    for name in settings:
-        if name in _NOT_SETTINGS:
-            raise UsageError(f"{table} cannot set '{name}': {_NOT_SETTINGS[name]}.")
+    if wrong := [name for name in _NOT_SETTINGS if name in settings]:
+        raise UsageError(
+            f"{table} cannot set '{wrong[0]}'; allowed: single settings, such as dropout = 0.5. "
+            "('base', 'data' and 'seeds' at the top of the file are for all variants.)"
+        )
     try:
         return base.override(**settings)
     except UsageError as error:
         raise UsageError(f"{table}: {error}") from error
 
 
-def _axis(name: str, variants: Sequence[Variant]) -> str | None:
-    if not name:
-        return None
+def _axis(name: str, variants: Sequence[Variant]) -> str:
     if name not in setting_names():
         raise UsageError(f"'axis': {unknown_name('setting', name, setting_names())}")
     values = {variant.name: variant.config.flat()[name] for variant in variants}

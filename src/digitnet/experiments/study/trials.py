@@ -34,8 +34,6 @@ from digitnet.network.config import TrainConfig
 
 if TYPE_CHECKING:
     from digitnet.data.dataset import Dataset
-    from digitnet.training.progress import Progress
-    from digitnet.training.runs import Run
     from digitnet.training.trained import Options, Trained
 
 SCHEMA_VERSION = 1
@@ -136,26 +134,15 @@ def is_finished(trial: Trial) -> bool:
 
 
 def run_trial(
-    trial: Trial,
-    *,
-    device: str = "auto",
-    data_dir: Path | str | None = None,
-    offline: bool | None = None,
-    loaded: dict[tuple[str, bool], Dataset] | None = None,
-    on_progress: Callable[[Progress], None] = lambda _: None,
-    on_message: Callable[[str], None] = lambda _: None,
+    trial: Trial, *, loaded: dict[tuple[str, bool], Dataset] | None = None, **options: Any
 ) -> None:
     """Finish a trial: train, evaluate, measure on the other data sets.
 
     Args:
         trial: the trial.
-        device: as for ``train``.
-        data_dir: as for ``train``.
-        offline: as for ``train``.
         loaded: keeps the data sets from one call to the next; the caller need not look inside.
-        on_progress: called after every step of training.
-        on_message: called with a line of text when data are fetched, or a damaged run is trained
-            again.
+        **options: ``device``, ``data_dir``, ``offline``, ``on_progress``, ``on_message``: as for
+            ``train``.
 
     Raises:
         UsageError: its folder holds a run of other settings or data.
@@ -167,13 +154,13 @@ def run_trial(
         return
     from digitnet.training.trained import Options
 
-    options = Options(device, False, data_dir, offline, on_progress, on_message)
+    how = Options(progress=False, **options)
     data = {} if loaded is None else loaded
 
     def load(name: str) -> Dataset:
         key = name, trial.config.model.crops
         if key not in data:
-            data[key] = options.load(trial.config.override(data=name))
+            data[key] = how.load(trial.config.override(data=name))
         return data[key]
 
     make_folder(trial.folder)
@@ -181,11 +168,10 @@ def run_trial(
     with storage_errors(trial.outcome_file):
         trial.outcome_file.unlink(missing_ok=True)
     try:
-        trained = _train(trial, dataclasses.replace(options, dataset=load(trial.config.data)))
+        trained = _train(trial, dataclasses.replace(how, dataset=load(trial.config.data)))
+        values = {"outcome": "trained", **_measure(trial, trained, load, how.device)}
     except TrainingDivergedError as error:
-        values: dict[str, Any] = {"outcome": "diverged", "message": str(error)}
-    else:
-        values = {"outcome": "trained", **_measure(trial, trained, load, device)}
+        values = {"outcome": "diverged", "message": str(error)}
     write_json(trial.outcome_file, {"schema_version": SCHEMA_VERSION, **values})
 
 
@@ -201,15 +187,13 @@ def failure(error: BaseException) -> str:
 
 def _train(trial: Trial, options: Options) -> Trained:
     """Train the run of a trial, from its checkpoint if it was begun."""
-    from digitnet.training.runs import open_run
     from digitnet.training.trained import continue_training, run_training
 
     trained = None
     if (trial.folder / "config.json").exists():
+        settings = {n: v for n, v in trial.config.flat().items() if n not in _NOT_COMPARED}
         try:
-            run = open_run(trial.folder)
-            _refuse_other(run, trial)
-            trained = continue_training(run, options)
+            trained = continue_training(trial.folder, options, **settings)
         except (InputError, IntegrityError) as error:
             options.on_message(f"{trial} is trained again from the start: {error}")
             with storage_errors(trial.folder, "remove"):
@@ -222,48 +206,31 @@ def _train(trial: Trial, options: Options) -> Trained:
     return trained
 
 
-def _refuse_other(run: Run, trial: Trial) -> None:
-    from digitnet.training.trained import refuse_changes
-
-    saved, wanted = (
-        {name: value for name, value in config.flat().items() if name not in _NOT_COMPARED}
-        for config in (run.config, trial.config)
-    )
-    refuse_changes(run, saved, wanted)
-
-
 def _measure(
     trial: Trial, trained: Trained, load: Callable[[str], Dataset], device: str
 ) -> dict[str, Any]:
-    """Evaluate a run on its own test images, then on the other data sets."""
-    from digitnet.training.device import reproducible
-    from digitnet.training.trained import measure_trained
-
-    with reproducible(trained.config), hold_lock(trial.folder):
-        measure_trained(trained, device)
-        tests = {
-            name: _test(trained, load(name), trial.predictions_file(name), device)
-            for name in trial.test_on
-        }
-    return {"model_sha256": trained.run.model_sha256, "tests": tests}
-
-
-def _test(trained: Trained, dataset: Dataset, file: Path, device: str) -> dict[str, Any]:
-    """Measure a network on another data set, and write its predictions."""
+    """Evaluate a run on its own test images, then on the other data sets; write predictions."""
     import torch
 
     from digitnet.network.cnn import predict_logits
-    from digitnet.training.device import resolve_device
+    from digitnet.training.device import reproducible, resolve_device
     from digitnet.training.evaluation import measure, predictions
     from digitnet.training.runs import write_predictions
+    from digitnet.training.trained import measure_trained
 
-    # A data set that is not trained on may have no test images of its own.
-    images, labels = dataset.test_images, dataset.test_labels
-    if not len(images):
-        images, labels = dataset.train_images, dataset.train_labels
-    logits = predict_logits(trained.model, torch.from_numpy(images), resolve_device(device)).numpy()
-    metrics = measure(logits, labels, dataset.class_names)
-    write_predictions(file, predictions(logits, labels))
-    names = ("images", "misses", "accuracy", "loss")
-    about = {name: getattr(metrics, name) for name in names}
-    return about | {"data_sha256": dataset.sha256}
+    tests, place = {}, resolve_device(device)
+    with reproducible(trained.config), hold_lock(trial.folder):
+        measure_trained(trained, device)
+        for name in trial.test_on:
+            dataset = load(name)
+            images, labels = dataset.test_images, dataset.test_labels
+            if not len(images):
+                # A data set that is not trained on may have no test images of its own.
+                images, labels = dataset.train_images, dataset.train_labels
+            logits = predict_logits(trained.model, torch.from_numpy(images), place).numpy()
+            write_predictions(trial.predictions_file(name), predictions(logits, labels))
+            metrics = measure(logits, labels, dataset.class_names)
+            names = ("images", "misses", "accuracy", "loss")
+            about = {name: getattr(metrics, name) for name in names}
+            tests[name] = about | {"data_sha256": dataset.sha256}
+    return {"model_sha256": trained.run.model_sha256, "tests": tests}
