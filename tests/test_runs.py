@@ -159,15 +159,6 @@ def test_runs_of_the_same_second_get_folders_of_their_own(tmp_path, monkeypatch)
     assert all(path.is_dir() and path.parent.name == "runs" for path in made)
 
 
-def test_names_run_out_with_a_sentence(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(runs, "datetime", OneSecond)
-    for _ in range(99):
-        create_run(None, "x")
-    with pytest.raises(StorageError, match="Cannot find a free name"):
-        create_run(None, "x")
-
-
 def test_a_name_with_a_slash_stays_under_runs_or_is_a_sentence(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("a/b", "../up", "/abs"):

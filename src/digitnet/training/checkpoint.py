@@ -23,8 +23,8 @@ from torch import Tensor
 
 from digitnet.errors import InputError, IntegrityError, UsageError
 from digitnet.files import storage_errors, write_atomic
-from digitnet.network.cnn import CNN, layer_table
-from digitnet.network.config import SCHEMA_VERSION, ModelConfig, TrainConfig
+from digitnet.network.cnn import CNN
+from digitnet.network.config import SCHEMA_VERSION, TrainConfig
 
 _KEY = "digitnet"
 _TYPES = (torch.float32, torch.int64, torch.uint8)
@@ -63,7 +63,12 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
         InputError: there is no such file.
         IntegrityError: the file is not a complete digitnet file of this ``kind``, or not finite.
     """
-    _check_outside(path)
+    with storage_errors(path, "read"):
+        if not path.is_file():
+            raise InputError(f"There is no model file {path}.")
+        size = path.stat().st_size
+    if size > MAX_FILE_BYTES:
+        raise IntegrityError(f"{path} has {size:,} bytes; the limit is {MAX_FILE_BYTES:,}.")
     try:
         with safe_open(path, framework="pt") as file:
             about = _description(path, file.metadata(), kind)
@@ -71,7 +76,8 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise IntegrityError(
-            f"{path} is damaged or not a safetensors file ({error}). Copy it again from its source."
+            f"{path} is damaged or not a safetensors file ({error}). {_foreign(path)}"
+            "Copy it again from its source."
         ) from error
     for name, tensor in tensors.items():
         if tensor.dtype not in _TYPES:
@@ -155,7 +161,6 @@ def load_model(path: Path | str) -> CNN:
     tensors, about = read_tensors(path, "model")
     try:
         config = TrainConfig.from_dict({"model": about["model"]}).model
-        _check_size(path, config, tensors)
         # Without memory, so that a description of a giant costs nothing before it is refused.
         with torch.device("meta"):
             model = CNN(config)
@@ -168,55 +173,35 @@ def load_model(path: Path | str) -> CNN:
     return model.use_fast_memory_order().eval()
 
 
-def _check_size(path: Path, config: ModelConfig, tensors: Mapping[str, Tensor]) -> None:
-    """Refuse a description of more parameters than the file holds, before anything is built."""
-    described = sum(layer.parameters for layer in layer_table(config))
-    held = sum(tensor.numel() for tensor in tensors.values())
-    if described > held:
-        raise IntegrityError(
-            f"{path} describes a network of {described:,} parameters, but holds {held:,} numbers."
-        )
-
-
 def check_tensors(model: CNN, tensors: Mapping[str, Tensor], path: Path) -> None:
     """Refuse ``tensors``, read from ``path``, unless each one fits ``model``.
 
     Raises:
         IntegrityError: a tensor is missing, too many, or of the wrong shape or type.
     """
-    wanted = model.state_dict()
-    if unfit := sorted(wanted.keys() ^ tensors.keys()):
-        raise IntegrityError(
-            f"{path} does not hold this network: missing or unexpected tensors "
-            f"{', '.join(unfit[:8])}{' …' * (len(unfit) > 8)}."
-        )
-    for name, tensor in wanted.items():
-        own = tensors[name]
-        if own.shape != tensor.shape or own.dtype != tensor.dtype:
+    wanted, held = (
+        {name: f"{tensor.dtype} {tuple(tensor.shape)}" for name, tensor in each.items()}
+        for each in (model.state_dict(), tensors)
+    )
+    for name in {**wanted, **held}:
+        if wanted.get(name) != held.get(name):
             raise IntegrityError(
-                f"{path}: tensor '{name}' is {own.dtype} {tuple(own.shape)}, but the network "
-                f"needs {tensor.dtype} {tuple(tensor.shape)}."
+                f"{path} does not hold this network: its tensor '{name}' is "
+                f"{held.get(name, 'missing')}, but the network needs {wanted.get(name, 'none')}."
             )
 
 
-def _check_outside(path: Path) -> None:
-    """Refuse, before any parser sees it, a file that cannot be one of ours."""
-    with storage_errors(path, "read"):
-        if not path.is_file():
-            raise InputError(f"There is no model file {path}.")
-        with path.open("rb") as stream:
-            size, start = path.stat().st_size, stream.read(16)
-    if size > MAX_FILE_BYTES:
-        raise IntegrityError(f"{path} has {size:,} bytes; the limit is {MAX_FILE_BYTES:,}.")
-    # A safetensors file begins with the length of its JSON header, in eight bytes, of which the
-    # first may be any; ours are so short that the last five are 0.
-    ours = start[8:9] in (b"{", b"") and not any(start[3:8])
+def _foreign(path: Path) -> str:
+    """Say what a file looks like that cannot be read, if it is something known."""
+    with path.open("rb") as stream:
+        start = stream.read(16)
     for magic, what in _FOREIGN.items():
-        if start.startswith(magic) and not ours:
-            raise IntegrityError(
-                f"{path} is {what}, not a safetensors file. "
-                f"digitnet does not open such files, because they can carry code or hide data."
+        if start.startswith(magic):
+            return (
+                f"It looks like {what}; digitnet does not open such files, because they can carry "
+                "code or hide data. "
             )
+    return ""
 
 
 def _description(path: Path, metadata: dict[str, str] | None, kind: str) -> dict[str, Any]:

@@ -18,10 +18,12 @@ run, or misses a part, is an ``InputError`` that says which part and which comma
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import hashlib
 import io
+import itertools
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
@@ -32,7 +34,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digitnet.errors import InputError, StorageError, UsageError
+from digitnet.errors import InputError, UsageError
 from digitnet.files import is_occupied, make_folder, storage_errors, write_atomic, write_json
 from digitnet.network.config import SCHEMA_VERSION, TrainConfig
 
@@ -232,18 +234,13 @@ def create_run(out: Path | str | None, name: str) -> Run:
     name = name.replace("/", "-")  # A recipe of the user's may be called anything.
     make_folder(Path("runs"))
     stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
-    for attempt in range(1, 100):
+    for attempt in itertools.count(1):
         path = Path("runs") / (f"{name}-{stamp}" + (f"-{attempt}" if attempt > 1 else ""))
         # mkdir is the lock: of two runs started in the same second, one gets the next name.
-        try:
-            with storage_errors(path, "make the folder"):
-                path.mkdir()
-        except StorageError:
-            if path.exists():
-                continue
-            raise
-        return Run(path)
-    raise StorageError(f"Cannot find a free name for a run under {Path('runs').resolve()}.")
+        with storage_errors(path, "make the folder"), contextlib.suppress(FileExistsError):
+            path.mkdir()
+            break
+    return Run(path)
 
 
 def write_csv(path: Path, header: list[str], rows: Iterable[Iterable[Any]]) -> None:
@@ -271,23 +268,17 @@ def read_predictions(path: Path) -> Predictions:
     rows = _read_csv(path, Predictions, (np.int64, np.int64, np.int64, float, float))
     columns: list[Any] = list(zip(*rows, strict=True)) or [()] * 5
     index, label, predicted = (np.array(column, np.int64) for column in columns[:3])
-    own, chosen = (np.array(column, np.float64) for column in columns[3:])
-    return Predictions(index, label, predicted, own, chosen)
+    return Predictions(index, label, predicted, np.array(columns[3]), np.array(columns[4]))
 
 
 def _read_csv(path: Path, row: type, types: Iterable[Callable[[str], Any]]) -> list[list[Any]]:
     """Return the rows of a table whose columns are the fields of ``row``, of these types."""
     header = [field.name for field in fields(row)]
-    with storage_errors(path, "read"), path.open(newline="", encoding="utf-8") as stream:
-        try:
-            lines = list(csv.reader(stream))
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise InputError(f"{path} is not a CSV file: {error}.") from error
-    if not lines or lines[0] != header:
-        raise InputError(f"{path} should have the columns {', '.join(header)}.")
-    if any(len(line) != len(header) for line in lines):
-        raise InputError(f"{path} has a row without {len(header)} values.")
     try:
-        return [[to(text) for to, text in zip(types, line, strict=True)] for line in lines[1:]]
-    except (ValueError, OverflowError) as error:
-        raise InputError(f"{path} holds something that is not a number: {error}.") from error
+        with storage_errors(path, "read"), path.open(newline="", encoding="utf-8") as stream:
+            lines = csv.reader(stream)
+            if next(lines, None) != header:
+                raise ValueError("its columns are others")
+            return [[to(text) for to, text in zip(types, line, strict=True)] for line in lines]
+    except (csv.Error, ValueError, OverflowError) as error:
+        raise InputError(f"{path} is not a table of {', '.join(header)}: {error}.") from error

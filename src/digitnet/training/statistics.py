@@ -134,7 +134,11 @@ def crossed_difference(
     sum_of_squares = ms_seeds + max(ms_images - ms_rest, 0.0)
     error = math.sqrt(sum_of_squares / (seeds * images))
     freedom = sum_of_squares**2 * (seeds - 1) / ms_seeds**2 if ms_seeds else math.inf
-    return _difference(mean, error, freedom, confidence)
+    reach = _t_quantile(confidence, freedom) * error
+    # Without error, every pair differs by exactly as much: by nothing, or beyond doubt.
+    certain = 0.0 if mean else 1.0
+    p = 2 * float(special.stdtr(freedom, -abs(mean) / error)) if error else certain
+    return Difference(mean, mean - reach, mean + reach, p, freedom)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -143,21 +147,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
     Calling significant what is below 0.05 then errs, however many comparisons there are, in at
     most one study of twenty in which nothing differs.
     """
-    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
-    corrected = [0.0] * len(p_values)
-    largest = 0.0
-    for rank, index in enumerate(order):
-        largest = max(largest, min(1.0, (len(order) - rank) * p_values[index]))
-        corrected[index] = largest
-    return corrected
-
-
-def _difference(mean: float, error: float, freedom: float, confidence: float) -> Difference:
-    reach = _t_quantile(confidence, freedom) * error
-    # Without error, every pair differs by exactly as much: by nothing, or beyond doubt.
-    certain = 0.0 if mean else 1.0
-    p = 2 * float(special.stdtr(freedom, -abs(mean) / error)) if error else certain
-    return Difference(mean, mean - reach, mean + reach, p, freedom)
+    order = np.argsort(p_values)
+    raised = np.array(p_values)[order] * np.arange(len(order), 0, -1)
+    corrected = np.empty(len(order))
+    corrected[order] = np.maximum.accumulate(np.minimum(raised, 1))
+    return [float(p) for p in corrected]
 
 
 def _t_quantile(confidence: float, freedom: float) -> float:
