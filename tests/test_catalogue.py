@@ -163,7 +163,7 @@ def test_the_list_counts_the_sample(sample):
 def test_importing_loads_no_torch_and_no_web_client():
     code = (
         "import sys, digitnet.data.catalogue;"
-        "print(*{'torch', 'pooch', 'requests', 'cv2', 'sklearn'} & set(sys.modules))"
+        "print(*{'torch', 'requests', 'cv2', 'sklearn'} & set(sys.modules))"
     )
     command = [sys.executable, "-c", code]
     result = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -198,7 +198,7 @@ def test_verify_tells_the_state_of_each_file(folder):
     assert [status.state for status in states] == ["good", "damaged", "missing", "missing"]
     assert [status.path for status in states] == [folder / name for name in NAMES]
     assert [status.file.sha256 for status in states] == [file.sha256 for file in FILES]
-    assert "but has 7" in states[1].damage
+    assert "has 7 bytes" in states[1].damage
     assert sorted(path.name for path in folder.iterdir()) == sorted(NAMES[:2])
 
 
@@ -405,7 +405,7 @@ class TestLock:
         folder.mkdir(parents=True)
         with (
             filelock.FileLock(folder / ".lock"),
-            pytest.raises(StorageError, match="Another process has held"),
+            pytest.raises(StorageError, match=r"Cannot lock .*DIGITNET_CACHE_DIR"),
         ):
             fetch()
 

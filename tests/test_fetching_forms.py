@@ -65,7 +65,7 @@ def test_a_published_file_is_kept_as_it_is():
     [
         (lambda c: c[:-1], "SHA-256"),
         (lambda c: c + b"!", "more than"),
-        (lambda _: b"", "but has 0"),
+        (lambda _: b"", "has 0 bytes"),
         (lambda _: b"<html>", "web page"),
         (gzip.decompress, "SHA-256"),
     ],

@@ -13,7 +13,7 @@ from typing import Any
 
 _PACKAGES = (
     *("digitnet", "numpy", "onnxruntime", "onnx", "opencv-python-headless", "pillow", "torch"),
-    *("safetensors", "scikit-learn", "scikit-image", "scipy", "matplotlib", "pooch", "typer"),
+    *("safetensors", "scikit-learn", "scikit-image", "scipy", "matplotlib", "requests", "typer"),
     *("rich", "ray", "pyarrow"),
 )
 

@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from platformdirs import user_cache_path
 
 from digitnet.data.pins import PinnedDataset, PinnedFile, pinned_dataset
 from digitnet.data.sources import DataSource, FileCopy, find_copies, sources_of
@@ -161,11 +162,7 @@ def import_files(
 def cache_dir() -> Path:
     """Return the cache folder: ``DIGITNET_CACHE_DIR``, else the platform's; it need not exist."""
     named = os.environ.get("DIGITNET_CACHE_DIR")
-    if named:
-        return expand(named)
-    import pooch  # an eighth of a second that a named folder saves
-
-    return Path(pooch.os_cache("digitnet"))
+    return expand(named) if named else user_cache_path("digitnet")
 
 
 def expand(path: Path | str) -> Path:
@@ -266,16 +263,13 @@ def _locked(folder: Path, progress: Progress) -> Iterator[None]:
     """Hold the lock of ``folder``, so that of many processes one fetches and the others wait."""
     make_folder(folder)
     lock = FileLock(folder / ".lock")
+    # A time-out is an OSError too.
     with storage_errors(folder / ".lock", "lock"):
         try:
             lock.acquire(timeout=0)
         except Timeout:
             progress("Waiting for another process that is fetching the same data …")
-            with contextlib.suppress(Timeout):
-                lock.acquire(timeout=LOCK_SECONDS)
-    if not lock.is_locked:
-        held = f"Another process has held {lock.lock_file} for {LOCK_SECONDS:g} seconds"
-        raise StorageError(f"{held}. Wait for it, or end it, and try again.")
+            lock.acquire(timeout=LOCK_SECONDS)
     try:
         yield
     finally:

@@ -67,13 +67,12 @@ class PinnedFile:
             content = gunzip(content, self.size, f"{self.name}.gz")
         if content[:256].lstrip().startswith(b"<"):
             raise IntegrityError(f"{self.name} is a web page (a login or proxy page?).")
-        if len(content) > self.size or len(content) < (1 if self.published else self.size):
-            count = f"{len(content):,}" if len(content) < self.size else "more than that"
-            raise IntegrityError(f"{self.name} should have {self.size:,} bytes, but has {count}.")
         digest = hashlib.sha256(content).hexdigest()
         if digest != self.sha256:
-            what = f"has SHA-256 {digest[:12]}… instead of {self.sha256[:12]}…"
-            raise IntegrityError(f"{self.name} {what}.")
+            size = f"more than {self.size:,}" if len(content) > self.size else f"{len(content):,}"
+            what = f"{size} bytes with the SHA-256 {digest[:12]}…"
+            expected = f"{self.size:,}{' at most' * self.published} with {self.sha256[:12]}…"
+            raise IntegrityError(f"{self.name} has {what}; expected are {expected}.")
         return content
 
 

