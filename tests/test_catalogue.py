@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digitnet.data import published
+from digitnet.data import catalogue
 from digitnet.data.catalogue import list_datasets, load_dataset
 from digitnet.data.pins import known_datasets, pinned_dataset, pinned_datasets
 from digitnet.errors import InputError, IntegrityError, UsageError
@@ -61,7 +61,7 @@ def test_the_sample_needs_no_network_and_no_folder(tmp_path, monkeypatch):
     dataset = load_dataset("sample")
     check_arrays(dataset, 5_000, 1_000)
     assert not (tmp_path / "none").exists()
-    assert dataset.sha256 == {published.SAMPLE_FILE: published.SAMPLE_SHA256}
+    assert dataset.sha256 == {catalogue.SAMPLE_FILE: catalogue.SAMPLE_SHA256}
 
 
 def test_the_sample_is_like_mnist(sample):
@@ -74,7 +74,7 @@ def test_the_sample_is_like_mnist(sample):
 
 
 def test_the_sample_says_where_its_digits_stand_in_mnist():
-    path = importlib.resources.files("digitnet") / "assets" / published.SAMPLE_FILE
+    path = importlib.resources.files("digitnet") / "assets" / catalogue.SAMPLE_FILE
     with np.load(path) as arrays:
         for split, count, total in (("train", 5_000, 60_000), ("test", 1_000, 10_000)):
             indices = arrays[f"{split}_indices"].astype(np.int64)
@@ -84,7 +84,7 @@ def test_the_sample_says_where_its_digits_stand_in_mnist():
 
 
 def test_a_damaged_sample_is_refused(monkeypatch):
-    monkeypatch.setattr(published, "SAMPLE_SHA256", "f" * 64)
+    monkeypatch.setattr(catalogue, "SAMPLE_SHA256", "f" * 64)
     with pytest.raises(IntegrityError, match="Install digitnet again"):
         load_dataset("sample")
 
@@ -108,19 +108,19 @@ def _nothing_installed(monkeypatch):
 
 @pytest.mark.usefixtures("_nothing_installed")
 def test_the_list_says_what_can_be_loaded_now(tiny, monkeypatch):
-    here = {info.name for info in list_datasets() if info.available}
+    here = {info["name"] for info in list_datasets() if info["available"]}
     assert here == {"sample", "digits8x8"}
     monkeypatch.setenv("DIGITNET_DATA_DIR", str(tiny))
-    here = {info.name for info in list_datasets() if info.available}
+    here = {info["name"] for info in list_datasets() if info["available"]}
     assert here == {"mnist", "sample", "digits8x8"}
 
 
 def test_the_list_has_every_name_with_its_classes_and_licence():
-    infos = {info.name: info for info in list_datasets()}
+    infos = {info["name"]: info for info in list_datasets()}
     assert set(infos) == set(known_datasets()) == {*pinned_datasets(), *SHIPPED}
     for name, info in infos.items():
-        assert info.licence
-        assert info.classes == (26 if name == "emnist_letters" else 10)
+        assert info["licence"]
+        assert info["classes"] == (26 if name == "emnist_letters" else 10)
 
 
 def test_what_is_shipped_cannot_be_fetched():
@@ -133,7 +133,7 @@ def test_what_is_shipped_cannot_be_fetched():
 def test_scikit_learns_digits_are_divided_by_a_rule_that_is_written_down():
     dataset = load_dataset("digits8x8")
     check_arrays(dataset, 1_297, 500)
-    assert dataset.sha256 == published.DIGITS_SHA256
+    assert dataset.sha256 == catalogue.DIGITS_SHA256
     share = np.bincount(dataset.test_labels) / np.bincount(
         np.concatenate([dataset.train_labels, dataset.test_labels])
     )
@@ -147,17 +147,17 @@ def test_scikit_learns_digits_are_divided_by_a_rule_that_is_written_down():
 
 def test_other_digits_in_scikit_learn_are_refused(monkeypatch):
     monkeypatch.setattr(
-        published, "DIGITS_SHA256", dict.fromkeys(published.DIGITS_SHA256, "f" * 64)
+        catalogue, "DIGITS_SHA256", dict.fromkeys(catalogue.DIGITS_SHA256, "f" * 64)
     )
     with pytest.raises(IntegrityError, match="scikit-learn has other digits"):
         load_dataset("digits8x8")
 
 
 def test_the_list_counts_the_sample(sample):
-    info = next(info for info in list_datasets() if info.name == "sample")
-    assert info.train_images == len(sample.train_labels)
-    assert info.test_images == len(sample.test_labels)
-    assert info.classes == len(sample.class_names)
+    info = next(info for info in list_datasets() if info["name"] == "sample")
+    assert info["train_images"] == len(sample.train_labels)
+    assert info["test_images"] == len(sample.test_labels)
+    assert info["classes"] == len(sample.class_names)
 
 
 def test_importing_loads_no_torch_and_no_web_client():

@@ -19,9 +19,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from digitnet.data.catalogue import load_dataset
+from digitnet.data.catalogue import SAMPLE_FILE, load_dataset
 from digitnet.data.dataset import split_train_val
-from digitnet.data.published import SAMPLE_FILE
 
 SEED = 28
 TRAIN_IMAGES = 5_000

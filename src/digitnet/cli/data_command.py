@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +15,16 @@ def list_all(*, as_json: bool = False) -> None:
     """List the data sets. Instead of a name, --data also takes a folder of your own pictures."""
     from digitnet.data.catalogue import list_datasets
 
-    infos = list_datasets()
+    known = list_datasets()
     if as_json:
-        show_json({"data": [asdict(info) for info in infos]})
+        show_json({"data": known})
         return
     header = ("name", "train", "test", "classes", "here", "source", "licence")
     rows: list[tuple[str, ...]] = [header]
-    for info in infos:
-        counts = [f"{n:,}" for n in (info.train_images, info.test_images, info.classes)]
-        here = "yes" if info.available else "no"
-        rows.append((info.name, *counts, here, info.source, info.licence))
+    for each in known:
+        counts = [f"{each[key]:,}" for key in ("train_images", "test_images", "classes")]
+        here = "yes" if each["available"] else "no"
+        rows.append((each["name"], *counts, here, each["source"], each["licence"]))
     show_rows(rows)
 
 

@@ -2,10 +2,9 @@
 
 From the top down:
 
-    catalogue       load_dataset and the table of all data sets
-    dataset         Dataset, its splits, and images brought to 28 × 28
-    published       the published data sets, from their files to a Dataset
+    catalogue       load_dataset, the list of all data sets, and how each one is read
     picture_folder  a folder of your own pictures as a Dataset
+    dataset         Dataset, its splits, and images brought to 28 × 28
     fetching        files from the named folder, the cache or the network; import and verify
     sources         copies on this machine, HTTPS mirrors, the npm client
     pins            the files of every data set with their SHA-256

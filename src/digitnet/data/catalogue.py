@@ -1,56 +1,56 @@
-"""A data set by its name or its folder, and the list of what there is.
+"""Data sets by name or folder: ``load_dataset``, the list of them, and how each one is read.
 
 Guarantees:
 
-- ``load_dataset`` returns verified content only, checked for shape, range and count.
+- What was read has the pinned hash before it is parsed, and is checked again for what its format
+  says: magic number, sizes, ranges, counts.
+- The sample and scikit-learn's digits need no network, no cache and no folder.
 - Images of another size become 28 × 28 by ``Canonical``, the same on every machine.
+- The hashes of USPS are those of its 16 × 16 grey values and labels, whatever form it came in.
 """
 
 from __future__ import annotations
 
+import hashlib
+import importlib.resources
 import importlib.util
+import io
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from digitnet.data import published
-from digitnet.data.dataset import DIGIT_NAMES, Dataset
+import numpy as np
+from numpy.typing import NDArray
+
+from digitnet.data.dataset import DIGIT_NAMES, Dataset, canonical_images, split_train_val
 from digitnet.data.fetching import expand, fetch, is_available
+from digitnet.data.idx import damage, encode_idx, parse_idx, unpack, zip_member
 from digitnet.data.picture_folder import read_folder
-from digitnet.data.pins import known_datasets, pinned_datasets
-from digitnet.errors import InputError, UsageError, unknown_name
+from digitnet.data.pins import known_datasets, pinned_dataset, pinned_datasets
+from digitnet.errors import InputError, IntegrityError, UsageError, importing_extras, unknown_name
+from digitnet.network.config import IMAGE_SIZE
 
-_SHIPPED = {"sample": published.read_sample, "digits8x8": published.read_digits8x8}
-_READERS = {
-    "idx": published.read_idx_set,
-    "emnist": published.read_emnist,
-    "qmnist": published.read_qmnist,
-    "usps": published.read_usps,
+SAMPLE_FILE = "mnist_sample.npz"
+SAMPLE_SHA256 = "e00305fa62b4f8342d5a0b097761d8ff34c4561df6c24955399067ace0515371"
+
+DIGITS_SHA256 = {
+    "digits-images-idx3-ubyte": "359cd13f0f514122884198b78a131df597421cbf5e93a76678fa96fc548f0d96",
+    "digits-labels-idx1-ubyte": "ce71631c1f31ce56fa54f31d1d498fafacff59b001e6c30c4a5e29508aa277ad",
 }
+# Of the 1,797 digits, these many are for testing: the same share of each class, chosen by this seed
+# of ``split_train_val``. Their 13 writers are not named, so they are on both sides.
+DIGITS_TEST, DIGITS_SEED = 500, 0
 
-
-@dataclass(frozen=True)
-class DatasetInfo:
-    """What ``digitnet data list`` says about a data set.
-
-    Args:
-        name: the name to load it by.
-        train_images: the number of images to train on.
-        test_images: the number of images to test on.
-        classes: the number of classes.
-        source: where it comes from.
-        licence: its licence and who made it.
-        available: whether it can be loaded now without a network.
-    """
-
-    name: str
-    train_images: int
-    test_images: int
-    classes: int
-    source: str
-    licence: str
-    available: bool
+# No member of an archive unpacks to more: EMNIST's digits for training, USPS as text.
+_MOST_BYTES = 240_000 * IMAGE_SIZE**2 + 16
+_IDX_PARTS = ("images-idx3-ubyte", "labels-idx1-ubyte")
+# The labels of QMNIST have eight columns; the first is the class.
+_QMNIST_COLUMNS = 8
+# The first of QMNIST's test digits are those of MNIST.
+_QMNIST_SHARED = 10_000
+# The pixels of a digit of USPS.
+_USPS_PIXELS = 16 * 16
 
 
 def load_dataset(
@@ -82,12 +82,12 @@ def load_dataset(
         InputError, IntegrityError, DataUnavailableError, StorageError: as ``fetching.fetch`` and,
             of a folder, ``picture_folder.read_folder``.
     """
-    if isinstance(name, str) and name in _SHIPPED:
-        return _SHIPPED[name]()
-    if isinstance(name, str) and name in pinned_datasets():
+    if isinstance(name, str) and name in known_datasets():
+        pinned = pinned_datasets().get(name)
+        if pinned is None:
+            return _READERS[name](name, {})
         copies = fetch(name, data_dir=data_dir, offline=offline, progress=progress)
-        contents = {copy.name: copy.content for copy in copies}
-        return _READERS[pinned_datasets()[name].format](name, contents)
+        return _READERS[pinned.format](name, {copy.name: copy.content for copy in copies})
     return read_folder(_existing(name), progress or (lambda _: None), crops=crops)
 
 
@@ -101,16 +101,24 @@ def check_name(name: str | Path) -> None:
         _existing(name)
 
 
-def list_datasets() -> list[DatasetInfo]:
-    """Return what there is to load; hashes the files that are here (seconds, if all are)."""
-    shown = ("train_images", "test_images", "source", "licence")
+def list_datasets() -> list[dict[str, Any]]:
+    """Return what there is to load; hashes the files that are here (seconds, if all are).
+
+    Returns:
+        Of each data set its ``name``, the numbers of ``train_images``, ``test_images`` and
+        ``classes``, its ``source`` and ``licence``, and whether it is ``available``, that is, can
+        be loaded now without a network.
+    """
     return [
-        DatasetInfo(
-            name=name,
-            classes=len(about.get("class_names", DIGIT_NAMES)),
-            available=_is_here(name),
-            **{field: about[field] for field in shown},
-        )
+        {
+            "name": name,
+            "train_images": about["train_images"],
+            "test_images": about["test_images"],
+            "classes": len(about.get("class_names", DIGIT_NAMES)),
+            "source": about["source"],
+            "licence": about["licence"],
+            "available": _is_here(name),
+        }
         for name, about in known_datasets().items()
     ]
 
@@ -132,3 +140,165 @@ def _is_here(name: str) -> bool:
     if name == "digits8x8":
         return importlib.util.find_spec("sklearn") is not None
     return name == "sample" or is_available(name)
+
+
+def read_idx_set(name: str, files: Mapping[str, bytes]) -> Dataset:
+    """Return MNIST, Fashion-MNIST or KMNIST from its four files, raw or with ``.gz``."""
+    suffix = ".gz" if "train-images-idx3-ubyte.gz" in files else ""
+    parts = (f"{split}-{part}{suffix}" for split in ("train", "t10k") for part in _IDX_PARTS)
+    return _dataset(name, [_idx_array(part, files[part]) for part in parts])
+
+
+def read_emnist(name: str, files: Mapping[str, bytes]) -> Dataset:
+    """Return EMNIST's digits or letters from the archive of all its parts.
+
+    Images are stored with rows and columns exchanged, and letters are numbered from 1.
+    """
+    arrays: list[NDArray[Any]] = []
+    for split in ("train", "test"):
+        members = [f"gzip/{name.replace('_', '-')}-{split}-{part}.gz" for part in _IDX_PARTS]
+        images, labels = (
+            _idx_array(member, zip_member(files["gzip.zip"], member, _MOST_BYTES, "gzip.zip"))
+            for member in members
+        )
+        with damage(name):
+            arrays.append(np.ascontiguousarray(images.transpose(0, 2, 1)))
+        arrays.append(labels.astype(np.int64) - (name == "emnist_letters"))
+    return _dataset(name, arrays)
+
+
+def read_qmnist(name: str, files: Mapping[str, bytes]) -> Dataset:
+    """Return QMNIST; its test split is MNIST's 10,000 digits, or the 50,000 others."""
+    mine = slice(_QMNIST_SHARED) if name == "qmnist" else slice(_QMNIST_SHARED, None)
+    parsed = {file: _idx_array(file, content) for file, content in files.items()}
+    arrays: list[NDArray[Any]] = []
+    for split, chosen in (("train", slice(None)), ("test", mine)):
+        with damage(name):
+            table = parsed[f"qmnist-{split}-labels-idx2-int.gz"].reshape(-1, _QMNIST_COLUMNS)
+        # Copies, so that the digits left out are not kept in memory.
+        images = parsed[f"qmnist-{split}-images-idx3-ubyte.gz"]
+        arrays += [images[chosen].copy(), table[chosen, 0].copy()]
+    return _dataset(name, arrays)
+
+
+def read_usps(name: str, files: Mapping[str, bytes]) -> Dataset:
+    """Return USPS from either of its forms: LIBSVM's text files, or IDX files of its arrays.
+
+    Grey values are stored as -1 to 1; here they are rounded to the nearest of 0 to 255.
+    (torchvision cuts the fraction off instead, so about half of its values are lower by one.)
+    """
+    names = [f"usps-{split}-{part}" for split in ("train", "test") for part in _IDX_PARTS]
+    if "usps.bz2" in files:
+        splits = (parse_libsvm(files[file], file) for file in ("usps.bz2", "usps.t.bz2"))
+        arrays = [array for split in splits for array in split]
+    else:
+        arrays = [_idx_array(file, files[file]) for file in names]
+    inks, labels, test_inks, test_labels = arrays
+    images = canonical_images(inks), labels, canonical_images(test_inks), test_labels
+    return _dataset(name, images, _hashes(names, arrays))
+
+
+def parse_libsvm(content: bytes, name: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return images, uint8 (N, 16, 16), and labels, uint8 (N,) in 0–9, of a packed text file.
+
+    A line is ``label 1:value 2:value … 256:value``: labels 1 to 10, values -1 to 1, all of them.
+
+    Raises:
+        IntegrityError: the content is damaged or another.
+    """
+    text = unpack(content, _MOST_BYTES, name)
+    with damage(name):
+        numbers = np.array(text.replace(b":", b" ").split(), np.float64)
+        table = numbers.reshape(-1, 1 + 2 * _USPS_PIXELS)
+        labels, places, values = table[:, 0], table[:, 1::2], table[:, 2::2]
+        in_order = (places == np.arange(1, _USPS_PIXELS + 1)).all()
+        # Written so that NaN is refused.
+        if not (
+            len(table)
+            and in_order
+            and np.isin(labels, range(1, 11)).all()
+            and (np.abs(values) <= 1).all()
+        ):
+            allowed = f"labels 1 to 10, indices 1 to {_USPS_PIXELS} in order, values -1 to 1"
+            raise ValueError(f"allowed are {allowed}")
+    images = np.rint((values + 1) / 2 * 255).astype(np.uint8)
+    return images.reshape(-1, 16, 16), (labels - 1).astype(np.uint8)
+
+
+def read_sample(name: str, _: Mapping[str, bytes]) -> Dataset:
+    """Return 5,000 and 1,000 of MNIST's digits, which are part of digitnet.
+
+    Raises:
+        IntegrityError: the installation is damaged.
+    """
+    content = (importlib.resources.files("digitnet") / "assets" / SAMPLE_FILE).read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != SAMPLE_SHA256:
+        raise IntegrityError(f"{SAMPLE_FILE} is damaged ({digest}). Install digitnet again.")
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        keys = ("train_images", "train_labels", "test_images", "test_labels")
+        parts = [arrays[key] for key in keys]
+    return _dataset(name, parts, {SAMPLE_FILE: digest})
+
+
+def read_digits8x8(name: str, _: Mapping[str, bytes]) -> Dataset:
+    """Return scikit-learn's digits, 8 × 8 and 17 grey values, made canonical.
+
+    They are the test file of "Optical Recognition of Handwritten Digits" (UCI), in its order.
+
+    Raises:
+        MissingExtraError: scikit-learn is not installed.
+        IntegrityError: it holds other digits.
+    """
+    with importing_extras():
+        from sklearn.datasets import load_digits
+    bunch = load_digits()
+    inks, labels = bunch.images.astype(np.uint8), bunch.target.astype(np.int64)
+    found = _hashes(DIGITS_SHA256, [inks, labels.astype(np.uint8)])
+    if found != DIGITS_SHA256:
+        raise IntegrityError(f"scikit-learn has other digits ({found}). Install it again.")
+    images = canonical_images(inks)
+    split = split_train_val(labels, val_fraction=DIGITS_TEST / len(labels), seed=DIGITS_SEED)
+    train, test = map(np.sort, split)
+    parts = images[train], labels[train], images[test], labels[test]
+    return _dataset(name, parts, found)
+
+
+def _idx_array(name: str, content: bytes) -> NDArray[Any]:
+    """Return the array of an IDX file, which is packed if it is called ``.gz``."""
+    raw = unpack(content, _MOST_BYTES, name) if name.endswith(".gz") else content
+    return parse_idx(raw, name, "i4" if "idx2-int" in name else "u1")
+
+
+def _hashes(names: Iterable[str], arrays: Iterable[NDArray[np.uint8]]) -> dict[str, str]:
+    """Return the SHA-256 of each array as an IDX file of this name."""
+    contents = zip(names, map(encode_idx, arrays), strict=True)
+    return {name: hashlib.sha256(content).hexdigest() for name, content in contents}
+
+
+def _dataset(
+    name: str, arrays: Sequence[NDArray[Any]], sha256: dict[str, str] | None = None
+) -> Dataset:
+    """Return images and labels to train on, and to test on, as a ``Dataset``."""
+    train_images, train_labels, test_images, test_labels = arrays
+    return Dataset(
+        name=name,
+        train_images=train_images,
+        train_labels=train_labels.astype(np.int64),
+        test_images=test_images,
+        test_labels=test_labels.astype(np.int64),
+        class_names=tuple(known_datasets()[name].get("class_names", DIGIT_NAMES)),
+        # What was read has been compared with these.
+        sha256=sha256 or {file.name: file.sha256 for file in pinned_dataset(name).files},
+    )
+
+
+# By the format of pinned files, or by the name of what is part of a package.
+_READERS = {
+    "idx": read_idx_set,
+    "emnist": read_emnist,
+    "qmnist": read_qmnist,
+    "usps": read_usps,
+    "sample": read_sample,
+    "digits8x8": read_digits8x8,
+}

@@ -82,8 +82,8 @@ def parse_idx(
     return np.frombuffer(content, f">{kind}", offset=start).reshape(shape).astype(kind)
 
 
-def gunzip(content: bytes, most: int, name: str) -> bytes:
-    """Return what the gzip file ``content`` holds.
+def unpack(content: bytes, most: int, name: str) -> bytes:
+    """Return what the gzip or bzip2 file ``content`` holds.
 
     Args:
         content: a whole file, of one member or several.
@@ -91,17 +91,13 @@ def gunzip(content: bytes, most: int, name: str) -> bytes:
         name: what an error calls it.
 
     Raises:
-        IntegrityError: it is damaged, cut off, not gzip, or unpacks to more than ``most`` bytes.
+        IntegrityError: it is damaged, cut off, of another format, or unpacks to more than ``most``
+            bytes.
     """
     if not content:
         raise IntegrityError(f"{name} is empty.")
-    with _damage(name), gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
-        return _read(stream, most, name)
-
-
-def bunzip(content: bytes, most: int, name: str) -> bytes:
-    """Return what the bzip2 file ``content`` holds; arguments and errors as ``gunzip``."""
-    with _damage(name), bz2.BZ2File(io.BytesIO(content)) as stream:
+    reader = bz2.open if content.startswith(b"BZh") else gzip.open
+    with damage(name), reader(io.BytesIO(content)) as stream:
         return _read(stream, most, name)
 
 
@@ -112,7 +108,7 @@ def zip_member(content: bytes, member: str, most: int, name: str) -> bytes:
         IntegrityError: the archive is damaged, lacks the member, or the member has more than
             ``most`` bytes.
     """
-    with _damage(name), zipfile.ZipFile(io.BytesIO(content)) as archive:
+    with damage(name), zipfile.ZipFile(io.BytesIO(content)) as archive:
         if member not in archive.namelist():
             raise IntegrityError(f"{name} does not contain {member}; it is another archive.")
         with archive.open(member) as stream:
@@ -130,8 +126,8 @@ def tar_member(path: Path, member: str, most: int) -> bytes | None:
         OSError: ``path`` cannot be read.
     """
     with path.open("rb") as packed:
-        content = gunzip(packed.read(most), most, path.name)
-    with _damage(path.name), tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
+        content = unpack(packed.read(most), most, path.name)
+    with damage(path.name), tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
         for info in archive:
             if info.isreg() and PurePosixPath(info.name).name == member:
                 stream = archive.extractfile(info)
@@ -147,7 +143,7 @@ def npz_arrays(path: Path, keys: set[str], most: int) -> dict[str, NDArray[np.ui
             takes more than ``most`` bytes.
     """
     arrays = {}
-    with _damage(path.name), zipfile.ZipFile(path) as archive:
+    with damage(path.name), zipfile.ZipFile(path) as archive:
         for key in sorted(keys):
             if f"{key}.npy" in archive.namelist():
                 with archive.open(f"{key}.npy") as packed:
@@ -160,8 +156,8 @@ def npz_arrays(path: Path, keys: set[str], most: int) -> dict[str, NDArray[np.ui
 
 
 @contextlib.contextmanager
-def _damage(name: str) -> Iterator[None]:
-    """Turn what a reader raises on a damaged archive into an ``IntegrityError``."""
+def damage(name: str) -> Iterator[None]:
+    """Turn what a reader raises on damaged content into an ``IntegrityError``."""
     try:
         yield
     except _DAMAGE as error:

@@ -24,7 +24,7 @@ import csv
 import hashlib
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -61,15 +61,11 @@ class LabelledPicture:
         path: its file.
         class_name: the name of its class.
         tests: whether it is to test with, not to learn from.
-        digest: the SHA-256 of its file, when it was read.
-        image: its canonical image, uint8 (28, 28), when it was read.
     """
 
     path: Path
     class_name: str
     tests: bool = False
-    digest: str = ""
-    image: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((28, 28), np.uint8))
 
 
 def read_folder(folder: Path, progress: Progress, *, crops: bool = False) -> Dataset:
@@ -90,21 +86,27 @@ def read_folder(folder: Path, progress: Progress, *, crops: bool = False) -> Dat
         listed = _listed(folder)
         names = _class_names(folder, listed)
         _note_left_out(folder, listed, progress)
-    progress(f"Reading {len(listed):,} pictures of {len(names)} classes in {folder} …")
-    read = _read_all(folder, listed, crops)
-    _note_copies(folder, read, progress)
-    if not any(each.tests for each in read):
-        read = _set_aside(folder, names, read)
-    train, test = ([each for each in read if each.tests == tests] for tests in (False, True))
-    labels = {name: label for label, name in enumerate(names)}
+        progress(f"Reading {len(listed):,} pictures of {len(names)} classes in {folder} …")
+        images = _read_all(folder, listed, crops)
+        digests = np.array([hashlib.sha256(each.path.read_bytes()).hexdigest() for each in listed])
+    _note_copies(folder, listed, digests, progress)
+    labels = np.array([names.index(each.class_name) for each in listed], np.int64)
+    tests = np.array([each.tests for each in listed])
+    if not tests.any():
+        # Whatever the files are called.
+        order = np.lexsort((digests, labels))
+        images, labels, digests = images[order], labels[order], digests[order]
+        tests = _set_aside(folder, names, labels, digests)
+    rows = np.array([f"\n{label} {each}" for label, each in zip(labels, digests, strict=True)])
+    content = "".join(["\0".join(names), *rows[~tests], "\n", *rows[tests], "\n"])
     return Dataset(
         name=str(folder),
-        train_images=np.stack([each.image for each in train]),
-        train_labels=np.array([labels[each.class_name] for each in train], np.int64),
-        test_images=np.stack([each.image for each in test]),
-        test_labels=np.array([labels[each.class_name] for each in test], np.int64),
+        train_images=images[~tests],
+        train_labels=labels[~tests],
+        test_images=images[tests],
+        test_labels=labels[tests],
         class_names=names,
-        sha256={"pictures": _digest(labels, train, test)},
+        sha256={"pictures": hashlib.sha256(content.encode()).hexdigest()},
     )
 
 
@@ -212,30 +214,29 @@ def _note_left_out(folder: Path, files: list[LabelledPicture], progress: Progres
         progress(f"note: {left_out}: not a picture (.png, .jpg and so on) with a class.")
 
 
-def _read_all(folder: Path, listed: list[LabelledPicture], crops: bool) -> list[LabelledPicture]:
-    """Return all pictures, read; one error names all that cannot be used."""
+def _read_all(folder: Path, listed: list[LabelledPicture], crops: bool) -> NDArray[np.uint8]:
+    """Return the canonical images (N, 28, 28); one error names all pictures that give none."""
+    images: list[NDArray[np.uint8]] = []
     errors: list[str] = []
-    read: list[LabelledPicture] = []
     for picture in listed:
         try:
-            read.append(_read(picture, crops))
+            images.append(_canonical(picture.path, crops))
         except InputError as error:
             errors.append(str(error))
     _raise_all(f"of the pictures in {folder} cannot be used. Remove or replace them:", errors)
-    return read
+    return np.concatenate(images)
 
 
-def _read(picture: LabelledPicture, crops: bool) -> LabelledPicture:
+def _canonical(path: Path, crops: bool) -> NDArray[np.uint8]:
+    """Return the canonical image of a picture, (1, 28, 28)."""
     # OpenCV takes a tenth of a second, which other data sets need not wait for.
     from digitnet.reading.ink.finder import find_ink
     from digitnet.reading.pictures import decode
 
-    ink = find_ink(decode(picture.path), crop=crops)
+    ink = find_ink(decode(path), crop=crops)
     if ink.box is None:
-        raise InputError(f"{picture.path} holds no ink: nothing stands out from its background.")
-    with storage_errors(picture.path, "read"), picture.path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return replace(picture, digest=digest, image=canonical_images([ink.pixels])[0])
+        raise InputError(f"{path} holds no ink: nothing stands out from its background.")
+    return canonical_images([ink.pixels])
 
 
 def _raise_all(headline: str, errors: Sequence[str]) -> None:
@@ -247,42 +248,35 @@ def _raise_all(headline: str, errors: Sequence[str]) -> None:
         raise InputError(headline + shown + (f"\n  and {more:,} more" if more > 0 else ""))
 
 
-def _note_copies(folder: Path, read: list[LabelledPicture], progress: Progress) -> None:
+def _note_copies(
+    folder: Path, listed: list[LabelledPicture], digests: NDArray[np.str_], progress: Progress
+) -> None:
     """Say which pictures belong to several classes, or are both learnt from and tested with."""
     classes: dict[str, set[str]] = {}
-    for each in read:
-        classes.setdefault(each.digest, set()).add(each.class_name)
+    for digest, each in zip(digests, listed, strict=True):
+        classes.setdefault(digest, set()).add(each.class_name)
     if torn := [sorted(names, key=_class_order) for names in classes.values() if len(names) > 1]:
         first = " and ".join(torn[0][:2])
         found = f"{count_of(len(torn), 'picture')} in {folder} in several classes (one in {first})"
         progress(f"note: {found}; what is learnt from one, the other contradicts.")
-    if both := len({(each.digest, each.tests) for each in read}) - len(classes):
+    splits = {(digest, each.tests) for digest, each in zip(digests, listed, strict=True)}
+    if both := len(splits) - len(classes):
         found = f"{count_of(both, 'picture')} in {folder} both in train and in test"
         progress(f"note: {found}; what is measured on pictures learnt from says nothing.")
 
 
 def _set_aside(
-    folder: Path, names: tuple[str, ...], read: list[LabelledPicture]
-) -> list[LabelledPicture]:
-    """Set pictures aside for testing: of each class those with the smallest hashes."""
-    divided: list[LabelledPicture] = []
-    for name in names:
-        mine = sorted((each for each in read if each.class_name == name), key=lambda e: e.digest)
-        # Copies count once, and go where the first of them goes.
-        digests = sorted({each.digest for each in mine})
-        if len(digests) < 2:
+    folder: Path, names: tuple[str, ...], labels: NDArray[np.int64], digests: NDArray[np.str_]
+) -> NDArray[np.bool_]:
+    """Return which pictures to test with: of each class those with the smallest hashes."""
+    tests = np.zeros(len(labels), np.bool_)
+    for label, name in enumerate(names):
+        mine = labels == label
+        # Copies count once, and stay together.
+        distinct = np.unique(digests[mine])
+        if len(distinct) < 2:
             lacks = f"The class {name} in {folder} has only 1 picture, copies aside"
             raise InputError(f"{lacks}; it needs one to learn from and one to test with.")
-        last = digests[max(1, round(TEST_SHARE * len(digests))) - 1]
-        divided += [replace(each, tests=each.digest <= last) for each in mine]
-    return divided
-
-
-def _digest(labels: dict[str, int], *splits: list[LabelledPicture]) -> str:
-    """Return a hash of classes, splits, labels and the content of every file."""
-    digest = hashlib.sha256("\0".join(labels).encode())
-    for split in splits:
-        for each in split:
-            digest.update(f"\n{labels[each.class_name]} {each.digest}".encode())
-        digest.update(b"\n")
-    return digest.hexdigest()
+        last = distinct[max(1, round(TEST_SHARE * len(distinct))) - 1]
+        tests |= mine & (digests <= last)
+    return tests
