@@ -31,7 +31,7 @@ from digitnet.showing.theme import LIGHT, Drawing
 from digitnet.training.checkpoint import load_model
 from digitnet.training.evaluation import measure, predictions
 from digitnet.training.runs import Epoch, Run
-from digitnet.training.trained import open_trained
+from digitnet.training.trained import Options, open_trained
 from page_reader import Page
 
 TINY: dict[str, Any] = {"data": "sample", "channels": (4, 8), "dense": (8,), "threads": 1}
@@ -59,7 +59,7 @@ def page(run: Run) -> Page:
 
 @pytest.fixture(scope="module")
 def evaluated(run: Run) -> EvaluatedRun:
-    return read_evaluated(open_trained(run, offline=True))
+    return read_evaluated(open_trained(run, Options(offline=True)))
 
 
 @pytest.fixture(scope="module")
@@ -453,7 +453,7 @@ ORIGIN = {
 def tuned(run: Run, tmp_path: Path) -> EvaluatedRun:
     folder = copy(run, tmp_path / "tuned")
     folder.write_transfer(ORIGIN)
-    return read_evaluated(open_trained(folder, offline=True))
+    return read_evaluated(open_trained(folder, Options(offline=True)))
 
 
 def test_a_tuned_run_says_how_it_was_tuned(tuned: EvaluatedRun) -> None:

@@ -27,7 +27,7 @@ from digitnet.showing.report_figures import (
     first_kernels,
 )
 from digitnet.training.runs import Run, open_run
-from digitnet.training.trained import Trained, open_trained
+from digitnet.training.trained import Options, Trained, open_trained
 
 
 def write_report(
@@ -54,7 +54,7 @@ def write_report(
     with hold_lock(run.path):
         # Before the data, which may have to be fetched.
         run.metrics  # noqa: B018
-        return report_trained(open_trained(run, data_dir=data_dir, offline=offline))
+        return report_trained(open_trained(run, Options(data_dir=data_dir, offline=offline)))
 
 
 def report_trained(trained: Trained) -> Path:

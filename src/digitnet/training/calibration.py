@@ -31,7 +31,7 @@ from digitnet.network.config import TrainConfig
 from digitnet.network.export import Calibration, build, digits_and_score
 from digitnet.training.loop import choose_images
 from digitnet.training.runs import Run, open_run
-from digitnet.training.trained import Trained, open_trained
+from digitnet.training.trained import Options, Trained, open_trained
 
 # Share of real digits that the threshold refuses, in order to refuse as much else as it can.
 REJECTED_DIGITS = 0.01
@@ -77,7 +77,7 @@ def export_run(
     """
     run = open_run(run)
     with hold_lock(run.path):
-        trained = open_trained(run, data_dir=data_dir, offline=offline)
+        trained = open_trained(run, Options(data_dir=data_dir, offline=offline))
         return export_trained(trained, out, data_dir=data_dir)
 
 

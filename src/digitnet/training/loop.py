@@ -134,9 +134,9 @@ class Training:
         self.config, self.device = config, device
         self.class_names, self.data_sha256 = dataset.class_names, dataset.sha256
         train, val = choose_images(config, dataset.train_labels)
-        self.train_images, self.train_labels = _tensors(dataset, train)
-        self.val_images, self.val_labels = _tensors(dataset, val)
-        self.val_images = self.val_images.to(device)
+        images, labels = map(torch.from_numpy, (dataset.train_images, dataset.train_labels))
+        self.train_images, self.train_labels = images[train], labels[train]
+        self.val_images, self.val_labels = images[val].to(device), labels[val]
         self.batch_size = config.batch_size
         self.steps = math.ceil(len(train) / config.batch_size)
         self.total_steps = config.epochs * self.steps
@@ -374,13 +374,6 @@ def choose_images(
     if config.train_images:
         train = take_of_each_class(train, labels, config.train_images, config.seed)
     return train, val
-
-
-def _tensors(dataset: Dataset, indices: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-    return (
-        torch.from_numpy(dataset.train_images[indices]),
-        torch.from_numpy(dataset.train_labels[indices]),
-    )
 
 
 def _optimizer(groups: list[dict[str, Any]], config: TrainConfig) -> torch.optim.Optimizer:

@@ -19,7 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from digitnet.data.catalogue import load_dataset
 from digitnet.data.dataset import Dataset
@@ -58,9 +60,16 @@ class Options:
         """Return the data set of these settings."""
         if self.dataset:
             return self.dataset
-        where: Any = {"data_dir": self.data_dir, "offline": self.offline}
-        crops = config.model.crops
-        return load_dataset(config.data, crops=crops, progress=self.on_message, **where)
+        return load_dataset(
+            config.data,
+            crops=config.model.crops,
+            data_dir=self.data_dir,
+            offline=self.offline,
+            progress=self.on_message,
+        )
+
+
+DEFAULTS = Options()
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,19 +184,18 @@ def evaluate(
         IntegrityError: the model file is damaged.
     """
     run = open_run(path)
+    options = Options(data_dir=data_dir, offline=offline, on_message=on_message)
     with hold_lock(run.path):
-        trained = open_trained(run, data_dir=data_dir, offline=offline, on_message=on_message)
-        return measure_trained(trained, device)
+        return measure_trained(open_trained(run, options), device)
 
 
 def run_training(
     recipe: str | TrainConfig = "reference",
     out: Path | str | None = None,
-    options: Options | None = None,
+    options: Options = DEFAULTS,
     **settings: Any,
 ) -> Trained:
     """Do what ``train`` does, and return the run with its data and its network."""
-    options = options or Options()
     config = named_recipe(recipe) if isinstance(recipe, str) else recipe
     config = resolve_threads(config.override(**settings))
     resolve_device(options.device)
@@ -205,10 +213,10 @@ def run_training(
 
 
 def continue_training(
-    path: Path | str | Run, options: Options | None = None, **settings: Any
+    path: Path | str | Run, options: Options = DEFAULTS, **settings: Any
 ) -> Trained:
     """Do what ``resume`` does, and return the run with its data and its network."""
-    options, run = options or Options(), open_run(path)
+    run = open_run(path)
     config = run.config
     resolve_device(options.device)
     if settings.get("threads") == 0:
@@ -219,8 +227,13 @@ def continue_training(
         _refuse_extension(run, wanted.epochs)
         config = config.override(epochs=wanted.epochs)
     refuse_changes(run, config.flat(), wanted.flat())
-    if run.transfer is not None:
-        return _tuned(run, options)
+    if about := run.transfer:
+        if not about.get("finished", True):
+            raise UsageError(
+                f"`digitnet transfer` was interrupted while it tuned {run.path}; repeat that "
+                "command, which continues it."
+            )
+        return open_trained(run, options)
     dataset = options.load(config)
     check_data(run, dataset)
     with hold_lock(run.path):
@@ -255,31 +268,8 @@ def _refuse_extension(run: Run, epochs: int) -> None:
         raise UsageError(f"The run {run.path} cannot be extended to {epochs} epochs: {reason}.")
 
 
-def _tuned(run: Run, options: Options) -> Trained:
-    """Return a finished run that ``digitnet transfer`` made; only that can finish one."""
-    if not (run.transfer or {}).get("finished", True):
-        raise UsageError(
-            f"`digitnet transfer` was interrupted while it tuned {run.path}; repeat that command, "
-            "which continues it."
-        )
-    where: Any = {"data_dir": options.data_dir, "offline": options.offline}
-    return open_trained(run, on_message=options.on_message, **where)
-
-
-def open_trained(
-    path: Path | str | Run,
-    *,
-    data_dir: Path | str | None = None,
-    offline: bool | None = None,
-    on_message: Callable[[str], None] = _ignore,
-) -> Trained:
+def open_trained(run: Run, options: Options = DEFAULTS) -> Trained:
     """Load a finished run: its settings, its data and its network.
-
-    Args:
-        path: the run folder.
-        data_dir: as for ``train``.
-        offline: as for ``train``.
-        on_message: as for ``train``.
 
     Raises:
         InputError: the folder is not a run, or has no model, or that of an earlier epoch.
@@ -287,11 +277,9 @@ def open_trained(
         IntegrityError: the model file is damaged.
         DataUnavailableError: the data cannot be had.
     """
-    run = open_run(path)
-    config = run.config
     # The network first: data may have to be fetched.
-    model = trained_model(run)
-    dataset = Options("auto", None, data_dir, offline, on_message=on_message).load(config)
+    config, model = run.config, trained_model(run)
+    dataset = options.load(config)
     check_data(run, dataset)
     return Trained(run, config, dataset, model)
 
@@ -303,25 +291,15 @@ def trained_model(run: Run) -> CNN:
         InputError: the run has none yet, or that of an earlier epoch.
         IntegrityError: the model file is damaged.
     """
-    if not run.model_file.is_file():
-        raise InputError(f"{run.path} has no network yet. {_remedy(run)}")
-    model = load_model(run.model_file)
-    _, about = read_tensors(run.model_file, "model")
-    epochs = len(run.history)
-    if about.get("epochs") != epochs:
-        raise InputError(
-            f"The network in {run.path} is that of epoch {about.get('epochs')}, but training went "
-            f"on and ended, unfinished, after epoch {epochs}. {_remedy(run)}"
-        )
-    return model
-
-
-def _remedy(run: Run) -> str:
-    """Say what to do about a training that was killed or diverged."""
-    return (
-        f"If its training was interrupted, continue it with: digitnet train --resume {run.path}. "
-        f"If it diverged, train a new run with a smaller --learning-rate than "
-        f"{run.config.learning_rate:g}."
+    if run.model_file.is_file():
+        model = load_model(run.model_file)
+        _, about = read_tensors(run.model_file, "model")
+        if about.get("epochs") == len(run.history):
+            return model
+    raise InputError(
+        f"{run.path} has no network of its last epoch. If its training was interrupted, continue "
+        f"it with: digitnet train --resume {run.path}. If it diverged, train a new run with a "
+        f"smaller --learning-rate than {run.config.learning_rate:g}."
     )
 
 
@@ -348,13 +326,15 @@ def measure_trained(trained: Trained, device: str = "auto") -> Metrics:
     The caller holds the lock of the run.
     """
     run, config, dataset = trained.run, trained.config, trained.dataset
-    history, place = run.history, resolve_device(device)
+    history, names = run.history, dataset.class_names
     started = time.perf_counter()
-    logits = predict_logits(trained.model, torch.from_numpy(dataset.test_images), place).numpy()
+    logits = _logits(trained.model, dataset.test_images, device)
     seconds = time.perf_counter() - started
     disputed = DISPUTED_MNIST_TEST if config.data == "mnist" else ()
-    metrics = measure(logits, dataset.test_labels, dataset.class_names, disputed)
-    val_loss, val_accuracy = _validation(trained, place)
+    metrics = measure(logits, dataset.test_labels, names, disputed)
+    _, val = choose_images(config, dataset.train_labels)
+    val_logits = _logits(trained.model, dataset.train_images[val], device)
+    validation = measure(val_logits, dataset.train_labels[val], names)
     run.write_predictions(predictions(logits, dataset.test_labels))
     run.write_metrics(
         {
@@ -367,8 +347,8 @@ def measure_trained(trained: Trained, device: str = "auto") -> Metrics:
             "parameters": trained.model.num_parameters,
             "epochs": len(history),
             "seconds": sum(row.seconds for row in history),
-            "val_accuracy": val_accuracy,
-            "val_loss": val_loss,
+            "val_accuracy": validation.accuracy,
+            "val_loss": validation.loss,
             "test_accuracy": metrics.accuracy,
             "test_loss": metrics.loss,
             "misses": metrics.misses,
@@ -379,14 +359,8 @@ def measure_trained(trained: Trained, device: str = "auto") -> Metrics:
     return metrics
 
 
-def _validation(trained: Trained, device: torch.device) -> tuple[float, float]:
-    """Return loss and accuracy on the validation images of the run."""
-    dataset = trained.dataset
-    _, val = choose_images(trained.config, dataset.train_labels)
-    images = torch.from_numpy(dataset.train_images[val])
-    logits = predict_logits(trained.model, images, device).numpy()
-    metrics = measure(logits, dataset.train_labels[val], dataset.class_names)
-    return metrics.loss, metrics.accuracy
+def _logits(model: CNN, images: NDArray[np.uint8], device: str) -> NDArray[np.float32]:
+    return predict_logits(model, torch.from_numpy(images), resolve_device(device)).numpy()
 
 
 def _trained(run: Run, config: TrainConfig, dataset: Dataset, options: Options) -> Trained:
