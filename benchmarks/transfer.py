@@ -4,7 +4,7 @@
 
 Results are kept after each repetition; the same command goes on where it stopped. Church books
 (DIDA, Kusetogullari et al. 2020) come from a file with packed arrays data, offset, shape, label.
-One half of them served to find the settings of ``digitnet.experiments.transfer``; only the other
+One half of them served to find the settings in ``transfer_results``; only the other half
 is used here.
 """
 
@@ -26,8 +26,9 @@ from PIL import Image
 import digitnet
 from digitnet.data.catalogue import load_dataset
 from digitnet.data.dataset import Dataset
-from digitnet.experiments.transfer.comparison import Repetition, TransferConfig, TransferResults
-from digitnet.experiments.transfer.transfer_run import compare_transfer, fine_tune
+from digitnet.experiments.transfer_results import Repetition, TransferConfig, TransferResults
+from digitnet.experiments.transfer_run import compare, fine_tune, no_results
+from digitnet.experiments.transfer_task import open_task
 from digitnet.files import write_json
 from digitnet.machine import environment
 from digitnet.reading.ink.finder import find_ink
@@ -35,6 +36,7 @@ from digitnet.reading.recognizer import Recognizer
 from digitnet.synthesis.photographs import simulate
 from digitnet.training.calibration import export_run
 from digitnet.training.statistics import mean_interval, summarise
+from digitnet.training.trained import Options
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "transfer.json"
 # The half of the church books that settings were found on is the first of this order.
@@ -80,7 +82,9 @@ class Kept:
 
     def known(self, part: str = "repetitions") -> tuple[Repetition, ...]:
         """Return what was measured before."""
-        return tuple(Repetition(**row) for row in self.direction.get(part, ()))
+        rows = self.direction.get(part, ())
+        names = [field.name for field in dataclasses.fields(Repetition)]
+        return tuple(Repetition(**{name: row[name] for name in names}) for row in rows)
 
     def write(self, **values: Any) -> None:
         """Add to the direction and write the file."""
@@ -103,17 +107,13 @@ def told(repetition: Repetition) -> None:
 def measured(kept: Kept, data: Dataset | str, source: str, args: Any, **settings: Any) -> None:
     """Compare all ways to learn ``data`` and keep what comes out."""
     config = TransferConfig(**{"seeds": args.seeds, "threads": args.threads, **settings})
-    rows = list(kept.known())
-
-    def note(repetition: Repetition) -> None:
+    task = open_task(data, source, config, options=Options(on_message=print))
+    results = no_results(task)
+    results.repetitions += kept.known()
+    for repetition in compare(task, kept.known()):
         told(repetition)
-        rows.append(repetition)
-        kept.write(repetitions=[dataclasses.asdict(row) for row in rows])
-
-    results = compare_transfer(
-        data, source, config, known=kept.known(), on_repetition=note, on_message=print
-    )
-    kept.write(**_public(results))
+        results.repetitions.append(repetition)
+        kept.write(**_public(results))
 
 
 def _public(results: TransferResults) -> dict[str, Any]:
@@ -172,13 +172,9 @@ def church_rows(folder: Path, split: int, threads: int) -> list[dict[str, Any]]:
     """Return what each way to learn one split came to; the first is the untouched recogniser."""
     untouched = {"way": "untouched", "labels": 0, "error": recognized(Recognizer(), folder)}
     rows = [untouched]
-    results = compare_transfer(
-        folder, "digitnet", _church_config(threads), old_data="mnist", on_repetition=told
-    )
-    rows += [
-        {"way": each.method, "labels": each.labels, "error": 1 - each.accuracy}
-        for each in results.repetitions
-    ]
+    for each in compare(open_task(folder, config=_church_config(threads), old_data="mnist")):
+        told(each)
+        rows.append({"way": each.method, "labels": each.labels, "error": 1 - each.accuracy})
     for count in CHURCH_LABELS:
         settings: dict[str, Any] = {"labels": count, "seed": split, "threads": threads}
         run = fine_tune(

@@ -17,7 +17,8 @@ import digitnet
 from digitnet.cli.app import app
 from digitnet.data.dataset import Dataset
 from digitnet.errors import DataUnavailableError, InputError, StoppedError, UsageError
-from digitnet.experiments.transfer.comparison import (
+from digitnet.experiments.rows import in_a_row
+from digitnet.experiments.transfer_results import (
     Repetition,
     TransferConfig,
     TransferResults,
@@ -25,15 +26,15 @@ from digitnet.experiments.transfer.comparison import (
     parse_budgets,
     read_results,
 )
-from digitnet.experiments.transfer.rows import in_a_row
-from digitnet.experiments.transfer.transfer_run import (
-    accuracy_on_old,
-    compare_transfer,
+from digitnet.experiments.transfer_run import (
+    accuracy_of,
+    compare,
     fine_tune,
+    no_results,
     transfer,
 )
-from digitnet.experiments.transfer.transfer_task import TransferTask, known_task, load_pretrained
-from digitnet.experiments.transfer.tuning import Tuning, begin, probed
+from digitnet.experiments.transfer_task import TransferTask, known_task, load_pretrained, open_task
+from digitnet.experiments.tuning import Tuning, begin, probed
 from digitnet.training.calibration import ENOUGH_TO_CALIBRATE, calibration_images, set_aside
 from digitnet.training.device import reproducible
 from digitnet.training.loop import choose_images, fit
@@ -121,13 +122,11 @@ def test_resuming_leaves_it_as_it_is(tuned: digitnet.Run) -> None:
 def test_the_source_is_not_changed(source: digitnet.Run, tuned: digitnet.Run) -> None:
     about = tuned.transfer or {}
     again = load_pretrained(source.path)
-    assert again.sha256 == about["source"]["sha256"]
+    assert again.about == about["source"]
 
 
 def task(source: Path, target: Dataset, **settings: Any) -> TransferTask:
-    opened = load_pretrained(source)
-    old = known_task(opened, None, lambda _: None)
-    return TransferTask(opened, target, old, TransferConfig(**{**FEW, **settings}))
+    return open_task(target, source, TransferConfig(**{**FEW, **settings}))
 
 
 def test_validation_images_are_never_learnt_from(source: digitnet.Run, sample: Dataset) -> None:
@@ -161,7 +160,7 @@ def test_few_pictures_are_filled_up_to_calibrate_with(
     assert sum(image in kept for image in found) == enough - 10
     replayed = task(source.path, mine).replayed
     assert replayed is not None
-    assert not kept & {image.tobytes() for image in sample.train_images[replayed]}
+    assert not kept & {image.tobytes() for image in replayed[0]}
 
 
 def learn(made: TransferTask, method: Any, labels: int) -> Tuning:
@@ -210,11 +209,11 @@ def test_other_classes_get_a_last_layer_of_their_own(source: digitnet.Run, sampl
 def test_reading_crops_changes_no_layer(source: digitnet.Run, sample: Dataset) -> None:
     made = task(source.path, sample, crops=True)
     config = made.train_config("all", 10, 0)
-    model, old_head = begin(made, config.model, "all")
-    assert model.config.crops
-    assert old_head is model.head[-1]
-    before = made.source.model.state_dict()
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    tasks = begin(made, config.model, "all")
+    assert tasks.model.config.crops
+    assert not tasks.old
+    before, after = made.source.model.state_dict(), tasks.model.state_dict()
+    assert all(torch.equal(value, before[name]) for name, value in after.items())
 
 
 def test_other_classes_get_a_new_layer_though_they_are_as_many(
@@ -222,8 +221,9 @@ def test_other_classes_get_a_new_layer_though_they_are_as_many(
 ) -> None:
     made = task(source.path, letters(sample, tuple("abcdefghij")))
     config = made.train_config("all", 10, 0)
-    model, old_head = begin(made, config.model, "all")
-    assert old_head is not model.head[-1]
+    tasks = begin(made, config.model, "all")
+    assert [layer.out_features for layer in tasks.old] == [11]
+    assert tasks.model.head[-1].out_features == 10
 
 
 def test_the_old_task_is_measured_before_and_after_alike(
@@ -233,7 +233,11 @@ def test_the_old_task_is_measured_before_and_after_alike(
     config = made.train_config("all", 10, 0)
     with reproducible(config):
         untouched = Tuning(made, "all", config).knowing_old()
-    assert accuracy_on_old(made, untouched) == accuracy_on_old(made, made.source.model)
+    assert made.old is not None
+    before, after = (
+        accuracy_of(model, made.old, made.device) for model in (made.source.model, untouched)
+    )
+    assert before == after
 
 
 def test_an_interrupted_comparison_goes_on(source: digitnet.Run, tmp_path: Path) -> None:
@@ -253,7 +257,7 @@ def test_an_interrupted_comparison_goes_on(source: digitnet.Run, tmp_path: Path)
         transfer("digits8x8", source.path, other, **where)
     second: list[Repetition] = []
     _, results = transfer("digits8x8", source.path, config, on_repetition=second.append, **where)
-    assert results.repetitions == (*first, *second)
+    assert results.repetitions == [*first, *second]
     assert len(second) == 2
     assert results.final
     # A finished one is read, unless another network was to be kept.
@@ -282,7 +286,7 @@ def test_an_interrupted_tuning_goes_on_from_its_checkpoint(
         folder = tmp_path / str(number)
         with monkeypatch.context() as patch:
             patch.setattr(
-                "digitnet.experiments.transfer.transfer_run.Options",
+                "digitnet.experiments.transfer_run.Options",
                 functools.partial(Options, on_progress=stopping(at)),
             )
             with pytest.raises(StoppedError, match=re.escape(f"out={str(folder)!r}")):
@@ -320,8 +324,8 @@ def test_a_tuned_run_says_how_it_was_made_and_whether_it_helped(
     assert tuned.config.schedule == about["schedule"] == "warm-cosine"
     assert (about["steps"], about["threads"]) == (5, 1)
     assert about["learning_rate"] == tuned.config.learning_rate
-    zero = compare_transfer("digits8x8", source.path, TransferConfig(methods=("zero-shot",), **FEW))
-    assert about["accuracy_before"] == zero.repetitions[0].accuracy
+    zero = open_task("digits8x8", source.path, TransferConfig(methods=("zero-shot",), **FEW))
+    assert about["accuracy_before"] == next(compare(zero)).accuracy
     assert about["accuracy_after"] == tuned.metrics["test_accuracy"]
     assert len(tuned.history) == tuned.config.epochs
     with pytest.raises(UsageError, match="cannot be extended"):
@@ -365,8 +369,8 @@ def test_zero_shot_needs_the_same_classes(source: digitnet.Run, sample: Dataset)
     told: list[str] = []
     config = TransferConfig(methods=("zero-shot", "probe"), labels=(5,), seeds=1, **FEW)
     other = letters(sample, ("a", "b"))
-    results = compare_transfer(other, source.path, config, on_message=told.append)
-    assert [r.method for r in results.repetitions] == ["probe"]
+    made = open_task(other, source.path, config, options=Options(on_message=told.append))
+    assert [r.method for r in compare(made)] == ["probe"]
     assert any("Zero-shot is left out" in line for line in told)
 
 
@@ -374,14 +378,12 @@ def test_a_comparison_measures_everything_once(source: digitnet.Run, sample: Dat
     config = TransferConfig(labels=(5, 100_000), seeds=2, **FEW)
     small = letters(sample, tuple("0123456789"))
     told: list[str] = []
-    results = compare_transfer(small, source.path, config, on_message=told.append)
+    made = open_task(small, source.path, config, options=Options(on_message=told.append))
+    results = no_results(made)
+    results.repetitions += compare(made)
     assert len(results.repetitions) == 1 + 4 * 2
     assert any("100000" in line for line in told)
-    measured: list[Repetition] = []
-    compare_transfer(
-        small, source.path, config, known=results.repetitions, on_repetition=measured.append
-    )
-    assert not measured
+    assert not list(compare(made, results.repetitions))
     assert TransferResults.from_dict(json.loads(json.dumps(results.as_dict()))) == results
 
 
@@ -400,13 +402,13 @@ def test_too_few_pictures_are_an_error_that_names_the_class(
         {},
     )
     with pytest.raises(InputError, match="Class 1 has 1 image"):
-        compare_transfer(bare, source.path, TransferConfig(labels=(0,), **FEW))
+        list(compare(task(source.path, bare, labels=(0,))))
 
 
 def test_old_data_must_be_what_the_network_knows(source: digitnet.Run, tmp_path: Path) -> None:
     opened = load_pretrained(source.path)
     with pytest.raises(DataUnavailableError):
-        known_task(opened, "mnist", lambda _: None, data_dir=None, offline=True)
+        known_task(opened, "mnist", Options(offline=True))
 
 
 @pytest.mark.parametrize(
@@ -453,17 +455,14 @@ def test_budgets_are_read() -> None:
 
 def test_intervals_are_compared() -> None:
     def row(method: str, seed: int, accuracy: float) -> Repetition:
-        return Repetition(method, 30, seed, 300, 9, 1.0, accuracy, 0, None)
+        return Repetition(method, 30, seed, 300, 9, 1.0, accuracy, 0)
 
     rows = [row("all", s, 0.9 + s / 100) for s in range(3)]
     low = [row("scratch", s, 0.5 + s / 100) for s in range(3)]
     near = [row("scratch", s, 0.88 + s / 100) for s in range(3)]
-    empty = TransferResults({}, {"test_images": 10}, {}, ())
-    assert intervals_apart(TransferResults({}, {"test_images": 10}, {}, (*rows, *low)), 30) is True
-    assert (
-        intervals_apart(TransferResults({}, {"test_images": 10}, {}, (*rows, *near)), 30) is False
-    )
-    assert intervals_apart(empty, 30) is None
+    for others, apart in ((low, True), (near, False), ([], None)):
+        results = TransferResults({}, {"test_images": 10}, {}, [*rows, *others])
+        assert intervals_apart(results, 30) is apart
 
 
 def test_rows_keep_the_digit_in_the_middle(sample: Dataset) -> None:

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from digitnet.data.dataset import Dataset
-from digitnet.experiments.transfer.comparison import (
+from digitnet.experiments.transfer_page import write_page
+from digitnet.experiments.transfer_results import (
     Repetition,
     TransferConfig,
     TransferResults,
 )
-from digitnet.experiments.transfer.transfer_page import write_page
 from digitnet.training.evaluation import measure, predictions
 from digitnet.training.runs import Run
 from page_reader import Page
@@ -30,9 +30,9 @@ def results(**final: Any) -> TransferResults:
     logits[:10] = logits[:10, ::-1]
     labels = np.arange(IMAGES) % 2
     rows = [
-        Repetition("zero-shot", 0, 0, 0, 0, 0.0, 0.9, 20, None),
-        *(Repetition("all", 10, s, 20, 40, 1.0, 0.95 + s / 500, 10, None) for s in range(3)),
-        *(Repetition("scratch", 10, s, 20, 40, 1.0, 0.7 + s / 500, 60, None) for s in range(3)),
+        Repetition("zero-shot", 0, 0, 0, 0, 0.0, 0.9, 20),
+        *(Repetition("all", 10, s, 20, 40, 1.0, 0.95 + s / 500, 10) for s in range(3)),
+        *(Repetition("scratch", 10, s, 20, 40, 1.0, 0.7 + s / 500, 60) for s in range(3)),
     ]
     kept = {
         "run": "model",
@@ -57,7 +57,7 @@ def results(**final: Any) -> TransferResults:
             "data_sha256": {"new.npz": "1" * 64},
         },
         settings=TransferConfig(labels=(10,), threads=0, steps=0).as_dict(),
-        repetitions=tuple(rows),
+        repetitions=rows,
         final=kept | final,
     )
 
@@ -82,7 +82,7 @@ def test_the_page_says_whether_tuning_helped(tmp_path: Path, before: float, said
 
 
 def test_no_sentence_about_tuning_where_it_was_not_measured(tmp_path: Path) -> None:
-    bare = dataclasses.replace(results(accuracy_before=None), repetitions=())
+    bare = dataclasses.replace(results(accuracy_before=None), repetitions=[])
     assert "Before and after" not in page_of(tmp_path, bare).text()
 
 

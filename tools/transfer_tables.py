@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from digitnet.experiments.transfer.comparison import (
+from digitnet.experiments.transfer_page import accuracy_against_labels
+from digitnet.experiments.transfer_results import (
     MethodSummary,
     TransferResults,
     budget_name,
     intervals_apart,
 )
-from digitnet.experiments.transfer.transfer_page import accuracy_against_labels
 from digitnet.showing.theme import save_png, theme
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "transfer.json"
@@ -111,7 +111,7 @@ def _direction(name: str, values: dict[str, Any]) -> str:
     rows = [
         (method, *(_cell(results.summary(method, b)) for b in budgets))
         for method in METHODS
-        if any(results.of(method, b) for b in budgets)
+        if any(results.summary(method, b) for b in budgets)
     ]
     zero = results.summary("zero-shot", 0)
     before = f" As it was, the network read {zero.accuracy:.2%}." if zero else ""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from digitnet.errors import DigitnetError
     from digitnet.experiments.study.definition import load_study
     from digitnet.experiments.study.study_run import run_study
-    from digitnet.experiments.transfer.transfer_run import fine_tune
+    from digitnet.experiments.transfer_run import fine_tune
     from digitnet.network.cnn import CNN
     from digitnet.network.config import AugmentationConfig, ModelConfig, TrainConfig
     from digitnet.network.recipes import recipe
@@ -78,7 +78,7 @@ _HOMES = {
     "TrainConfig": "network.config",
     "evaluate": "training.trained",
     "export_run": "training.calibration",
-    "fine_tune": "experiments.transfer.transfer_run",
+    "fine_tune": "experiments.transfer_run",
     "load_dataset": "data.catalogue",
     "load_model": "training.checkpoint",
     "load_study": "experiments.study.definition",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from digitnet.experiments.study.study_results import StudyResults
     from digitnet.experiments.study.study_run import StudyPlan
     from digitnet.experiments.study.trials import Event, Listener, Trial
-    from digitnet.experiments.transfer.comparison import Repetition, TransferResults
+    from digitnet.experiments.transfer_results import Repetition, TransferResults
 
 # Time left is estimated from all that was seen, not from the last half minute.
 _ONE_DAY = 86_400.0
@@ -128,7 +128,7 @@ def transfer(
         steps: Updates of the weights; 0: the number of images decides.
         threads: CPU threads; 0: one a core.
     """
-    from digitnet.experiments.transfer.comparison import METHODS, TransferConfig, parse_budgets
+    from digitnet.experiments.transfer_results import METHODS, TransferConfig, parse_budgets
 
     names: Any = tuple(part.strip() for part in methods.split(",")) if methods else METHODS
     # Before torch is loaded, which takes seconds that a wrong flag need not cost.
@@ -144,7 +144,7 @@ def transfer(
     kept = parse_budgets(use, "--use")
     if len(kept) != 1:
         raise UsageError(f"--use cannot be {use!r}; allowed: one number, or 'all'.")
-    from digitnet.experiments.transfer import transfer_run
+    from digitnet.experiments import transfer_run
 
     chosen: Any = method
     folder, results = transfer_run.transfer(
@@ -387,7 +387,7 @@ def _outcome(trial: Trial) -> str:
 
 
 def _say_repetition(repetition: Repetition) -> None:
-    from digitnet.experiments.transfer.comparison import budget_name
+    from digitnet.experiments.transfer_results import budget_name
 
     labels = f"{budget_name(repetition.labels)} a class, seed {repetition.seed}"
     learnt = "no labels" if repetition.method == "zero-shot" else labels
@@ -395,7 +395,7 @@ def _say_repetition(repetition: Repetition) -> None:
 
 
 def _show_transfer(results: TransferResults, folder: Path) -> None:
-    from digitnet.experiments.transfer.comparison import budget_name
+    from digitnet.experiments.transfer_results import budget_name
 
     rows = [("way", "labels a class", "accuracy", "95 % interval", "seconds")]
     for each in results.summaries():

@@ -11,7 +11,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from digitnet.data.dataset import Dataset
-from digitnet.experiments.transfer.comparison import TransferResults, budget_name, intervals_apart
+from digitnet.experiments.transfer_results import TransferResults, budget_name, intervals_apart
 from digitnet.files import write_atomic
 from digitnet.showing.commands import plain_value
 from digitnet.showing.pages import render
@@ -77,7 +77,7 @@ def _facts(results: TransferResults) -> dict[str, Any]:
         "compared": [
             (NAMES[method], [results.summary(method, b) for b in budgets])
             for method in NAMES
-            if any(results.of(method, b) for b in budgets)
+            if any(results.summary(method, b) for b in budgets)
         ],
         # Where tuning all layers is shown to beat the start from scratch; None if not measured.
         "helps": [budget_name(b) for b in apart if apart[b]] if apart else None,

@@ -26,18 +26,19 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self
+from statistics import fmean
+from typing import Any, Literal, Self, get_args
 
 from digitnet.errors import InputError, UsageError, unknown_name
 from digitnet.files import storage_errors, write_json
-from digitnet.network.config import LEAST_RATE, WARM_UP, AugmentationConfig
+from digitnet.network.config import LEAST_RATE, WARM_UP, AugmentationConfig, TrainConfig
 from digitnet.training.runs import write_csv
 from digitnet.training.statistics import mean_interval, summarise, wilson_interval
 
 Method = Literal["zero-shot", "probe", "head", "all", "scratch"]
-METHODS: tuple[Method, ...] = ("zero-shot", "probe", "head", "all", "scratch")
+METHODS: tuple[Method, ...] = get_args(Method)
 TUNED: tuple[Method, ...] = ("head", "all", "scratch")
 # Labels of each class; 0 stands for all there are.
 BUDGETS = (10, 30, 100, 300, 1000, 0)
@@ -45,30 +46,40 @@ BUDGETS = (10, 30, 100, 300, 1000, 0)
 SCHEMA_VERSION = 1
 RESULTS_FILE = "results.json"
 
-BATCH_SIZE = 64
-WEIGHT_DECAY = 0.02
-LABEL_SMOOTHING = 0.05
-# Fraction of the steps, the last ones, over which the weights are averaged.
-AVERAGED = 0.5
-# Weight of reading old images as the source reads them, and the temperature it is compared at.
-REMEMBERING, TEMPERATURE = 2.0, 2.0
-_REPLAY, _REPLAY_CROPS = 0.4, 0.2
-_FEWEST_STEPS, _MOST_STEPS = 40, 400
-# Looking past neighbours and ruled lines is more to learn than another handwriting.
-_CROPS_STEPS = 3.5
-
-# Milder than a network is first trained with: it knows what pens and paper do.
-AUGMENTATION = AugmentationConfig(
-    rotate=8, scale=0.15, shear=8, elastic=0.6, stroke=0.3, faults=0.02
+# What every network that is tuned has in common. The distortions are milder than those a network is
+# first trained with: it knows what pens and paper do.
+TUNING = TrainConfig(
+    recipe="transfer",
+    batch_size=64,
+    optimizer="adamw",
+    schedule="warm-cosine",
+    weight_decay=0.02,
+    label_smoothing=0.05,
+    augmentation=AugmentationConfig(
+        rotate=8, scale=0.15, shear=8, elastic=0.6, stroke=0.3, faults=0.02
+    ),
 )
-
-
 # How fast a method's layers learn: the rate of the last one at the top of the schedule, and what a
 # rate is multiplied by for the layer before it; 0 leaves the convolutions as they are.
 RATES: dict[str, dict[str, float]] = {
     "head": {"learning_rate": 3e-3, "layer_decay": 0.0},
     "all": {"learning_rate": 4e-3, "layer_decay": 0.8},
     "scratch": {"learning_rate": 4e-3, "layer_decay": 1.0},
+}
+# Fraction of the steps, the last ones, over which the weights are averaged.
+AVERAGED = 0.5
+# Weight of reading old images as the source reads them.
+REMEMBERING = 2.0
+_REPLAY, _REPLAY_CROPS = 0.4, 0.2
+_FEWEST_STEPS, _MOST_STEPS = 40, 400
+# Looking past neighbours and ruled lines is more to learn than another handwriting.
+_CROPS_STEPS = 3.5
+_LIMITS = {
+    "labels": (0, 1_000_000),
+    "seeds": (1, 100),
+    "replay": (0, 0.9),
+    "steps": (0, 100_000),
+    "threads": (0, 1024),
 }
 
 
@@ -99,21 +110,14 @@ class TransferConfig:
     def __post_init__(self) -> None:
         for method in self.methods:
             if method not in METHODS:
-                raise unknown_name("method", str(method), METHODS)
-        if len(set(self.methods)) < max(len(self.methods), 1):
-            raise UsageError("--methods names none, or one twice; name each at most once.")
-        if not self.labels or any(type(n) is not int or n < 0 for n in self.labels):
-            raise UsageError(
-                f"--labels cannot be {list(self.labels)}; allowed: numbers of images of each "
-                "class, from 1, and 'all'."
-            )
-        # Written so that NaN fails too.
-        if not 0 <= self.replayed <= 0.9:
-            raise UsageError(f"--replay cannot be {self.replay}; allowed: from 0 to 0.9.")
-        for name, low, high in (("seeds", 1, 100), ("steps", 0, 100_000), ("threads", 0, 1024)):
-            value = getattr(self, name)
-            if type(value) is not int or not low <= value <= high:
-                raise UsageError(f"--{name} cannot be {value!r}; allowed: from {low} to {high:,}.")
+                raise unknown_name("method", method, METHODS)
+        values = vars(self) | {"replay": self.replayed, "labels": min(self.labels)}
+        for name, (low, high) in _LIMITS.items():
+            # Written so that NaN fails too.
+            if not low <= values[name] <= high:
+                raise UsageError(
+                    f"--{name} cannot be {values[name]!r}; allowed: from {low} to {high:,}."
+                )
 
     @property
     def replayed(self) -> float:
@@ -128,20 +132,18 @@ class TransferConfig:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values, with everything that is fixed."""
-        fixed = {
-            "batch_size": BATCH_SIZE,
-            "weight_decay": WEIGHT_DECAY,
-            "label_smoothing": LABEL_SMOOTHING,
-            "schedule": "warm-cosine",
+        values = {name: list(v) if isinstance(v, tuple) else v for name, v in vars(self).items()}
+        shared = ("batch_size", "weight_decay", "label_smoothing", "schedule")
+        values |= {name: getattr(TUNING, name) for name in shared}
+        return values | {
+            "replay": self.replayed,
             "warm_up": WARM_UP,
             "least_rate": LEAST_RATE,
             "averaged": AVERAGED,
             "remembering": REMEMBERING,
             "rates": RATES,
-            "augmentation": dataclasses.asdict(AUGMENTATION),
+            "augmentation": dataclasses.asdict(TUNING.augmentation),
         }
-        values = {name: list(v) if isinstance(v, tuple) else v for name, v in vars(self).items()}
-        return values | {"replay": self.replayed} | fixed
 
 
 def parse_budgets(text: str, flag: str = "--labels") -> tuple[int, ...]:
@@ -150,8 +152,8 @@ def parse_budgets(text: str, flag: str = "--labels") -> tuple[int, ...]:
     Raises:
         UsageError: a part is neither a number from 1 nor "all".
     """
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    for part in parts or ["nothing"]:
+    parts = [part.strip() for part in text.split(",")]
+    for part in parts:
         if part != "all" and not (part.isdecimal() and int(part)):
             raise UsageError(
                 f"{flag} cannot have {part!r}; allowed: numbers of images of each class from 1, "
@@ -165,9 +167,14 @@ def budget_name(labels: int) -> str:
     return f"{labels:,}" if labels else "all"
 
 
+def in_order(budgets: set[int]) -> list[int]:
+    """Return label budgets, smallest first and all (0) last."""
+    return sorted(budgets, key=lambda labels: labels or math.inf)
+
+
 @dataclass(frozen=True)
 class Repetition:
-    """One network, measured on the test images of the new task and of the old one."""
+    """One network, measured on the test images of the new task."""
 
     method: str
     labels: int
@@ -179,8 +186,6 @@ class Repetition:
     seconds: float
     accuracy: float
     misses: int
-    old_accuracy: float | None = None
-    """On the old task; None where it was not measured."""
 
 
 @dataclass(frozen=True)
@@ -196,18 +201,17 @@ class MethodSummary:
     low: float
     high: float
     """95 % interval: of the mean over repetitions, or, of a single network, Wilson's."""
-    old_accuracy: float | None
     seconds: float
 
 
-@dataclass(frozen=True)
+@dataclass
 class TransferResults:
-    """A comparison, complete or not."""
+    """A comparison, complete or not; it grows while one runs."""
 
     source: dict[str, Any]
     target: dict[str, Any]
     settings: dict[str, Any]
-    repetitions: tuple[Repetition, ...]
+    repetitions: list[Repetition] = field(default_factory=list)
     old_data: str | None = None
     old_accuracy: float | None = None
     """Of the source, before anything was tuned."""
@@ -216,63 +220,47 @@ class TransferResults:
 
     def budgets(self) -> list[int]:
         """Return the label budgets, smallest first and all (0) last."""
-        learned = {r.labels for r in self.repetitions if r.method != "zero-shot"}
-        return sorted(learned, key=lambda labels: (labels == 0, labels))
-
-    def of(self, method: str, labels: int) -> list[Repetition]:
-        """Return the repetitions of a method with a budget."""
-        return [r for r in self.repetitions if (r.method, r.labels) == (method, labels)]
+        return in_order({r.labels for r in self.repetitions if r.method != "zero-shot"})
 
     def summary(self, method: str, labels: int) -> MethodSummary | None:
         """Return mean and interval of a method with a budget, None where nothing was measured."""
-        rows = self.of(method, labels)
+        rows = [r for r in self.repetitions if (r.method, r.labels) == (method, labels)]
         if not rows:
             return None
-        accuracies = [r.accuracy for r in rows]
-        mean, images = summarise(accuracies), self.target["test_images"]
-        if len(rows) > 1:
-            low, high = mean_interval(accuracies)
-        else:
-            low, high = wilson_interval(images - rows[0].misses, images)
-        old = [r.old_accuracy for r in rows if r.old_accuracy is not None]
+        accuracies, images = [r.accuracy for r in rows], self.target["test_images"]
+        low, high = (
+            mean_interval(accuracies)
+            if len(rows) > 1
+            else wilson_interval(images - rows[0].misses, images)
+        )
         return MethodSummary(
-            method,
-            labels,
-            rows[0].images,
-            len(rows),
-            mean.mean,
-            mean.sd,
-            max(low, 0.0),
-            min(high, 1.0),
-            summarise(old).mean if old else None,
-            summarise([r.seconds for r in rows]).mean,
+            **{name: getattr(rows[0], name) for name in ("method", "labels", "images")},
+            count=len(rows),
+            accuracy=fmean(accuracies),
+            sd=summarise(accuracies).sd,
+            low=max(low, 0.0),
+            high=min(high, 1.0),
+            seconds=fmean(r.seconds for r in rows),
         )
 
     def summaries(self) -> list[MethodSummary]:
         """Return all of them, in the order of methods and budgets."""
-        learned = [(m, b) for m in METHODS if m != "zero-shot" for b in self.budgets()]
-        made = [self.summary(m, b) for m, b in (("zero-shot", 0), *learned)]
-        return [each for each in made if each]
+        pairs = {(r.method, r.labels) for r in self.repetitions}
+        ordered = [(m, b) for m in METHODS for b in in_order({labels for _, labels in pairs})]
+        return [each for pair in ordered if (each := self.summary(*pair))]
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
         summaries = [dataclasses.asdict(each) for each in self.summaries()]
-        values = dataclasses.asdict(self) | {"repetitions": list(map(vars, self.repetitions))}
-        return {"schema_version": SCHEMA_VERSION, **values, "summary": summaries}
+        return {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(self), "summary": summaries}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Rebuild from ``as_dict``, also after a trip through JSON.
-
-        Raises:
-            InputError: the values are not those of a comparison.
-        """
-        try:
-            known = {f.name: values[f.name] for f in dataclasses.fields(cls)}
-            rows = tuple(Repetition(**row) for row in known.pop("repetitions"))
-            return cls(**known, repetitions=rows)
-        except (KeyError, TypeError) as error:
-            raise InputError(f"These are not the results of a transfer: {error}.") from error
+        """Rebuild from ``as_dict``, also after a trip through JSON; other keys are ignored."""
+        known = {f.name: values[f.name] for f in dataclasses.fields(cls)}
+        names = [f.name for f in dataclasses.fields(Repetition)]
+        rows = [Repetition(**{name: row[name] for name in names}) for row in known["repetitions"]]
+        return cls(**known | {"repetitions": rows})
 
     def write(self, folder: Path) -> None:
         """Write ``results.json`` and ``results.csv``."""
@@ -291,14 +279,14 @@ def read_results(file: Path) -> TransferResults:
         content = file.read_bytes()
     try:
         return TransferResults.from_dict(json.loads(content))
-    except ValueError as error:
-        raise InputError(f"{file} is not readable JSON: {error}.") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{file} does not hold the results of a transfer: {error}.") from error
 
 
-def intervals_apart(results: TransferResults, labels: int, method: str = "all") -> bool | None:
-    """Return whether a method beats the start from scratch with the intervals apart.
+def intervals_apart(results: TransferResults, labels: int) -> bool | None:
+    """Return whether tuning all layers beats the start from scratch with the intervals apart.
 
     None where one of them was not measured.
     """
-    ours, rival = results.summary(method, labels), results.summary("scratch", labels)
+    ours, rival = results.summary("all", labels), results.summary("scratch", labels)
     return ours.low > rival.high if ours and rival else None
