@@ -5,8 +5,12 @@ from __future__ import annotations
 import pytest
 
 from digitnet.experiments.study.definition import load_study
-from digitnet.experiments.study.study_figures import accuracy_figure, axis_figure, curves_figure
-from digitnet.experiments.study.study_page import compose
+from digitnet.experiments.study.study_page import (
+    accuracy_figure,
+    axis_figure,
+    curves_figure,
+    study_page,
+)
 from digitnet.experiments.study.study_results import StudyMaterial, gather
 from digitnet.experiments.study.trials import trials
 from digitnet.showing.theme import PHONE_WIDTH, Drawing, theme
@@ -45,7 +49,7 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> StudyMaterial:
 
 
 def test_the_page_answers_its_question(material: StudyMaterial) -> None:
-    page = Page(compose(material, dict.fromkeys(("accuracy", "curves", "axis"), BLANK)))
+    page = Page(study_page(material, dict.fromkeys(("accuracy", "curves", "axis"), BLANK)))
     text = page.text()
     assert page.text("h1") == "How much <b>dropout</b>?"
     assert "half of <them>" in page.text("td")
@@ -59,13 +63,13 @@ def test_the_page_answers_its_question(material: StudyMaterial) -> None:
 
 
 def test_sections_without_a_figure_are_left_out(material: StudyMaterial) -> None:
-    page = Page(compose(material, {}))
+    page = Page(study_page(material, {}))
     assert {"axis", "curves"}.isdisjoint({str(a["id"]) for a in page.all("section")})
     assert not page.all("figure")
 
 
 def test_a_phone_gets_rows_as_lists_with_every_value_named(material: StudyMaterial) -> None:
-    page = Page(compose(material, {}))
+    page = Page(study_page(material, {}))
     tables = [a.get("class") for a in page.all("table")]
     assert tables.count("stacked") == len(tables) - 1  # but the one of two columns
     assert all(a["data-name"] for a in page.all("td"))

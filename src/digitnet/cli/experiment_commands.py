@@ -302,14 +302,13 @@ def _show_plan(asked: Study, folder: Path, plan: StudyPlan, as_json: bool) -> No
 
 
 def _show_study(results: StudyResults, folder: Path) -> None:
-    from digitnet.experiments.study import study_tables
-    from digitnet.experiments.study.study_results import headline
+    from digitnet.experiments.study import study_results
 
-    tables = [study_tables.accuracy_rows(results), study_tables.cost_rows(results)]
-    tables += [study_tables.comparison_rows(results, data) for data in results.test_sets]
-    show_tables(map(study_tables.terminal_table, tables))
+    tables = [study_results.accuracy_rows(results), study_results.cost_rows(results)]
+    tables += [study_results.comparison_rows(results, data) for data in results.test_sets]
+    show_tables(map(study_results.terminal_table, tables))
     show("Accuracies in percent: mean ± standard deviation over seeds; p is corrected (Holm).")
-    show(headline(results))
+    show(study_results.headline(results))
     show(f"page: {folder / 'report.html'}")
 
 

@@ -165,11 +165,9 @@ def _not_allowed(key: str, value: Any, allowed: str) -> UsageError:
 
 
 def _seeds(value: Any) -> tuple[int, ...]:
-    if type(value) is int and 1 <= value <= 1000:
-        return tuple(range(value))
-    numbers = value if isinstance(value, list) else []
-    valid = all(type(number) is int and 0 <= number < 2**32 for number in numbers)
-    if not numbers or not valid or len(set(numbers)) < len(numbers):
+    numbers = list(range(value)) if type(value) is int and value <= 1000 else value
+    whole = isinstance(numbers, list) and all(type(n) is int and 0 <= n < 2**32 for n in numbers)
+    if not numbers or not whole or len(set(numbers)) < len(numbers):
         allowed = "a number of seeds, from 1 to 1,000, or a list of different whole numbers from 0"
         raise _not_allowed("seeds", value, allowed)
     return tuple(numbers)
@@ -221,16 +219,9 @@ def _override(base: TrainConfig, settings: Mapping[str, Any], table: str) -> Tra
 def _axis(name: str, variants: Sequence[Variant]) -> str:
     if name not in setting_names():
         raise UsageError(f"'axis': {unknown_name('setting', name, setting_names())}")
-    values = {variant.name: variant.config.flat()[name] for variant in variants}
-    for variant, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise UsageError(
-                f"'axis' cannot be '{name}': its value in variant '{variant}', {value!r}, is not a "
-                "number."
-            )
-    if len(set(values.values())) == 1 < len(variants):
-        raise UsageError(
-            f"'axis' cannot be '{name}': it has the same value in all variants. Name the setting "
-            "in which they differ."
-        )
+    values = {variant.config.flat()[name] for variant in variants}
+    numbers = all(type(value) in (int, float) for value in values)
+    if not numbers or len(values) == 1 < len(variants):
+        allowed = "a setting that is a number in every variant, and not the same in all"
+        raise _not_allowed("axis", name, allowed)
     return name

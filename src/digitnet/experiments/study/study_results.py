@@ -1,4 +1,4 @@
-"""The results of a study: how they follow from run folders, and how people read them.
+"""The results of a study: how they follow from run folders, and the tables that show them.
 
 Guarantees:
 
@@ -17,6 +17,8 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.markup import escape
+from rich.table import Table
 
 from digitnet.errors import InputError
 from digitnet.experiments.study.definition import Study, Variant
@@ -25,10 +27,16 @@ from digitnet.training.runs import Epoch, Run, read_predictions
 from digitnet.training.statistics import crossed_difference, holm, mean_interval, summarise
 
 SIGNIFICANT = 0.05
+# Of a study, what its results repeat.
+_TAKEN_OVER = ("name", "title", "question", "data", "seeds", "axis", "base_variant")
 # Of a run's metrics, what its result holds.
 _MEASURED = ("val_loss", "parameters", "epochs", "seconds", "microseconds_per_image")
 
 Verdict = Literal["better", "worse", "no difference shown", "not compared"]
+
+_VERDICT = "Verdict"
+_SPREAD = ("mean", "sd", "low", "high")
+_COMPARED = ("difference", "low", "high", "p", "p_corrected", "verdict")
 
 VAL = "validation"
 """The name of the validation images among the sets of images; the others are data sets."""
@@ -64,6 +72,11 @@ class Estimate:
     """Lower end of the 95 % t-interval of the mean; None with a single seed."""
     high: float | None
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The interval, or twice the mean where there is none."""
+        return (self.mean,) * 2 if self.low is None or self.high is None else (self.low, self.high)
+
 
 @dataclass(frozen=True)
 class VariantResult:
@@ -82,6 +95,11 @@ class VariantResult:
     """Of training."""
     microseconds_per_image: float | None
     """The median over seeds, of images taken by the thousand."""
+
+    @property
+    def trained(self) -> int:
+        """How many seeds were trained to the end."""
+        return next((each.count for each in self.accuracy.values()), 0)
 
 
 @dataclass(frozen=True)
@@ -132,8 +150,8 @@ class StudyResults:
 
     def comparison(self, variant: str, data: str) -> Comparison | None:
         """Return how a variant compares with the base; None for the base itself."""
-        pairs = {(each.variant, each.data): each for each in self.comparisons}
-        return pairs.get((variant, data))
+        pair = (variant, data)
+        return next((each for each in self.comparisons if (each.variant, each.data) == pair), None)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -176,27 +194,20 @@ def gather(study: Study, trials: Sequence[Trial], all_images: int) -> StudyMater
     Raises:
         InputError: a file is damaged, or runs were not measured on the same images.
     """
+    finished = [_read(trial, ended) for trial in trials if (ended := outcome(trial))]
     sets = (study.data, *study.test_on)
-    endings = [(trial, outcome(trial)) for trial in trials]
-    finished = [_read(trial, ending, study.data) for trial, ending in endings if ending]
     results = StudyResults(
-        name=study.name,
-        title=study.title,
-        question=study.question,
-        data=study.data,
+        **{name: getattr(study, name) for name in _TAKEN_OVER},
         test_sets=sets,
         test_images={name: _count_images(finished, name) for name in sets},
-        seeds=study.seeds,
         threads=trials[0].config.threads,
-        axis=study.axis,
-        base_variant=study.base_variant,
         expected_runs=len(trials),
         runs=tuple(each.result for each in finished),
         variants=tuple(
             _variant(variant, _axis_value(study.axis, variant, all_images), finished)
             for variant in study.variants
         ),
-        comparisons=_comparisons(study, sets, finished),
+        comparisons=_comparisons(study, finished),
     )
     histories = {
         variant.name: [each.history for each in _trained(finished, variant.name)]
@@ -205,30 +216,21 @@ def gather(study: Study, trials: Sequence[Trial], all_images: int) -> StudyMater
     return StudyMaterial(study, results, histories)
 
 
-def _read(trial: Trial, ending: Mapping[str, Any], data: str) -> FinishedTrial:
+def _read(trial: Trial, ended: Mapping[str, Any]) -> FinishedTrial:
     folder = f"{trial.folder.parent.name}/{trial.folder.name}"
-    if ending["outcome"] == "diverged":
+    if ended["outcome"] == "diverged":
         return FinishedTrial(RunResult(trial.variant, trial.seed, folder, "diverged", {}))
-    run = Run(trial.folder)
-    files = {data: trial.folder / "predictions.csv"}
-    files |= {name: trial.predictions_file(name) for name in trial.test_on}
-    hashes = {data: run.data_sha256}
-    hashes |= {name: ending["tests"][name].get("data_sha256") for name in trial.test_on}
-    predictions = {name: read_predictions(file) for name, file in files.items()}
+    run, own = Run(trial.folder), trial.config.data
+    predictions = {own: run.predictions}
+    predictions |= {name: read_predictions(trial.predictions_file(name)) for name in trial.test_on}
     right = {name: each.predicted == each.label for name, each in predictions.items()}
-    if not all(map(len, right.values())):
-        raise InputError(f"A file of predictions in {trial.folder} is empty. Remove the folder.")
-    metrics = run.metrics
-    try:
-        measured = {name: metrics[name] for name in ("val_accuracy", *_MEASURED)}
-    except KeyError as error:
-        raise InputError(
-            f"{trial.folder}/metrics.json has no {error}. Remove the folder."
-        ) from error
-    accuracy = {VAL: measured.pop("val_accuracy")}
-    accuracy |= {name: float(each.mean()) for name, each in right.items()}
-    result = RunResult(trial.variant, trial.seed, folder, "trained", accuracy, **measured)
+    hashes = {own: run.data_sha256}
+    hashes |= {name: ended["tests"][name].get("data_sha256") for name in trial.test_on}
     origin = {name: (hashes[name], each.label.tobytes()) for name, each in predictions.items()}
+    accuracy = {VAL: run.metrics["val_accuracy"]}
+    accuracy |= {name: float(each.mean()) for name, each in right.items()}
+    measured = {name: run.metrics.get(name) for name in _MEASURED}
+    result = RunResult(trial.variant, trial.seed, folder, "trained", accuracy, **measured)
     return FinishedTrial(result, tuple(run.history), right, origin)
 
 
@@ -249,11 +251,8 @@ def _count_images(finished: Sequence[FinishedTrial], data: str) -> int:
 
 
 def _trained(finished: Sequence[FinishedTrial], variant: str) -> list[FinishedTrial]:
-    return [
-        each
-        for each in finished
-        if each.result.variant == variant and each.result.outcome == "trained"
-    ]
+    wanted = variant, "trained"
+    return [each for each in finished if (each.result.variant, each.result.outcome) == wanted]
 
 
 def _variant(
@@ -294,42 +293,39 @@ def _estimate(values: Sequence[float], most: float = math.inf) -> Estimate:
     return Estimate(summary.count, summary.mean, summary.sd, max(low, 0.0), min(high, most))
 
 
-def _comparisons(
-    study: Study, sets: Sequence[str], finished: Sequence[FinishedTrial]
-) -> tuple[Comparison, ...]:
+def _comparisons(study: Study, finished: Sequence[FinishedTrial]) -> tuple[Comparison, ...]:
     """Compare every variant with the base, and correct for the number of comparisons."""
     raw = [
         _compare(study.base_variant, variant.name, data, finished)
         for variant in study.variants
         if variant.name != study.base_variant
-        for data in sets
+        for data in (study.data, *study.test_on)
     ]
     corrected = iter(holm([each.p for each in raw if each.p is not None]))
     return tuple(each if each.p is None else _judged(each, next(corrected)) for each in raw)
 
 
 def _compare(base: str, variant: str, data: str, finished: Sequence[FinishedTrial]) -> Comparison:
-    own = [each for each in finished if each.result.variant in (base, variant)]
-    right = {
-        name: {e.result.seed: e.right[data] for e in _trained(own, name)}
+    first, second = (
+        {each.result.seed: each.right[data] for each in _trained(finished, name)}
         for name in (base, variant)
-    }
-    seeds = sorted(right[base].keys() & right[variant].keys())
+    )
+    seeds = sorted(first.keys() & second.keys())
     comparison = Comparison(variant, data, "not compared", len(seeds))
     # Of a variant that sometimes diverges, only the lucky seeds would be compared.
-    diverged = any(each.result.outcome == "diverged" for each in own)
-    if len(seeds) < 2 or diverged:
+    diverged = {each.result.variant for each in finished if each.result.outcome == "diverged"}
+    if len(seeds) < 2 or diverged & {base, variant}:
         return comparison
-    first, second = (np.stack([right[name][seed] for seed in seeds]) for name in (base, variant))
-    difference = crossed_difference(first, second)
+    tables = [np.stack([right[seed] for seed in seeds]) for right in (first, second)]
+    found = crossed_difference(tables[0], tables[1])
     return dataclasses.replace(
         comparison,
-        difference=difference.mean,
-        low=difference.low,
-        high=difference.high,
-        p=difference.p,
+        difference=found.mean,
+        low=found.low,
+        high=found.high,
+        p=found.p,
         # JSON has no infinity; this many are as good.
-        degrees_of_freedom=min(difference.degrees_of_freedom, 1e9),
+        degrees_of_freedom=min(found.degrees_of_freedom, 1e9),
     )
 
 
@@ -341,12 +337,11 @@ def _judged(comparison: Comparison, p_corrected: float) -> Comparison:
     return dataclasses.replace(comparison, p_corrected=p_corrected, verdict=verdict)
 
 
-# ---- in words and numbers as people read them
+# ---- in words and tables
 
 TITLES = {
     VAL: "Validation",
     "mnist": "MNIST",
-    "sample": "sample",
     "usps": "USPS",
     "digits8x8": "8×8 digits",
     "fashion_mnist": "Fashion-MNIST",
@@ -382,12 +377,100 @@ def headline(results: StudyResults) -> str:
     return " ".join(parts) or "There is nothing to compare yet."
 
 
-def missing(results: StudyResults) -> str:
-    """Return a sentence about runs that are not finished, or nothing."""
-    unfinished = results.expected_runs - len(results.runs)
-    if not unfinished:
-        return ""
-    return (
-        f"{unfinished} of {results.expected_runs} runs are not finished; these results are those "
-        "of the others."
-    )
+Rows = tuple[list[str], list[list[str]]]
+"""The head of a table and its rows, as people read them."""
+
+
+def accuracy_rows(results: StudyResults) -> Rows:
+    """Return the accuracy of each variant, mean ± standard deviation over seeds, in percent."""
+    rows = []
+    for variant in results.variants:
+        diverged = f", {variant.diverged} diverged" if variant.diverged else ""
+        style = "{:.2f} ± {:.2f}" if variant.trained > 1 else "{:.2f}"
+        accuracies = [
+            _cell(style, variant.accuracy.get(name), "mean", "sd", times=100)
+            for name in results.sets
+        ]
+        rows.append([variant.name, f"{variant.trained}{diverged}", *accuracies])
+    return ["Variant", "Seeds", *map(set_title, results.sets)], rows
+
+
+def comparison_rows(results: StudyResults, data: str) -> Rows:
+    """Return each variant beside the base on one set of test images, in percentage points."""
+    accuracy = f"{set_title(data)} accuracy, 95 % (%)"
+    head = ["Variant", accuracy, "Difference", "95 %", "p, corrected", _VERDICT]
+    rows = []
+    for variant in results.variants:
+        found = results.comparison(variant.name, data)
+        interval = _cell("{:.2f} – {:.2f}", variant.accuracy.get(data), "low", "high", times=100)
+        difference = _cell("{:+.2f}", found, "difference", times=100)
+        ends = _cell("{:+.2f} to {:+.2f}", found, "low", "high", times=100)
+        p = _cell("{:.3f}", found, "p_corrected")
+        if found and found.p_corrected is not None and found.p_corrected < 0.001:
+            p = "<0.001"
+        compared = [difference, ends, p] if found else ["", "", ""]
+        rows.append([variant.name, interval, *compared, verdict(found, variant)])
+    return head, rows
+
+
+def cost_rows(results: StudyResults) -> Rows:
+    """Return what each variant costs: parameters, and times as they were measured."""
+    return ["Variant", "Parameters", "Training (s)", "µs an image"], [
+        [
+            variant.name,
+            _cell("{:,}", variant, "parameters"),
+            _cell("{:.0f} ± {:.0f}", variant.seconds, "mean", "sd"),
+            _cell("{:.0f}", variant, "microseconds_per_image"),
+        ]
+        for variant in results.variants
+    ]
+
+
+def _cell(style: str, found: object, *names: str, times: int = 1) -> str:
+    """Return numbers of a result in a style, or a dash where there are none."""
+    values = _values(found, names)
+    if None in values:
+        return "–"
+    return style.format(*(times * value for value in values)).replace("-", "−")
+
+
+def _values(found: object, names: Sequence[str]) -> list[Any]:
+    return [getattr(found, name, None) for name in names]
+
+
+def verdict(comparison: Comparison | None, variant: VariantResult) -> str:
+    """Return the verdict on a variant in plain words; of the base, that it is the base."""
+    if variant.diverged:
+        runs = variant.diverged + variant.trained
+        return f"diverged ({variant.diverged} of {runs})" if variant.trained else "diverged"
+    return "the base" if comparison is None else comparison.verdict
+
+
+def terminal_table(rows: Rows) -> Table:
+    """Return such a table for a terminal."""
+    head, cells = rows
+    table = Table(box=None, pad_edge=False)
+    for name in head:
+        side: Any = "left" if name in {head[0], _VERDICT} else "right"
+        table.add_column(escape(name), justify=side, no_wrap=True, header_style="bold")
+    for row in cells:
+        table.add_row(*map(escape, row))
+    return table
+
+
+def csv_rows(results: StudyResults) -> tuple[list[str], list[list[Any]]]:
+    """Return the header and one row a variant; accuracies are fractions, nothing is rounded."""
+    header = ["variant", "seeds", "diverged", "parameters", "axis_value"]
+    header += [f"{name}_{part}" for name in results.sets for part in ("accuracy", *_SPREAD[1:])]
+    header += ["seconds", "seconds_sd", "microseconds_per_image"]
+    header += [f"{name}_vs_base_{part}" for name in results.test_sets for part in _COMPARED]
+    rows = []
+    for variant in results.variants:
+        row = _values(variant, ("name", "trained", "diverged", "parameters", "axis_value"))
+        for name in results.sets:
+            row += _values(variant.accuracy.get(name), _SPREAD)
+        row += [*_values(variant.seconds, _SPREAD[:2]), variant.microseconds_per_image]
+        for name in results.test_sets:
+            row += _values(results.comparison(variant.name, name), _COMPARED)
+        rows.append(row)
+    return header, rows

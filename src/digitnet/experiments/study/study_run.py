@@ -27,22 +27,17 @@ from digitnet.errors import (
     importing_extras,
     unknown_name,
 )
+from digitnet.experiments import ray_engine
+from digitnet.experiments.study import local_engine
 from digitnet.experiments.study.definition import Study, load_study
 from digitnet.experiments.study.trials import Event, Listener, Trial, is_finished, trials
-from digitnet.files import (
-    hold_lock,
-    is_occupied,
-    make_folder,
-    storage_errors,
-    write_atomic,
-    write_json,
-)
+from digitnet.files import hold_lock, is_occupied, make_folder, write_atomic, write_json
 from digitnet.machine import usable_cores
 from digitnet.network.config import TrainConfig, differences
 from digitnet.text import count_of
 
 if TYPE_CHECKING:
-    from digitnet.experiments.study.study_results import StudyMaterial, StudyResults
+    from digitnet.experiments.study.study_results import StudyResults
 
 ENGINES = ("local", "ray")
 SCHEMA_VERSION = 1
@@ -95,6 +90,7 @@ def run_study(
     data: Any = {"data_dir": data_dir, "offline": offline}
     plan_study(study, folder, **resources)
     with importing_extras():
+        from digitnet.experiments.study.study_page import write_results
         from digitnet.experiments.study.study_results import gather
         from digitnet.training.device import resolve_device
 
@@ -117,12 +113,8 @@ def run_study(
         options: Any = {"processes": plan.processes, "on_event": listen, "device": device, **data}
         try:
             if left and engine == "local":
-                from digitnet.experiments.study import local_engine
-
                 local_engine.run_trials(left, **options)
             elif left:
-                from digitnet.experiments import ray_engine
-
                 ray_engine.run_trials(left, address=address, **options)
         except StoppedError as error:
             done = sum(map(is_finished, plan.trials))
@@ -168,24 +160,18 @@ def plan_study(
         raise unknown_name("engine", engine, ENGINES)
     if processes is not None and processes < 1:
         raise UsageError(f"--processes cannot be {processes}; allowed: whole numbers from 1.")
-    saved = _description(folder)
-    if saved is None and is_occupied(folder):
-        raise UsageError(f"--out {folder} is not empty and holds no study. Name a new folder.")
-    if saved is not None:
-        _refuse_other(saved, study, folder)
     fixed = max(variant.config.threads for variant in study.variants)
-    threads = fixed or (int(saved["threads"]) if saved else 0)
+    threads = fixed or _threads_so_far(study, folder)
     # The cores of this machine say nothing about those of a cluster.
     if not (engine == "ray" and address):
         cores = usable_cores()
         most = max(cores // (threads or 1), 1)
         processes = processes or min(most, len(study.seeds) * len(study.variants))
         if processes > most:
-            begun = "" if fixed else ", as it did when the study began"
-            reason = f" when each run takes {threads} threads{begun}" if threads > 1 else ""
             raise UsageError(
-                f"--processes cannot be {processes} on {count_of(cores, 'core')}{reason}; "
-                f"allowed: {'1' if most == 1 else f'1 to {most}'}."
+                f"--processes cannot be {processes} on {count_of(cores, 'core')} when each run "
+                f"takes {count_of(threads or 1, 'thread')}; allowed: from 1 to {most}. (A study "
+                "keeps the threads that it began with.)"
             )
         threads = threads or max(cores // processes, 1)
     planned = trials(study, folder, threads=threads or 1)
@@ -213,68 +199,45 @@ def write_description(study: Study, folder: Path, threads: int) -> None:
     write_json(folder / "study.json", about)
 
 
-def _description(folder: Path) -> dict[str, Any] | None:
-    """Return what ``study.json`` says, with its variants as settings; None when there is none."""
+def _threads_so_far(study: Study, folder: Path) -> int:
+    """Return the threads of each run in the folder of a study, 0 before it has any.
+
+    Raises:
+        UsageError: the folder holds something else, or what was trained in it would change.
+        InputError: its ``study.json`` cannot be read.
+    """
     file = folder / "study.json"
-    with storage_errors(file, "read"):
-        if not file.is_file():
-            return None
+    if is_occupied(folder) and not file.is_file():
+        raise UsageError(f"--out {folder} is not empty and holds no study. Name a new folder.")
+    if not file.is_file():
+        return 0
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-        if values["schema_version"] != SCHEMA_VERSION or type(values["threads"]) is not int:
+        saved = json.loads(file.read_text(encoding="utf-8"))
+        if saved["schema_version"] != SCHEMA_VERSION:
             raise ValueError("it has another format")
-        rows = values["variants"]
-        configs = {row["name"]: TrainConfig.from_dict(row["config"]) for row in rows}
-        return {**values, "variants": configs, "seeds": list(values["seeds"])}
+        threads, seeds = int(saved["threads"]), list(saved["seeds"])
+        configs = {row["name"]: TrainConfig.from_dict(row["config"]) for row in saved["variants"]}
     except (OSError, ValueError, KeyError, TypeError, UsageError) as error:
         raise InputError(
             f"{file} is not the description of a study: {error}. Name a new folder with --out."
         ) from error
-
-
-def _refuse_other(saved: dict[str, Any], study: Study, folder: Path) -> None:
-    """Refuse to change what runs in the folder were trained with."""
     wanted = {variant.name: variant.config for variant in study.variants}
-    changes = []
-    for name, config in saved["variants"].items():
+    changes = [
+        f"it has the seed {seed}, and {study.name} has not"
+        for seed in seeds
+        if seed not in study.seeds
+    ]
+    for name, config in configs.items():
         if name not in wanted:
             changes.append(f"it has a variant '{name}', and {study.name} has none")
         elif differing := differences(config.flat(), wanted[name].flat()):
             changes.append(f"in variant '{name}', {differing}")
-    lost = [str(seed) for seed in saved["seeds"] if seed not in study.seeds]
-    if lost:
-        changes.append(f"it has the seeds {', '.join(lost)}, which {study.name} has not")
     if changes:
         raise UsageError(
             f"The folder {folder} holds another study: {'; '.join(changes)}. Name a new folder "
             "with --out. (Variants, seeds and data sets may be added, but not changed.)"
         )
-
-
-def write_results(material: StudyMaterial, folder: Path) -> None:
-    """Write ``results.json``, ``results.csv``, ``figures/*.png`` and ``report.html``.
-
-    Raises:
-        StorageError: the folder cannot be written.
-    """
-    from digitnet.experiments.study.study_figures import accuracy_figure, axis_figure, curves_figure
-    from digitnet.experiments.study.study_page import compose
-    from digitnet.experiments.study.study_tables import csv_rows
-    from digitnet.showing.theme import drawn
-    from digitnet.training.runs import write_csv
-
-    results = material.results
-    write_json(folder / "results.json", {"schema_version": SCHEMA_VERSION, **results.as_dict()})
-    write_csv(folder / "results.csv", *csv_rows(results))
-    drawings = {}
-    if any(variant.accuracy for variant in results.variants):
-        drawings["accuracy"] = drawn(lambda: accuracy_figure(results))
-        drawings["curves"] = drawn(lambda: curves_figure(material))
-        if results.axis:
-            drawings["axis"] = drawn(lambda: axis_figure(results))
-    for name, drawing in drawings.items():
-        write_atomic(folder / "figures" / f"{name}.png", drawing.wide)
-    write_atomic(folder / "report.html", compose(material, drawings))
+    return threads
 
 
 def _check_data(study: Study, where: dict[str, Any]) -> int:
