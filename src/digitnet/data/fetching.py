@@ -21,6 +21,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
+from configparser import RawConfigParser
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -42,8 +43,6 @@ Progress = Callable[[str], None]
 # Seconds to wait for another process that fetches; a download of 560 MB at 160 kB/s fits in.
 LOCK_SECONDS = 3600.0
 
-_YES = ("1", "true", "yes", "on")
-_NO = ("0", "false", "no", "off", "")
 _OFFLINE = "not used in offline mode (--offline, DIGITNET_OFFLINE)"
 _FORMS = "the files as published, torchvision's raw folders and, for some, raw IDX or .npz"
 
@@ -289,10 +288,11 @@ def _cache_errors() -> Iterator[None]:
 def _is_offline(offline: bool | None) -> bool:
     if offline is not None:
         return offline
+    states = {"": False, **RawConfigParser.BOOLEAN_STATES}
     value = os.environ.get("DIGITNET_OFFLINE", "").strip().lower()
-    if value not in (*_YES, *_NO):
-        raise UsageError(
-            f"DIGITNET_OFFLINE is '{value}'. Set it to one of {', '.join(_YES)} to forbid the "
-            f"network; to one of {', '.join(_NO[:-1])}, or to nothing, to allow it."
+    if value not in states:
+        allowed = (
+            "1, yes, true or on to forbid the network; 0, no, false, off or nothing to allow it"
         )
-    return value in _YES
+        raise UsageError(f"DIGITNET_OFFLINE is '{value}'. Set it to {allowed}.")
+    return states[value]

@@ -41,8 +41,6 @@ TEST_SHARE = 0.2
 # As many as a model file may have, and as long.
 MAX_CLASSES, MAX_NAME = 1000, 100
 
-_TRAIN_FOLDERS, _TEST_FOLDERS = ("train", "training"), ("test", "testing")
-_COLUMNS = ["file", "label"]
 _SHOWN_ERRORS = 5
 _LAYOUT = (
     "A folder of pictures holds one subfolder for each class, named as the class, with at least "
@@ -115,7 +113,7 @@ def _listed(folder: Path) -> list[LabelledPicture]:
     if (folder / LABELS_FILE).is_file():
         return _from_table(folder)
     found = {each.name for each in _subfolders(folder)}
-    splits = [found & set(_TRAIN_FOLDERS), found & set(_TEST_FOLDERS)]
+    splits = [found & {"train", "training"}, found & {"test", "testing"}]
     if not any(splits):
         return _from_class_folders(folder)
     if not all(splits) or len(found) > len(splits):
@@ -161,7 +159,7 @@ def _from_table(folder: Path) -> list[LabelledPicture]:
             columns, rows = sorted(reader.fieldnames or []), list(reader)
     except (csv.Error, UnicodeDecodeError) as error:
         raise InputError(f"{table} is not a CSV table in UTF-8: {error}.") from error
-    if columns != _COLUMNS:
+    if columns != ["file", "label"]:
         found = f"{table} has the columns {', '.join(columns) or '(none)'}"
         raise InputError(f"{found}; expected file and label, separated by a comma.")
     files: list[LabelledPicture] = []

@@ -46,17 +46,6 @@ class PinnedFile:
         """The number of bytes to read at most, raw or packed."""
         return self.size + (0 if self.published else _SLACK)
 
-    @property
-    def packed_name(self) -> str:
-        """The name of the file where it is published, packed."""
-        return self.name if self.published else f"{self.name}.gz"
-
-    @property
-    def npz_key(self) -> str:
-        """The name of the same array in an ``.npz`` file: Keras's names, as ``x_train``."""
-        kind = "x" if "images" in self.name else "y"
-        return f"{kind}_train" if "train" in self.name else f"{kind}_test"
-
     def verified(self, content: bytes) -> bytes:
         """Return the pinned bytes from ``content``, which is raw or gzip, or as published.
 

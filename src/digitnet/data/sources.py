@@ -171,21 +171,23 @@ def _copy_in(path: Path, file: PinnedFile) -> bytes | None:
 
 def _npz_copy(path: Path, file: PinnedFile) -> bytes | None:
     """Return the array of ``file`` as IDX; types and order of the copy do not matter."""
-    kind, _, split = file.npz_key.partition("_")
+    kind = "x" if "images" in file.name else "y"
+    split = "train" if "train" in file.name else "test"
+    key = f"{kind}_{split}"
     # Values may take eight bytes each.
-    arrays = npz_arrays(path, {file.npz_key, kind, "split"}, 8 * file.size + _ARCHIVE_SLACK)
+    arrays = npz_arrays(path, {key, kind, "split"}, 8 * file.size + _ARCHIVE_SLACK)
     if {kind, "split"} <= arrays.keys():
         chosen = arrays["split"] == (split == "test")
         if chosen.shape != arrays[kind].shape[:1]:
             raise IntegrityError(f"{path.name} has arrays of different lengths.")
-        arrays[file.npz_key] = arrays[kind][chosen]
-    return encode_idx(arrays[file.npz_key]) if file.npz_key in arrays else None
+        arrays[key] = arrays[kind][chosen]
+    return encode_idx(arrays[key]) if key in arrays else None
 
 
 def _from_mirror(mirror: str, files: Sequence[PinnedFile]) -> Iterator[FileCopy]:
     for file in files:
-        content = _download(f"{mirror}{file.packed_name}", file.limit)
-        yield FileCopy(file, Path(file.packed_name), file.verified(content))
+        url = f"{mirror}{file.name}{'' if file.published else '.gz'}"
+        yield FileCopy(file, Path(url), file.verified(_download(url, file.limit)))
 
 
 def _download(url: str, limit: int) -> bytes:
@@ -237,7 +239,8 @@ def _chunks(url: str) -> Iterator[bytes]:
     for _ in range(_REDIRECTS):
         with get(target) as response:
             if not response.is_redirect:
-                response.raise_for_status()
+                if not response.ok:
+                    raise DataUnavailableError(f"it answered HTTP {response.status_code}")
                 yield from response.iter_content(8192)
                 return
             target = urljoin(target, response.headers["location"])
@@ -253,10 +256,7 @@ def _check_redirect(origin: str, target: str) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    """Say in a few words why a request failed: by its status, or by what caused it all."""
-    response = getattr(error, "response", None)
-    if response is not None:
-        return f"it answered HTTP {response.status_code}"
+    """Say in a few words why a request failed: by what caused it all."""
     while cause := error.__cause__ or error.__context__:
         error = cause
     # It may hold what the server sent: one short line, nothing that moves a cursor.
