@@ -111,7 +111,8 @@ def golden_inks() -> list[NDArray[np.float32]]:
         np.column_stack([np.sin(a * angles + b), np.cos(angles)]).tolist()
         for a, b in itertools.product((1, 2, 3), (0.0, 0.7, 1.5))
     ]
-    inks = [from_strokes([curve]).pixels[::step] for curve in curves for step in (1, 2, 4)]
+    steps = itertools.cycle((1, 2, 4))
+    inks = [from_strokes([curve]).pixels[:: next(steps)] for curve in curves]
     random = np.random.default_rng(0)
     inks += [random.random(shape, np.float32) for shape in ((1, 1), (5, 160), (90, 3), (64, 64))]
     return [*inks, np.zeros((20, 20), np.float32), np.ones((33, 12), np.float32)]
