@@ -1,11 +1,8 @@
 """The IDX format, and unpacking in bounded memory."""
 
-import bz2
 import contextlib
 import gzip
-import io
 import struct
-import zipfile
 
 import numpy as np
 import pytest
@@ -13,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from digitnet.data.idx import encode_idx, parse_idx, unpack, zip_member
+from digitnet.data.idx import encode_idx, gunzip, parse_idx
 from digitnet.errors import IntegrityError
 
 ARRAYS = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=6))
@@ -94,51 +91,25 @@ def test_any_bytes_are_integers_or_an_error(content):
         assert parse_idx(content, kind="i4").nbytes == len(content) - 4 - 4 * content[3]
 
 
-PACKERS = [gzip.compress, bz2.compress]
-
-
-@pytest.mark.parametrize("pack", PACKERS)
 class TestUnpacking:
-    def test_members_follow_one_another(self, pack):
-        assert unpack(pack(b"one") + pack(b"two"), 6, "it") == b"onetwo"
+    def test_members_follow_one_another(self):
+        assert gunzip(gzip.compress(b"one") + gzip.compress(b"two"), 6, "it") == b"onetwo"
 
-    def test_a_bomb_is_cut_off(self, pack):
+    def test_a_bomb_is_cut_off(self):
         with pytest.raises(IntegrityError, match="more than the expected 1,000 bytes"):
-            unpack(pack(bytes(5_000_000)), 1_000, "it")
-        one = pack(bytes(600))
+            gunzip(gzip.compress(bytes(5_000_000)), 1_000, "it")
+        one = gzip.compress(bytes(600))
         with pytest.raises(IntegrityError, match="more than the expected 1,000 bytes"):
-            unpack(one * 1_000, 1_000, "it")
+            gunzip(one * 1_000, 1_000, "it")
 
     @given(data=st.data())
-    def test_any_bytes_are_the_content_or_an_error(self, pack, data):
-        packed = bytearray(pack(b"some content"))
+    def test_any_bytes_are_the_content_or_an_error(self, data):
+        packed = bytearray(gzip.compress(b"some content"))
         place = data.draw(st.integers(0, len(packed) - 1))
         packed[place] = data.draw(st.integers(0, 255))
         cut = bytes(packed[: data.draw(st.integers(0, len(packed)))])
         try:
-            content = unpack(cut, 100, "it")
+            content = gunzip(cut, 100, "it")
         except IntegrityError:
             return
         assert content == b"some content"
-
-
-def test_a_zip_bomb_is_cut_off():
-    written = io.BytesIO()
-    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("big", bytes(5_000_000))
-    with pytest.raises(IntegrityError, match="more than the expected 1,000 bytes"):
-        zip_member(written.getvalue(), "big", 1_000, "it")
-
-
-@given(st.binary(max_size=60), st.integers(0, 300))
-def test_a_damaged_archive_is_an_error(garbage, place):
-    written = io.BytesIO()
-    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("a", b"some content" * 9)
-    content = bytearray(written.getvalue())
-    content[place : place + len(garbage)] = garbage
-    try:
-        found = zip_member(bytes(content), "a", 200, "it")
-    except IntegrityError:
-        return
-    assert found == b"some content" * 9

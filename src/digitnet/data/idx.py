@@ -1,4 +1,4 @@
-"""IDX, the format of MNIST, and the archives it comes in: gzip, bzip2, zip, tar and ``.npz``.
+"""IDX, the format of MNIST, and the archives that copies of it come in: gzip, tar and ``.npz``.
 
 Guarantees:
 
@@ -10,7 +10,6 @@ Guarantees:
 
 from __future__ import annotations
 
-import bz2
 import contextlib
 import gzip
 import io
@@ -82,8 +81,8 @@ def parse_idx(
     return np.frombuffer(content, f">{kind}", offset=start).reshape(shape).astype(kind)
 
 
-def unpack(content: bytes, most: int, name: str) -> bytes:
-    """Return what the gzip or bzip2 file ``content`` holds.
+def gunzip(content: bytes, most: int, name: str) -> bytes:
+    """Return what the gzip file ``content`` holds.
 
     Args:
         content: a whole file, of one member or several.
@@ -91,28 +90,12 @@ def unpack(content: bytes, most: int, name: str) -> bytes:
         name: what an error calls it.
 
     Raises:
-        IntegrityError: it is damaged, cut off, of another format, or unpacks to more than ``most``
-            bytes.
+        IntegrityError: it is damaged, cut off, not gzip, or unpacks to more than ``most`` bytes.
     """
     if not content:
         raise IntegrityError(f"{name} is empty.")
-    reader = bz2.open if content.startswith(b"BZh") else gzip.open
-    with damage(name), reader(io.BytesIO(content)) as stream:
+    with _damage(name), gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
         return _read(stream, most, name)
-
-
-def zip_member(content: bytes, member: str, most: int, name: str) -> bytes:
-    """Return the member called ``member`` of the zip archive ``content``.
-
-    Raises:
-        IntegrityError: the archive is damaged, lacks the member, or the member has more than
-            ``most`` bytes.
-    """
-    with damage(name), zipfile.ZipFile(io.BytesIO(content)) as archive:
-        if member not in archive.namelist():
-            raise IntegrityError(f"{name} does not contain {member}; it is another archive.")
-        with archive.open(member) as stream:
-            return _read(stream, most, f"{member} in {name}")
 
 
 def tar_member(path: Path, member: str, most: int) -> bytes | None:
@@ -126,8 +109,8 @@ def tar_member(path: Path, member: str, most: int) -> bytes | None:
         OSError: ``path`` cannot be read.
     """
     with path.open("rb") as packed:
-        content = unpack(packed.read(most), most, path.name)
-    with damage(path.name), tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
+        content = gunzip(packed.read(most), most, path.name)
+    with _damage(path.name), tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
         for info in archive:
             if info.isreg() and PurePosixPath(info.name).name == member:
                 stream = archive.extractfile(info)
@@ -143,7 +126,7 @@ def npz_arrays(path: Path, keys: set[str], most: int) -> dict[str, NDArray[np.ui
             takes more than ``most`` bytes.
     """
     arrays = {}
-    with damage(path.name), zipfile.ZipFile(path) as archive:
+    with _damage(path.name), zipfile.ZipFile(path) as archive:
         for key in sorted(keys):
             if f"{key}.npy" in archive.namelist():
                 with archive.open(f"{key}.npy") as packed:
@@ -156,7 +139,7 @@ def npz_arrays(path: Path, keys: set[str], most: int) -> dict[str, NDArray[np.ui
 
 
 @contextlib.contextmanager
-def damage(name: str) -> Iterator[None]:
+def _damage(name: str) -> Iterator[None]:
     """Turn what a reader raises on damaged content into an ``IntegrityError``."""
     try:
         yield
@@ -166,7 +149,7 @@ def damage(name: str) -> Iterator[None]:
         raise IntegrityError(reason) from error
 
 
-def _read(stream: IO[bytes] | gzip.GzipFile | bz2.BZ2File, most: int, name: str) -> bytes:
+def _read(stream: IO[bytes] | gzip.GzipFile, most: int, name: str) -> bytes:
     content = stream.read(most + 1)
     if len(content) > most:
         raise IntegrityError(f"{name} unpacks to more than the expected {most:,} bytes.")

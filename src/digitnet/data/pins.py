@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from digitnet.data.idx import unpack
+from digitnet.data.idx import gunzip
 from digitnet.errors import IntegrityError, UsageError, unknown_name
 
 # A gzip file is never longer than this beyond what it holds, and HTML pages are shorter.
@@ -53,7 +53,7 @@ class PinnedFile:
             IntegrityError: it is neither, or differs from what is pinned.
         """
         if content.startswith(_GZIP_MAGIC) and not self.published:
-            content = unpack(content, self.size, f"{self.name}.gz")
+            content = gunzip(content, self.size, f"{self.name}.gz")
         if content[:256].lstrip().startswith(b"<"):
             raise IntegrityError(f"{self.name} is a web page (a login or proxy page?).")
         digest = hashlib.sha256(content).hexdigest()
