@@ -158,14 +158,10 @@ def augment(images: Tensor, config: AugmentationConfig, generator: torch.Generat
         return images
     if config.stroke:
         images = _change_strokes(images, config.stroke, generator)
-    if _moves_pixels(config):
+    if any((config.shift, config.rotate, config.scale, config.shear, config.elastic)):
         grid = _sampling_grid(images, config, generator)
         images = F.grid_sample(images, grid, mode="bilinear", align_corners=False)
     return add_faults(images, config.faults, generator)
-
-
-def _moves_pixels(config: AugmentationConfig) -> bool:
-    return any((config.shift, config.rotate, config.scale, config.shear, config.elastic))
 
 
 def _sampling_grid(

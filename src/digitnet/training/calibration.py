@@ -86,7 +86,9 @@ def export_trained(
 ) -> Exported:
     """Do what ``export_run`` does; the caller holds the lock of the run."""
     run, config = trained.run, trained.config
-    calibration = calibrate(trained.model, *calibration_images(trained, data_dir))
+    images, labels = calibration_images(trained, data_dir)
+    logits, scores = answers(trained.model, images)
+    calibration = Calibration(fit_temperature(logits, labels), fit_threshold(scores))
     about = {
         "class_names": json.dumps(list(trained.dataset.class_names)),
         "recipe": config.recipe,
@@ -147,12 +149,6 @@ def set_aside(old: Dataset) -> NDArray[np.int64]:
         return choose_images(TrainConfig(), old.train_labels)[1]
     except InputError:  # a class has too few images to spare any
         return np.zeros(0, np.int64)
-
-
-def calibrate(model: CNN, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Calibration:
-    """Return temperature and threshold, fitted to validation images, uint8 (N, 28, 28)."""
-    logits, scores = answers(model, images)
-    return Calibration(fit_temperature(logits, labels), fit_threshold(scores))
 
 
 @torch.inference_mode()

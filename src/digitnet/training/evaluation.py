@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
@@ -138,14 +139,13 @@ def measure(
         disputed: indices of images whose labels are in doubt; ``undisputed`` leaves them out.
     """
     _check(logits, labels, len(class_names))
-    probabilities = softmax(logits)
-    predicted = logits.argmax(axis=1)
-    right = predicted == labels
+    said = predictions(logits, labels)
+    right = said.predicted == labels
     # Straight from the logits, because a probability may round to 0.
     own = special.log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(labels)), labels]
-    bins = reliability(probabilities.max(axis=1), right)
+    bins = reliability(said.probability_predicted, right)
     matrix = np.zeros((len(class_names), len(class_names)), np.int64)
-    np.add.at(matrix, (labels, predicted), 1)
+    np.add.at(matrix, (labels, said.predicted), 1)
     return Metrics(
         images=len(labels),
         accuracy=float(right.mean()),
@@ -162,10 +162,7 @@ def measure(
 
 def _check(logits: NDArray[np.float32], labels: NDArray[np.int64], classes: int) -> None:
     if not len(labels) or logits.shape != (len(labels), classes):
-        raise InputError(
-            f"Expected logits (N, {classes}) for {len(labels)} labels, N from 1; "
-            f"got {logits.shape}."
-        )
+        raise InputError(f"{len(labels)} labels of {classes} classes, but logits {logits.shape}.")
     if not np.isfinite(logits).all():
         raise InputError("The logits hold NaN or infinity; the network cannot be measured.")
     if labels.min() < 0 or labels.max() >= classes:
@@ -199,9 +196,10 @@ def reliability(
     edges = np.linspace(0, 1, bins + 1)
     # Bins are open below and closed above, as in Guo et al. (2017); 0 goes to the first.
     which = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
+    members = [which == index for index in range(bins)]
     return tuple(
-        _bin(float(edges[i]), float(edges[i + 1]), confidence[which == i], right[which == i])
-        for i in range(bins)
+        ReliabilityBin(low, high, int(own.sum()), _mean(confidence[own]), _mean(right[own]))
+        for (low, high), own in zip(pairwise(edges.tolist()), members, strict=True)
     )
 
 
@@ -212,12 +210,8 @@ def calibration_error(bins: Sequence[ReliabilityBin]) -> float:
     return float(sum(gaps) / total)
 
 
-def _bin(
-    low: float, high: float, confidence: NDArray[np.float64], right: NDArray[np.bool_]
-) -> ReliabilityBin:
-    if not len(right):
-        return ReliabilityBin(low, high, 0, None, None)
-    return ReliabilityBin(low, high, len(right), float(confidence.mean()), float(right.mean()))
+def _mean(values: NDArray[Any]) -> float | None:
+    return float(values.mean()) if len(values) else None
 
 
 def _per_class(matrix: NDArray[np.int64], class_names: Sequence[str]) -> tuple[ClassMetrics, ...]:

@@ -272,13 +272,13 @@ class Training:
 
     def progress(self, row: Epoch | None) -> Progress:
         """Return where training stands; ``row`` is that of an epoch which has just ended."""
-        position, epochs = self.position, math.ceil(self.total_steps / self.steps)
+        at, steps, epochs = self.position, self.steps, math.ceil(self.total_steps / self.steps)
         if row:
-            done = (row.epoch, epochs, self.steps, self.steps)
-            return Progress(*done, row.train_loss, row.train_accuracy, row)
-        done = (position.epoch + 1, epochs, position.step, self.steps)
-        images = max(position.images, 1)
-        return Progress(*done, position.loss_sum / images, position.correct / images)
+            return Progress(
+                row.epoch, epochs, steps, steps, row.train_loss, row.train_accuracy, row
+            )
+        loss, accuracy = (total / max(at.images, 1) for total in (at.loss_sum, at.correct))
+        return Progress(at.epoch + 1, epochs, at.step, steps, loss, accuracy)
 
     def more_state(self) -> dict[str, Tensor]:
         """Return what a checkpoint must hold besides weights and optimizer."""

@@ -75,33 +75,11 @@ def show_progress(wanted: bool | None = None) -> Iterator[Callable[[Progress], N
     """
     in_notebook = "ipykernel" in sys.modules
     screen = in_notebook or (sys.stderr.isatty() and os.environ.get("TERM") != "dumb")
+    # Without ipywidgets a notebook has nothing that could be drawn over.
+    drawn = screen and (not in_notebook or importlib.util.find_spec("ipywidgets") is not None)
     if wanted is False or (wanted is None and not screen):
         yield lambda _: None
-    elif not screen or (in_notebook and importlib.util.find_spec("ipywidgets") is None):
-        # Without ipywidgets a notebook has nothing that could be drawn over.
-        yield _line
-    else:
-        with _bar() as show:
-            yield show
-
-
-def _line(progress: Progress) -> None:
-    if progress.finished:
-        stream = sys.stdout if "ipykernel" in sys.modules else sys.stderr
-        print(_epoch_text(progress.finished, progress.epochs), file=stream, flush=True)
-
-
-def _epoch_text(row: Epoch, epochs: int) -> str:
-    return (
-        f"epoch {row.epoch:>{len(str(epochs))}}/{epochs}  "
-        f"loss {row.train_loss:.4f}  accuracy {row.train_accuracy:.2%}  "
-        f"val loss {row.val_loss:.4f}  val accuracy {row.val_accuracy:.2%}  "
-        f"{row.seconds:.1f} s"
-    )
-
-
-@contextlib.contextmanager
-def _bar() -> Iterator[Callable[[Progress], None]]:
+        return
     # Rich takes a tenth of a second to load, which --help should not pay.
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
@@ -114,7 +92,9 @@ def _bar() -> Iterator[Callable[[Progress], None]]:
         TimeRemainingColumn(compact=True),
         TextColumn("left"),
     )
-    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+    stream = sys.stdout if in_notebook else sys.stderr
+    console = Console(file=stream, force_jupyter=in_notebook and drawn)
+    with Bars(*columns, console=console, transient=True, disable=not drawn) as bars:
         task = bars.add_task("starting", total=None, state="")
 
         def show(progress: Progress) -> None:
@@ -127,6 +107,15 @@ def _bar() -> Iterator[Callable[[Progress], None]]:
             )
             if progress.finished:
                 text = _epoch_text(progress.finished, progress.epochs)
-                bars.console.print(text, highlight=False)
+                bars.console.print(text, highlight=False, soft_wrap=True)
 
         yield show
+
+
+def _epoch_text(row: Epoch, epochs: int) -> str:
+    return (
+        f"epoch {row.epoch:>{len(str(epochs))}}/{epochs}  "
+        f"loss {row.train_loss:.4f}  accuracy {row.train_accuracy:.2%}  "
+        f"val loss {row.val_loss:.4f}  val accuracy {row.val_accuracy:.2%}  "
+        f"{row.seconds:.1f} s"
+    )
