@@ -56,7 +56,7 @@ def test_each_trial_is_run_once_and_reported(
     ran: list[tuple[Trial, Any]] = []
     events: list[Event] = []
     monkeypatch.setattr(
-        ray_engine, "run_trial", lambda trial, *, loaded, **options: ran.append((trial, options))
+        ray_engine, "run_trial", lambda trial, **options: ran.append((trial, options))
     )
     planned = some_trials(tmp_path)
     options = {"data_dir": tmp_path, "offline": True}

@@ -82,19 +82,19 @@ def test_a_folder_of_pictures_may_be_named_from_where_one_stands(tmp_path, monke
 
 
 def test_data_are_loaded_once_for_many_trials(tmp_path, monkeypatch):
-    from digitnet.training import trained
+    from digitnet.data import catalogue
 
     names = []
-    real = trained.load_dataset
+    real = catalogue.load_dataset
 
     def load(name, **options):
         names.append(name)
         return real(name, **options)
 
-    monkeypatch.setattr(trained, "load_dataset", load)
-    loaded = {}
+    monkeypatch.setattr(catalogue, "load_dataset", load)
+    # A folder of its own, from which no other test has loaded anything.
     for trial in trials(tiny_study(tmp_path), tmp_path / "out")[:2]:
-        run_trial(trial, loaded=loaded)
+        run_trial(trial, data_dir=tmp_path)
     assert names == ["sample", "digits8x8"]
 
 

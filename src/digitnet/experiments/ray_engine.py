@@ -30,7 +30,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from digitnet.errors import (
     DigitnetError,
@@ -44,9 +44,6 @@ from digitnet.experiments.study.trials import Event, Listener, Trial, failure, r
 from digitnet.files import hold_lock, make_folder, storage_errors
 from digitnet.machine import usable_cores
 from digitnet.training.progress import collect_signals
-
-if TYPE_CHECKING:
-    from digitnet.data.dataset import Dataset
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -353,10 +350,6 @@ def run_trials(
         raise StoppedError("The study was stopped.", received[0])
 
 
-# Of a process that runs trials, from one to the next.
-_loaded: dict[tuple[str, bool], Dataset] = {}
-
-
 def run_one(trial: Trial, *, folder: Path, witness: Path, options: dict[str, Any]) -> None:
     """Finish one trial on a node that sees ``witness``; relative paths are below ``folder``."""
     if not witness.exists():
@@ -372,7 +365,7 @@ def run_one(trial: Trial, *, folder: Path, witness: Path, options: dict[str, Any
             "Name the folder of the study by a path that begins with /."
         )
     _wait_for_lock(trial.folder)
-    run_trial(trial, loaded=_loaded, **options)
+    run_trial(trial, **options)
 
 
 def _wait_for_lock(folder: Path) -> None:

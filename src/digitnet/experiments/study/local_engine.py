@@ -28,7 +28,6 @@ from digitnet.experiments.study.trials import Event, Listener, Trial, failure, r
 from digitnet.training.progress import collect_signals
 
 if TYPE_CHECKING:
-    from digitnet.data.dataset import Dataset
     from digitnet.training.progress import Progress
 
 _PROGRESS_SECONDS = 0.5  # between two events of progress
@@ -155,9 +154,8 @@ def _work(parent: Connection, options: dict[str, Any]) -> None:
         os.setsid()
     trials: queue.SimpleQueue[Trial] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(parent, trials), daemon=True).start()
-    loaded: dict[tuple[str, bool], Dataset] = {}
     while True:
-        _run(trials.get(), parent, options | {"loaded": loaded})
+        _run(trials.get(), parent, options)
 
 
 def _listen(parent: Connection, trials: queue.SimpleQueue[Trial]) -> None:

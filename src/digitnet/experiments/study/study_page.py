@@ -16,6 +16,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from numpy.typing import NDArray
 
 from digitnet.experiments.study.study_results import (
     StudyMaterial,
@@ -36,6 +37,8 @@ from digitnet.showing.sheet import is_narrow
 from digitnet.showing.theme import BODY, LIGHT, SMALL, Drawing, drawn, sized_figure, style_axes
 from digitnet.text import shortened
 from digitnet.training.runs import write_csv
+
+Floats = NDArray[np.float64]
 
 SCHEMA_VERSION = 1
 
@@ -251,59 +254,53 @@ def _set_curve_axis(ax: Axes, quantity: str) -> None:
 
 
 def _draw_dots(ax: Axes, results: StudyResults, data: str) -> None:
+    """Draw a line for each variant: its seeds as strokes, their mean as a dot on its interval."""
     style_axes(ax)
     ax.spines["left"].set_visible(False)
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x", color=LIGHT.line, linewidth=0.6, alpha=0.6)
     ax.set_axisbelow(True)
-    single: list[float] = []
-    ends: dict[int, tuple[float, float]] = {}
+    several = len(results.test_sets) > 1 and not is_narrow()
+    ax.set_xlabel(f"{set_title(data)}{'' if several else ' test accuracy'} (%)")
+    found = {y: v.accuracy[data] for y, v in enumerate(results.variants) if data in v.accuracy}
     for y, variant in enumerate(results.variants):
-        if data not in variant.accuracy:
-            if variant.diverged:
-                patch = {"facecolor": LIGHT.page, "edgecolor": "none", "pad": 1}
-                ax.text(0.02, y, "diverged", transform=ax.get_yaxis_transform(), va="center",
-                        size=SMALL, color=LIGHT.muted, bbox=patch)  # fmt: skip
-            continue
-        seeds = [run.accuracy[data] for run in results.runs
-                 if run.variant == variant.name and data in run.accuracy]  # fmt: skip
-        single += seeds
-        ends[y] = variant.accuracy[data].ends
-        is_base = variant.name == results.base_variant
-        colour, mean = (LIGHT.text if is_base else LIGHT.blue), variant.accuracy[data].mean
-        ax.hlines(y, *nines(ends[y]), color=colour, linewidth=4.0, alpha=0.28, zorder=2)
-        ax.plot(nines(seeds), np.full(len(seeds), y), linestyle="none", marker="|", markersize=7,
-                color=colour, alpha=0.8, zorder=3)  # fmt: skip
-        ax.plot(nines(mean), y, marker="o", markersize=6, color=colour, zorder=4)
-        if is_base:
-            ax.axvline(nines(mean), color=colour, linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
-    if single:
-        shown = _within_reach(single, [end for pair in ends.values() for end in pair])
-        panels = 1 if is_narrow() else len(results.test_sets)
-        set_accuracy_axis(ax.xaxis, ax.set_xlim, shown, apart=0.09 * panels)
-        _mark_cut_off(ax, ends)
-    whole = len(results.test_sets) == 1 or is_narrow()
-    ax.set_xlabel(f"{set_title(data)}{' test accuracy' if whole else ''} (%)")
-
-
-def _within_reach(accuracies: Sequence[float], ends: Sequence[float]) -> list[float]:
-    """Return the range that shows all accuracies, and intervals that are not far wider."""
-    low, high = nines([min(accuracies), max(accuracies)])
-    reach = 0.6 * (high - low)
-    whole = nines([min(*accuracies, *ends), max(*accuracies, *ends)])
-    range_: list[float] = (1 - 10 ** -np.clip(whole, low - reach, high + reach)).tolist()
-    return range_
-
-
-def _mark_cut_off(ax: Axes, ends: dict[int, tuple[float, float]]) -> None:
-    """Draw an arrowhead at the frame where an interval goes on beyond it."""
+        if variant.diverged and y not in found:
+            patch = {"facecolor": LIGHT.page, "edgecolor": "none", "pad": 1}
+            ax.text(0.02, y, "diverged", transform=ax.get_yaxis_transform(), va="center",
+                    size=SMALL, color=LIGHT.muted, bbox=patch)  # fmt: skip
+    if not found:
+        return
+    names = [variant.name for variant in results.variants]
+    base = names.index(results.base_variant)
+    colours = np.where(np.arange(len(names)) == base, LIGHT.text, LIGHT.blue)
+    rows, means = np.array([*found]), nines([each.mean for each in found.values()])
+    ends = np.array([each.ends for each in found.values()])
+    low, high = nines(ends).T
+    ax.hlines(rows, low, high, colors=colours[rows], linewidth=4.0, alpha=0.28, zorder=2)
+    seeds = [(names.index(r.variant), r.accuracy[data]) for r in results.runs if data in r.accuracy]
+    places, accuracies = map(np.array, zip(*seeds, strict=True))
+    stroke: dict[str, Any] = {"marker": "|", "linewidths": 1.0, "alpha": 0.8, "zorder": 3}
+    ax.scatter(nines(accuracies), places, 49, colours[places], **stroke)
+    ax.scatter(means, rows, 36, colours[rows], zorder=4)
+    if base in found:
+        line: dict[str, Any] = {"linewidth": 0.8, "linestyle": (0, (3, 2)), "zorder": 1}
+        ax.axvline(nines(found[base].mean), color=LIGHT.text, **line)
+    apart = 0.09 * len(results.test_sets) if several else 0.09
+    set_accuracy_axis(ax.xaxis, ax.set_xlim, _within_reach(accuracies, ends), apart)
+    # An arrowhead at the frame where an interval goes on beyond it.
     left, right = ax.get_xlim()
-    for y, pair in ends.items():
-        low, high = nines(pair)
-        for x, marker, beyond in ((left, "<", low < left), (right, ">", high > right)):
-            if beyond:
-                look: dict[str, Any] = {"marker": marker, "markersize": 5, "color": LIGHT.muted}
-                ax.plot(x, y, clip_on=False, zorder=5, **look)
+    for x, marker, beyond in ((left, "<", low < left), (right, ">", high > right)):
+        look: dict[str, Any] = {"marker": marker, "color": LIGHT.muted, "clip_on": False}
+        ax.scatter(np.full(beyond.sum(), x), rows[beyond], 25, zorder=5, **look)
+
+
+def _within_reach(accuracies: Floats, ends: Floats) -> list[float]:
+    """Return the range that shows all accuracies, and intervals that are not far wider."""
+    low, high = nines([accuracies.min(), accuracies.max()])
+    reach = 0.6 * (high - low)
+    whole = nines([min(accuracies.min(), ends.min()), max(accuracies.max(), ends.max())])
+    shown: list[float] = (1 - 10 ** -np.clip(whole, low - reach, high + reach)).tolist()
+    return shown
 
 
 def _short(variant: VariantResult) -> str:

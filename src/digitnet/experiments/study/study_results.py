@@ -331,9 +331,8 @@ def _compare(base: str, variant: str, data: str, finished: Sequence[FinishedTria
 
 def _judged(comparison: Comparison, p_corrected: float) -> Comparison:
     assert comparison.difference is not None
-    verdict: Verdict = "better" if comparison.difference > 0 else "worse"
-    if p_corrected >= SIGNIFICANT:
-        verdict = "no difference shown"
+    better: Verdict = "better" if comparison.difference > 0 else "worse"
+    verdict: Verdict = better if p_corrected < SIGNIFICANT else "no difference shown"
     return dataclasses.replace(comparison, p_corrected=p_corrected, verdict=verdict)
 
 
@@ -366,14 +365,16 @@ def headline(results: StudyResults) -> str:
         "no difference shown": f"No difference from {base} shown",
         "diverged": "Diverged, and so not compared",
     }
-    groups: dict[str, list[str]] = {kind: [] for kind in openings}
-    for variant in results.variants:
-        comparison = results.comparison(variant.name, results.data)
-        if comparison and comparison.verdict in groups:
-            groups[comparison.verdict].append(variant.name)
-        if variant.diverged:
-            groups["diverged"].append(variant.name)
-    parts = [f"{openings[kind]}: {', '.join(names)}." for kind, names in groups.items() if names]
+    kinds = {
+        variant.name: "diverged" if variant.diverged else verdict(compared, variant)
+        for variant in results.variants
+        for compared in [results.comparison(variant.name, results.data)]
+    }
+    parts = [
+        f"{opening}: {', '.join(names)}."
+        for kind, opening in openings.items()
+        if (names := [name for name, own in kinds.items() if own == kind])
+    ]
     return " ".join(parts) or "There is nothing to compare yet."
 
 

@@ -13,6 +13,7 @@ has been trained in it stays valid.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -190,12 +191,8 @@ def write_description(study: Study, folder: Path, threads: int) -> None:
         threads: of each run.
     """
     write_atomic(folder / "study.toml", study.text)
-    names = ("name", "title", "question", "data", "test_on", "seeds", "axis", "base_variant")
-    about = {name: getattr(study, name) for name in names}
-    variants = [
-        {"name": v.name, "note": v.note, "config": v.config.as_dict()} for v in study.variants
-    ]
-    about |= {"schema_version": SCHEMA_VERSION, "threads": threads, "variants": variants}
+    about = dataclasses.asdict(study) | {"schema_version": SCHEMA_VERSION, "threads": threads}
+    del about["text"]
     write_json(folder / "study.json", about)
 
 

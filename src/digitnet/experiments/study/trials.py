@@ -16,13 +16,14 @@ Guarantees:
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
 import os
 import shutil
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -40,6 +41,8 @@ SCHEMA_VERSION = 1
 
 # Decided by the data, or by the machine that a run began on. Data are compared by their hashes.
 _NOT_COMPARED = ("threads", "num_classes", "data")
+# Of the metrics on another data set, what ``trial.json`` says.
+_TOLD = ("images", "misses", "accuracy", "loss")
 
 
 @dataclass(frozen=True)
@@ -133,14 +136,11 @@ def is_finished(trial: Trial) -> bool:
     return outcome(trial) is not None
 
 
-def run_trial(
-    trial: Trial, *, loaded: dict[tuple[str, bool], Dataset] | None = None, **options: Any
-) -> None:
+def run_trial(trial: Trial, **options: Any) -> None:
     """Finish a trial: train, evaluate, measure on the other data sets.
 
     Args:
         trial: the trial.
-        loaded: keeps the data sets from one call to the next; the caller need not look inside.
         **options: ``device``, ``data_dir``, ``offline``, ``on_progress``, ``on_message``: as for
             ``train``.
 
@@ -155,24 +155,26 @@ def run_trial(
     from digitnet.training.trained import Options
 
     how = Options(progress=False, **options)
-    data = {} if loaded is None else loaded
-
-    def load(name: str) -> Dataset:
-        key = name, trial.config.model.crops
-        if key not in data:
-            data[key] = how.load(trial.config.override(data=name))
-        return data[key]
-
+    where = trial.config.model.crops, how.data_dir, how.offline
     make_folder(trial.folder)
     # Whatever it says, a part of the trial is missing.
     with storage_errors(trial.outcome_file):
         trial.outcome_file.unlink(missing_ok=True)
     try:
-        trained = _train(trial, dataclasses.replace(how, dataset=load(trial.config.data)))
-        values = {"outcome": "trained", **_measure(trial, trained, load, how.device)}
+        trained = _train(trial, dataclasses.replace(how, dataset=_load(trial.config.data, *where)))
+        tests = {name: _load(name, *where) for name in trial.test_on}
+        values = {"outcome": "trained", **_measure(trial, trained, tests, how.device)}
     except TrainingDivergedError as error:
         values = {"outcome": "diverged", "message": str(error)}
     write_json(trial.outcome_file, {"schema_version": SCHEMA_VERSION, **values})
+
+
+@functools.cache
+def _load(name: str, crops: bool, data_dir: Path | str | None, offline: bool | None) -> Dataset:
+    """Load a data set once for all trials of a process."""
+    from digitnet.data.catalogue import load_dataset
+
+    return load_dataset(name, crops=crops, data_dir=data_dir, offline=offline)
 
 
 def failure(error: BaseException) -> str:
@@ -207,7 +209,7 @@ def _train(trial: Trial, options: Options) -> Trained:
 
 
 def _measure(
-    trial: Trial, trained: Trained, load: Callable[[str], Dataset], device: str
+    trial: Trial, trained: Trained, test_on: Mapping[str, Dataset], device: str
 ) -> dict[str, Any]:
     """Evaluate a run on its own test images, then on the other data sets; write predictions."""
     import torch
@@ -221,8 +223,7 @@ def _measure(
     tests, place = {}, resolve_device(device)
     with reproducible(trained.config), hold_lock(trial.folder):
         measure_trained(trained, device)
-        for name in trial.test_on:
-            dataset = load(name)
+        for name, dataset in test_on.items():
             images, labels = dataset.test_images, dataset.test_labels
             if not len(images):
                 # A data set that is not trained on may have no test images of its own.
@@ -230,7 +231,6 @@ def _measure(
             logits = predict_logits(trained.model, torch.from_numpy(images), place).numpy()
             write_predictions(trial.predictions_file(name), predictions(logits, labels))
             metrics = measure(logits, labels, dataset.class_names)
-            names = ("images", "misses", "accuracy", "loss")
-            about = {name: getattr(metrics, name) for name in names}
+            about = {key: getattr(metrics, key) for key in _TOLD}
             tests[name] = about | {"data_sha256": dataset.sha256}
     return {"model_sha256": trained.run.model_sha256, "tests": tests}
