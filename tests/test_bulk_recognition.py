@@ -5,7 +5,7 @@ import os
 import signal
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +15,21 @@ from PIL import Image
 
 pq = pytest.importorskip("pyarrow.parquet", reason="needs digitnet[ray]")
 import pyarrow as pa  # noqa: E402
+from fsspec.implementations.local import LocalFileSystem  # noqa: E402
 
 import digitnet  # noqa: E402
+import fake_ray  # noqa: E402
 from digitnet.data.dataset import Dataset  # noqa: E402
 from digitnet.errors import (  # noqa: E402
-    DigitnetError,
     InputError,
     IntegrityError,
     StoppedError,
+    StorageError,
     UsageError,
 )
-from digitnet.experiments import bulk_part, picture_list, ray_engine  # noqa: E402
+from digitnet.experiments import picture_list, ray_engine  # noqa: E402
 from digitnet.experiments.bulk_recognition import predict_all  # noqa: E402
 from digitnet.reading.recognizer import Recognizer  # noqa: E402
-from digitnet.training.progress import collect_signals  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -55,49 +56,27 @@ def pictures(tmp_path_factory: pytest.TempPathFactory, sample: Dataset) -> Path:
     return folder
 
 
-class Here:
-    """Computes in this process what Ray would; notes what, and stops when told."""
-
-    def __init__(self) -> None:
-        self.parts: list[int] = []
-        self.stop_after: int | None = None
-
-    def results(
-        self, function: Any, items: Any, *, common: Any, should_stop: Any, **_: Any
-    ) -> Iterator[Any]:
-        for item in items:
-            if len(self.parts) == self.stop_after:
-                os.kill(os.getpid(), signal.SIGINT)
-            if should_stop():
-                return
-            self.parts.append(item[0])
-            try:
-                yield item, function(item, **common)
-            except DigitnetError as error:
-                yield item, error
-
-
 @pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch) -> Here:
-    engine = Here()
-    monkeypatch.setattr(ray_engine, "results", engine.results)
-    monkeypatch.setattr(ray_engine, "ray_session", lambda *_, **__: collect_signals())
-    return engine
+def here(monkeypatch: pytest.MonkeyPatch) -> fake_ray.FakeRay:
+    return fake_ray.install(monkeypatch)
+
+
+def parts_of(ray: fake_ray.FakeRay) -> list[int]:
+    """Return the numbers of the parts that were computed."""
+    return [number for number, _ in ray.tasks]
 
 
 def rows_of(out: Path) -> list[dict[str, Any]]:
     return list(pq.read_table(out).to_pylist())
 
 
-def listed(given: str, folder: Path, **settings: Any) -> list[str]:
-    settings.setdefault("recursive", False)
+def listed(given: str, folder: Path, recursive: bool = False) -> list[str]:
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         location = picture_list.locate(given)
-        listing = picture_list.list_pictures(location, Path(scratch), **settings)
-        with picture_list.open_list(listing.file) as (sizes, part):
-            rows = [part(number) for number in range(len(sizes))]
-    assert listing.pictures == sum(sizes) == sum(map(len, rows))
-    return [os.fsdecode(name) for part in rows for name, *_ in part]
+        listing = picture_list.make_list(location, Path(scratch), None, recursive)
+        parts = list(picture_list.read_parts(listing.file, range(len(listing.sizes))))
+    assert listing.sizes == [len(rows) for _, rows in parts]
+    return [os.fsdecode(name) for _, rows in parts for name, *_ in rows]
 
 
 # ---- what is listed
@@ -169,8 +148,8 @@ def test_names_are_sorted_and_kept_whatever_they_are_made_of(tmp_path: Path) -> 
     ("given", "told"),
     [
         ("nowhere", "There is no 'nowhere'"),
-        ("none*.png", "No file matches"),
-        ("empty", "holds no picture.*--recursive"),
+        ("none*.png", "There is no picture at"),
+        ("empty", "There is no picture at.*--recursive"),
         ("nonsense://x/y", "cannot be opened"),
     ],
 )
@@ -194,7 +173,7 @@ def test_parts_are_neither_few_nor_tiny(rows: int) -> None:
 
 
 def test_every_picture_has_one_row_with_the_recognisers_answer(
-    here: Here, pictures: Path, tmp_path: Path, model: Path
+    here: fake_ray.FakeRay, pictures: Path, tmp_path: Path, model: Path
 ) -> None:
     out = tmp_path / "out"
     summary = predict_all(str(pictures), out, model=model)
@@ -219,7 +198,7 @@ def test_every_picture_has_one_row_with_the_recognisers_answer(
 
 
 def test_parquet_of_bytes_paths_and_structs_gives_what_the_files_give(
-    here: Here, pictures: Path, tmp_path: Path, model: Path
+    here: fake_ray.FakeRay, pictures: Path, tmp_path: Path, model: Path
 ) -> None:
     files = sorted(pictures.glob("[0-9]*.png"))
     content = [file.read_bytes() for file in files]
@@ -249,18 +228,18 @@ def test_parquet_of_bytes_paths_and_structs_gives_what_the_files_give(
 
 
 def test_a_large_row_group_is_cut_and_read_whole(
-    here: Here, pictures: Path, tmp_path: Path, model: Path
+    here: fake_ray.FakeRay, pictures: Path, tmp_path: Path, model: Path
 ) -> None:
     content = [file.read_bytes() for file in sorted(pictures.glob("[0-9]*.png"))]
     pq.write_table(pa.table({"scan": content}), tmp_path / "one.parquet")
     predict_all(f"{tmp_path}/*.parquet", tmp_path / "out", column="scan", model=model)
-    assert len(here.parts) > 1
+    assert len(here.tasks) > 1
     names = [row["path"] for row in rows_of(tmp_path / "out")]
     assert names == [f"{tmp_path}/one.parquet#{n}" for n in range(100)]
 
 
 def test_urls_are_read_as_fsspec_opens_them(
-    here: Here, pictures: Path, tmp_path: Path, model: Path
+    here: fake_ray.FakeRay, pictures: Path, tmp_path: Path, model: Path
 ) -> None:
     archive = tmp_path / "scans.zip"
     with zipfile.ZipFile(archive, "w") as writer:
@@ -275,7 +254,7 @@ def test_urls_are_read_as_fsspec_opens_them(
     assert [r["digit"] for r in zipped[:-1]] == [r["digit"] for r in plain if not r["error"]]
 
 
-def test_one_odd_row_stops_no_other(here: Here, pictures: Path, tmp_path: Path) -> None:
+def test_one_odd_row_stops_no_other(here: fake_ray.FakeRay, pictures: Path, tmp_path: Path) -> None:
     good = str(pictures / "000.png")
     paths = [None, good, "foo::bar.png", "nosuch://bucket/a.png", good]
     pq.write_table(pa.table({"path": paths}), tmp_path / "odd.parquet")
@@ -286,7 +265,9 @@ def test_one_odd_row_stops_no_other(here: Here, pictures: Path, tmp_path: Path) 
     assert [row["path"] for row in rows][1:] == paths[1:]
 
 
-def test_a_damaged_page_is_told_with_its_file(here: Here, pictures: Path, tmp_path: Path) -> None:
+def test_a_damaged_page_is_told_with_its_file(
+    here: fake_ray.FakeRay, pictures: Path, tmp_path: Path
+) -> None:
     content = [path.read_bytes() for path in sorted(pictures.glob("0*.png"))]
     file = tmp_path / "pages.parquet"
     pq.write_table(pa.table({"bytes": content}), file, compression="zstd")
@@ -297,13 +278,15 @@ def test_a_damaged_page_is_told_with_its_file(here: Here, pictures: Path, tmp_pa
         predict_all(str(file), tmp_path / "out")
 
 
-def test_parquet_without_such_a_column_says_what_there_is(here: Here, tmp_path: Path) -> None:
+def test_parquet_without_such_a_column_says_what_there_is(
+    here: fake_ray.FakeRay, tmp_path: Path
+) -> None:
     file = tmp_path / "x.parquet"
     pq.write_table(pa.table({"picture": [b"x"], "label": [1]}), file)
     for column, told in (
-        (None, "'bytes' or 'path'; it has picture, label"),
+        (None, "no column 'bytes' or 'path'.*it has picture .binary., label .int64."),
         ("scan", "no column 'scan'"),
-        ("label", "is of type int64"),
+        ("label", "no column 'label' of bytes"),
     ):
         with pytest.raises(InputError, match=told):
             predict_all(str(file), tmp_path / "out", column=column)
@@ -315,33 +298,38 @@ def test_parquet_without_such_a_column_says_what_there_is(here: Here, tmp_path: 
 # ---- interruptions
 
 
-@pytest.mark.parametrize("stop_after", [0, 1, 3])
+@pytest.mark.parametrize("stop_after", [0, 1, 2])
 def test_an_interrupted_recognition_goes_on_and_repeats_nothing(
-    here: Here, pictures: Path, tmp_path: Path, model: Path, stop_after: int
+    here: fake_ray.FakeRay, pictures: Path, tmp_path: Path, model: Path, stop_after: int
 ) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     predict_all(str(pictures), whole, model=model)
-    assert here.parts == [0, 1, 2, 3]
-    here.parts, here.stop_after = [], stop_after
+    assert parts_of(here) == [0, 1, 2, 3]
+    here.tasks = []
+
+    def stop() -> None:
+        if len(here.tasks) == stop_after:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    here.before_each = stop
     with pytest.raises(StoppedError):
         predict_all(str(pictures), broken, model=model)
     (broken / ".part-000003.parquet.0123.tmp").write_bytes(b"half")
-    first, here.parts, here.stop_after = here.parts, [], None
-    # What was computed but not given back counts as not done.
-    written = len(list(broken.glob("part-*.parquet")))
+    # The one that ran when the signal came is kept as well.
+    assert len(list(broken.glob("part-*.parquet"))) == stop_after + 1
+    here.tasks, here.before_each = [], lambda: None
     predict_all(str(pictures), broken, model=model)
-    assert here.parts == [0, 1, 2, 3][written:]
-    assert len(first) >= written
+    assert parts_of(here) == [0, 1, 2, 3][stop_after + 1 :]
     assert rows_of(broken) == rows_of(whole)
     for part in whole.glob("part-*.parquet"):
         assert (broken / part.name).read_bytes() == part.read_bytes()
-    here.parts = []
+    here.tasks = []
     again = predict_all(str(pictures), broken, model=model)
-    assert (here.parts, again.rows, again.unread, again.computed) == ([], 101, 1, 0)
+    assert (here.tasks, again.rows, again.unread, again.computed) == ([], 101, 1, 0)
 
 
 def test_a_kill_while_the_list_was_written_costs_the_list_only(
-    here: Here, pictures: Path, tmp_path: Path, model: Path
+    here: fake_ray.FakeRay, pictures: Path, tmp_path: Path, model: Path
 ) -> None:
     out = tmp_path / "out"
     (out / ".listing-abc").mkdir(parents=True)
@@ -350,7 +338,7 @@ def test_a_kill_while_the_list_was_written_costs_the_list_only(
 
 
 def test_other_pictures_or_another_model_are_refused(
-    here: Here, pictures: Path, tmp_path: Path, model: Path
+    here: fake_ray.FakeRay, pictures: Path, tmp_path: Path, model: Path
 ) -> None:
     out = tmp_path / "out"
     predict_all(str(pictures), out, model=model)
@@ -365,7 +353,7 @@ def test_other_pictures_or_another_model_are_refused(
     (full / "thesis.txt").touch()
     with pytest.raises(UsageError, match="is not empty and holds no answers"):
         predict_all(str(pictures), full)
-    with pytest.raises(UsageError, match="is a file"):
+    with pytest.raises(StorageError, match="is in the way"):
         predict_all(str(pictures), full / "thesis.txt")
 
 
@@ -377,7 +365,7 @@ def test_other_pictures_or_another_model_are_refused(
     ],
 )
 def test_damaged_parts_are_found_by_the_final_count(
-    here: Here,
+    here: fake_ray.FakeRay,
     pictures: Path,
     tmp_path: Path,
     model: Path,
@@ -397,19 +385,23 @@ def test_damaged_parts_are_found_by_the_final_count(
 
 
 def test_a_node_that_is_not_like_the_others_is_an_error_and_not_a_million_errors(
-    here: Here, pictures: Path, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+    here: fake_ray.FakeRay,
+    pictures: Path,
+    tmp_path: Path,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    real = bulk_part.exists
-    calls: list[str] = []
+    real = LocalFileSystem.exists
+    seen: list[str] = []
 
-    def seen_by_the_driver_only(name: str, place: Any, folder: str) -> bool:
-        calls.append(name)
-        return real(name, place, folder) if len(calls) == 1 else False
+    def seen_by_the_driver_only(system: Any, path: str) -> bool:
+        if path.endswith(".png"):
+            seen.append(path)
+        return real(system, path) and len(seen) < 2
 
-    monkeypatch.setattr(bulk_part, "exists", seen_by_the_driver_only)
+    monkeypatch.setattr(LocalFileSystem, "exists", seen_by_the_driver_only)
     with pytest.raises(InputError, match=r"does not see .*000\.png.*part 0"):
         predict_all(str(pictures), tmp_path / "out", model=model)
     monkeypatch.undo()
-    job = bulk_part.BulkJob(picture_list.Location("x"), "/", None, None, "0" * 64, "0.0", None)
     with pytest.raises(IntegrityError, match="Install the same version"):
-        bulk_part.read_part((0, [(b"x", None, 1)]), job=job)
+        ray_engine._task(print, 0, "0.0", tmp_path)

@@ -4,12 +4,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import fake_ray
 from digitnet.errors import (
     DigitnetError,
     InputError,
@@ -20,7 +20,6 @@ from digitnet.experiments import ray_engine
 from digitnet.experiments.study.trials import Event, Trial
 from digitnet.files import hold_lock
 from digitnet.network.config import TrainConfig
-from digitnet.training.progress import collect_signals
 
 
 def some_trials(folder: Path, threads: int = 1) -> list[Trial]:
@@ -31,21 +30,7 @@ def some_trials(folder: Path, threads: int = 1) -> list[Trial]:
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Run in this process what Ray would run elsewhere."""
-
-    def results(
-        function: Any, items: Any, *, common: Any, should_stop: Any, **_: Any
-    ) -> Iterator[Any]:
-        for item in items:
-            if should_stop():
-                return
-            try:
-                yield item, function(item, **common)
-            except DigitnetError as error:
-                yield item, error
-
-    monkeypatch.setattr(ray_engine, "results", results)
-    monkeypatch.setattr(ray_engine, "largest_node", lambda: 2)
-    monkeypatch.setattr(ray_engine, "ray_session", lambda *_, **__: collect_signals())
+    fake_ray.install(monkeypatch)
     # It may change to another folder, as on a node; go back to this one.
     monkeypatch.chdir(Path.cwd())
 
@@ -100,21 +85,14 @@ def test_a_signal_is_an_interruption_that_says_which(
 def test_a_trial_that_no_node_can_run_is_refused_rather_than_waited_for(
     here: None, tmp_path: Path
 ) -> None:
-    with pytest.raises(UsageError, match=r"takes 3 threads.*the largest has 2"):
+    with pytest.raises(DigitnetError, match=r"the 3 processors for this; the largest has 2"):
         ray_engine.run_trials(some_trials(tmp_path, threads=3))
 
 
 def test_a_node_that_sees_other_folders_is_an_error(tmp_path: Path) -> None:
     trial = some_trials(tmp_path)[0]
-    common: Any = {"folder": tmp_path, "options": {}}
     with pytest.raises(InputError, match="does not see the folder"):
-        ray_engine.run_one(trial, witness=tmp_path / "not there", **common)
-    relative = Trial("v", 0, trial.config, Path("runs/v"))
-    (tmp_path / "there").touch()
-    with pytest.raises(InputError, match="has no folder"):
-        ray_engine.run_one(
-            relative, folder=tmp_path / "gone", witness=tmp_path / "there", options={}
-        )
+        ray_engine.run_one(trial, folder=tmp_path, witness=tmp_path / "not there", options={})
 
 
 HOLD = """

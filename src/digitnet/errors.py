@@ -83,6 +83,13 @@ def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> UsageError:
     return UsageError(f"Unknown {kind} '{name}'.{hint} Allowed: {', '.join(names)}.")
 
 
+def reason(error: BaseException) -> str:
+    """Return the first line of what an error of a library says, as a sentence."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else type(error).__name__
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
 @contextlib.contextmanager
 def importing_extras() -> Iterator[None]:
     """Import optional packages inside this block.

@@ -98,16 +98,16 @@ def is_occupied(folder: Path) -> bool:
 
 
 @contextlib.contextmanager
-def hold_lock(folder: Path) -> Iterator[None]:
+def hold_lock(folder: Path, *, wait: float = 0) -> Iterator[None]:
     """Keep other processes from working in ``folder`` during the block.
 
     Raises:
-        UsageError: another process holds it.
+        UsageError: another process holds it, and did so for ``wait`` seconds.
     """
     # Imported here: reading pictures takes no lock, and starts a twentieth faster without it.
     from filelock import FileLock, Timeout
 
-    lock = FileLock(folder / ".lock", timeout=0)
+    lock = FileLock(folder / ".lock", timeout=wait)
     try:
         lock.acquire()
     except Timeout as error:

@@ -16,7 +16,7 @@ import typer
 
 from digitnet.cli.console import is_terminal, notes, pictures_bar, say, show, show_json
 from digitnet.cli.inputs import STDIN, Input, collect, page_names
-from digitnet.errors import InputError, UsageError, unknown_name
+from digitnet.errors import InputError, UsageError, importing_extras, unknown_name
 from digitnet.files import make_folder
 from digitnet.text import count_of
 
@@ -175,8 +175,8 @@ def _explained(recognizer: Recognizer, given: Input, page: Path) -> Answer:
 def _predict_in_bulk(
     pictures: Sequence[str], *, out: Path | None, as_json: bool, quiet: bool, **settings: Any
 ) -> None:
-    from digitnet.experiments.bulk_recognition import predict_all
-
+    with importing_extras():
+        from digitnet.experiments.bulk_recognition import predict_all
     if out is None:
         raise UsageError("--engine ray writes a folder of Parquet files; name it with --out.")
     if len(pictures) != 1:

@@ -15,59 +15,63 @@ Guarantees:
 - Stopped at any instant, the same call computes the parts that are missing, and no others.
 - A folder holds the answers to one list by one model; it is refused for another.
 - Before the call returns, the rows of all parts have been counted.
-- Importing this loads neither Ray nor any other heavy library.
+- A picture that cannot be read is a row with an error, and stops no other.
+- Each process loads the model once, and computes with one thread. The answers depend on nothing but
+  the pictures and the model.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
+import pickle
+import platform
 import re
-import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import cv2
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from digitnet import __version__
-from digitnet.errors import (
-    DigitnetError,
-    InputError,
-    IntegrityError,
-    StoppedError,
-    UsageError,
-    importing_extras,
-)
-from digitnet.experiments import ray_engine
-from digitnet.files import (
-    hold_lock,
-    is_occupied,
-    make_folder,
-    storage_errors,
-    write_atomic,
-    write_json,
-)
-from digitnet.machine import usable_cores
+from digitnet.errors import DigitnetError, InputError, IntegrityError, UsageError
+from digitnet.experiments import picture_list, ray_engine
+from digitnet.experiments.picture_list import Listing, Location, Range
+from digitnet.files import hold_lock, is_occupied, make_folder, write_atomic, write_json
+from digitnet.reading.prediction import Prediction
+from digitnet.reading.recognizer import Recognizer
 from digitnet.text import shortened
 
-if TYPE_CHECKING:
-    from digitnet.experiments.bulk_part import BulkJob
-    from digitnet.experiments.picture_list import Location, Range
-    from digitnet.reading.model_file import ModelFile
-
-# 1 had another list.
-SCHEMA_VERSION = 2
+# 1 and 2 had other lists.
+SCHEMA_VERSION = 3
 
 _MANIFEST, _LIST, _SUMMARY = "_manifest.json", "_list.parquet", "_summary.json"
 # What must be as the manifest says, and how a sentence names it when it is not.
 _SAME = {
+    "schema_version": "another format",
     "model_sha256": "another model",
     "inputs_sha256": "other pictures",
     "column": "another column",
     "digitnet": "another version of digitnet",
 }
+ROWS = pa.schema(
+    [
+        ("path", pa.string()),
+        ("digit", pa.int16()),
+        ("confidence", pa.float32()),
+        ("probabilities", pa.list_(pa.float32())),
+        ("is_digit", pa.bool_()),
+        ("reason", pa.string()),
+        ("error", pa.string()),
+    ]
+)
+
 # Parts under way for each processor: one being computed, one waiting.
 _AHEAD = 2
 
@@ -126,155 +130,151 @@ def predict_all(
         StoppedError: a signal came; the same call continues.
         DigitnetError: a part could not be computed; what is done is kept.
     """
-    with importing_extras():
-        from digitnet.experiments.picture_list import locate, open_list
-        from digitnet.reading.model_file import load_model_file
-    location = locate(source)
-    file = load_model_file(model)
+    location = picture_list.locate(source)
+    recognizer = Recognizer(model, threads=1)
     folder = Path(out)
     _refuse_full(folder)
     with hold_lock(make_folder(folder)):
         on_message("Listing the pictures …")
-        manifest = _begin(folder, location, file, column, recursive)
-        rows = manifest["rows"]
-        with open_list(folder / _LIST) as (sizes, part):
-            left = [n for n in range(len(sizes)) if not _file(folder, n).exists()]
-            todo = sum(sizes[number] for number in left)
-            done = rows - todo
-            if left:
-                on_message(f"{todo:,} of {rows:,} pictures are left to read.")
-                job = _job(location, manifest, part(0)[0], file.content if model else None)
-                items = ((number, part(number)) for number in left)
-                for number, content in _computed(items, job, processes, address):
+        listing = _begin(folder, location, recognizer, column, recursive)
+        sizes, rows = listing.sizes, sum(listing.sizes)
+        left = [n for n in range(len(sizes)) if not _file(folder, n).exists()]
+        done = rows - sum(sizes[number] for number in left)
+        computed = rows - done
+        if left:
+            on_message(f"{computed:,} of {rows:,} pictures are left to read.")
+            parts = functools.partial(picture_list.read_parts, folder / _LIST, left)
+            first = os.fsdecode(next(parts())[1][0][0])
+            witness = first if location.system.exists(first) else None
+            job = BulkJob(location, listing.column, recognizer, witness)
+            ended = ray_engine.results(
+                functools.partial(read_part, job=pickle.dumps(job)),
+                parts(),
+                ahead=_AHEAD,
+                processes=processes,
+                address=address,
+                # Processors are for pictures: so many at a time is faster than one by many threads.
+                env={"OMP_NUM_THREADS": "1"},
+            )
+            with contextlib.closing(ended):
+                for (number, _), content in ended:
+                    if isinstance(content, DigitnetError):
+                        raise type(content)(
+                            f"{content} This happened in part {number}. What is done is kept."
+                        )
                     write_atomic(_file(folder, number), content)
                     done += sizes[number]
                     on_progress(done, rows)
-            unread = sum(_errors(_file(folder, n), size) for n, size in enumerate(sizes))
+        unread = sum(_errors(_file(folder, n), size) for n, size in enumerate(sizes))
         write_json(folder / _SUMMARY, {"schema_version": 1, "rows": rows, "unread": unread})
-    return BulkSummary(str(out), rows, unread, todo)
+    return BulkSummary(str(out), rows, unread, computed)
 
 
-def _computed(
-    items: Iterable[tuple[int, list[Range]]],
-    job: BulkJob,
-    processes: int | None,
-    address: str | None,
-) -> Iterator[tuple[int, bytes]]:
-    """Yield the numbers of parts and their answers, as they come."""
-    with importing_extras():
-        from digitnet.experiments.bulk_part import read_part
-    cores = processes or usable_cores()
+# ---- on a node
 
-    def limit() -> int:
-        if address:
-            return min(_AHEAD * ray_engine.processors(), processes or sys.maxsize)
-        return _AHEAD * cores
 
-    # Processors are for pictures: so many at a time is faster than one by many threads.
-    env = {"OMP_NUM_THREADS": "1"}
-    with ray_engine.ray_session(address, cores=cores, env=env) as received:
-        results = ray_engine.results(
-            read_part,
-            items,
-            common={"job": job},
-            threads=1,
-            limit=limit,
-            should_stop=lambda: bool(received),
+@dataclass(frozen=True)
+class BulkJob:
+    """What all parts of a recognition have in common; it is sent to every node.
+
+    Attributes:
+        location: where the pictures are.
+        column: of Parquet files; None where the list is one of pictures.
+        recognizer: reads the pictures.
+        witness: a picture of the list that exists where the job was started.
+    """
+
+    location: Location
+    column: str | None
+    recognizer: Recognizer
+    witness: str | None
+
+
+def read_part(part: tuple[int, list[Range]], *, job: bytes) -> bytes:
+    """Return the answers to a part of a list as the content of a Parquet file.
+
+    Args:
+        part: its number, and its rows of the list.
+        job: a pickled ``BulkJob``.
+
+    Raises:
+        InputError: this node does not see the pictures.
+    """
+    about = _opened(job)
+    if about.witness and not about.location.system.exists(about.witness):
+        raise InputError(
+            f"The node {platform.node()} does not see {about.witness}. Put the pictures where "
+            "every node sees them under the same path, or on storage that has a URL."
         )
-        with contextlib.closing(results):
-            for (number, part), content in results:
-                if isinstance(content, DigitnetError):
-                    first = os.fsdecode(part[0][0])
-                    raise type(content)(
-                        f"{content} This happened in part {number}, which begins at {first}. What "
-                        "is done is kept."
-                    )
-                yield number, content
-    if received:
-        raise StoppedError(
-            "The recognition was stopped; what is done is kept, and the same command continues it.",
-            received[0],
-        )
+    rows: list[dict[str, object]] = []
+    for batch in picture_list.pictures(part[1], about.location, about.column):
+        answers = about.recognizer.predict_each(picture for _, picture in batch)
+        rows += [_row(name, answer) for (name, _), answer in zip(batch, answers, strict=True)]
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(rows, ROWS), sink, compression="zstd")
+    return bytes(sink.getvalue())
 
 
-def _job(
-    location: Location, manifest: dict[str, Any], first: Range, model: bytes | None
-) -> BulkJob:
-    from digitnet.experiments.bulk_part import BulkJob, exists
+@functools.lru_cache(maxsize=1)
+def _opened(job: bytes) -> BulkJob:
+    """Return the job of this process; opening the model takes as long as many pictures."""
+    cv2.setNumThreads(1)
+    about: BulkJob = pickle.loads(job)  # noqa: S301
+    return about
 
-    name, folder = os.fsdecode(first[0]), str(Path.cwd())
-    return BulkJob(
-        location=location,
-        folder=folder,
-        column=manifest["column"],
-        model=model,
-        model_sha256=manifest["model_sha256"],
-        version=__version__,
-        witness=name if exists(name, location, folder) else None,
-    )
+
+def _row(name: str, answer: Prediction | InputError) -> dict[str, object]:
+    row: dict[str, object] = dict.fromkeys(ROWS.names) | {"path": _text(name)}
+    if isinstance(answer, InputError):
+        return row | {"error": _text(str(answer))}
+    return row | {name: value for name, value in answer.as_dict().items() if name in row}
+
+
+def _text(name: str) -> str:
+    """Return a name as text: names may hold bytes that are none, Parquet's strings may not."""
+    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 # ---- the folder
 
 
 def _begin(
-    folder: Path, location: Location, model: ModelFile, column: str | None, recursive: bool
-) -> dict[str, Any]:
-    """List the pictures; keep the list if it is the first, else compare it with the first."""
-    from digitnet.experiments.picture_list import list_pictures, list_rows
-
+    folder: Path, location: Location, recognizer: Recognizer, column: str | None, recursive: bool
+) -> Listing:
+    """List the pictures, and refuse a folder that was begun with others."""
     with tempfile.TemporaryDirectory(prefix=".listing-", dir=folder) as scratch:
-        if location.is_parquet(column):
-            listing, column = list_rows(location, Path(scratch), column=column, recursive=recursive)
-        else:
-            listing = list_pictures(location, Path(scratch), recursive=recursive)
-        wanted = {
+        listing = picture_list.make_list(location, Path(scratch), column, recursive)
+        manifest = {
             "schema_version": SCHEMA_VERSION,
             "digitnet": __version__,
             # Without the password that a URL may hold.
-            "source": re.sub(r"//[^/@]*@", "//***@", str(location)),
-            "column": column,
-            "model_sha256": model.sha256,
+            "source": re.sub(r"//[^/@]*@", "//***@", location.given),
+            "column": listing.column,
+            "model_sha256": recognizer.sha256,
             # What the numbers in the column ``digit`` stand for.
-            "class_names": list(model.class_names),
+            "class_names": list(recognizer.class_names),
             "inputs_sha256": listing.sha256,
-            "rows": listing.pictures,
-            "parts": listing.parts,
+            "rows": sum(listing.sizes),
+            "parts": len(listing.sizes),
         }
-        saved = _manifest(folder)
-        if saved is not None:
-            _refuse_other(saved, wanted, folder)
-            return saved
-        with storage_errors(folder / _LIST):
-            with listing.file.open("rb+") as stream:
-                os.fsync(stream.fileno())
-            listing.file.replace(folder / _LIST)
-    write_json(folder / _MANIFEST, wanted)
-    return wanted
+        _refuse_other(folder, manifest)
+        listing.file.replace(folder / _LIST)
+    write_json(folder / _MANIFEST, manifest)
+    return listing
 
 
 def _refuse_full(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"--out {folder} is a file; name a new folder, which will hold several.")
     # A list alone is what a kill leaves.
     if is_occupied(folder) and not any((folder / name).exists() for name in (_MANIFEST, _LIST)):
         raise UsageError(f"--out {folder} is not empty and holds no answers. Name a new folder.")
 
 
-def _manifest(folder: Path) -> dict[str, Any] | None:
+def _refuse_other(folder: Path, wanted: dict[str, Any]) -> None:
+    """Compare what is wanted with the manifest, if there is one."""
     file = folder / _MANIFEST
     if not file.exists():
-        return None
-    try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-        if values["schema_version"] != SCHEMA_VERSION or not _SAME.keys() <= values.keys():
-            raise ValueError("it has another format")
-        return dict(values)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{file} cannot be read: {error}. Name a new folder.") from error
-
-
-def _refuse_other(saved: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
+        return
+    saved = json.loads(file.read_text(encoding="utf-8"))
     differing = [
         f"{words} ({shortened(str(saved[name]))}, now {shortened(str(wanted[name]))})"
         for name, words in _SAME.items()
@@ -298,16 +298,12 @@ def _errors(part: Path, size: int) -> int:
     Raises:
         IntegrityError: it is damaged, or has other rows than the list says.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     try:
-        errors = pq.read_table(part, columns=["error"]).column(0)
-        problem = f"has {len(errors):,} rows instead of {size:,}" if len(errors) != size else ""
-    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        problem = f"is damaged: {error}"
-    if problem:
+        errors = pq.read_table(part, columns=["error"])["error"]
+        if len(errors) != size:
+            raise ValueError(f"it has {len(errors):,} rows instead of {size:,}")
+    except (OSError, ValueError, KeyError) as error:
         raise IntegrityError(
-            f"{part} {problem}. Remove this file; the same command makes it again."
-        )
+            f"{part} is damaged: {error}. Remove this file; the same command makes it again."
+        ) from error
     return size - int(errors.null_count)

@@ -1,4 +1,4 @@
-"""The Ray engine: Ray, started on this machine or joined; tasks on it; trials as such tasks.
+"""The Ray engine: tasks on Ray, started on this machine or joined; trials as such tasks.
 
 Guarantees:
 
@@ -6,7 +6,8 @@ Guarantees:
   no dashboard, sends no statistics, and ends with all its files when the block ends.
 - A wrong address is an error within seconds. Ray's own messages do not reach the terminal.
 - A node that is lost costs time: what ran there runs again elsewhere, and a trial continues from
-  its checkpoint. A node that does not see the run folders under the same path is an error.
+  its checkpoint. A node with another digitnet is an error, and so is one that does not see the run
+  folders under the same path.
 - At most the allowed number of items, and their results, are held at a time; an error of one item
   is a result like any other.
 - Ctrl-C and SIGTERM are noted, not obeyed, because Ray may lose an exception in the middle of its
@@ -18,6 +19,8 @@ The settings that Ray takes from the environment (``RAY_…``) stay set in this 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import functools
 import itertools
 import os
 import platform
@@ -27,28 +30,30 @@ import socket
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from digitnet import __version__
 from digitnet.errors import (
     DigitnetError,
     InputError,
+    IntegrityError,
     StoppedError,
-    StorageError,
     UsageError,
     importing_extras,
+    reason,
 )
 from digitnet.experiments.study.trials import Event, Listener, Trial, failure, run_trial
-from digitnet.files import hold_lock, make_folder, storage_errors
+from digitnet.files import hold_lock, make_folder
 from digitnet.machine import usable_cores
+from digitnet.text import count_of
 from digitnet.training.progress import collect_signals
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Ended = Generator[tuple[Item, Result | DigitnetError]]
 
-_LOOPBACK = "127.0.0.1"
 # Of results on their way; a part of a large recognition takes a tenth of a megabyte.
 _STORE_BYTES = 128 * 2**20
 _CONNECT_SECONDS = 5.0
@@ -57,11 +62,9 @@ _ATTEMPTS = 2
 # How often a task whose process or node was lost is tried again.
 RETRIES = 5
 _POLL_SECONDS = 0.3
-# After this long without a result, check that there is a node left to work.
-_PATIENCE_SECONDS = 30.0
 # For interrupted tasks to end.
 _FAREWELL_SECONDS = 10.0
-# A process on a lost node may outlive it by this much.
+# A process on a lost node may outlive it, and hold its run, by this much.
 _LOCK_SECONDS = 60.0
 
 # Set before Ray is loaded: it sends nothing to its makers, and prints nothing about graphics cards
@@ -78,38 +81,79 @@ _JOINING = {"RAY_NUM_REDIS_GET_RETRIES": "1"}  # attempts, each of up to half a 
 _LOCAL = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
 
 
-@contextlib.contextmanager
-def ray_session(
-    address: str | None, *, cores: int, env: dict[str, str] | None = None
-) -> Iterator[list[int]]:
-    """Have Ray in the block.
+def results(
+    call: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    threads: int = 1,
+    ahead: int = 1,
+    processes: int | None = None,
+    address: str | None = None,
+    env: dict[str, str] | None = None,
+) -> Ended[Item, Result]:
+    """Yield each item with what ``call(item)`` returned on Ray, as they come.
 
     Args:
+        call: a function of a module, which every node of the cluster has, or a partial one; sent to
+            each node once, and perhaps called twice for an item.
+        items: taken one after the other, as nodes become free.
+        threads: of each call: it takes so many processors of a node.
+        ahead: calls under way for each that can run.
+        processes: how many calls run at a time; by default as many as the processors allow.
         address: HOST:PORT of a cluster that this machine is a part of; None starts Ray here.
-        cores: how many tasks of one thread it may run at a time when it is started here.
         env: environment variables of the processes that run tasks.
-
-    Yields:
-        The signals that came; the second one raises KeyboardInterrupt at once.
 
     Raises:
         MissingExtraError: Ray is not installed.
         UsageError: the cluster cannot be joined, or Ray is in use in this process.
-        DigitnetError: Ray cannot be started.
+        StoppedError: a signal came; the second one raises KeyboardInterrupt at once.
+        DigitnetError: Ray cannot be started, or no node has the processors for a call.
     """
-    _set_environment(address)
-    host_port = _parsed(address) if address else None
+    # What is asked for is granted, even on fewer cores.
+    cores = threads * (processes or max(1, usable_cores() // threads))
+    # Ray that is started here has just the processors for them.
+    most = processes if address and processes else sys.maxsize
+    with ray_session(address, cores, env or {}) as received:
+        import ray
+
+        name = getattr(call, "func", call).__name__
+        options = {"num_cpus": threads, "max_retries": RETRIES, "name": name}
+        task: Any = ray.remote(_task).options(**options)
+        shared, started_in = ray.put(call), Path.cwd()
+        waiting, running = iter(items), dict[Any, Item]()
+        try:
+            while not received:
+                limit = min(ahead * room(threads), most)
+                for item in itertools.islice(waiting, max(0, limit - len(running))):
+                    running[task.remote(shared, item, __version__, started_in)] = item
+                if not running:
+                    break
+                done, _ = ray.wait(list(running), timeout=_POLL_SECONDS)
+                for reference in done:
+                    yield running.pop(reference), _result(reference)
+        finally:
+            # As Ctrl-C would; then a little time to end.
+            for reference in running:
+                ray.cancel(reference)
+            if running:
+                ray.wait(list(running), num_returns=len(running), timeout=_FAREWELL_SECONDS)
+    if received:
+        raise StoppedError("What is done is kept; the same command continues it.", received[0])
+
+
+@contextlib.contextmanager
+def ray_session(address: str | None, cores: int, env: dict[str, str]) -> Iterator[list[int]]:
+    """Have Ray in the block; yield the signals that came, the second raises KeyboardInterrupt."""
+    token = {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    os.environ.update(_QUIET)
+    for name, value in (_JOINING if address else _LOCAL | token).items():
+        os.environ.setdefault(name, value)
     with importing_extras():
         import ray
-    if host_port:
-        _check_answers(*host_port, str(address))
     if ray.is_initialized():
         raise UsageError("Ray is in use in this process; end that by ray.shutdown() first.")
-    settings: dict[str, Any] = {
-        "log_to_driver": False,
-        "logging_level": "CRITICAL",
-        "runtime_env": {"env_vars": env or {}},
-    }
+    settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "CRITICAL"}
+    settings["runtime_env"] = {"env_vars": env}
     with contextlib.ExitStack() as stack:
         if threading.current_thread() is threading.main_thread():
             # Ray installs a handler of its own, which exits with 15.
@@ -126,23 +170,20 @@ def ray_session(
         yield stack.enter_context(collect_signals())
 
 
-def _set_environment(address: str | None) -> None:
-    os.environ.update(_QUIET | (_JOINING if address else {}))
-    own = {} if address else {**_LOCAL, "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    for name, value in own.items():
-        os.environ.setdefault(name, value)
-
-
 def _connect(address: str | None, settings: dict[str, Any], attempts: int = _ATTEMPTS) -> None:
     """Join a cluster, or start Ray here; that is tried twice."""
     import ray
 
-    if not address and ray.util.get_node_ip_address() != _LOOPBACK:
+    if not address and ray.util.get_node_ip_address() != "127.0.0.1":
         raise UsageError(
             "Ray was loaded by this program before digitnet could keep it to this machine. "
             "Import ray later, or set RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 before."
         )
     try:
+        if address:
+            # Where nothing answers, Ray tries for minutes.
+            host, _, port = address.rpartition(":")
+            socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
         with _muted():
             ray.init(address or "local", **settings)
     except Exception as error:  # Ray raises no narrower one when a start takes too long.
@@ -150,8 +191,10 @@ def _connect(address: str | None, settings: dict[str, Any], attempts: int = _ATT
         if address:
             raise UsageError(
                 f"The Ray cluster at --address {address} cannot be joined: {reason(error)} "
-                "Run this on a machine of the cluster, with the cluster's versions of Python and "
-                "Ray, and with its token (RAY_AUTH_MODE=token) if it has one."
+                "It must be HOST:PORT, as `ray start --head` prints it, for example "
+                "192.168.1.7:6379. Run this on a machine of the cluster, with the cluster's "
+                "versions of Python and Ray, and with its token (RAY_AUTH_MODE=token) if it has "
+                "one."
             ) from error
         if attempts > 1:
             return _connect(address, settings, attempts - 1)
@@ -164,7 +207,6 @@ def _connect(address: str | None, settings: dict[str, Any], attempts: int = _ATT
 @contextlib.contextmanager
 def _muted() -> Iterator[None]:
     """Discard what libraries below Python write to stderr: Ray's do, before they have a log."""
-    sys.stderr.flush()
     kept = os.dup(2)
     try:
         with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
@@ -175,113 +217,34 @@ def _muted() -> Iterator[None]:
         os.close(kept)
 
 
-def _parsed(address: str) -> tuple[str, int]:
-    """Return host and port."""
-    host, _, port = address.rpartition(":")
-    if "://" in address or not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise UsageError(
-            f"--address {address} is not the address of a Ray cluster; it must be HOST:PORT, "
-            "as `ray start --head` prints it, for example 192.168.1.7:6379."
+def _task(call: Callable[[Item], Result], item: Item, version: str, started_in: Path) -> Result:
+    """Make a call on a node, in the folder where the command was started if it is there."""
+    if version != __version__:
+        raise IntegrityError(
+            f"The node {platform.node()} has digitnet {__version__}, and this was started with "
+            f"{version}. Install the same version on every node."
         )
-    return host.strip("[]"), int(port)
+    if started_in.is_dir():
+        os.chdir(started_in)
+    return call(item)
 
 
-def _check_answers(host: str, port: int, address: str) -> None:
-    """Refuse an address where nothing answers, before Ray tries for minutes."""
-    import ray
-
-    if host in ("localhost", _LOOPBACK, "::1"):
-        # As Ray does, whose nodes listen where others can reach them.
-        host = ray.util.get_node_ip_address()
-    try:
-        socket.create_connection((host, port), _CONNECT_SECONDS).close()
-    except (OSError, UnicodeError) as error:  # a host's name may be too long to be one
-        raise UsageError(
-            f"No Ray cluster answers at --address {address}: "
-            f"{getattr(error, 'strerror', None) or error}. "
-            "Check the address, and that `ray start --head` runs there."
-        ) from error
-
-
-def reason(error: BaseException) -> str:
-    """Return the first line of what an error of Ray's says, as a sentence."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[0] if lines else type(error).__name__
-    return text if text.endswith((".", "!", "?")) else f"{text}."
-
-
-def results(
-    function: Callable[..., Result],
-    items: Iterable[Item],
-    *,
-    common: dict[str, Any],
-    threads: int,
-    limit: Callable[[], int],
-    should_stop: Callable[[], bool],
-) -> Generator[tuple[Item, Result | DigitnetError]]:
-    """Yield each item with what ``function(item, **common)`` returned, as they come.
-
-    Args:
-        function: of a module, which every node of the cluster has; may be called twice for an item.
-        items: taken one after the other, as nodes become free.
-        common: what every call gets; sent to each node once.
-        threads: of each call: it takes so many processors of a node.
-        limit: called now and then: how many items may be under way.
-        should_stop: called now and then; nothing more comes once it is true.
+def room(threads: int) -> int:
+    """Return how many calls the nodes that the cluster has now can run at a time.
 
     Raises:
-        DigitnetError: no node is left that could run anything.
+        DigitnetError: none.
     """
     import ray
 
-    remote = ray.remote(function).options(num_cpus=threads, max_retries=RETRIES)
-    shared = {name: ray.put(value) for name, value in common.items()}
-    waiting = iter(items)
-    running: dict[Any, Item] = {}
-    heard = time.monotonic()
-    try:
-        while not should_stop():
-            for item in itertools.islice(waiting, max(0, max(1, limit()) - len(running))):
-                running[remote.remote(item, **shared)] = item
-            if not running:
-                return
-            done, _ = ray.wait(list(running), timeout=_POLL_SECONDS)
-            if done:
-                heard = time.monotonic()
-            elif time.monotonic() > heard + _PATIENCE_SECONDS:
-                heard = time.monotonic()
-                _check_nodes(threads)
-            for reference in done:
-                yield running.pop(reference), _result(reference)
-    finally:
-        # As Ctrl-C would; then a little time to end.
-        for reference in running:
-            ray.cancel(reference)
-        if running:
-            ray.wait(list(running), num_returns=len(running), timeout=_FAREWELL_SECONDS)
-
-
-def processors() -> int:
-    """Return how many processors the cluster has now."""
-    import ray
-
-    return int(ray.cluster_resources().get("CPU", 0))
-
-
-def largest_node() -> int:
-    """Return how many processors the largest node of the cluster has now."""
-    import ray
-
-    alive = [node for node in ray.nodes() if node["Alive"]]
-    return max((int(node["Resources"].get("CPU", 0)) for node in alive), default=0)
-
-
-def _check_nodes(threads: int) -> None:
-    if largest_node() < threads:
+    sizes = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+    if max(sizes, default=0) < threads:
         raise DigitnetError(
-            f"The cluster has no node left with {threads} processor(s) for this. What is finished "
-            "is kept; when nodes have joined again, the same command continues."
+            f"No node of the cluster has the {count_of(threads, 'processor')} for this; the "
+            f"largest has {max(sizes, default=0)}. What is finished is kept. Let such a node join, "
+            "or set fewer 'threads' in a study; then the same command continues."
         )
+    return sum(size // threads for size in sizes)
 
 
 def _result(reference: Any) -> Any:
@@ -309,85 +272,41 @@ def run_trials(
     Args:
         trials: what is left to do, at least one.
         processes: how many at a time; by default as many as the processors allow.
-        address: as for ``ray_session``.
+        address: as for ``results``.
         on_event: called in this process with each trial that has finished or failed.
         **options: of ``run_trial``; every node must see ``data_dir``.
 
     Raises:
-        UsageError: no node has the processors that a trial takes; or as for ``ray_session``.
         StoppedError: a signal came; the same call continues.
-        MissingExtraError, DigitnetError: as for ``ray_session`` and ``results``.
+        DigitnetError: as for ``results``.
     """
-    threads = max(1, *(trial.config.threads for trial in trials))
-    # What is asked for is granted, even on fewer cores.
-    cores = threads * (processes or max(1, usable_cores() // threads))
-    own = {name: value for name, value in os.environ.items() if name.startswith("DIGITNET_")}
-    with (
-        ray_session(address, cores=cores, env=own) as received,
-        _witness(trials) as witness,
-    ):
-        if largest_node() < threads:
-            raise UsageError(
-                f"A trial takes {threads} threads, and no node of the cluster has as many "
-                f"processors (the largest has {largest_node()}). Set 'threads' in the "
-                "study, or join larger nodes."
-            )
-        common = {"folder": Path.cwd(), "witness": witness, "options": options}
-        with contextlib.closing(
-            results(
-                run_one,
-                trials,
-                common=common,
-                threads=threads,
-                limit=lambda: processes or processors() // threads,
-                should_stop=lambda: bool(received),
-            )
-        ) as ended:
+    above = Path(os.path.commonpath([trial.folder.absolute().parent for trial in trials]))
+    # By this file, nodes know that they see the run folders that others see.
+    with tempfile.NamedTemporaryFile(prefix=".ray-", dir=make_folder(above)) as witness:
+        common: Any = {"folder": Path.cwd(), "witness": Path(witness.name), "options": options}
+        ended = results(
+            functools.partial(run_one, **common),
+            trials,
+            threads=max(1, *(trial.config.threads for trial in trials)),
+            processes=processes,
+            address=address,
+            env={name: os.environ[name] for name in os.environ if name.startswith("DIGITNET_")},
+        )
+        with contextlib.closing(ended):
             for trial, error in ended:
                 failed = Event("failed", trial, message=str(error))
                 on_event(failed if error else Event("finished", trial))
-    if received:
-        raise StoppedError("The study was stopped.", received[0])
 
 
 def run_one(trial: Trial, *, folder: Path, witness: Path, options: dict[str, Any]) -> None:
-    """Finish one trial on a node that sees ``witness``; relative paths are below ``folder``."""
+    """Finish one trial on a node that sees ``witness``; its folder is below ``folder``."""
     if not witness.exists():
         raise InputError(
             f"The node {platform.node()} does not see the folder {witness.parent}, where the "
             "runs of the study are. Put the study where every node sees it under this path."
         )
-    if folder.is_dir():
-        os.chdir(folder)
-    elif not trial.folder.is_absolute():
-        raise InputError(
-            f"The node {platform.node()} has no folder {folder}, where the study was started. "
-            "Name the folder of the study by a path that begins with /."
-        )
-    _wait_for_lock(trial.folder)
+    trial = dataclasses.replace(trial, folder=folder / trial.folder)
+    if trial.folder.is_dir():
+        with hold_lock(trial.folder, wait=_LOCK_SECONDS):
+            pass
     run_trial(trial, **options)
-
-
-def _wait_for_lock(folder: Path) -> None:
-    """Wait until the process of a lost node lets go of a run; training complains if it does not."""
-    end = time.monotonic() + _LOCK_SECONDS
-    while folder.is_dir() and time.monotonic() < end:
-        try:
-            with hold_lock(folder):
-                return
-        except UsageError:
-            time.sleep(0.5)
-
-
-@contextlib.contextmanager
-def _witness(trials: Sequence[Trial]) -> Iterator[Path]:
-    """Have a file above all run folders, by which nodes know that they see what others see."""
-    common = Path(os.path.commonpath([trial.folder.absolute().parent for trial in trials]))
-    file = make_folder(common) / f".ray-{secrets.token_hex(6)}"
-    with storage_errors(file):
-        file.touch()
-    try:
-        yield file
-    finally:
-        with contextlib.suppress(OSError, StorageError):
-            file.unlink()
