@@ -18,7 +18,6 @@ import pyarrow as pa  # noqa: E402
 from fsspec.implementations.local import LocalFileSystem  # noqa: E402
 
 import digitnet  # noqa: E402
-import fake_ray  # noqa: E402
 from digitnet.data.dataset import Dataset  # noqa: E402
 from digitnet.errors import (  # noqa: E402
     InputError,
@@ -30,6 +29,7 @@ from digitnet.errors import (  # noqa: E402
 from digitnet.experiments import picture_list, ray_engine  # noqa: E402
 from digitnet.experiments.bulk_recognition import predict_all  # noqa: E402
 from digitnet.reading.recognizer import Recognizer  # noqa: E402
+from fake_ray import FakeRay, install  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -57,11 +57,11 @@ def pictures(tmp_path_factory: pytest.TempPathFactory, sample: Dataset) -> Path:
 
 
 @pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch) -> fake_ray.FakeRay:
-    return fake_ray.install(monkeypatch)
+def here(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
+    return install(monkeypatch)
 
 
-def parts_of(ray: fake_ray.FakeRay) -> list[int]:
+def parts_of(ray: FakeRay) -> list[int]:
     """Return the numbers of the parts that were computed."""
     return [number for number, _ in ray.tasks]
 
@@ -173,7 +173,7 @@ def test_parts_are_neither_few_nor_tiny(rows: int) -> None:
 
 
 def test_every_picture_has_one_row_with_the_recognisers_answer(
-    here: fake_ray.FakeRay, pictures: Path, tmp_path: Path, model: Path
+    here: FakeRay, pictures: Path, tmp_path: Path, model: Path
 ) -> None:
     out = tmp_path / "out"
     summary = predict_all(str(pictures), out, model=model)
@@ -198,7 +198,7 @@ def test_every_picture_has_one_row_with_the_recognisers_answer(
 
 
 def test_parquet_of_bytes_paths_and_structs_gives_what_the_files_give(
-    here: fake_ray.FakeRay, pictures: Path, tmp_path: Path, model: Path
+    here: FakeRay, pictures: Path, tmp_path: Path, model: Path
 ) -> None:
     files = sorted(pictures.glob("[0-9]*.png"))
     content = [file.read_bytes() for file in files]
@@ -228,7 +228,7 @@ def test_parquet_of_bytes_paths_and_structs_gives_what_the_files_give(
 
 
 def test_a_large_row_group_is_cut_and_read_whole(
-    here: fake_ray.FakeRay, pictures: Path, tmp_path: Path, model: Path
+    here: FakeRay, pictures: Path, tmp_path: Path, model: Path
 ) -> None:
     content = [file.read_bytes() for file in sorted(pictures.glob("[0-9]*.png"))]
     pq.write_table(pa.table({"scan": content}), tmp_path / "one.parquet")
@@ -239,7 +239,7 @@ def test_a_large_row_group_is_cut_and_read_whole(
 
 
 def test_urls_are_read_as_fsspec_opens_them(
-    here: fake_ray.FakeRay, pictures: Path, tmp_path: Path, model: Path
+    here: FakeRay, pictures: Path, tmp_path: Path, model: Path
 ) -> None:
     archive = tmp_path / "scans.zip"
     with zipfile.ZipFile(archive, "w") as writer:
@@ -254,7 +254,7 @@ def test_urls_are_read_as_fsspec_opens_them(
     assert [r["digit"] for r in zipped[:-1]] == [r["digit"] for r in plain if not r["error"]]
 
 
-def test_one_odd_row_stops_no_other(here: fake_ray.FakeRay, pictures: Path, tmp_path: Path) -> None:
+def test_one_odd_row_stops_no_other(here: FakeRay, pictures: Path, tmp_path: Path) -> None:
     good = str(pictures / "000.png")
     paths = [None, good, "foo::bar.png", "nosuch://bucket/a.png", good]
     pq.write_table(pa.table({"path": paths}), tmp_path / "odd.parquet")
@@ -266,7 +266,7 @@ def test_one_odd_row_stops_no_other(here: fake_ray.FakeRay, pictures: Path, tmp_
 
 
 def test_a_damaged_page_is_told_with_its_file(
-    here: fake_ray.FakeRay, pictures: Path, tmp_path: Path
+    here: FakeRay, pictures: Path, tmp_path: Path
 ) -> None:
     content = [path.read_bytes() for path in sorted(pictures.glob("0*.png"))]
     file = tmp_path / "pages.parquet"
@@ -278,9 +278,7 @@ def test_a_damaged_page_is_told_with_its_file(
         predict_all(str(file), tmp_path / "out")
 
 
-def test_parquet_without_such_a_column_says_what_there_is(
-    here: fake_ray.FakeRay, tmp_path: Path
-) -> None:
+def test_parquet_without_such_a_column_says_what_there_is(here: FakeRay, tmp_path: Path) -> None:
     file = tmp_path / "x.parquet"
     pq.write_table(pa.table({"picture": [b"x"], "label": [1]}), file)
     for column, told in (
@@ -300,7 +298,7 @@ def test_parquet_without_such_a_column_says_what_there_is(
 
 @pytest.mark.parametrize("stop_after", [0, 1, 2])
 def test_an_interrupted_recognition_goes_on_and_repeats_nothing(
-    here: fake_ray.FakeRay, pictures: Path, tmp_path: Path, model: Path, stop_after: int
+    here: FakeRay, pictures: Path, tmp_path: Path, model: Path, stop_after: int
 ) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     predict_all(str(pictures), whole, model=model)
@@ -329,7 +327,7 @@ def test_an_interrupted_recognition_goes_on_and_repeats_nothing(
 
 
 def test_a_kill_while_the_list_was_written_costs_the_list_only(
-    here: fake_ray.FakeRay, pictures: Path, tmp_path: Path, model: Path
+    here: FakeRay, pictures: Path, tmp_path: Path, model: Path
 ) -> None:
     out = tmp_path / "out"
     (out / ".listing-abc").mkdir(parents=True)
@@ -338,7 +336,7 @@ def test_a_kill_while_the_list_was_written_costs_the_list_only(
 
 
 def test_other_pictures_or_another_model_are_refused(
-    here: fake_ray.FakeRay, pictures: Path, tmp_path: Path, model: Path
+    here: FakeRay, pictures: Path, tmp_path: Path, model: Path
 ) -> None:
     out = tmp_path / "out"
     predict_all(str(pictures), out, model=model)
@@ -365,7 +363,7 @@ def test_other_pictures_or_another_model_are_refused(
     ],
 )
 def test_damaged_parts_are_found_by_the_final_count(
-    here: fake_ray.FakeRay,
+    here: FakeRay,
     pictures: Path,
     tmp_path: Path,
     model: Path,
@@ -385,7 +383,7 @@ def test_damaged_parts_are_found_by_the_final_count(
 
 
 def test_a_node_that_is_not_like_the_others_is_an_error_and_not_a_million_errors(
-    here: fake_ray.FakeRay,
+    here: FakeRay,
     pictures: Path,
     tmp_path: Path,
     model: Path,

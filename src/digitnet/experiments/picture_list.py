@@ -55,8 +55,7 @@ _MOST_CUTS = 64
 _BUFFER_BYTES = 1 << 20
 
 # The group is one of rows of a Parquet file, and first the first row of the part in it.
-_INTEGERS = ("group", "first", "rows")
-LIST = pa.schema([("name", pa.binary()), *((name, pa.int64()) for name in _INTEGERS)])
+LIST = pa.schema({"name": pa.binary()} | dict.fromkeys(("group", "first", "rows"), pa.int64()))
 Range = tuple[bytes, int, int, int]
 """A row of the list."""
 Named = tuple[str, PictureSource | InputError]
