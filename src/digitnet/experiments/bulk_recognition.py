@@ -72,9 +72,6 @@ ROWS = pa.schema(
     ]
 )
 
-# Parts under way for each processor: one being computed, one waiting.
-_AHEAD = 2
-
 
 @dataclass(frozen=True)
 class BulkSummary:
@@ -138,7 +135,8 @@ def predict_all(
         on_message("Listing the pictures …")
         listing = _begin(folder, location, recognizer, column, recursive)
         sizes, rows = listing.sizes, sum(listing.sizes)
-        left = [n for n in range(len(sizes)) if not _file(folder, n).exists()]
+        files = [folder / f"part-{number:06}.parquet" for number in range(len(sizes))]
+        left = [number for number, file in enumerate(files) if not file.exists()]
         done = rows - sum(sizes[number] for number in left)
         computed = rows - done
         if left:
@@ -150,7 +148,8 @@ def predict_all(
             ended = ray_engine.results(
                 functools.partial(read_part, job=pickle.dumps(job)),
                 parts(),
-                ahead=_AHEAD,
+                # Of two parts for each processor, one is being computed and one waits.
+                ahead=2,
                 processes=processes,
                 address=address,
                 # Processors are for pictures: so many at a time is faster than one by many threads.
@@ -162,10 +161,10 @@ def predict_all(
                         raise type(content)(
                             f"{content} This happened in part {number}. What is done is kept."
                         )
-                    write_atomic(_file(folder, number), content)
+                    write_atomic(files[number], content)
                     done += sizes[number]
                     on_progress(done, rows)
-        unread = sum(_errors(_file(folder, n), size) for n, size in enumerate(sizes))
+        unread = sum(map(_errors, files, sizes))
         write_json(folder / _SUMMARY, {"schema_version": 1, "rows": rows, "unread": unread})
     return BulkSummary(str(out), rows, unread, computed)
 
@@ -200,7 +199,7 @@ def read_part(part: tuple[int, list[Range]], *, job: bytes) -> bytes:
     Raises:
         InputError: this node does not see the pictures.
     """
-    about = _opened(job)
+    about: BulkJob = _opened(job)
     if about.witness and not about.location.system.exists(about.witness):
         raise InputError(
             f"The node {platform.node()} does not see {about.witness}. Put the pictures where "
@@ -216,11 +215,10 @@ def read_part(part: tuple[int, list[Range]], *, job: bytes) -> bytes:
 
 
 @functools.lru_cache(maxsize=1)
-def _opened(job: bytes) -> BulkJob:
+def _opened(job: bytes) -> Any:
     """Return the job of this process; opening the model takes as long as many pictures."""
     cv2.setNumThreads(1)
-    about: BulkJob = pickle.loads(job)  # noqa: S301
-    return about
+    return pickle.loads(job)  # noqa: S301
 
 
 def _row(name: str, answer: Prediction | InputError) -> dict[str, object]:
@@ -286,10 +284,6 @@ def _refuse_other(folder: Path, wanted: dict[str, Any]) -> None:
             f"pictures, and there are {wanted['rows']:,} now. Name a new folder, or give what was "
             "given then."
         )
-
-
-def _file(folder: Path, number: int) -> Path:
-    return folder / f"part-{number:06}.parquet"
 
 
 def _errors(part: Path, size: int) -> int:

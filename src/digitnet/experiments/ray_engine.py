@@ -164,8 +164,8 @@ def ray_session(address: str | None, cores: int, env: dict[str, str]) -> Iterato
         )
         stack.callback(ray.shutdown)
         if not address:
-            settings |= {"num_cpus": cores, "include_dashboard": False, "_temp_dir": folder}
-            settings |= {"object_store_memory": _STORE_BYTES}
+            settings |= {"num_cpus": cores, "object_store_memory": _STORE_BYTES}
+            settings |= {"include_dashboard": False, "_temp_dir": folder}
         _connect(address, settings)
         yield stack.enter_context(collect_signals())
 
@@ -191,10 +191,9 @@ def _connect(address: str | None, settings: dict[str, Any], attempts: int = _ATT
         if address:
             raise UsageError(
                 f"The Ray cluster at --address {address} cannot be joined: {reason(error)} "
-                "It must be HOST:PORT, as `ray start --head` prints it, for example "
-                "192.168.1.7:6379. Run this on a machine of the cluster, with the cluster's "
-                "versions of Python and Ray, and with its token (RAY_AUTH_MODE=token) if it has "
-                "one."
+                "It must be HOST:PORT, as `ray start --head` prints it. Run this on a machine of "
+                "the cluster, with the cluster's versions of Python and Ray, and with its token "
+                "(RAY_AUTH_MODE=token) if it has one."
             ) from error
         if attempts > 1:
             return _connect(address, settings, attempts - 1)
