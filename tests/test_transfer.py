@@ -17,7 +17,6 @@ import digitnet
 from digitnet.cli.app import app
 from digitnet.data.dataset import Dataset
 from digitnet.errors import DataUnavailableError, InputError, StoppedError, UsageError
-from digitnet.experiments.rows import in_a_row
 from digitnet.experiments.transfer_results import (
     Repetition,
     TransferConfig,
@@ -33,7 +32,13 @@ from digitnet.experiments.transfer_run import (
     no_results,
     transfer,
 )
-from digitnet.experiments.transfer_task import TransferTask, known_task, load_pretrained, open_task
+from digitnet.experiments.transfer_task import (
+    TransferTask,
+    in_a_row,
+    known_task,
+    load_pretrained,
+    open_task,
+)
 from digitnet.experiments.tuning import Tuning, begin, probed
 from digitnet.training.calibration import ENOUGH_TO_CALIBRATE, calibration_images, set_aside
 from digitnet.training.device import reproducible
@@ -443,7 +448,7 @@ def test_a_network_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 def test_the_shipped_network_is_known_by_name() -> None:
     shipped = load_pretrained()
     assert shipped.class_names == tuple("0123456789")
-    assert shipped.data == "mnist"
+    assert shipped.about["data"] == "mnist"
 
 
 def test_budgets_are_read() -> None:
@@ -493,7 +498,8 @@ def test_the_command_writes_everything(source: digitnet.Run, tmp_path: Path) -> 
     assert done.exit_code == 0, done.output
     printed = json.loads(done.stdout)
     assert printed["final"]["images"] == 100
-    results = read_results(out / "results.json")
+    results = read_results(out)
+    assert results
     assert len(results.repetitions) == 4
     assert (out / "results.csv").read_text().count("\n") == 5
     assert (out / "figures" / "accuracy_against_labels.png").read_bytes()[:4] == b"\x89PNG"

@@ -34,17 +34,16 @@ _LOOKS: dict[str, tuple[str, Any, str, float]] = {
     "probe": (LIGHT.text, (0, (1, 1.2)), "D", -0.06),
     "scratch": (LIGHT.orange, "-", "s", 0.0),
 }
-_FIGURE = "accuracy_against_labels"
 _EXAMPLES, _MISSES = 8, 12
 
 
-def write_page(results: TransferResults, folder: Path, target: Dataset | None = None) -> Path:
+def write_page(results: TransferResults, folder: Path, target: Dataset) -> Path:
     """Draw the figure and write ``report.html``; return the page.
 
     Args:
-        results: with a comparison, a network that was kept, or both.
+        results: with a network that was kept, and perhaps a comparison.
         folder: where the page goes; the network that was kept is in it.
-        target: the images of the new task; None leaves pictures out.
+        target: the images of the new task.
 
     Raises:
         StorageError: the folder cannot be written.
@@ -52,64 +51,56 @@ def write_page(results: TransferResults, folder: Path, target: Dataset | None = 
     drawing = None
     if results.budgets():
         drawing = drawn(lambda: accuracy_against_labels(results))
-        write_atomic(folder / "figures" / f"{_FIGURE}.png", drawing.wide)
-    pictures = _pictures(results, folder, target) if target and results.final else {}
-    file = folder / "report.html"
-    write_atomic(
-        file, render("transfer.html", drawing=drawing, pictures=pictures, **_facts(results))
-    )
-    return file
+        write_atomic(folder / "figures" / "accuracy_against_labels.png", drawing.wide)
+    page, pictures = folder / "report.html", _pictures(folder, target)
+    facts = {"drawing": drawing, "pictures": pictures, **_facts(results)}
+    write_atomic(page, render("transfer.html", **facts))
+    return page
 
 
 def _facts(results: TransferResults) -> dict[str, Any]:
     """Return what the template names."""
-    budgets, final, zero = results.budgets(), results.final, results.summary("zero-shot", 0)
-    apart = {b: found for b in budgets if (found := intervals_apart(results, b)) is not None}
-    used = {r.method for r in results.repetitions} | ({final["method"]} if final else set())
+    budgets = results.budgets()
+    apart = [intervals_apart(results, b) for b in budgets]
+    table = [(name, [results.summary(m, b) for b in budgets]) for m, name in NAMES.items()]
     return {
         "results": results,
-        "target": Path(str(results.target["data"])).name,
-        "old_task": results.source["data"],
+        "target": Path(results.target["data"]).name,
         "names": NAMES,
-        "used": used,
-        "before": (final or {}).get("accuracy_before", zero.accuracy if zero else None),
+        "used": {r.method for r in results.repetitions},
         "budgets": [budget_name(b) for b in budgets],
-        "compared": [
-            (NAMES[method], [results.summary(method, b) for b in budgets])
-            for method in NAMES
-            if any(results.summary(method, b) for b in budgets)
-        ],
-        # Where tuning all layers is shown to beat the start from scratch; None if not measured.
-        "helps": [budget_name(b) for b in apart if apart[b]] if apart else None,
-        "helps_everywhere": all(apart.values()),
+        "compared": [(name, summaries) for name, summaries in table if any(summaries)],
+        # Where tuning all layers is shown to beat the start from scratch, of what was measured.
+        "helps": [budget_name(b) for b, clear in zip(budgets, apart, strict=True) if clear],
+        "measured": len(apart) - apart.count(None),
         "settings": _settings(results),
     }
 
 
 def _settings(results: TransferResults) -> list[tuple[str, str]]:
-    """Return the settings as people read them; nested ones are told elsewhere on the page."""
-    values = {k: v for k, v in results.settings.items() if not isinstance(v, dict)}
-    values["labels"] = [budget_name(labels) for labels in values["labels"]]
-    values["steps"] = values["steps"] or "by the number of images"
-    values["threads"] = values["threads"] or "one a core"
+    """Return the settings as people read them; nested ones are elsewhere on the page."""
+    values = results.settings | {
+        "labels": [budget_name(labels) for labels in results.settings["labels"]],
+        "steps": results.settings["steps"] or "by the number of images",
+        "threads": results.settings["threads"] or "one a core",
+    }
     # What a comparison would have compared is no setting of a network alone.
     unused = () if results.repetitions else ("methods", "labels", "seeds")
     return [
         (name.replace("_", " "), plain_value(value))
         for name, value in values.items()
-        if name not in unused
+        if name not in unused and not isinstance(value, dict)
     ]
 
 
-def _pictures(results: TransferResults, folder: Path, target: Dataset) -> dict[str, Any]:
+def _pictures(folder: Path, target: Dataset) -> dict[str, Any]:
     """Return some images of the new task, and some that the network that was kept misreads."""
-    assert results.final is not None
-    told = Run(folder / results.final["run"]).predictions
+    answers = Run(folder / "model").predictions
     rows = [
         {"name": name, "png": strip(target.train_images[target.train_labels == label][:_EXAMPLES])}
         for label, name in enumerate(target.class_names)
     ]
-    misses = worst_pictures(target.test_images, told, target.class_names, _MISSES)
+    misses = worst_pictures(target.test_images, answers, target.class_names, _MISSES)
     return {"examples": rows, "misses": misses}
 
 

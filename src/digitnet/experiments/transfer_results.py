@@ -44,7 +44,6 @@ TUNED: tuple[Method, ...] = ("head", "all", "scratch")
 BUDGETS = (10, 30, 100, 300, 1000, 0)
 
 SCHEMA_VERSION = 1
-RESULTS_FILE = "results.json"
 
 # What every network that is tuned has in common. The distortions are milder than those a network is
 # first trained with: it knows what pens and paper do.
@@ -74,13 +73,7 @@ _REPLAY, _REPLAY_CROPS = 0.4, 0.2
 _FEWEST_STEPS, _MOST_STEPS = 40, 400
 # Looking past neighbours and ruled lines is more to learn than another handwriting.
 _CROPS_STEPS = 3.5
-_LIMITS = {
-    "labels": (0, 1_000_000),
-    "seeds": (1, 100),
-    "replay": (0, 0.9),
-    "steps": (0, 100_000),
-    "threads": (0, 1024),
-}
+_LIMITS = {"labels": (0, 1_000_000), "seeds": (1, 100), "replay": (0, 0.9), "steps": (0, 100_000)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,17 +257,20 @@ class TransferResults:
 
     def write(self, folder: Path) -> None:
         """Write ``results.json`` and ``results.csv``."""
-        write_json(folder / RESULTS_FILE, self.as_dict())
+        write_json(folder / "results.json", self.as_dict())
         names = [f.name for f in dataclasses.fields(Repetition)]
         write_csv(folder / "results.csv", names, map(dataclasses.astuple, self.repetitions))
 
 
-def read_results(file: Path) -> TransferResults:
-    """Read ``results.json``.
+def read_results(folder: Path) -> TransferResults | None:
+    """Read ``results.json``; return None where there is none.
 
     Raises:
         InputError: it is not the results of a transfer.
     """
+    file = folder / "results.json"
+    if not file.is_file():
+        return None
     with storage_errors(file, "read"):
         content = file.read_bytes()
     try:

@@ -23,7 +23,6 @@ from digitnet.data.dataset import Dataset
 from digitnet.errors import IntegrityError, StoppedError, UsageError, unknown_name
 from digitnet.experiments.transfer_page import write_page
 from digitnet.experiments.transfer_results import (
-    RESULTS_FILE,
     TUNED,
     TUNING,
     Method,
@@ -105,7 +104,7 @@ def fine_tune(
     options = Options(device, progress, data_dir, offline, on_message=on_message)
     task, way = open_task(data, source, config, old_data, options), (method, labels, seed)
     _check_kept(task, way)
-    return _tune(task, out, way, options)[0].run
+    return _tune(task, Path(out) if out else None, way)[0].run
 
 
 def transfer(
@@ -163,23 +162,28 @@ def transfer(
                 results.repetitions.append(repetition)
                 results.write(folder)
                 on_repetition(repetition)
-            trained, about = _tune(task, folder / "model", way, options, replace=True)
+            _keep(task, results, way, folder)
         except (KeyboardInterrupt, StoppedError) as error:
             raise StoppedError(
                 "The transfer was stopped; nothing that was measured is lost. Continue it with the "
                 f"same command and --out {folder}.",
                 error.exit_code - 128 if isinstance(error, StoppedError) else 2,
             ) from error
-        try:
-            export_trained(trained, data_dir=options.data_dir)
-        except IntegrityError as error:
-            # What cannot be exported is tuned all the same.
-            options.on_message(f"No model.onnx: {error}")
-        results.final = {**about, "test": trained.run.metrics["test"], "run": "model"}
-        results.old_accuracy = about["old_accuracy_before"]
-        results.write(folder)
-        write_page(results, folder, task.target)
     return folder, results
+
+
+def _keep(task: TransferTask, results: TransferResults, way: Way, folder: Path) -> None:
+    """Tune the network that is kept, export it, and write the report."""
+    trained, about = _tune(task, folder / "model", way, replace=True)
+    try:
+        export_trained(trained, data_dir=task.options.data_dir)
+    except IntegrityError as error:
+        # What cannot be exported is tuned all the same.
+        task.options.on_message(f"No model.onnx: {error}")
+    results.final = {**about, "test": trained.run.metrics["test"], "run": "model"}
+    results.old_accuracy = about["old_accuracy_before"]
+    results.write(folder)
+    write_page(results, folder, task.target)
 
 
 def _check_kept(task: TransferTask, way: Way) -> None:
@@ -196,9 +200,9 @@ def _begun(task: TransferTask, out: Path | None) -> tuple[Path, TransferResults]
         UsageError: the folder holds something else.
     """
     empty = no_results(task)
-    if out is None or not (out / RESULTS_FILE).is_file():
+    results = read_results(out) if out else None
+    if out is None or results is None:
         return create_run(out, f"transfer-{Path(task.target.name).name}").path, empty
-    results = read_results(out / RESULTS_FILE)
     for part in ("source", "target", "settings"):
         _refuse_other(out, getattr(results, part), getattr(empty, part))
     _refuse_other(out, {"old_data": results.old_data}, {"old_data": empty.old_data})
@@ -250,7 +254,7 @@ def _ways(task: TransferTask) -> Iterator[Way]:
         if task.same_classes:
             yield "zero-shot", 0, 0
         else:
-            task.on_message(
+            task.options.on_message(
                 "Zero-shot is left out: the classes of "
                 f"{task.target.name} are not those that {task.source.about['name']} knows."
             )
@@ -288,12 +292,7 @@ def accuracy_of(model: CNN, data: Dataset, device: torch.device) -> float:
 
 
 def _tune(
-    task: TransferTask,
-    out: Path | str | None,
-    way: Way,
-    options: Options,
-    *,
-    replace: bool = False,
+    task: TransferTask, out: Path | None, way: Way, *, replace: bool = False
 ) -> tuple[Trained, dict[str, Any]]:
     """Tune a network in a run folder, from its checkpoint if it was begun there.
 
@@ -301,7 +300,6 @@ def _tune(
         task: source, target and old task.
         out: the folder: new, empty or begun; a fresh one under ``runs/`` when None.
         way: how it learns.
-        options: how it runs.
         replace: whether another network that lies in the folder is removed.
 
     Returns:
@@ -309,17 +307,17 @@ def _tune(
     """
     method, config = way[0], task.train_config(*way)
     about = _about(task, way, config)
-    run = _run_folder(task, Path(out) if out else None, about, replace=replace)
+    run = _run_folder(task, out, about, replace=replace)
     with hold_lock(run.path), reproducible(config, task.device):
         # Before config.json, which makes the folder a run.
         run.write_transfer(about)
         run.write_config(config, task.target.sha256, task.target.class_names)
         tuning = Tuning(task, method, config)
         tuning.restore(run)
-        fit_or_stop(tuning, run, options, f"the same call and out={str(run.path)!r}")
+        fit_or_stop(tuning, run, task.options, f"the same call and out={str(run.path)!r}")
         knowing_old = tuning.knowing_old()
         trained = Trained(run, config, task.target, tuning.model.eval())
-        metrics = measure_trained(trained, options.device)
+        metrics = measure_trained(trained, task.options.device)
         seconds = sum(row.seconds for row in tuning.history)
         about |= {"finished": True, "seconds": seconds, "accuracy_after": metrics.accuracy}
         # From scratch with other classes there is no last layer that knows the old ones.
@@ -366,11 +364,9 @@ def _about(task: TransferTask, way: Way, config: TrainConfig) -> dict[str, Any]:
         "old_data": old.name if old else None,
         "old_data_sha256": old.sha256 if old else None,
         "old_test_images": len(old.test_images) if old else None,
-        "old_accuracy_before": None,
-        "old_accuracy_after": None,
         # A network with other classes names the old ones only with the old last layer.
         "old_last_layer": not task.same_classes,
-        # On the test images of the new task, without and with tuning.
+        # On the test images of the new task; what is None is measured when tuning is over.
         "accuracy_before": before,
-        "accuracy_after": None,
+        **dict.fromkeys(("accuracy_after", "old_accuracy_before", "old_accuracy_after")),
     }

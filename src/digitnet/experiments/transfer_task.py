@@ -1,10 +1,11 @@
-"""What transfer starts from and what it learns: a pretrained network, the old task, the new one.
+"""What transfer starts from and what it learns: a pretrained network, both tasks, their batches.
 
 Guarantees:
 
 - A network is named by its SHA-256; loading it runs no code from the file.
 - The images of its task are looked for offline (``known_task``), unless they are asked for by name.
 - Images to validate on, and those of the old task to calibrate with, are never learned from.
+- In a row of writing the digit stays whole and in the middle, so that its label stays true.
 """
 
 from __future__ import annotations
@@ -13,27 +14,29 @@ import functools
 import hashlib
 import importlib.resources
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812 (the name that every PyTorch reader knows)
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from digitnet.data.catalogue import load_dataset
 from digitnet.data.dataset import Dataset
 from digitnet.errors import DataUnavailableError, InputError, UsageError
 from digitnet.experiments.transfer_results import RATES, TUNING, Method, TransferConfig, in_order
-from digitnet.network.cnn import CNN
+from digitnet.network.canonical import Canonical
+from digitnet.network.cnn import CNN, to_float
 from digitnet.network.config import TrainConfig
 from digitnet.synthesis.nondigits import draw_non_digits
+from digitnet.training.batches import Batch, Batches, some_drawings
 from digitnet.training.calibration import set_aside
 from digitnet.training.checkpoint import load_model, read_tensors
-from digitnet.training.device import CPU, resolve_device, resolve_threads
-from digitnet.training.loop import choose_images
+from digitnet.training.device import resolve_device, resolve_threads
+from digitnet.training.loop import Training, choose_images
 from digitnet.training.runs import open_run
 from digitnet.training.trained import Options, trained_model
 
@@ -42,6 +45,15 @@ _REPLAYED, _DRAWINGS = 6_000, 400
 # Drawings in a batch; few, because there are few of them and they are only to be kept in mind.
 DRAWN = 4
 SHIPPED = "digitnet"
+
+# The canvas of a row of writing, in pixels of a 28-pixel image.
+HEIGHT, WIDTH = 40, 64
+_MIDDLE = WIDTH / 2
+_NEIGHBOUR, _STOP, _RULE = 0.6, 0.25, 0.2
+# The slant of a row, in degrees to the right: mean and standard deviation.
+_SLANT = (12.0, 12.0)
+# How far beyond the digit the picture may reach, in pixels.
+_REACH = 9.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,11 +64,6 @@ class Pretrained:
     class_names: tuple[str, ...]
     about: dict[str, Any]
     """What identifies it, as plain JSON values: name, SHA-256, data, recipe, classes, size."""
-
-    @property
-    def data(self) -> str:
-        """The data set it was trained on."""
-        return str(self.about["data"])
 
 
 def load_pretrained(name: Path | str = SHIPPED) -> Pretrained:
@@ -75,10 +82,10 @@ def load_pretrained(name: Path | str = SHIPPED) -> Pretrained:
             f"{file} is made for recognition and cannot be trained on. Name the run folder that it "
             "was exported from, or its model.safetensors."
         )
-    model = None
     if file.is_dir():
         run = open_run(file)
-        model, file = trained_model(run), run.model_file
+        file = run.model_file
+        trained_model(run)  # refuses one that is not finished
     elif str(name) == SHIPPED and not file.exists():
         file = Path(str(importlib.resources.files("digitnet"))) / "assets" / "digitnet.safetensors"
     elif not file.exists():
@@ -86,7 +93,7 @@ def load_pretrained(name: Path | str = SHIPPED) -> Pretrained:
             f"There is no network {name}. Name a run folder, a model.safetensors file, or "
             f"'{SHIPPED}' for the network that comes with digitnet."
         )
-    model = model or load_model(file)
+    model = load_model(file)
     _, saved = read_tensors(file, "model")
     about = {
         "name": str(name),
@@ -113,7 +120,8 @@ def known_task(source: Pretrained, name: str | None, options: Options) -> Datase
         InputError: the data set has other classes than the network.
         DataUnavailableError: the data set was named and cannot be had.
     """
-    wanted = TUNING.override(data=name or source.data, crops=source.model.config.crops)
+    own = source.about["data"]
+    wanted = TUNING.override(data=name or own, crops=source.model.config.crops)
     old = None
     try:
         old = (options if name else Options(data_dir=options.data_dir, offline=True)).load(wanted)
@@ -121,7 +129,7 @@ def known_task(source: Pretrained, name: str | None, options: Options) -> Datase
         # Not fetched, a folder of pictures that is no more, a data set of another digitnet.
         if name:
             raise
-        if source.data == "mnist":
+        if own == "mnist":
             options.on_message(
                 "MNIST is not in the cache; the sample of it that ships is used instead."
             )
@@ -135,7 +143,7 @@ def known_task(source: Pretrained, name: str | None, options: Options) -> Datase
             "trained on."
         )
     options.on_message(
-        f"The images of the old task ({source.data or 'unknown'}) are not on this machine: "
+        f"The images of the old task ({own or 'unknown'}) are not on this machine: "
         "nothing is replayed and nothing measured on them. Name them with --old-data."
     )
     return None
@@ -158,11 +166,11 @@ def open_task(
         options: where data are, the device, and who is told what.
     """
     config, options = config or TransferConfig(), options or Options()
-    device, opened = resolve_device(options.device), load_pretrained(source)
+    opened = load_pretrained(source)
     if not isinstance(data, Dataset):
         data = options.load(TUNING.override(data=str(data), crops=config.crops))
     old = known_task(opened, old_data, options)
-    return TransferTask(opened, data, old, config, device, options.on_message)
+    return TransferTask(opened, data, old, config, options)
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,8 +181,12 @@ class TransferTask:
     target: Dataset
     old: Dataset | None
     config: TransferConfig
-    device: torch.device = CPU
-    on_message: Callable[[str], None] = lambda _: None
+    options: Options
+
+    @property
+    def device(self) -> torch.device:
+        """Where networks learn."""
+        return resolve_device(self.options.device)
 
     @property
     def same_classes(self) -> bool:
@@ -238,9 +250,146 @@ class TransferTask:
         most = int(np.bincount(self.target.train_labels[train]).min())
         wanted = in_order(set(self.config.labels))
         if too_many := [labels for labels in wanted if labels > most]:
-            self.on_message(
+            self.options.on_message(
                 f"{self.target.name} has {most:,} images of its smallest class to learn from: "
                 f"{', '.join(map(str, too_many))} of each class {'are' if too_many[1:] else 'is'} "
                 "left out."
             )
         return [labels for labels in wanted if labels <= most]
+
+
+class ReplayBatches(Batches):
+    """Batches of the new task, followed by drawings of no digit and images of the old task.
+
+    Images are what the network's first layer takes: canonical where the network is.
+    """
+
+    def __init__(self, training: Training, task: TransferTask, method: Method) -> None:
+        plain, images = training.config.override(non_digits=0.0), training.train_images
+        super().__init__(images, training.train_labels, plain, task.target.class_names, task.device)
+        _, self._replayed = task.batch_parts(method)
+        self._crops, self._drawings = task.config.crops, task.drawings(images.numpy())
+        self._old: Batches | None = None
+        if task.replayed and self._replayed:
+            old_images, old_labels = map(torch.from_numpy, task.replayed)
+            names = task.source.class_names
+            self._old = Batches(old_images, old_labels, plain, names, task.device)
+        canonical = plain.model.canonical or self._crops
+        self._canonical = Canonical() if canonical else nn.Identity()
+
+    def batch(self, indices: Tensor) -> Batch:
+        """Return the images at ``indices``, then drawings, then images of the old task."""
+        with self.device:
+            new = super().batch(indices)
+            parts = [(new.images, new.labels)]
+            if self._drawings is not None:
+                drawn = self.distorted(some_drawings(self._drawings, DRAWN))
+                parts.append((drawn, torch.full((DRAWN,), self.config.model.num_classes)))
+            if self._old:
+                parts += self._some_old(self._old)
+            images, labels = zip(*parts, strict=True)
+            return Batch(torch.cat([*map(self._canonical, images)]), torch.cat(labels), new.count)
+
+    def _some_old(self, old: Batches) -> list[tuple[Tensor, Tensor]]:
+        """Return old images: some as they are, some distorted, some in rows of writing."""
+        chosen = torch.randint(len(old), (self._replayed,))
+        as_they_are, others = chosen[: self._replayed // 3], chosen[self._replayed // 3 :]
+        parts = [(to_float(old.images[as_they_are]), old.labels[as_they_are])]
+        if self._crops:
+            in_rows, others = others[: len(others) // 2], others[len(others) // 2 :]
+            parts.append((in_a_row(to_float(old.images[in_rows])), old.labels[in_rows]))
+        distorted = old.batch(others)
+        return [*parts, (distorted.images, distorted.labels)]
+
+
+def in_a_row(digits: Tensor) -> Tensor:
+    """Return rows of writing with each of ``digits`` in the middle.
+
+    They hold what cuts of old registers and forms do: neighbours on both sides, cut off where the
+    picture ends, a full stop, rests of ruled lines, and the slant of the whole row.
+
+    Args:
+        digits: float32 (N, 1, 28, 28) in [0, 1]; neighbours are taken from them too.
+
+    Returns:
+        Inks, float32 (N, 1, 40, 64) in [0, 1].
+    """
+    count = len(digits)
+    left, right = _sides(digits)
+    row = _placed(digits, torch.zeros_like(left), torch.zeros_like(left))
+    for side in (-1, 1):
+        others = digits[torch.randint(count, (count,))]
+        others = others * (torch.rand(count, 1, 1, 1) < _NEIGHBOUR)
+        inner, outer = (right, _sides(others)[0]) if side > 0 else (left, _sides(others)[1])
+        shift = inner - outer + side * _uniform(count, -1.5, 4.0)
+        row = torch.maximum(row, _placed(others, shift, _uniform(count, -2.5, 2.5)))
+    row = torch.maximum(row, _full_stops(_MIDDLE - 14 + right))
+    x, _ = _positions()
+    start = _MIDDLE - 14 + left - _uniform(count, 0, _REACH)
+    end = _MIDDLE - 13 + right + _uniform(count, 0, _REACH)
+    row = row * ((x > start) & (x < end))
+    for _ in range(2):
+        row = torch.maximum(row, _rules(count))
+    return _slanted(row)
+
+
+def _positions() -> tuple[Tensor, Tensor]:
+    """Return the middles of the canvas's pixels, across (64,) and down (40, 1)."""
+    return torch.arange(WIDTH) + 0.5, torch.arange(HEIGHT)[:, None] + 0.5
+
+
+def _uniform(count: int, low: float, high: float) -> Tensor:
+    """Return a random number for each image, (N, 1, 1, 1)."""
+    return torch.rand(count, 1, 1, 1) * (high - low) + low
+
+
+def _sides(digits: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the first and the last column of each digit, (N, 1, 1, 1); of a blank 28 and -1."""
+    present = digits.amax(2, keepdim=True) > 0.4
+    columns = torch.arange(28.0)
+    first = torch.where(present, columns, 28.0).amin(3, keepdim=True)
+    return first, torch.where(present, columns, -1.0).amax(3, keepdim=True)
+
+
+def _placed(digits: Tensor, right: Tensor, down: Tensor) -> Tensor:
+    """Return canvases with each digit moved from the middle by whole pixels."""
+    x, y = _positions()
+    across = (x - _MIDDLE - right.round()).expand(-1, 1, HEIGHT, -1)
+    along = (y - HEIGHT / 2 - down.round()).expand(-1, 1, -1, WIDTH)
+    # From pixels to the unit of the grid, in which a digit is 2 wide.
+    grid = torch.cat((across, along), dim=1).permute(0, 2, 3, 1) / 14
+    return F.grid_sample(digits, grid, mode="nearest", align_corners=False)
+
+
+def _full_stops(right: Tensor) -> Tensor:
+    """Return canvases some of which hold a dot at the foot of the digit that ends at ``right``."""
+    count = len(right)
+    x, y = _positions()
+    across, down = x - right - _uniform(count, 1, 4), y - _uniform(count, 26, 32)
+    radius = _uniform(count, 0.7, 2.0) * (torch.rand(count, 1, 1, 1) < _STOP)
+    dots = (radius - torch.hypot(across, down) + 0.5).clamp(0, 1)
+    return dots * (radius > 0)
+
+
+def _rules(count: int) -> Tensor:
+    """Return canvases some of which hold a bit of a line, upright beside the digit or level."""
+    x, y = _positions()
+    side = torch.where(_uniform(count, 0, 1) < 0.5, -1.0, 1.0)
+    upright = _uniform(count, 0, 1) < 0.6
+    beside = _MIDDLE + side * _uniform(count, 7, 16)
+    level = torch.where(side > 0, _uniform(count, 27, 36), _uniform(count, 4, 10))
+    distance = torch.where(upright, (beside - x).abs(), (level - y).abs())
+    line = (_uniform(count, 0.5, 1.6) - distance + 0.5).clamp(0, 1)
+    near = (x - _MIDDLE).abs() < _uniform(count, 8, 18)
+    near = near & ((y - HEIGHT / 2).abs() < _uniform(count, 8, 18))
+    strength = _uniform(count, 0.4, 1.0) * (_uniform(count, 0, 1) < _RULE)
+    return line * near * strength
+
+
+def _slanted(rows: Tensor) -> Tensor:
+    mean, spread = _SLANT
+    degrees = mean + spread * torch.randn(len(rows)).clamp(-3, 3)
+    matrices = torch.eye(2, 3).repeat(len(rows), 1, 1)
+    matrices[:, 0, 1] = torch.tan(torch.deg2rad(degrees)) * HEIGHT / WIDTH
+    grid = F.affine_grid(matrices, list(rows.shape), align_corners=False)
+    return F.grid_sample(rows, grid, align_corners=False)

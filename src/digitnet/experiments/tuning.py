@@ -30,13 +30,11 @@ import torch.nn.functional as F  # noqa: N812 (the name that every PyTorch reade
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, update_bn
 
-from digitnet.experiments.rows import in_a_row
 from digitnet.experiments.transfer_results import AVERAGED, RATES, REMEMBERING, Method
-from digitnet.experiments.transfer_task import DRAWN, TransferTask
-from digitnet.network.canonical import Canonical
+from digitnet.experiments.transfer_task import ReplayBatches, TransferTask
 from digitnet.network.cnn import CNN, output_count, to_float
 from digitnet.network.config import ModelConfig, TrainConfig
-from digitnet.training.batches import Batch, Batches, some_drawings
+from digitnet.training.batches import Batch
 from digitnet.training.checkpoint import named
 from digitnet.training.loop import Position, Training, choose_images
 from digitnet.training.runs import Epoch
@@ -49,51 +47,6 @@ _STATISTICS_BATCHES = 8
 PROBED = 10_000
 # Inverse strength of a probe's penalty, for features that are scaled to unit variance.
 _FREEDOM, _ITERATIONS = 0.05, 300
-
-
-class ReplayBatches(Batches):
-    """Batches of the new task, followed by drawings of no digit and images of the old task.
-
-    Images are what the network's first layer takes: canonical where the network is.
-    """
-
-    def __init__(self, tuning: Tuning) -> None:
-        task, plain = tuning.task, tuning.config.override(non_digits=0.0)
-        images = tuning.train_images
-        super().__init__(images, tuning.train_labels, plain, tuning.class_names, task.device)
-        self._crops, self._replayed = task.config.crops, tuning.replayed
-        self._drawings = task.drawings(images.numpy())
-        self._old: Batches | None = None
-        if task.replayed and tuning.replayed:
-            old_images, old_labels = map(torch.from_numpy, task.replayed)
-            names = task.source.class_names
-            self._old = Batches(old_images, old_labels, plain, names, task.device)
-        canonical = plain.model.canonical or self._crops
-        self._canonical = Canonical() if canonical else nn.Identity()
-
-    def batch(self, indices: Tensor) -> Batch:
-        """Return the images at ``indices``, then drawings, then images of the old task."""
-        with self.device:
-            new = super().batch(indices)
-            parts = [(new.images, new.labels)]
-            if self._drawings is not None:
-                drawn = self.distorted(some_drawings(self._drawings, DRAWN))
-                parts.append((drawn, torch.full((DRAWN,), self.config.model.num_classes)))
-            if self._old:
-                parts += self._some_old(self._old)
-            images, labels = zip(*parts, strict=True)
-            return Batch(torch.cat([*map(self._canonical, images)]), torch.cat(labels), new.count)
-
-    def _some_old(self, old: Batches) -> list[tuple[Tensor, Tensor]]:
-        """Return old images: some as they are, some distorted, some in rows of writing."""
-        chosen = torch.randint(len(old), (self._replayed,))
-        as_they_are, others = chosen[: self._replayed // 3], chosen[self._replayed // 3 :]
-        parts = [(to_float(old.images[as_they_are]), old.labels[as_they_are])]
-        if self._crops:
-            in_rows, others = others[: len(others) // 2], others[len(others) // 2 :]
-            parts.append((in_a_row(to_float(old.images[in_rows])), old.labels[in_rows]))
-        distorted = old.batch(others)
-        return [*parts, (distorted.images, distorted.labels)]
 
 
 class TwoTasks(nn.Module):
@@ -140,7 +93,7 @@ class Tuning(Training):
     @functools.cached_property
     def batches(self) -> ReplayBatches:
         """The images of both tasks."""
-        return ReplayBatches(self)
+        return ReplayBatches(self, self.task, self.method)
 
     @property
     def remedy(self) -> str:
