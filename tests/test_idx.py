@@ -55,7 +55,7 @@ def test_a_header_that_promises_much_costs_no_memory(header):
 
 
 def test_a_message_tells_what_was_found():
-    with pytest.raises(IntegrityError, match="starts with '89 50 4e 47', not"):
+    with pytest.raises(IntegrityError, match="start with '89 50 4e 47', not"):
         parse_idx(b"\x89PNG\r\n\x1a\n", "digits")
     with pytest.raises(IntegrityError, match="digits announces 2 × 2 values, but 3 bytes"):
         parse_idx(encode_idx(np.zeros((2, 2), np.uint8))[:-1], "digits")
@@ -77,9 +77,9 @@ def test_integers_are_read_with_their_signs():
 
 def test_bytes_are_no_integers():
     content, _ = ints(4)
-    with pytest.raises(IntegrityError, match="not an IDX file: it starts with '00 00 0c 01'"):
+    with pytest.raises(IntegrityError, match=r"not an IDX file: .* start with '00 00 0c 01'"):
         parse_idx(content, "some")
-    with pytest.raises(IntegrityError, match="not an IDX file: it starts with '00 00 08 01'"):
+    with pytest.raises(IntegrityError, match=r"not an IDX file: .* start with '00 00 08 01'"):
         parse_idx(encode_idx(np.zeros(4, np.uint8)), "some", "i4")
     with pytest.raises(IntegrityError, match="announces 4 values"):
         parse_idx(content[:-1], "some", "i4")

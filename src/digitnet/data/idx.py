@@ -64,14 +64,13 @@ def parse_idx(
         IntegrityError: the magic number is wrong, or the length does not match the header.
     """
     magic, dimensions = content[:3], content[3] if len(content) > 3 else 0
-    if magic != _MAGIC[kind] or not 1 <= dimensions <= _MAX_DIMENSIONS:
-        raise IntegrityError(
-            f"{name} is not an IDX file: it starts with '{content[:4].hex(' ')}', not with "
-            f"'{_MAGIC[kind].hex(' ')}' and a number of dimensions from 1 to {_MAX_DIMENSIONS}."
-        )
     start = 4 + 4 * dimensions
-    if len(content) < start:
-        raise IntegrityError(f"{name} ends inside its header, after {len(content)} bytes.")
+    if magic != _MAGIC[kind] or not 1 <= dimensions <= _MAX_DIMENSIONS or len(content) < start:
+        raise IntegrityError(
+            f"{name} is not an IDX file: its {len(content):,} bytes start with "
+            f"'{content[:4].hex(' ')}', not with '{_MAGIC[kind].hex(' ')}', a number of dimensions "
+            f"from 1 to {_MAX_DIMENSIONS}, and their sizes."
+        )
     shape = struct.unpack_from(f">{dimensions}I", content, 4)
     if math.prod(shape) * int(kind[1]) != len(content) - start:
         raise IntegrityError(

