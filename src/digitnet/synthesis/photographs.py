@@ -18,6 +18,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.random import Generator
@@ -90,7 +91,7 @@ def _corner(image: Image, rng: Generator) -> Setting:
         shape=shape,
         paper=choices.grey(rng.uniform(0.9, 1)),
         side=rng.uniform(0.15, 0.25) * min(shape),
-        pen=choices.any_pen(rng),
+        pen=choices.pen_colour(rng),
         relief=0.004,
         camera=replace(choices.handheld(rng), noise=0.004),
     )
@@ -131,7 +132,7 @@ def _huge(image: Image, rng: Generator) -> Setting:
         side=part * max(shape),
         centre=(shape[1] / 2, shape[0] / 2),
         paper=choices.paper_colour(rng),
-        pen=choices.any_pen(rng),
+        pen=choices.pen_colour(rng),
         relief=0.006,
         lamp=choices.lamp(rng, 0.15),
         camera=choices.handheld(rng),
@@ -143,7 +144,7 @@ def _thin(image: Image, rng: Generator) -> Setting:
     """Pen lines of 1/40 to 1/20 of the digit."""
     digit = draw(image, choices.log_uniform(rng, 1 / 40, 1 / 20), always=True)
     scene = choices.photo_of(rng, digit, (0.35, 0.8), (300, 560))
-    return digit, replace(scene, density=1.0, pen=choices.dark_pen(rng))
+    return digit, replace(scene, density=1.0, pen=choices.pen_colour(rng, dark=True))
 
 
 def _thick(image: Image, rng: Generator) -> Setting:
@@ -201,26 +202,15 @@ def _shadow(image: Image, rng: Generator) -> Setting:
     return digit, replace(scene, shadow=choices.shadow_across(rng, digit, scene))
 
 
-def _squared(image: Image, rng: Generator) -> Setting:
-    """Paper with squares of 5 mm; the digit is two to five squares high."""
-    digit, scene = _on_printed_paper(image, rng)
-    return digit, replace(scene, lines=choices.printed_lines(rng, scene, True, (2, 5)))
-
-
-def _ruled(image: Image, rng: Generator) -> Setting:
-    """Ruled paper; the digit is one to two and a half lines high."""
-    digit, scene = _on_printed_paper(image, rng)
-    lines = choices.printed_lines(rng, scene, False, (1, 2.5))
-    if rng.random() < 0.3:
-        lines = replace(lines, margin=rng.uniform(0.05, 0.95) * scene.shape[1])
-    return digit, replace(scene, lines=lines)
-
-
-def _on_printed_paper(image: Image, rng: Generator) -> Setting:
-    """A photo of a digit in black or blue, darker than any printed line."""
+def _printed_paper(image: Image, rng: Generator, *, squared: bool) -> Setting:
+    """Paper with squares of 5 mm or ruled; the digit is black or blue, darker than the lines."""
     digit = draw(image, choices.log_uniform(rng, 0.05, 0.12))
     scene = choices.photo_of(rng, digit, (0.3, 0.75), (360, 560))
-    return digit, replace(scene, pen=choices.dark_pen(rng), density=1.0)
+    scene = replace(scene, pen=choices.pen_colour(rng, dark=True), density=1.0)
+    lines = choices.printed_lines(rng, scene, squared=squared)
+    if not squared and rng.random() < 0.3:
+        lines = replace(lines, margin=rng.uniform(0.05, 0.95) * scene.shape[1])
+    return digit, replace(scene, lines=lines)
 
 
 def _pencil(image: Image, rng: Generator) -> Setting:
@@ -244,9 +234,8 @@ def _photo(image: Image, rng: Generator) -> Setting:
     if rng.random() < 0.35:
         scene = choices.on_table(rng, digit, scene)
     if rng.random() < 0.45:
-        squared = rng.random() < 0.55
-        high = (2, 5) if squared else (1, 2.5)
-        scene = replace(scene, lines=choices.printed_lines(rng, scene, squared, high))
+        lines = choices.printed_lines(rng, scene, squared=rng.random() < 0.55)
+        scene = replace(scene, lines=lines)
     if rng.random() < 0.35:
         scene = replace(scene, shadow=choices.shadow_across(rng, digit, scene))
     if rng.random() < 0.15:
@@ -266,9 +255,9 @@ SCENES: dict[str, Callable[[Image, Generator], Setting]] = {
     "faint": _faint,
     "rotated_exif": _rotated_exif,
     "shadow": _shadow,
-    "squared": _squared,
+    "squared": partial(_printed_paper, squared=True),
     "photo": _photo,
-    "ruled": _ruled,
+    "ruled": partial(_printed_paper, squared=False),
     "pencil": _pencil,
     "clean_page": _clean_page,
 }

@@ -34,14 +34,9 @@ def log_uniform(rng: Generator, low: float, high: float) -> float:
     return math.exp(rng.uniform(math.log(low), math.log(high)))
 
 
-def any_pen(rng: Generator) -> Colour:
-    """Return the colour of a black, blue, red or green pen."""
-    return _PENS[rng.integers(len(_PENS))]
-
-
-def dark_pen(rng: Generator) -> Colour:
-    """Return the colour of a black or blue pen."""
-    return _PENS[rng.integers(4)]
+def pen_colour(rng: Generator, *, dark: bool = False) -> Colour:
+    """Return the colour of a black or blue pen or, if it need not be dark, a red or green one."""
+    return _PENS[rng.integers(4 if dark else len(_PENS))]
 
 
 def grey(level: float) -> Colour:
@@ -123,7 +118,7 @@ def photo_of(
         side=legible(digit, log_uniform(rng, *sizes) * min(shape)),
         tilt=float(np.clip(rng.normal(0, 4), -10, 10)),
         paper=paper_colour(rng),
-        pen=any_pen(rng),
+        pen=pen_colour(rng),
         density=rng.uniform(0.82, 1),
         grain=rng.uniform(0, 0.12),
         relief=rng.uniform(0.004, 0.012),
@@ -150,18 +145,13 @@ def shadow_across(rng: Generator, digit: DigitField, scene: Scene) -> Shadow:
     )
 
 
-def printed_lines(
-    rng: Generator, scene: Scene, squared: bool, lines_high: tuple[float, float]
-) -> PrintedLines:
+def printed_lines(rng: Generator, scene: Scene, *, squared: bool) -> PrintedLines:
     """Return printed lines, paler than any pen, a little askew to the digit.
 
-    Args:
-        rng: source of every choice.
-        scene: whose paper they are on.
-        squared: whether lines also run down the page.
-        lines_high: range of the digit's size, in distances between lines.
+    The digit is two to five squares high; or one to two and a half lines, if only they are printed.
     """
-    pitch = max(scene.side / rng.uniform(*lines_high), 9)
+    lines_high = rng.uniform(2, 5) if squared else rng.uniform(1, 2.5)
+    pitch = max(scene.side / lines_high, 9)
     blue, green, red = _LINE_COLOURS[rng.integers(len(_LINE_COLOURS))]
     return PrintedLines(
         pitch=pitch,
