@@ -148,9 +148,10 @@ def test_a_folder_holds_one_study_which_may_grow(tmp_path):
 def test_a_folder_with_something_else_is_refused(tmp_path):
     out = tmp_path / "out"
     out.mkdir()
+    threads = PLAIN.replace("epochs = 4", "threads = 1")
     (out / "thesis.txt").write_text("mine")
     with pytest.raises(UsageError, match="is not empty and holds no study"):
-        plan_study(study_of(tmp_path), out)
+        plan_study(study_of(tmp_path, threads), out)
     (out / "study.json").write_text("{}")
     with pytest.raises(InputError, match="is not the description of a study"):
         plan_study(study_of(tmp_path), out)

@@ -162,7 +162,8 @@ def plan_study(
     if processes is not None and processes < 1:
         raise UsageError(f"--processes cannot be {processes}; allowed: whole numbers from 1.")
     fixed = max(variant.config.threads for variant in study.variants)
-    threads = fixed or _threads_so_far(study, folder)
+    so_far = _threads_so_far(study, folder)
+    threads = fixed or so_far
     # The cores of this machine say nothing about those of a cluster.
     if not (engine == "ray" and address):
         cores = usable_cores()

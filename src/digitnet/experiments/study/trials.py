@@ -123,6 +123,7 @@ def outcome(trial: Trial) -> dict[str, Any] | None:
         files = [trial.folder / "predictions.csv", *map(trial.predictions_file, trial.test_on)]
         whole = (
             values["model_sha256"] == metrics["model_sha256"] == sha256
+            and "val_accuracy" in metrics
             and set(trial.test_on) <= set(values["tests"])
             and all(file.is_file() for file in files)
         )
