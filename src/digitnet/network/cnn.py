@@ -257,9 +257,7 @@ class Residual(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``x`` plus what the layers make of it; both have one shape."""
-        changed = x
-        for layer in self:
-            changed = layer(changed)
+        changed: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
         return x + changed
 
 

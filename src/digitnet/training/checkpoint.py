@@ -195,13 +195,9 @@ def _foreign(path: Path) -> str:
     """Say what a file looks like that cannot be read, if it is something known."""
     with path.open("rb") as stream:
         start = stream.read(16)
-    for magic, what in _FOREIGN.items():
-        if start.startswith(magic):
-            return (
-                f"It looks like {what}; digitnet does not open such files, because they can carry "
-                "code or hide data. "
-            )
-    return ""
+    what = next((what for magic, what in _FOREIGN.items() if start.startswith(magic)), None)
+    no = "digitnet does not open such files, because they can carry code or hide data"
+    return f"It looks like {what}; {no}. " if what else ""
 
 
 def _description(path: Path, metadata: dict[str, str] | None, kind: str) -> dict[str, Any]:

@@ -134,11 +134,19 @@ def measure(
 
     Args:
         logits: float32 (N, classes), finite.
-        labels: int64 (N,), from 0.
+        labels: int64 (N,), each an index of ``class_names``, as a ``Dataset`` guarantees.
         class_names: one a class.
         disputed: indices of images whose labels are in doubt; ``undisputed`` leaves them out.
+
+    Raises:
+        InputError: there are no labels, or they and the logits do not belong together, or a logit
+            is NaN or infinite.
     """
-    _check(logits, labels, len(class_names))
+    if not len(labels) or logits.shape != (len(labels), len(class_names)):
+        expected = f"{len(labels)} labels of {len(class_names)} classes"
+        raise InputError(f"{expected} cannot be compared with logits {logits.shape}.")
+    if not np.isfinite(logits).all():
+        raise InputError("The logits hold NaN or infinity; the network cannot be measured.")
     said = predictions(logits, labels)
     right = said.predicted == labels
     # Straight from the logits, because a probability may round to 0.
@@ -158,15 +166,6 @@ def measure(
         reliability=bins,
         undisputed=_undisputed(right, disputed) if len(disputed) else None,
     )
-
-
-def _check(logits: NDArray[np.float32], labels: NDArray[np.int64], classes: int) -> None:
-    if not len(labels) or logits.shape != (len(labels), classes):
-        raise InputError(f"{len(labels)} labels of {classes} classes, but logits {logits.shape}.")
-    if not np.isfinite(logits).all():
-        raise InputError("The logits hold NaN or infinity; the network cannot be measured.")
-    if labels.min() < 0 or labels.max() >= classes:
-        raise InputError(f"Labels must be from 0 to {classes - 1}.")
 
 
 def predictions(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Predictions:

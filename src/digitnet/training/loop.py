@@ -189,8 +189,8 @@ class Training:
         """Return the order of the images in this epoch: a function of the seed and the epoch."""
         # Apart from the stream that augmentation and dropout draw from, so that an epoch can be
         # entered in its middle.
-        generator = torch.Generator()
-        generator.manual_seed(self.config.seed * 1_000_003 + self.position.epoch)
+        seed = self.config.seed * 1_000_003 + self.position.epoch
+        generator = torch.Generator().manual_seed(seed)
         return torch.randperm(len(self.train_images), generator=generator)
 
     def begin_epoch(self) -> None:
@@ -274,9 +274,8 @@ class Training:
         """Return where training stands; ``row`` is that of an epoch which has just ended."""
         at, steps, epochs = self.position, self.steps, math.ceil(self.total_steps / self.steps)
         if row:
-            return Progress(
-                row.epoch, epochs, steps, steps, row.train_loss, row.train_accuracy, row
-            )
+            means = row.train_loss, row.train_accuracy
+            return Progress(row.epoch, epochs, steps, steps, *means, finished=row)
         loss, accuracy = (total / max(at.images, 1) for total in (at.loss_sum, at.correct))
         return Progress(at.epoch + 1, epochs, at.step, steps, loss, accuracy)
 

@@ -26,13 +26,7 @@ class Summary:
 
 
 def summarise(values: Sequence[float]) -> Summary:
-    """Summarise ``values``, at least one.
-
-    Raises:
-        ValueError: there are none.
-    """
-    if not len(values):
-        raise ValueError("Cannot summarise no values; give at least one.")
+    """Summarise ``values``, at least one."""
     sd = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
     return Summary(len(values), math.fsum(values) / len(values), sd, min(values), max(values))
 
@@ -43,14 +37,11 @@ def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tu
     It stays inside [0, 1] and holds its level near 0 and 1, where accuracies live and where the
     usual ``p ± 1.96 standard errors`` does not.
 
-    Raises:
-        ValueError: there are no trials, or more successes than trials.
+    Args:
+        successes: from 0 to ``trials``.
+        trials: from 1.
+        confidence: how often such intervals hold the true proportion.
     """
-    if not 0 <= successes <= trials or not trials:
-        raise ValueError(
-            f"{successes} successes in {trials} trials: trials must be 1 or more, and successes "
-            "from 0 to as many."
-        )
     # By hand, because scipy.stats takes longer to load than this package needs to train an epoch.
     share, z = successes / trials, float(special.ndtri(0.5 + 0.5 * confidence))
     scale = 2 * (trials + z**2)

@@ -309,15 +309,12 @@ def check_data(run: Run, dataset: Dataset) -> None:
     Raises:
         UsageError: a SHA-256 differs from that in ``config.json``; the message names the file.
     """
-    if run.data_sha256 == dataset.sha256:
-        return
-    names = list({**run.data_sha256, **dataset.sha256})
-    differing = [n for n in names if run.data_sha256.get(n) != dataset.sha256.get(n)]
-    raise UsageError(
-        f"The run {run.path} used other data than the '{dataset.name}' found here: the SHA-256 of "
-        f"{', '.join(differing)} differs from that in its config.json. Name the folder that holds "
-        "its data with --data-dir, or train a new run."
-    )
+    if differing := dict(run.data_sha256.items() ^ dataset.sha256.items()):
+        raise UsageError(
+            f"The run {run.path} used other data than the '{dataset.name}' found here: the SHA-256 "
+            f"of {', '.join(sorted(differing))} differs from that in its config.json. Name the "
+            "folder that holds its data with --data-dir, or train a new run."
+        )
 
 
 def measure_trained(trained: Trained, device: str = "auto") -> Metrics:
