@@ -346,6 +346,10 @@ def test_other_pictures_or_another_model_are_refused(
     (out / "_manifest.json").write_text(json.dumps(manifest | {"model_sha256": "0" * 64}))
     with pytest.raises(UsageError, match=r"begun with another model \(00000000000…"):
         predict_all(str(pictures), out, model=model)
+    for damage in ("{", "[]", "{}"):
+        (out / "_manifest.json").write_text(damage)
+        with pytest.raises(IntegrityError, match=r"_manifest\.json is damaged"):
+            predict_all(str(pictures), out, model=model)
     full = tmp_path / "full"
     full.mkdir()
     (full / "thesis.txt").touch()

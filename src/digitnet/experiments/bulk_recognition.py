@@ -40,7 +40,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from digitnet import __version__
-from digitnet.errors import DigitnetError, InputError, IntegrityError, UsageError
+from digitnet.errors import DigitnetError, InputError, IntegrityError, UsageError, reason
 from digitnet.experiments import picture_list, ray_engine
 from digitnet.experiments.picture_list import Listing, Location, Range
 from digitnet.files import hold_lock, is_occupied, make_folder, write_atomic, write_json
@@ -272,15 +272,20 @@ def _refuse_other(folder: Path, wanted: dict[str, Any]) -> None:
     file = folder / _MANIFEST
     if not file.exists():
         return
-    saved = json.loads(file.read_text(encoding="utf-8"))
+    try:
+        saved = json.loads(file.read_text(encoding="utf-8"))
+        known = {name: saved[name] for name in _SAME}
+        rows = int(saved["rows"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise IntegrityError(f"{file} is damaged: {reason(error)} Name a new folder.") from error
     differing = [
-        f"{words} ({shortened(str(saved[name]))}, now {shortened(str(wanted[name]))})"
+        f"{words} ({shortened(str(known[name]))}, now {shortened(str(wanted[name]))})"
         for name, words in _SAME.items()
-        if saved[name] != wanted[name]
+        if known[name] != wanted[name]
     ]
     if differing:
         raise UsageError(
-            f"--out {folder} was begun with {' and '.join(differing)}; it had {saved['rows']:,} "
+            f"--out {folder} was begun with {' and '.join(differing)}; it had {rows:,} "
             f"pictures, and there are {wanted['rows']:,} now. Name a new folder, or give what was "
             "given then."
         )
