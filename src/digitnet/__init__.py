@@ -17,12 +17,12 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from digitnet.errors import DigitnetError
 from digitnet.errors import importing_extras as _importing_extras
 
 if TYPE_CHECKING:
     from digitnet.data.catalogue import load_dataset
     from digitnet.data.dataset import Dataset
-    from digitnet.errors import DigitnetError
     from digitnet.experiments.study.definition import load_study
     from digitnet.experiments.study.study_run import run_study
     from digitnet.experiments.transfer_run import fine_tune
@@ -69,7 +69,6 @@ _HOMES = {
     "CNN": "network.cnn",
     "AugmentationConfig": "network.config",
     "Dataset": "data.dataset",
-    "DigitnetError": "errors",
     "Metrics": "training.evaluation",
     "ModelConfig": "network.config",
     "Prediction": "reading.prediction",

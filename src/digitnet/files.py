@@ -107,18 +107,14 @@ def hold_lock(folder: Path, *, wait: float = 0) -> Iterator[None]:
     # Imported here: reading pictures takes no lock, and starts a twentieth faster without it.
     from filelock import FileLock, Timeout
 
-    lock = FileLock(folder / ".lock", timeout=wait)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise UsageError(f"Another process is working in {folder}; wait until it ends.") from error
-    except OSError as error:
-        with storage_errors(folder, "lock"):
-            raise error from None
-    try:
+    with storage_errors(folder, "lock"):
+        try:
+            held = FileLock(folder / ".lock", timeout=wait).acquire()
+        except Timeout as error:
+            message = f"Another process is working in {folder}; wait until it ends."
+            raise UsageError(message) from error
+    with held:
         yield
-    finally:
-        lock.release()
 
 
 def _sync_folder(folder: Path) -> None:

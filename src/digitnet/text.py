@@ -62,9 +62,7 @@ def escaped(text: str, *, kept: str = "") -> str:
 
 def are_digits(class_names: Sequence[str]) -> bool:
     """Return whether classes are named like digits: 0, 1, 2 and so on, up to 9."""
-    return len(class_names) <= 10 and all(
-        name == str(number) for number, name in enumerate(class_names)
-    )
+    return list(class_names) == list("0123456789")[: len(class_names)]
 
 
 def shortened(name: str, most: int = 12) -> str:

@@ -25,10 +25,7 @@ from digitnet.cli.flags import add_command
 from digitnet.errors import DigitnetError, StoppedError, importing_extras
 
 _INTERRUPTED = 128 + signal.SIGINT
-# Some of them do not exist on every system.
-_CANNOT_BE_WRITTEN = {
-    getattr(errno, name, None) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EIO")
-} - {None}
+_CANNOT_BE_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def main() -> None:

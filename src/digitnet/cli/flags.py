@@ -16,12 +16,12 @@ import functools
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
 from digitnet.errors import UsageError
-from digitnet.network.config import AugmentationConfig, ModelConfig, TrainConfig, setting_meanings
+from digitnet.network.config import SETTING_TYPES, setting_meanings
 from digitnet.text import described
 
 # Flags that mean the same in every command, in the form of a docstring's lines.
@@ -58,10 +58,10 @@ def add_command(
 
     @functools.wraps(function)
     def command(**values: Any) -> None:
-        used = {n: v for n in settings if (v := values.pop(n)) is not None}
+        used = {n: v for n, v in values.items() if n not in settings or v is not None}
         if "places" in own:
-            values["places"] = {each.name: values.pop(each.name) for each in _PLACES["places"]}
-        function(**values, **{n: _value(n, v) for n, v in used.items()})
+            used["places"] = {each.name: used.pop(each.name) for each in _PLACES["places"]}
+        function(**used)
 
     command.__doc__ = summary
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -91,39 +91,27 @@ def _settings() -> dict[str, inspect.Parameter]:
 
 
 def _setting(name: str, meaning: str) -> inspect.Parameter:
-    kind, choices = _kinds()[name]
+    hint = SETTING_TYPES[name]
+    kind = get_origin(hint) or hint
     flag = "--" + name.replace("_", "-")
+
+    def parsed(text: str) -> Any:
+        try:
+            if kind is tuple:
+                return tuple(int(part) for part in text.split(",") if part.strip())
+            return kind(text) if kind in _ALLOWED else text
+        except ValueError as error:
+            raise UsageError(f"{flag} cannot be {text!r}; allowed: {_ALLOWED[kind]}.") from error
+
     option = typer.Option(
         f"{flag}/--no-{flag[2:]}" if kind is bool else flag,
-        help=f"{meaning} One of: {', '.join(choices)}." if choices else meaning,
+        help=f"{meaning} One of: {', '.join(get_args(hint))}." if kind is Literal else meaning,
         metavar=_METAVARS.get(kind, "NAME"),
         show_default=False,
+        # Our own, so that a wrong number gets our own message, with its value.
+        parser=None if kind is bool else parsed,
     )
-    # Numbers come as text, so that a wrong one gets our own message, with its value.
     typed: Any = bool if kind is bool else str
     annotation = Annotated[typed | None, option]
     keyword = inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter(name, keyword, default=None, annotation=annotation)
-
-
-@functools.cache
-def _kinds() -> dict[str, tuple[Any, tuple[str, ...]]]:
-    """Return the type of each setting, and its choices; finding them is slow enough to do once."""
-    classes = (TrainConfig, ModelConfig, AugmentationConfig)
-    hints = {name: hint for cls in classes for name, hint in get_type_hints(cls).items()}
-    return {
-        name: (get_origin(hint) or hint, get_args(hint) if get_origin(hint) is Literal else ())
-        for name, hint in hints.items()
-    }
-
-
-def _value(name: str, text: Any) -> Any:
-    """Return what was typed after a flag, as its setting wants it."""
-    kind, _ = _kinds()[name]
-    try:
-        if kind is tuple:
-            return tuple(int(part) for part in text.split(",") if part.strip())
-        return kind(text) if kind in (int, float) else text
-    except ValueError as error:
-        flag = "--" + name.replace("_", "-")
-        raise UsageError(f"{flag} cannot be {text!r}; allowed: {_ALLOWED[kind]}.") from error

@@ -77,10 +77,8 @@ def _key(folder: Path, name: str) -> str:
 
 
 def _expand(argument: str, recursive: bool, on_message: Callable[[str], None]) -> list[Input]:
-    if argument == STDIN or not argument:
-        return [Input(argument)]
     # Not Path.is_dir, which raises for names that no file can have.
-    if os.path.isdir(argument):  # noqa: PTH112
+    if argument != STDIN and os.path.isdir(argument):  # noqa: PTH112
         return _in_folder(argument, recursive, on_message)
     # A file may be called a[1].png; it is a pattern only when there is no such file.
     if not os.path.lexists(argument) and glob.has_magic(argument):
@@ -102,43 +100,41 @@ def _matching(pattern: str) -> list[Input]:
 
 
 def _in_folder(folder: str, recursive: bool, on_message: Callable[[str], None]) -> list[Input]:
-    names, unlisted = _files_in(folder, recursive)
-    inputs = [Input(name) for name in names if _is_picture(name)] + unlisted
+    failed: list[OSError] = []
+    names: list[str] = []
+    for parent, folders, files in os.walk(folder, onerror=failed.append):
+        names += [f"{parent.rstrip('/')}/{name}" for name in _visible(files)]
+        folders[:] = _visible(folders) if recursive else []
+    inputs = [Input(name) for name in names if _is_picture(name)]
+    inputs += [_unlisted(folder, error) for error in failed]
     skipped = sum(not _is_picture(name) for name in names)
     if inputs and skipped:
         on_message(
             f"Skipped {count_of(skipped, 'file')} in {folder}: not named like a picture "
             "(.png, .jpg and so on), or a page of --explain."
         )
-    return inputs or [Input(folder, _no_picture_in(folder, skipped, recursive))]
+    if inputs:
+        return inputs
+    holds = f", only {count_of(skipped, 'other file')}" if skipped else ""
+    deeper = "" if recursive else " --recursive searches its subfolders too."
+    error = InputError(
+        f"The folder '{folder}' holds no picture{holds}. "
+        f"Pictures are {SHOWN_SUFFIXES}, with the usual endings.{deeper}"
+    )
+    return [Input(folder, error)]
 
 
 def _is_picture(name: str) -> bool:
     return name.lower().endswith(SUFFIXES) and not _IS_PAGE.search(name)
 
 
-def _no_picture_in(folder: str, skipped: int, recursive: bool) -> InputError:
-    holds = f", only {count_of(skipped, 'other file')}" if skipped else ""
-    deeper = "" if recursive else " --recursive searches its subfolders too."
-    return InputError(
-        f"The folder '{folder}' holds no picture{holds}. "
-        f"Pictures are {SHOWN_SUFFIXES}, with the usual endings.{deeper}"
-    )
+def _visible(names: list[str]) -> list[str]:
+    return sorted((name for name in names if name[0] != "."), key=_as_people_count)
 
 
-def _files_in(folder: str, recursive: bool) -> tuple[list[str], list[Input]]:
-    """Return the visible files of a folder in order, and what cannot be listed."""
-    failed: list[OSError] = []
-    found: list[str] = []
-    for parent, folders, files in os.walk(folder, onerror=failed.append):
-        visible = sorted((name for name in files if name[0] != "."), key=_as_people_count)
-        found += [f"{parent.rstrip('/')}/{name}" for name in visible]
-        folders[:] = sorted((f for f in folders if f[0] != "."), key=_as_people_count)
-        if not recursive:
-            break
-    reasons = {os.fsdecode(e.filename or folder): e.strerror or str(e) for e in failed}
-    errors = {n: InputError(f"Cannot list the folder '{n}': {r}.") for n, r in reasons.items()}
-    return found, [Input(name, error) for name, error in errors.items()]
+def _unlisted(folder: str, error: OSError) -> Input:
+    name = os.fsdecode(error.filename or folder)
+    return Input(name, InputError(f"Cannot list the folder '{name}': {error.strerror or error}."))
 
 
 def _as_people_count(name: str) -> tuple[list[str | int], str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from digitnet.cli.console import notes, say, show, show_json, show_rows, show_values
 from digitnet.cli.flags import Places
-from digitnet.errors import IntegrityError, UsageError
+from digitnet.errors import UsageError
 from digitnet.files import hold_lock
 from digitnet.network.config import TrainConfig, read_toml
 from digitnet.network.recipes import DESCRIPTIONS, recipe
@@ -15,7 +15,6 @@ from digitnet.text import count_of, duration
 
 if TYPE_CHECKING:
     from digitnet.training.runs import Run
-    from digitnet.training.trained import Trained
 
 _RECIPES = "; ".join(f"{name}: {text}" for name, text in DESCRIPTIONS.items())
 EPILOG = f"Recipes: {_RECIPES}."
@@ -58,6 +57,7 @@ def train(
         settings = dict.fromkeys(TrainConfig().as_dict()["augmentation"], 0.0) | settings
     # Before torch is loaded, which takes seconds that a wrong flag need not cost.
     start = None if resume else _start(recipe_name, config).override(**settings)
+    from digitnet.training.calibration import export_or_note
     from digitnet.training.trained import Options, continue_training, measure_trained, run_training
 
     options = Options(device, not quiet, on_message=notes(quiet), **places)
@@ -71,7 +71,7 @@ def train(
             from digitnet.showing.report import report_trained
 
             report_trained(trained)
-        export_or_say(trained, places["data_dir"])
+        export_or_note(trained, places["data_dir"], say)
     _show_result(trained.run, as_json)
 
 
@@ -132,19 +132,6 @@ def export(run: Path, *, out: Path | None = None, places: Places, as_json: bool 
         "ood_threshold": exported.calibration.ood_threshold,
     }
     (show_json if as_json else show_values)(result)
-
-
-def export_or_say(trained: Trained, data_dir: Path | None) -> None:
-    """Write ``model.onnx`` into the folder of a run, whose lock the caller holds.
-
-    That a network cannot be exported is a note, not a failure: its training is complete.
-    """
-    from digitnet.training.calibration import export_trained
-
-    try:
-        export_trained(trained, data_dir=data_dir)
-    except IntegrityError as error:
-        say(f"No model.onnx: {error}")
 
 
 def _start(recipe_name: str | None, file: Path | None) -> TrainConfig:

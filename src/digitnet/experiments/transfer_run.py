@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from digitnet.data.dataset import Dataset
-from digitnet.errors import IntegrityError, StoppedError, UsageError, unknown_name
+from digitnet.errors import StoppedError, UsageError, unknown_name
 from digitnet.experiments.transfer_page import write_page
 from digitnet.experiments.transfer_results import (
     TUNED,
@@ -36,7 +36,7 @@ from digitnet.experiments.tuning import PROBED, Tuning, probed
 from digitnet.files import hold_lock, storage_errors
 from digitnet.network.cnn import CNN, predict_logits
 from digitnet.network.config import SCHEMA_VERSION, TrainConfig, differences
-from digitnet.training.calibration import export_trained
+from digitnet.training.calibration import export_or_note
 from digitnet.training.device import reproducible
 from digitnet.training.loop import choose_images, fit
 from digitnet.training.runs import Run, create_run
@@ -175,11 +175,7 @@ def transfer(
 def _keep(task: TransferTask, results: TransferResults, way: Way, folder: Path) -> None:
     """Tune the network that is kept, export it, and write the report."""
     trained, about = _tune(task, folder / "model", way, replace=True)
-    try:
-        export_trained(trained, data_dir=task.options.data_dir)
-    except IntegrityError as error:
-        # What cannot be exported is tuned all the same.
-        task.options.on_message(f"No model.onnx: {error}")
+    export_or_note(trained, task.options.data_dir, task.options.on_message)
     results.final = {**about, "test": trained.run.metrics["test"], "run": "model"}
     results.old_accuracy = about["old_accuracy_before"]
     results.write(folder)

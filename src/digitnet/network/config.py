@@ -228,6 +228,8 @@ class TrainConfig:
 
 
 _HINTS = {cls: get_type_hints(cls) for cls in (ModelConfig, AugmentationConfig, TrainConfig)}
+# The type of each setting, by its flat name.
+SETTING_TYPES = {name: hint for hints in _HINTS.values() for name, hint in hints.items()}
 _PARTS: dict[str, type] = {"model": ModelConfig, "augmentation": AugmentationConfig}
 
 

@@ -13,6 +13,7 @@ machines" (1999).
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 
 from digitnet.data.catalogue import load_dataset
 from digitnet.data.dataset import Dataset
-from digitnet.errors import DataUnavailableError, InputError
+from digitnet.errors import DataUnavailableError, InputError, IntegrityError
 from digitnet.files import hold_lock, write_atomic
 from digitnet.network.canonical import Canonical
 from digitnet.network.cnn import CNN, to_float
@@ -102,6 +103,16 @@ def export_trained(
     content, difference = build(trained.model, calibration, about)
     write_atomic(path, content)
     return Exported(path, len(content), difference, calibration)
+
+
+def export_or_note(
+    trained: Trained, data_dir: Path | str | None, on_message: Callable[[str], None]
+) -> None:
+    """Do what ``export_trained`` does; a network that cannot be exported is a note, no failure."""
+    try:
+        export_trained(trained, data_dir=data_dir)
+    except IntegrityError as error:
+        on_message(f"No model.onnx: {error}")
 
 
 def calibration_images(
