@@ -166,6 +166,7 @@ def open_task(
         options: where data are, the device, and who is told what.
     """
     config, options = config or TransferConfig(), options or Options()
+    resolve_device(options.device)  # before anything is fetched
     opened = load_pretrained(source)
     if not isinstance(data, Dataset):
         data = options.load(TUNING.override(data=str(data), crops=config.crops))
