@@ -19,7 +19,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from multiprocessing import connection
+from multiprocessing import connection, resource_tracker
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +64,7 @@ def run_trials(
                         on_event(worker.stop())
                 ready = connection.wait([worker.pipe for worker in busy], _POLL_SECONDS)
                 for worker in [each for each in busy if each.pipe in ready]:
-                    event = worker.receive(stopping)
+                    event = worker.receive(bool(received))
                     if event.kind in ("finished", "failed", "stopped"):
                         busy.remove(worker)
                         idle += [worker] if worker.process.is_alive() else []
@@ -137,6 +137,8 @@ def _interrupts_blocked() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
+    # The first process would start the tracker, which unblocks the signal.
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield

@@ -365,17 +365,15 @@ def headline(results: StudyResults) -> str:
         "no difference shown": f"No difference from {base} shown",
         "diverged": "Diverged, and so not compared",
     }
-    kinds = {
-        variant.name: "diverged" if variant.diverged else verdict(compared, variant)
-        for variant in results.variants
-        for compared in [results.comparison(variant.name, results.data)]
-    }
-    parts = [
-        f"{opening}: {', '.join(names)}."
-        for kind, opening in openings.items()
-        if (names := [name for name, own in kinds.items() if own == kind])
-    ]
-    return " ".join(parts) or "There is nothing to compare yet."
+    answer = ""
+    for kind, opening in openings.items():
+        names = [
+            variant.name
+            for variant in results.variants
+            if verdict(results.comparison(variant.name, results.data), variant).startswith(kind)
+        ]
+        answer += f"{opening}: {', '.join(names)}. " if names else ""
+    return answer.rstrip() or "There is nothing to compare yet."
 
 
 Rows = tuple[list[str], list[list[str]]]
