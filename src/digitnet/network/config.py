@@ -239,11 +239,9 @@ def setting_part(name: str) -> str | None:
     Raises:
         UsageError: there is no such setting; the nearest is named.
     """
-    for part, cls in _PARTS.items():
+    for part, cls in (*_PARTS.items(), (None, TrainConfig)):
         if name in _names(cls):
             return part
-    if name in _names(TrainConfig):
-        return None
     raise unknown_name("setting", name, setting_names())
 
 
