@@ -200,9 +200,9 @@ class TestTable:
     @pytest.mark.parametrize(
         ("row", "words"),
         [
-            ("none.png,9", "there is no file 'none.png'"),
-            ("../mine/9.png,9", r"'../mine/9.png' leads outside the folder"),
-            ("/etc/hostname,9", "'/etc/hostname' leads outside the folder"),
+            ("none.png,9", "there is no file 'none.png' in the folder"),
+            ("../mine/9.png,9", r"there is no file '../mine/9.png' in the folder"),
+            ("/etc/hostname,9", "there is no file '/etc/hostname' in the folder"),
             ("FIRST,9", "is listed twice"),
             ("./FIRST,9", "is listed twice"),
             ("just-one", "does not have two values"),

@@ -105,14 +105,12 @@ def list_datasets() -> list[dict[str, Any]]:
         ``classes``, its ``source`` and ``licence``, and whether it is ``available``, that is, can
         be loaded now without a network.
     """
+    shown = ("train_images", "test_images", "source", "licence")
     return [
         {
             "name": name,
-            "train_images": about["train_images"],
-            "test_images": about["test_images"],
+            **{key: about[key] for key in shown},
             "classes": len(about.get("class_names", DIGIT_NAMES)),
-            "source": about["source"],
-            "licence": about["licence"],
             "available": _is_here(name),
         }
         for name, about in known_datasets().items()

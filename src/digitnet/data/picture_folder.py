@@ -169,12 +169,10 @@ def _from_table(folder: Path) -> list[LabelledPicture]:
         path = Path(os.path.normpath(folder / (row["file"] or "")))
         if None in row or None in row.values():
             errors.append(f"row {number} does not have two values")
-        elif not path.is_relative_to(folder):
-            errors.append(f"row {number}: {row['file']!r} leads outside the folder")
         elif path in seen:
             errors.append(f"row {number}: {row['file']!r} is listed twice")
-        elif not path.is_file():
-            errors.append(f"row {number}: there is no file {row['file']!r}")
+        elif not path.is_relative_to(folder) or not path.is_file():
+            errors.append(f"row {number}: there is no file {row['file']!r} in the folder")
         else:
             files.append(LabelledPicture(path, row["label"].strip()))
         seen.add(path)

@@ -143,10 +143,9 @@ def _candidates(path: Path, deep: bool) -> list[Path]:
     with storage_errors(path, "read"):
         if path.is_file():
             return [path]
-        entries = list(
-            itertools.islice(path.rglob("*"), MAX_ENTRIES + 1) if deep else path.glob("*")
-        )
-        if deep and len(entries) > MAX_ENTRIES:
+        walk = path.rglob("*") if deep else path.glob("*")
+        entries = list(itertools.islice(walk, MAX_ENTRIES + 1))
+        if len(entries) > MAX_ENTRIES:
             most = f"more than {MAX_ENTRIES:,} files"
             raise InputError(f"{path} holds {most}. Name the folder of the data itself.")
         wanted = [each for each in entries if deep or not each.name.endswith(_ARCHIVES)]

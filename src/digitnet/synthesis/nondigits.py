@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache, partial
+from itertools import cycle, islice
 from pathlib import Path
 
 import cv2
@@ -64,11 +65,9 @@ def draw_non_digits(
         if kind not in KINDS:
             raise unknown_name("kind of non-digit", kind, KINDS)
     rng = np.random.default_rng(seed)
-    names = [(kinds or tuple(KINDS))[i % len(kinds or KINDS)] for i in range(count)]
-    drawn = np.empty((count, SIZE, SIZE), np.uint8)
-    for index, name in enumerate(names):
-        drawn[index] = _draw(name, rng, digits)
-    return drawn, names
+    names = list(islice(cycle(kinds or KINDS), count))
+    drawn = np.array([_draw(name, rng, digits) for name in names], np.uint8)
+    return drawn.reshape(count, SIZE, SIZE), names
 
 
 def _draw(name: str, rng: Generator, digits: Canvas) -> Canvas:
