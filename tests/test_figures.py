@@ -315,19 +315,19 @@ def test_the_last_values_stand_at_the_line_ends() -> None:
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 10, 13, 30, 100])
 def test_epochs_are_whole_and_were_run(epochs: int) -> None:
-    ax = charts.accuracy_curves(history(epochs))
+    ax = charts.learning_curves(history(epochs)).axes[0]
     ticks = ax.get_xticks()
     assert len(ticks) >= min(epochs, 5)
     assert all(tick == round(tick) and 1 <= tick <= epochs for tick in ticks)
 
 
 def test_curves_go_on_where_a_resumed_run_began() -> None:
-    ax = charts.loss_curves(history(8)[5:])
+    ax = charts.learning_curves(history(8)[5:]).axes[1]
     np.testing.assert_array_equal(ax.get_xticks(), [6, 7, 8])
 
 
 def test_a_poor_first_epoch_is_told_rather_than_flattening_the_rest() -> None:
-    ax = charts.accuracy_curves(history(10, train=0.5, val=0.985))
+    ax = charts.learning_curves(history(10, train=0.5, val=0.985)).axes[0]
     assert ax.get_ylim()[0] > 60
     assert any("off the scale in epoch 1: training 50.00 %" in text for text in words(root(ax)))
 
@@ -344,7 +344,7 @@ def test_every_later_value_lies_on_the_scale() -> None:
 
 
 def test_accuracy_axis_ends_at_100_percent() -> None:
-    ax = charts.accuracy_curves(history(5, train=0.9, val=1.0))
+    ax = charts.learning_curves(history(5, train=0.9, val=1.0)).axes[0]
     low, high = ax.get_ylim()
     assert not [tick for tick in ax.get_yticks() if tick > 100 and low <= tick <= high]
 
@@ -359,16 +359,6 @@ def test_a_loss_that_is_no_number_does_not_spoil_the_figure() -> None:
 def test_an_empty_history_is_refused() -> None:
     with pytest.raises(InputError, match="at least one epoch"):
         charts.learning_curves([])
-
-
-# --------------------------------------------------------------------------------- given a canvas
-
-
-def test_given_axes_are_drawn_on_and_returned() -> None:
-    axes = Figure().subplots(2)
-    assert charts.accuracy_curves(history(3), axes[0]) is axes[0]
-    assert charts.loss_curves(history(3), ax=axes[1]) is axes[1]
-    assert all(ax.has_data() for ax in axes)
 
 
 # ------------------------------------------------------------------------------- confusion matrix

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from digitnet.showing import charts, galleries
-from digitnet.showing.theme import figure_of
 from digitnet.training.runs import Predictions
 
 CLOTHES = ("T-shirt/top", "Trouser", "a $5$ bag", "Ankle boot")
@@ -67,5 +66,5 @@ def test_a_large_matrix_leaves_out_zeros_and_grows():
     (small,) = charts.confusion_matrix(np.eye(10, dtype=int), [str(n) for n in range(10)]).axes
     assert small.get_ylabel() == "True digit"
     assert len(small.texts) == 100
-    assert figure_of(ax).get_figheight() > 2 * figure_of(small).get_figheight()
+    assert ax.figure.get_figheight() > 2 * small.figure.get_figheight()
     assert not ax.get_xticklabels()[0].get_parse_math()

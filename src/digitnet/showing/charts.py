@@ -42,7 +42,9 @@ class _Quantity:
 
 
 def learning_curves(history: Sequence[Epoch]) -> Figure:
-    """Draw accuracy above loss, training and validation, against epochs.
+    """Draw accuracy (percent) above loss (cross-entropy, nats), both splits, against epochs.
+
+    A first epoch that would flatten the rest is left off the scale and given in words.
 
     Args:
         history: one row an epoch, at least one; accuracies in [0, 1].
@@ -50,53 +52,28 @@ def learning_curves(history: Sequence[Epoch]) -> Figure:
     Raises:
         InputError: the history is empty.
     """
+    if not history:
+        raise InputError("The history is empty; learning curves need at least one epoch.")
+    rows = [(r.train_accuracy, r.val_accuracy, r.train_loss, r.val_loss) for r in history]
+    train, val, train_loss, val_loss = np.array(rows, dtype=np.float64).T
+    accuracy = _Quantity("Accuracy (%)", "{:.2f} %", 100 * train, 100 * val, True, 0.5, 100.0)
+    loss = _Quantity("Loss (cross-entropy)", "{:.4f}", train_loss, val_loss, False, 0.005, np.inf)
+    epochs = np.array([row.epoch for row in history])
     several = len(history) > 1
     # On the right, where lines end, stand their names.
     margins = (0.82, 0.52, 1.12 if several else 0.15, 0.12)
     figure = sized_figure(5.6 if several else 3.6, margins)
     above, below = figure.subplots(2, 1, sharex=True)
-    accuracy_curves(history, above)
-    loss_curves(history, below)
-    above.set_xlabel("")
+    _draw_curves(above, epochs, accuracy)
+    _draw_curves(below, epochs, loss)
+    below.set_xlabel("Epoch")
     above.tick_params(labelbottom=False)
     figure.align_ylabels()
     return figure
 
 
-def accuracy_curves(history: Sequence[Epoch], ax: Axes | None = None) -> Axes:
-    """Draw training and validation accuracy, in percent, against epochs.
-
-    A first epoch so low that it would flatten the rest is left off the scale and given in words.
-
-    Raises:
-        InputError: the history is empty.
-    """
-    train = 100 * np.array([row.train_accuracy for row in history], dtype=np.float64)
-    val = 100 * np.array([row.val_accuracy for row in history], dtype=np.float64)
-    quantity = _Quantity("Accuracy (%)", "{:.2f} %", train, val, True, 0.5, 100.0)
-    return _draw_curves(quantity, history, ax)
-
-
-def loss_curves(history: Sequence[Epoch], ax: Axes | None = None) -> Axes:
-    """Draw training and validation loss (cross-entropy, in nats) against epochs.
-
-    A first epoch so high that it would flatten the rest is left off the scale and given in words.
-
-    Raises:
-        InputError: the history is empty.
-    """
-    train = np.array([row.train_loss for row in history], dtype=np.float64)
-    val = np.array([row.val_loss for row in history], dtype=np.float64)
-    quantity = _Quantity("Loss (cross-entropy)", "{:.4f}", train, val, False, 0.005, np.inf)
-    return _draw_curves(quantity, history, ax)
-
-
-def _draw_curves(quantity: _Quantity, history: Sequence[Epoch], ax: Axes | None) -> Axes:
-    if not history:
-        raise InputError("The history is empty; learning curves need at least one epoch.")
-    ax = sized_figure(3.2).add_subplot() if ax is None else ax
+def _draw_curves(ax: Axes, epochs: NDArray[np.int64], quantity: _Quantity) -> None:
     style_axes(ax)
-    epochs = np.array([row.epoch for row in history])
     _draw_lines(ax, epochs, quantity)
     _set_epoch_axis(ax, epochs)
     low, high = _limits(quantity)
@@ -118,7 +95,6 @@ def _draw_curves(quantity: _Quantity, history: Sequence[Epoch], ax: Axes | None)
         size=BODY,
     )
     _note_first_epoch(ax, epochs, quantity)
-    return ax
 
 
 def _draw_lines(ax: Axes, epochs: NDArray[np.int64], quantity: _Quantity) -> None:
@@ -135,7 +111,6 @@ def _set_epoch_axis(ax: Axes, epochs: NDArray[np.int64]) -> None:
     first, last = int(epochs[0]), int(epochs[-1])
     room = max(0.02 * (last - first), 0.15)
     ax.set_xlim(first - room, last + room)
-    ax.set_xlabel("Epoch")
     most, all_of = (5, 7) if is_narrow() else (10, 12)
     round_numbers = MaxNLocator(most, integer=True, steps=[1, 2, 5, 10]).tick_values(first, last)
     every = range(first, last + 1)

@@ -32,7 +32,7 @@ from digitnet.reading.picture_bytes import describe
 from digitnet.reading.pictures import PictureSource
 from digitnet.reading.prediction import Prediction, ranked
 from digitnet.reading.recognizer import Recognizer
-from digitnet.showing.sheet import MARGIN, as_ink, draw_tiles, new_sheet, write
+from digitnet.showing.sheet import MARGIN, as_ink, draw_scale, draw_tiles, new_sheet, write
 from digitnet.showing.theme import (
     BODY,
     INK,
@@ -146,7 +146,7 @@ def _draw_picture(ax: Axes, evidence: Evidence, left: float, top: float) -> None
     corner = x + box.left * pixel, y + box.top * pixel
     for colour, line in (("white", 3.5), (LIGHT.orange, 1.6)):
         frame = Rectangle(corner, box.width * pixel, box.height * pixel, fill=False)
-        frame.set(edgecolor=colour, linewidth=line, joinstyle="miter", zorder=3)
+        frame.set(edgecolor=colour, linewidth=line, joinstyle="miter")
         ax.add_patch(frame)
 
 
@@ -196,13 +196,8 @@ def _draw_importance(ax: Axes, evidence: Evidence, left: float, top: float) -> N
 
 def _draw_key(ax: Axes, name: str, reach: float, left: float, top: float) -> None:
     """Draw the colour scale of the occlusion map and say what it means."""
-    ramp = np.linspace(-reach, reach, 240, dtype=np.float32)[None, None].repeat(22, axis=1)
-    place = np.array([left]), np.array([top])
-    draw_tiles(ax, ramp, *place, _SIDE, colours=SIGNED, low=-reach, high=reach)
-    points, y = 100 * reach, top + 0.22
-    marks = ((0, "left", f"+{points:.0f}"), (0.5, "center", "0"), (1, "right", f"−{points:.0f}"))
-    for share, side, text in marks:
-        write(ax, left + share * _SIDE, y, text, size=SMALL, quiet=True, ha=side)
+    points = f"{100 * reach:.0f}"
+    draw_scale(ax, left, top, _SIDE, reach, (f"+{points}", "0", f"−{points}"))
     whose = f"the probability of {name}" if len(name) < 3 else "its probability"
     lines = (
         *(f"Change of {whose}", "when a part is covered, in", "percentage points.", ""),
@@ -210,7 +205,7 @@ def _draw_key(ax: Axes, name: str, reach: float, left: float, top: float) -> Non
         "Line: edge of the strokes.",
     )
     for line, text in enumerate(lines):
-        write(ax, left, y + 0.26 + 0.165 * line, text, size=SMALL)
+        write(ax, left, top + 0.48 + 0.165 * line, text, size=SMALL)
 
 
 def _draw_neighbours(ax: Axes, evidence: Evidence, top: float) -> None:
@@ -227,7 +222,7 @@ def _draw_neighbours(ax: Axes, evidence: Evidence, top: float) -> None:
     pitch = (WIDTH - 2 * MARGIN - _TILE) / (len(found) - 1)
     left = MARGIN + pitch * np.arange(len(found))
     tiles = as_ink(np.stack([each.image for each in found]))
-    draw_tiles(ax, tiles, left, np.full(len(found), top + 0.5), _TILE, colours=INK)
+    draw_tiles(ax, tiles, left, top + 0.5, _TILE, colours=INK)
     for x, each in zip(left, found, strict=True):
         y = top + 0.5 + _TILE + 0.04
         write(ax, x, y, str(each.label), weight="bold")
@@ -257,11 +252,12 @@ def _panel(
     if (factor := _MOST_PIXELS / max(height, width)) < 1:
         size = max(1, round(width * factor)), max(1, round(height * factor))
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    ax.add_patch(Rectangle((left, top), _SIDE, _SIDE, facecolor=LIGHT.panel, linewidth=0))
-    look: dict[str, Any] = {"cmap": colours, "vmin": low, "vmax": high, "zorder": 1.5}
-    ax.imshow(pixels, extent=extent, aspect="auto", interpolation="antialiased", **look)
-    look = {"fill": False, "linewidth": 0.8, "zorder": 2, "edgecolor": LIGHT.line}
-    ax.add_patch(Rectangle((left, top), _SIDE, _SIDE, **look))
+    ground, frame = (Rectangle((left, top), _SIDE, _SIDE) for _ in range(2))
+    ground.set(facecolor=LIGHT.panel, linewidth=0, zorder=-1)  # behind the image
+    frame.set(fill=False, linewidth=0.8, edgecolor=LIGHT.line)
+    for patch in (ground, frame):
+        ax.add_patch(patch)
+    ax.imshow(pixels, colours, vmin=low, vmax=high, extent=extent, aspect="auto")
     return x, y, pixel
 
 

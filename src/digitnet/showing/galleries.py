@@ -21,6 +21,7 @@ from digitnet.showing.sheet import (
     inside,
     new_sheet,
     write,
+    write_below,
     write_header,
 )
 from digitnet.showing.theme import BODY, INK, LIGHT, SMALL, TITLE
@@ -149,9 +150,7 @@ def correct_gallery(
     ranks = np.concatenate([np.arange(count) for count in counts])
     tops = np.repeat(y, counts) + 0.24 + row_height * ranks
     draw_tiles(ax, _pictures_of(images, predictions.index[shown]), left, tops, tile, colours=INK)
-    for row, right, top in zip(shown, left + tile / 2, tops + tile + 0.02, strict=True):
-        words = percent(float(predictions.probability_predicted[row]))
-        write(ax, right, top, words, size=SMALL, quiet=True, ha="center")
+    write_below(ax, map(percent, predictions.probability_predicted[shown]), left, tops, tile)
     return figure
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,11 +18,14 @@ from digitnet.showing.sheet import (
     MARGIN,
     as_ink,
     check_at_least_one,
+    draw_scale,
     draw_tiles,
     inside,
     is_narrow,
     new_sheet,
+    set_height,
     write,
+    write_below,
     write_header,
 )
 from digitnet.showing.theme import ACTIVITY, BODY, INK, LIGHT, SIGNED, SMALL, page_width
@@ -164,26 +166,12 @@ def filters(kernels: NDArray[np.float32]) -> Figure:
     size = f"{kernels.shape[2]}×{kernels.shape[3]}"
     write_header(ax, f"{count} filters of {size} weights", "each looks for its own small pattern")
     draw_tiles(ax, kernels[:, 0], left, top, tile, colours=SIGNED, low=-reach, high=reach)
-    _draw_scale(ax, reach)
-    for number, (x, y) in enumerate(zip(left + tile / 2, top + tile + 0.02, strict=True)):
-        write(ax, x, y, f"{number}", size=SMALL, quiet=True, ha="center")
+    # What the colours mean, at the top right.
+    wide, middle = (1.0, "") if is_narrow() else (1.3, "0")
+    marks = (f"−{reach:.2g}", middle, f"+{reach:.2g}")
+    draw_scale(ax, page_width() - MARGIN - 0.08 - wide, 0.12, wide, reach, marks)
+    write_below(ax, map(str, range(count)), left, top, tile)
     return figure
-
-
-def _draw_scale(ax: Axes, reach: float) -> None:
-    """Draw what the colours of filters mean at the top right of a sheet."""
-    wide = 1.0 if is_narrow() else 1.3
-    left, top = page_width() - MARGIN - 0.08 - wide, 0.12
-    ramp = np.linspace(-reach, reach, 120, dtype=np.float32)[None, None].repeat(12, axis=1)
-    place = np.array([left]), np.array([top])
-    draw_tiles(ax, ramp, *place, wide, colours=SIGNED, low=-reach, high=reach)
-    for share, side, value in (
-        (0, "left", f"−{reach:.2g}"),
-        (1, "right", f"+{reach:.2g}"),
-        (0.5, "center", "0"),
-    ):
-        if side != "center" or not is_narrow():
-            write(ax, left + share * wide, top + 0.17, value, size=SMALL, quiet=True, ha=side)
 
 
 def feature_maps(
@@ -206,80 +194,46 @@ def feature_maps(
     check_at_least_one("limit", limit)
     ink = as_ink(image, dimensions=2)
     pitch = inside() / _ACROSS
-    blocks, y = [], MARGIN + pitch  # below the picture, which has the title beside it
-    for name, values in maps:
-        blocks.append(_block(name, values, y, limit))
-        y += blocks[-1].height
-    figure, ax = new_sheet(y)
-    title, note = (
-        "What each layer makes of this image",
-        "the stronger the colour, the stronger the response",
-    )
+    figure, ax = new_sheet(HEADER)
+    title = "What each layer makes of this image"
+    note = "the stronger the colour, the stronger the response"
     write_header(ax, title, note, left=MARGIN + pitch + 0.08)
-    corner = np.array([MARGIN])
-    draw_tiles(ax, ink[None], corner, corner, pitch - 0.06, colours=INK)
-    for block in blocks:
-        _draw_block(ax, block)
+    draw_tiles(ax, ink[None], MARGIN, MARGIN, pitch - 0.06, colours=INK)
+    bottom = MARGIN + pitch
+    for name, values in maps:
+        bottom = _draw_maps(ax, name, values, bottom, limit)
+    set_height(figure, ax, bottom)
     return figure
 
 
-@dataclass(frozen=True, eq=False)
-class _Block:
-    """The maps of one layer and where they go, in inches."""
-
-    name: str
-    note: str
-    tiles: NDArray[np.float32]  # (N, H, W)
-    top: float
-    across: int
-    pitch: float
-    gap: float
-
-    @property
-    def numbered(self) -> bool:
-        """Whether each tile is a number of its own, such as the logit of a digit."""
-        return self.tiles.shape[1:] == (1, 1) and len(self.tiles) <= _MOST_NUMBERED
-
-    @property
-    def height(self) -> float:
-        rows = -(-len(self.tiles) // self.across)
-        return _NAME + rows * self.row_pitch + (0.2 if self.numbered else 0.1)
-
-    @property
-    def row_pitch(self) -> float:
-        """Inches from one row of tiles to the next; maps need not be square."""
-        tall, wide = self.tiles.shape[1:]
-        return (self.pitch - self.gap) * float(tall / wide) + self.gap
-
-
-def _block(name: str, values: NDArray[np.float32], top: float, limit: int) -> _Block:
+def _draw_maps(ax: Axes, name: str, values: NDArray[np.float32], top: float, limit: int) -> float:
+    """Draw the maps of one layer from ``top`` downwards, in inches; return where they end."""
     if values.ndim != 3 or not values.size:
         raise InputError(
             f"The maps of layer '{name}' have shape {values.shape}; they must be (C, H, W) for one "
             "picture. Take the first of a batch, and give a dense layer the shape (C, 1, 1)."
         )
     count, height, width = values.shape
-    if height == width == 1:
-        across = min(count, _NUMBERS_ACROSS)
-        pitch = min(inside() / across, _LARGEST_NUMBER)
-        return _Block(name, f"{count} numbers", values, top, across, pitch, 0.02)
     some = f"{count}" if count <= limit else f"{limit} of {count}"
-    note = f"{some} maps of {height}×{width}"
-    return _Block(name, note, values[:limit], top, _ACROSS, inside() / _ACROSS, 0.06)
-
-
-def _draw_block(ax: Axes, block: _Block) -> None:
-    write(ax, MARGIN, block.top + 0.04, block.name, weight="bold")
-    if not is_narrow() or len(block.name) < _SHORT_NAME:
-        right = page_width() - MARGIN - 0.06
-        write(ax, right, block.top + 0.04, block.note, ha="right", quiet=True)
-    rows, columns = np.divmod(np.arange(len(block.tiles)), block.across)
-    left, top = MARGIN + block.pitch * columns, block.top + _NAME + block.row_pitch * rows
-    sizes, side = np.abs(block.tiles), block.pitch - block.gap
+    note, across, gap = f"{some} maps of {height}×{width}", _ACROSS, 0.06
+    pitch, dense = inside() / across, height == width == 1
+    if dense:
+        note, across, gap = f"{count} numbers", min(count, _NUMBERS_ACROSS), 0.02
+        pitch = min(inside() / across, _LARGEST_NUMBER)
+    write(ax, MARGIN, top + 0.04, name, weight="bold")
+    if not is_narrow() or len(name) < _SHORT_NAME:
+        write(ax, page_width() - MARGIN - 0.06, top + 0.04, note, ha="right", quiet=True)
+    tiles = values if dense else values[:limit]
+    side = pitch - gap
+    down = side * float(height / width) + gap  # maps need not be square
+    rows, columns = np.divmod(np.arange(len(tiles)), across)
+    lefts, tops = MARGIN + pitch * columns, top + _NAME + down * rows
+    sizes = np.abs(tiles)
     # One wild value must not pale a whole layer, and a silent layer needs a scale none the less.
     reach = float(np.quantile(sizes, 0.998)) or float(sizes.max()) or 1.0
-    colours, low = (SIGNED, -reach) if (block.tiles < 0).any() else (ACTIVITY, 0.0)
-    draw_tiles(ax, block.tiles, left, top, side, colours=colours, low=low, high=reach)
-    if block.numbered:
-        for number, (x, y) in enumerate(zip(left + side / 2, top + side + 0.02, strict=True)):
-            write(ax, x, y, f"{number}", size=SMALL, quiet=True, ha="center")
+    colours, low = (SIGNED, -reach) if (tiles < 0).any() else (ACTIVITY, 0.0)
+    draw_tiles(ax, tiles, lefts, tops, side, colours=colours, low=low, high=reach)
+    numbered = dense and count <= _MOST_NUMBERED
+    if numbered:
+        write_below(ax, map(str, range(count)), lefts, tops, side)
+    return float(tops[-1]) + down + (0.2 if numbered else 0.1)

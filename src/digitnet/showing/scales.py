@@ -15,8 +15,9 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import isotonic_regression
 
-from digitnet.showing.theme import LIGHT, SMALL, figure_of
+from digitnet.showing.theme import LIGHT, SMALL
 
 # An accuracy beyond this is drawn at it: a perfect result is infinitely far away on this axis.
 _BEST = 0.9999
@@ -90,24 +91,14 @@ def label_lines(
         Where the labels stand, as shares of the height.
     """
     rows = 1 + max((label.count("\n") for label in labels), default=0)
-    height = ax.get_window_extent().height * 72 / figure_of(ax).dpi
+    height = ax.get_window_extent().height * 72 / ax.figure.dpi
     moved = spread(np.clip(np.nan_to_num(places), 0, 1), min(1.25 * rows * size / height, 1.0))
     # A label must not be crossed by a grid line.
     patch = {"facecolor": LIGHT.page, "edgecolor": "none", "pad": 1.5}
     for label, y, colour in zip(labels, moved, colours, strict=True):
-        ax.annotate(
-            label,
-            xy=(x, y),
-            xycoords="axes fraction",
-            xytext=(9, 0),
-            textcoords="offset points",
-            va="center",
-            size=size,
-            weight="bold",
-            color=colour,
-            bbox=patch,
-            annotation_clip=False,
-        )
+        look: dict[str, Any] = {"size": size, "weight": "bold", "color": colour, "bbox": patch}
+        look |= {"xycoords": "axes fraction", "textcoords": "offset points", "va": "center"}
+        ax.annotate(label, (x, y), (9, 0), annotation_clip=False, **look)
     return moved
 
 
@@ -119,14 +110,8 @@ def spread(places: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
     """
     order = np.argsort(-places, kind="stable")
     steps = gap * np.arange(len(places))
-    # Distances beyond the gaps must not fall: the nearest such sequence, by pooling neighbours.
-    pools: list[tuple[float, int]] = []
-    for value in places[order] + steps:
-        pools.append((float(value), 1))
-        while len(pools) > 1 and pools[-1][0] > pools[-2][0]:
-            (b, m), (a, n) = pools.pop(), pools.pop()
-            pools.append(((a * n + b * m) / (n + m), n + m))
-    moved = np.concatenate([np.full(n, value) for value, n in pools]) - steps
+    # Distances beyond the gaps must not fall: the nearest such sequence.
+    moved = isotonic_regression(places[order] + steps, increasing=False).x - steps
     half = gap / 2 if len(places) * gap <= 1 else 0.0  # a label needs room above and below
     moved -= max(float(moved.max(initial=0)) - 1 + half, 0.0) if half else 0.0
     moved += max(half - float(moved.min(initial=1)), 0.0)

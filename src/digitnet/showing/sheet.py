@@ -9,6 +9,7 @@ Guarantees:
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,16 +17,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from digitnet.errors import InputError, UsageError
-from digitnet.showing.theme import (
-    BODY,
-    LIGHT,
-    PHONE_WIDTH,
-    TITLE,
-    page_width,
-)
+from digitnet.showing.theme import BODY, LIGHT, PHONE_WIDTH, SIGNED, SMALL, TITLE, page_width
 
 MARGIN = 0.1  # inches, round the sheet
 HEADER = 0.55  # inches, of a title with one line below
@@ -35,11 +30,18 @@ _FEWEST_PIXELS = 80  # tiles are enlarged to at least this: their places are rou
 
 def new_sheet(height: float) -> tuple[Figure, Axes]:
     """Return a figure ``height`` inches tall and the axes that cover it, in inches, y down."""
-    figure = Figure((page_width(), height))
+    figure = Figure()
     ax = figure.add_axes((0, 0, 1, 1))
-    ax.set(xlim=(0, page_width()), ylim=(height, 0), autoscale_on=False)
+    ax.set(xlim=(0, page_width()), autoscale_on=False)
     ax.set_axis_off()
+    set_height(figure, ax, height)
     return figure, ax
+
+
+def set_height(figure: Figure, ax: Axes, height: float) -> None:
+    """Make a sheet ``height`` inches tall; what is drawn on it stays where it is."""
+    figure.set_figheight(height)
+    ax.set_ylim(height, 0)
 
 
 def inside() -> float:
@@ -80,8 +82,8 @@ def write(ax: Axes, x: float, y: float, words: str, *, quiet: bool = False, **st
 def draw_tiles(
     ax: Axes,
     tiles: NDArray[np.float32],
-    left: NDArray[np.floating],
-    top: NDArray[np.floating],
+    left: ArrayLike,
+    top: ArrayLike,
     width: float,
     *,
     colours: Colormap,
@@ -93,8 +95,8 @@ def draw_tiles(
     Args:
         ax: the sheet.
         tiles: float32 (N, H, W), N at least 1.
-        left: (N,) inches, the left edge of each tile.
-        top: (N,) inches, the upper edge of each tile.
+        left: (N,) inches, the left edge of each tile, or the same for all.
+        top: (N,) inches, the upper edge of each tile, or the same for all.
         width: inches, of every tile; its height follows from H and W.
         colours: from ``low`` to ``high``.
         low: the value of the first colour.
@@ -104,12 +106,12 @@ def draw_tiles(
     tiles = tiles.repeat(enlarge, axis=1).repeat(enlarge, axis=2)
     tall, wide = tiles.shape[1:]
     pixel = width / wide
-    columns = np.rint((left - left.min()) / pixel).astype(int)
-    rows = np.rint((top - top.min()) / pixel).astype(int)
+    x, y = float(np.min(left)), float(np.min(top))
+    columns = np.broadcast_to(np.rint(np.subtract(left, x) / pixel).astype(int), len(tiles))
+    rows = np.broadcast_to(np.rint(np.subtract(top, y) / pixel).astype(int), len(tiles))
     canvas = np.full((rows.max() + tall, columns.max() + wide), np.nan, dtype=np.float32)
     for tile, row, column in zip(tiles, rows, columns, strict=True):
         canvas[row : row + tall, column : column + wide] = tile
-    x, y = float(left.min()), float(top.min())
     extent = (x, x + canvas.shape[1] * pixel, y + canvas.shape[0] * pixel, y)
     return ax.imshow(
         canvas,
@@ -121,6 +123,34 @@ def draw_tiles(
         origin="upper",
         interpolation_stage="data",  # one channel to resample, not four
     )
+
+
+def write_below(
+    ax: Axes, words: Iterable[str], left: ArrayLike, top: ArrayLike, side: float
+) -> None:
+    """Write quiet words below square tiles, ``side`` inches wide, one each."""
+    for text, x, y in zip(words, np.add(left, side / 2), np.add(top, side + 0.02), strict=True):
+        write(ax, x, y, text, size=SMALL, quiet=True, ha="center")
+
+
+def draw_scale(
+    ax: Axes, left: float, top: float, width: float, reach: float, marks: Sequence[str]
+) -> None:
+    """Draw the colours of ``SIGNED`` from ``-reach`` to ``reach``, ``width`` inches wide.
+
+    Args:
+        ax: the sheet.
+        left: inches, the left edge.
+        top: inches, the upper edge; scale and marks are 0.3 inches tall.
+        width: inches.
+        reach: the largest value.
+        marks: what is written below the left end, the middle and the right end.
+    """
+    ramp = np.linspace(-reach, reach, 240, dtype=np.float32)[None, None].repeat(22, axis=1)
+    draw_tiles(ax, ramp, left, top, width, colours=SIGNED, low=-reach, high=reach)
+    for share, side, mark in zip((0, 0.5, 1), ("left", "center", "right"), marks, strict=True):
+        y = top + width * 22 / 240 + 0.04
+        write(ax, left + share * width, y, mark, size=SMALL, quiet=True, ha=side)
 
 
 def as_ink(

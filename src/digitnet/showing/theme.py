@@ -16,7 +16,6 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,47 +42,35 @@ DEFAULT_DPI = 150
 class Palette:
     """Colours of figures and pages, as hexadecimal strings that CSS understands too."""
 
-    page: str  # behind everything
-    panel: str  # the paper of a picture, or a neutral cell
-    text: str
-    muted: str  # secondary text
-    line: str  # axes and grid
-    blue: str  # validation, what is right, positive weights
-    orange: str  # training, what is wrong, negative weights
+    page: str = "#ffffff"  # behind everything
+    panel: str = "#eef0f3"  # the paper of a picture, or a neutral cell
+    text: str = "#14181f"
+    muted: str = "#596273"  # secondary text
+    line: str = "#c3c9d3"  # axes and grid
+    blue: str = "#0069a6"  # validation, what is right, positive weights
+    orange: str = "#b84a00"  # training, what is wrong, negative weights
 
 
-LIGHT = Palette(
-    page="#ffffff",
-    panel="#eef0f3",
-    text="#14181f",
-    muted="#596273",
-    line="#c3c9d3",
-    blue="#0069a6",
-    orange="#b84a00",
-)
-_width: ContextVar[float] = ContextVar("width", default=WIDTH)
+LIGHT = Palette()
 
 
 def page_width() -> float:
     """Return the width of the figures drawn now, in inches."""
-    return _width.get()
+    return float(mpl.rcParams["figure.figsize"][0])
 
 
 @contextmanager
 def theme(width: float = WIDTH) -> Iterator[None]:
     """Make the figures drawn inside the block look alike, ``width`` inches wide."""
     settings: dict[Any, object] = {
+        "figure.figsize": (width, width),
         "text.color": LIGHT.text,
         "font.family": ["DejaVu Sans"],  # comes with matplotlib, so every machine draws the same
         "font.size": BODY,
         "text.parse_math": False,  # a class may be called $x$
     }
-    before = _width.set(width)
-    try:
-        with mpl.rc_context(settings):
-            yield
-    finally:
-        _width.reset(before)
+    with mpl.rc_context(settings):
+        yield
 
 
 @dataclass(frozen=True)
@@ -115,13 +102,8 @@ def png_bytes(figure: Figure, dpi: float = DEFAULT_DPI, *, few_colours: bool = T
         layout.execute(figure)
         figure.set_layout_engine("none")
     drawn = io.BytesIO()
-    hinting = mpl.rcParams["text.hinting"]
-    try:
-        # As legible at this resolution, and quicker.
-        mpl.rcParams["text.hinting"] = "none"
+    with mpl.rc_context({"text.hinting": "none"}):  # as legible at this resolution, and quicker
         figure.savefig(drawn, format="rgba", dpi=dpi, facecolor=LIGHT.page)
-    finally:
-        mpl.rcParams["text.hinting"] = hinting
     width = int(figure.get_figwidth() * dpi)
     height = len(drawn.getvalue()) // (4 * width)
     picture = Image.frombuffer("RGBA", (width, height), drawn.getvalue())
@@ -154,13 +136,6 @@ def _with_few_colours(picture: Image.Image) -> Image.Image:
     return few
 
 
-def figure_of(ax: Axes) -> Figure:
-    """Return the figure that ``ax`` belongs to, looking through subfigures."""
-    figure = ax.get_figure(root=True)
-    assert figure is not None, "an Axes without a figure cannot be drawn on"
-    return figure
-
-
 def sized_figure(height: float, margins: tuple[float, float, float, float] | None = None) -> Figure:
     """Return a figure as wide as the page.
 
@@ -179,8 +154,8 @@ def sized_figure(height: float, margins: tuple[float, float, float, float] | Non
     return figure
 
 
-def style_axes(ax: Axes) -> Palette:
-    """Give ``ax`` thin lines, quiet ticks and no box; return the colours to draw with."""
+def style_axes(ax: Axes) -> None:
+    """Give ``ax`` thin lines, quiet ticks and no box."""
     ax.set_facecolor("none")
     ax.grid(visible=False)
     ax.spines[["top", "right"]].set_visible(False)
@@ -188,7 +163,6 @@ def style_axes(ax: Axes) -> Palette:
     ax.tick_params(colors=LIGHT.muted, labelsize=BODY, length=3, color=LIGHT.line)
     ax.xaxis.label.set(color=LIGHT.text, size=BODY)
     ax.yaxis.label.set(color=LIGHT.text, size=BODY)
-    return LIGHT
 
 
 def _colours(name: str, *stops: str) -> Colormap:
