@@ -32,7 +32,7 @@ from statistics import fmean
 from typing import Any, Literal, Self, get_args
 
 from digitnet.errors import InputError, UsageError, unknown_name
-from digitnet.files import storage_errors, write_json
+from digitnet.files import write_json
 from digitnet.network.config import LEAST_RATE, WARM_UP, AugmentationConfig, TrainConfig
 from digitnet.training.runs import write_csv
 from digitnet.training.statistics import mean_interval, summarise, wilson_interval
@@ -221,11 +221,9 @@ class TransferResults:
         if not rows:
             return None
         accuracies, images = [r.accuracy for r in rows], self.target["test_images"]
-        low, high = (
-            mean_interval(accuracies)
-            if len(rows) > 1
-            else wilson_interval(images - rows[0].misses, images)
-        )
+        low, high = wilson_interval(images - rows[0].misses, images)
+        if len(rows) > 1:
+            low, high = mean_interval(accuracies)
         return MethodSummary(
             **{name: getattr(rows[0], name) for name in ("method", "labels", "images")},
             count=len(rows),
@@ -238,9 +236,8 @@ class TransferResults:
 
     def summaries(self) -> list[MethodSummary]:
         """Return all of them, in the order of methods and budgets."""
-        pairs = {(r.method, r.labels) for r in self.repetitions}
-        ordered = [(m, b) for m in METHODS for b in in_order({labels for _, labels in pairs})]
-        return [each for pair in ordered if (each := self.summary(*pair))]
+        budgets = in_order({r.labels for r in self.repetitions})
+        return [each for m in METHODS for b in budgets if (each := self.summary(m, b))]
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -271,11 +268,9 @@ def read_results(folder: Path) -> TransferResults | None:
     file = folder / "results.json"
     if not file.is_file():
         return None
-    with storage_errors(file, "read"):
-        content = file.read_bytes()
     try:
-        return TransferResults.from_dict(json.loads(content))
-    except (KeyError, TypeError, ValueError) as error:
+        return TransferResults.from_dict(json.loads(file.read_bytes()))
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{file} does not hold the results of a transfer: {error}.") from error
 
 
