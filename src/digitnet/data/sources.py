@@ -18,6 +18,7 @@ Guarantees:
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
 import os
 import shutil
@@ -195,14 +196,14 @@ def _download(url: str, limit: int) -> bytes:
     The work is done in a thread because no time-out of a socket covers a look-up of a name or a
     server that sends one byte now and then; a thread that has been given up ends by itself.
     """
-    body, given_up = bytearray(), threading.Event()
+    body, given_up = io.BytesIO(), threading.Event()
     failures: list[BaseException] = []
 
     def work() -> None:
         try:
             for chunk in _chunks(url):
-                body.extend(chunk)
-                if len(body) > limit or given_up.is_set():
+                body.write(chunk)
+                if body.tell() > limit or given_up.is_set():
                     raise DataUnavailableError(f"it sends more than {limit:,} bytes")
         except BaseException as error:  # handed to the caller, which raises it
             failures.append(error)
@@ -212,19 +213,19 @@ def _download(url: str, limit: int) -> bytes:
     since, counted = time.monotonic(), 0
     while thread.is_alive():
         thread.join(0.02)
-        size = len(body) - counted
+        size = body.tell() - counted
         if time.monotonic() - since > STALL_SECONDS + size / MIN_RATE:
             given_up.set()
             slow = f"slower than {MIN_RATE / 1000:g} kB/s"
-            raise DataUnavailableError(slow if body else "no answer in time")
+            raise DataUnavailableError(slow if size or counted else "no answer in time")
         if size > _STRETCH:
-            since, counted = time.monotonic(), len(body)
+            since, counted = time.monotonic(), body.tell()
     # requests' errors are OSErrors; odd addresses in a redirect are ValueErrors.
     if failures and isinstance(failures[0], OSError | ValueError):
         raise DataUnavailableError(_reason(failures[0])) from failures[0]
     if failures:
         raise failures[0]
-    return bytes(body)
+    return body.getvalue()
 
 
 def _chunks(url: str) -> Iterator[bytes]:
