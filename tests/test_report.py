@@ -23,8 +23,7 @@ from digitnet.errors import InputError, StoppedError, StorageError, UsageError
 from digitnet.network.cnn import CNN, layer_table, predict_logits
 from digitnet.network.config import ModelConfig, Schedule, TrainConfig
 from digitnet.network.recipes import recipe
-from digitnet.showing.commands import train_command, transfer_command
-from digitnet.showing.report import compose, write_report
+from digitnet.showing.report import compose, train_command, transfer_command, write_report
 from digitnet.showing.report_facts import EvaluatedRun, ending, read_evaluated
 from digitnet.showing.report_figures import ReportFigures, layer_outputs
 from digitnet.showing.theme import LIGHT, Drawing

@@ -13,8 +13,7 @@ from matplotlib.figure import Figure
 from digitnet.data.dataset import Dataset
 from digitnet.experiments.transfer_results import TransferResults, budget_name, intervals_apart
 from digitnet.files import write_atomic
-from digitnet.showing.commands import plain_value
-from digitnet.showing.pages import render
+from digitnet.showing.pages import plain_value, render
 from digitnet.showing.report_figures import strip, worst_pictures
 from digitnet.showing.scales import label_lines, nines, set_accuracy_axis
 from digitnet.showing.theme import LIGHT, drawn, sized_figure, style_axes

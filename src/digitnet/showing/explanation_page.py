@@ -21,8 +21,8 @@ from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
-from matplotlib.ft2font import FT2Font
 from matplotlib.patches import Rectangle
+from matplotlib.textpath import TextPath
 from numpy.typing import NDArray
 
 from digitnet.data.catalogue import load_dataset
@@ -33,17 +33,7 @@ from digitnet.reading.pictures import PictureSource
 from digitnet.reading.prediction import Prediction, ranked
 from digitnet.reading.recognizer import Recognizer
 from digitnet.showing.sheet import MARGIN, as_ink, draw_scale, draw_tiles, new_sheet, write
-from digitnet.showing.theme import (
-    BODY,
-    INK,
-    LIGHT,
-    SIGNED,
-    SMALL,
-    TITLE,
-    WIDTH,
-    png_bytes,
-    theme,
-)
+from digitnet.showing.theme import BODY, INK, LIGHT, SIGNED, SMALL, TITLE, WIDTH, png_bytes, theme
 from digitnet.text import are_digits, percent, shortened
 
 # All in inches.
@@ -269,22 +259,15 @@ def _caption(ax: Axes, left: float, top: float, title: str, note: str) -> None:
 def _title(name: str) -> str:
     """Return the name of a file as it fits in a line: whole, without folders, or with a gap."""
     bold = font_manager.FontProperties(family="DejaVu Sans", weight="bold")
-    font = FT2Font(font_manager.findfont(bold))
-    font.set_size(TITLE, 72)
-    text, whole = _writable(name, font), _writable(PurePath(name).name or name, font)
+    known = font_manager.get_font(font_manager.findfont(bold)).get_charmap()
+
+    def writable(text: str) -> str:
+        """Return text with a box for each character that the font does not have."""
+        return "".join(c if c.isprintable() and ord(c) in known else "□" for c in text)
+
+    text, whole = writable(name), writable(PurePath(name).name or name)
     kept = len(whole)
-    while _width(text, font) > WIDTH - 2 * MARGIN:
+    while TextPath((0, 0), text, TITLE, bold).get_extents().x1 > 72 * (WIDTH - 2 * MARGIN):
         text = whole if kept == len(whole) else f"{whole[: kept // 2]}…{whole[-(kept // 2) :]}"
         kept -= 2
     return text
-
-
-def _writable(text: str, font: FT2Font) -> str:
-    """Return text with a box for each character that the font does not have."""
-    return "".join(c if c.isprintable() and font.get_char_index(ord(c)) else "□" for c in text)
-
-
-def _width(text: str, font: FT2Font) -> float:
-    """Return the width of a line, in inches."""
-    font.set_text(text)
-    return float(font.get_width_height()[0]) / 64 / 72

@@ -12,18 +12,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from digitnet.errors import InputError
-from digitnet.showing.sheet import (
-    HEADER,
-    MARGIN,
-    as_ink,
-    check_at_least_one,
-    draw_tiles,
-    inside,
-    new_sheet,
-    write,
-    write_below,
-    write_header,
-)
+from digitnet.showing import sheet
 from digitnet.showing.theme import BODY, INK, LIGHT, SMALL, TITLE
 from digitnet.text import are_digits, percent, shortened
 from digitnet.training.runs import Predictions
@@ -63,7 +52,7 @@ def misses_gallery(
         InputError: an index beyond the last image, or images that are not (N, H, W).
         UsageError: ``limit`` is less than 1.
     """
-    check_at_least_one("limit", limit)
+    sheet.check_at_least_one("limit", limit)
     misses = worst_misses(predictions)
     shown = misses[:limit]
     if not misses:
@@ -72,19 +61,19 @@ def misses_gallery(
     named = predictions.label[shown], predictions.predicted[shown]
     names = {int(each): _name(class_names, each) for each in np.unique(named)}
     short = all(map(_is_short, names.values()))
-    across = int(inside() / (_MISS if short else _LONG_MISS))
+    across = int(sheet.inside() / (_MISS if short else _LONG_MISS))
     rows, columns = np.divmod(np.arange(len(shown)), across)
-    left = MARGIN + inside() / across * columns
-    top = HEADER + 0.05 + (_MISS_TILE + 0.14) * rows
-    figure, ax = new_sheet(float(top.max()) + _MISS_TILE + MARGIN)
+    left = sheet.MARGIN + sheet.inside() / across * columns
+    top = sheet.HEADER + 0.05 + (_MISS_TILE + 0.14) * rows
+    figure, ax = sheet.new_sheet(float(top.max()) + _MISS_TILE + sheet.MARGIN)
     marks = [int(predictions.index[row]) in disputed for row in shown]
     title = f"The worst {limit} of {len(misses)} misses"
     if len(shown) == len(misses):
         title = "The only miss" if len(misses) == 1 else f"All {len(misses)} misses"
     note = "truth → answer, and the probability of both"
-    write_header(ax, title, note + ("   ◆ label disputed" if any(marks) else ""))
+    sheet.write_header(ax, title, note + ("   ◆ label disputed" if any(marks) else ""))
     ink = _pictures_of(images, predictions.index[shown])
-    draw_tiles(ax, ink, left, top, _MISS_TILE, colours=INK)
+    sheet.draw_tiles(ax, ink, left, top, _MISS_TILE, colours=INK)
     for row, x, y, mark in zip(shown, left, top, marks, strict=True):
         _write_miss(ax, predictions, row, (float(x), float(y)), names, disputed=mark)
     return figure
@@ -125,32 +114,34 @@ def correct_gallery(
         InputError: an index beyond the last image, or images that are not (N, H, W).
         UsageError: ``per_class`` is less than 1.
     """
-    check_at_least_one("per_class", per_class)
+    sheet.check_at_least_one("per_class", per_class)
     classes = np.unique(predictions.label)
     chosen = [surest_to_least(predictions, int(label), per_class) for label in classes]
     shown = np.concatenate([*chosen, np.zeros(0, dtype=np.int64)])
     if not shown.size:
         return _only_words("Recognised: nothing", "no picture was read correctly")
-    across = int(inside() / _COLUMN)
-    pitch = inside() / across
+    across = int(sheet.inside() / _COLUMN)
+    pitch = sheet.inside() / across
     tile, row_height = pitch - 0.06, pitch + 0.17
     band_height = 0.24 + per_class * row_height
     band, column = np.divmod(np.arange(len(classes)), across)
-    x, y = MARGIN + pitch * column, HEADER + band_height * band
-    figure, ax = new_sheet(float(y.max()) + band_height)
+    x, y = sheet.MARGIN + pitch * column, sheet.HEADER + band_height * band
+    figure, ax = sheet.new_sheet(float(y.max()) + band_height)
     thing = "digit" if class_names is None or are_digits(class_names) else "class"
     note = f"below each {thing}: the probability the network gave to it"
-    write_header(ax, "Recognised: from the surest to the least sure", note)
+    sheet.write_header(ax, "Recognised: from the surest to the least sure", note)
     names = [shortened(_name(class_names, each), _LONGEST_HEAD) for each in classes]
     size, down = (TITLE, 0.02) if all(map(_is_short, names)) else (SMALL, 0.07)
     for name, right, top in zip(names, x + tile / 2, y + down, strict=True):
-        write(ax, right, top, name, size=size, weight="bold", ha="center")
+        sheet.write(ax, right, top, name, size=size, weight="bold", ha="center")
     counts = [len(rows) for rows in chosen]
     left = np.repeat(x, counts)
     ranks = np.concatenate([np.arange(count) for count in counts])
     tops = np.repeat(y, counts) + 0.24 + row_height * ranks
-    draw_tiles(ax, _pictures_of(images, predictions.index[shown]), left, tops, tile, colours=INK)
-    write_below(ax, map(percent, predictions.probability_predicted[shown]), left, tops, tile)
+    sheet.draw_tiles(
+        ax, _pictures_of(images, predictions.index[shown]), left, tops, tile, colours=INK
+    )
+    sheet.write_below(ax, map(percent, predictions.probability_predicted[shown]), left, tops, tile)
     return figure
 
 
@@ -181,7 +172,7 @@ def examples(
         InputError: images that are not (N, H, W), or not as many as the labels, or none.
         UsageError: ``per_class`` is less than 1.
     """
-    check_at_least_one("per_class", per_class)
+    sheet.check_at_least_one("per_class", per_class)
     if len(images) != len(labels) or not len(labels):
         raise InputError(
             f"There are {len(images)} images and {len(labels)} labels; there must be as many of "
@@ -191,15 +182,19 @@ def examples(
     chosen = [np.flatnonzero(labels == each)[:per_class] for each in classes]
     names = [shortened(_name(class_names, each), _LONGEST_ROW_NAME) for each in classes]
     aside = max(0.35, _LETTER * max(map(len, names)) + 0.15)  # inches, for the names
-    pitch = (inside() - aside) / max(per_class, 8)
-    left = MARGIN + aside + pitch * np.concatenate([np.arange(len(each)) for each in chosen])
-    top = MARGIN + pitch * np.repeat(np.arange(len(classes)), [len(each) for each in chosen])
-    figure, ax = new_sheet(2 * MARGIN + pitch * len(classes))
-    draw_tiles(ax, as_ink(images[np.concatenate(chosen)]), left, top, pitch - 0.06, colours=INK)
+    pitch = (sheet.inside() - aside) / max(per_class, 8)
+    left = sheet.MARGIN + aside + pitch * np.concatenate([np.arange(len(each)) for each in chosen])
+    top = sheet.MARGIN + pitch * np.repeat(np.arange(len(classes)), [len(each) for each in chosen])
+    figure, ax = sheet.new_sheet(2 * sheet.MARGIN + pitch * len(classes))
+    sheet.draw_tiles(
+        ax, sheet.as_ink(images[np.concatenate(chosen)]), left, top, pitch - 0.06, colours=INK
+    )
     size = TITLE if max(map(len, names)) == 1 else BODY
     for row, name in enumerate(names):
-        y = MARGIN + pitch * row + (pitch - 0.06) / 2
-        write(ax, MARGIN + 0.05, y, name, size=size, weight="bold", va="center_baseline")
+        y = sheet.MARGIN + pitch * row + (pitch - 0.06) / 2
+        sheet.write(
+            ax, sheet.MARGIN + 0.05, y, name, size=size, weight="bold", va="center_baseline"
+        )
     return figure
 
 
@@ -213,7 +208,7 @@ def augmentation_preview(originals: _Images, augmented: _Images) -> Figure:
     Raises:
         InputError: other shapes, or copies of a different number of digits.
     """
-    first, copies = as_ink(originals), as_ink(augmented, dimensions=4)
+    first, copies = sheet.as_ink(originals), sheet.as_ink(augmented, dimensions=4)
     if len(first) != len(copies) or not copies.size:
         raise InputError(
             f"There are {len(first)} originals and {copies.shape[1]} copies of {len(copies)} "
@@ -221,22 +216,22 @@ def augmentation_preview(originals: _Images, augmented: _Images) -> Figure:
         )
     count, across = copies.shape[:2]
     aside, head = 0.15, 0.38  # inches, between the original and its copies; above
-    pitch = (inside() - aside) / max(across + 1, 7)
+    pitch = (sheet.inside() - aside) / max(across + 1, 7)
     tiles = np.concatenate([first[:, None], copies], axis=1).reshape(-1, *first.shape[1:])
     rows, columns = np.divmod(np.arange(len(tiles)), across + 1)
-    figure, ax = new_sheet(head + pitch * count + MARGIN / 2)
-    left = MARGIN + pitch * columns + np.where(columns > 0, aside, 0.0)
-    draw_tiles(ax, tiles, left, head + pitch * rows, pitch - 0.06, colours=INK)
-    write(ax, MARGIN, 0.12, "original", weight="bold")
+    figure, ax = sheet.new_sheet(head + pitch * count + sheet.MARGIN / 2)
+    left = sheet.MARGIN + pitch * columns + np.where(columns > 0, aside, 0.0)
+    sheet.draw_tiles(ax, tiles, left, head + pitch * rows, pitch - 0.06, colours=INK)
+    sheet.write(ax, sheet.MARGIN, 0.12, "original", weight="bold")
     words = "distorted copies" if across > 1 else "copy"
-    write(ax, MARGIN + pitch + aside, 0.12, words, weight="bold")
+    sheet.write(ax, sheet.MARGIN + pitch + aside, 0.12, words, weight="bold")
     return figure
 
 
 def _only_words(title: str, note: str) -> Figure:
     """Draw the gallery of no pictures."""
-    figure, ax = new_sheet(HEADER + MARGIN / 2)
-    write_header(ax, title, note)
+    figure, ax = sheet.new_sheet(sheet.HEADER + sheet.MARGIN / 2)
+    sheet.write_header(ax, title, note)
     return figure
 
 
@@ -256,13 +251,13 @@ def _write_miss(
     )
     x, y = corner[0] + _MISS_TILE + 0.06, corner[1]
     size = 12 if _is_short(label) and _is_short(answer) else BODY
-    write(ax, x, y - 0.01, f"{label} → {answer}", size=size, weight="bold")
+    sheet.write(ax, x, y - 0.01, f"{label} → {answer}", size=size, weight="bold")
     of_label = percent(float(predictions.probability_label[row]))
     of_answer = percent(float(predictions.probability_predicted[row]))
-    write(ax, x, y + 0.23, f"{label}: {of_label}", size=SMALL, color=LIGHT.blue)
-    write(ax, x, y + 0.4, f"{answer}: {of_answer}", size=SMALL, color=LIGHT.orange)
+    sheet.write(ax, x, y + 0.23, f"{label}: {of_label}", size=SMALL, color=LIGHT.blue)
+    sheet.write(ax, x, y + 0.4, f"{answer}: {of_answer}", size=SMALL, color=LIGHT.orange)
     words = f"#{predictions.index[row]}" + (" ◆" if disputed else "")
-    write(ax, x, y + 0.58, words, size=SMALL, quiet=True)
+    sheet.write(ax, x, y + 0.58, words, size=SMALL, quiet=True)
     if disputed:
         look: dict[str, Any] = {"fill": False, "linewidth": 2, "edgecolor": LIGHT.orange}
         ax.add_patch(Rectangle(corner, _MISS_TILE, _MISS_TILE, **look))
@@ -284,4 +279,4 @@ def _pictures_of(images: _Images, index: NDArray[np.int64]) -> NDArray[np.float3
             f"The predictions name image {outside[0]}, but the images go from 0 to "
             f"{len(images) - 1}. Pass the images of the split that was predicted."
         )
-    return as_ink(images[index])
+    return sheet.as_ink(images[index])

@@ -13,21 +13,7 @@ from matplotlib.patches import Polygon, Rectangle
 from numpy.typing import NDArray
 
 from digitnet.errors import InputError
-from digitnet.showing.sheet import (
-    HEADER,
-    MARGIN,
-    as_ink,
-    check_at_least_one,
-    draw_scale,
-    draw_tiles,
-    inside,
-    is_narrow,
-    new_sheet,
-    set_height,
-    write,
-    write_below,
-    write_header,
-)
+from digitnet.showing import sheet
 from digitnet.showing.theme import ACTIVITY, BODY, INK, LIGHT, SIGNED, SMALL, page_width
 from digitnet.text import count_of
 
@@ -67,14 +53,14 @@ def network_diagram(layers: Sequence[tuple[str, Sequence[int], int]]) -> Figure:
             )
     if not layers:
         raise InputError("There are no layers; a diagram needs at least one.")
-    figure, ax = new_sheet(HEADER + _ROW * len(layers))
+    figure, ax = sheet.new_sheet(sheet.HEADER + _ROW * len(layers))
     total = sum(parameters for *_, parameters in layers)
     learning = count_of(sum(parameters > 0 for *_, parameters in layers), "layer")
     note = "blue learns: the longer its line, the more of the parameters it holds"
-    write_header(ax, f"{total:,} parameters in {learning}", note)
+    sheet.write_header(ax, f"{total:,} parameters in {learning}", note)
     largest = max(max(shape[1:], default=1) for _, shape, _ in layers)
     for row, (name, shape, parameters) in enumerate(layers):
-        middle = (0.6 if is_narrow() else 0.85), HEADER + _ROW * (row + 0.5)
+        middle = (0.6 if sheet.is_narrow() else 0.85), sheet.HEADER + _ROW * (row + 0.5)
         colour = LIGHT.blue if parameters else LIGHT.muted
         if len(shape) == 1:
             _draw_bar(ax, shape[0], middle, colour)
@@ -93,15 +79,15 @@ def _draw_stack(ax: Axes, shape: Sequence[int], middle: _Place, largest: int, co
     """Draw maps as sheets one behind the other: one for one map, one more for each doubling."""
     sheets = 1 + max(0, math.ceil(math.log2(shape[0])))
     wide, tall = (max(side / largest * _TALLEST, 0.05) for side in (shape[2], shape[1]))
-    for sheet in reversed(range(sheets)):
-        shift = (sheet - (sheets - 1) / 2) * _STEP
+    for number in reversed(range(sheets)):
+        shift = (number - (sheets - 1) / 2) * _STEP
         corner = middle[0] - wide / 2 + shift * 1.6, middle[1] - tall / 2 - shift
         _add_box(ax, corner, wide, tall, colour)
 
 
 def _draw_bar(ax: Axes, size: int, middle: _Place, colour: str) -> None:
     """Draw plain numbers as cells while they can be counted, else as a bar that grows slowly."""
-    longest = 1.0 if is_narrow() else 1.4
+    longest = 1.0 if sheet.is_narrow() else 1.4
     cells, wide = (size, _BAR) if size <= 12 else (1, min(0.12 * math.log2(size), longest))
     for cell in range(cells):
         corner = middle[0] + (cell - cells / 2) * wide, middle[1] - _BAR / 2
@@ -117,21 +103,23 @@ def _write_layer(
     ax: Axes, name: str, shape: Sequence[int], parameters: int, total: int, middle: float
 ) -> None:
     """Write what a layer is beside its drawing, and draw its share of all parameters."""
-    left, right = (1.2 if is_narrow() else 1.75), page_width() - MARGIN - 0.05
+    left, right = (1.2 if sheet.is_narrow() else 1.75), page_width() - sheet.MARGIN - 0.05
     note = count_of(shape[0], "number")
     if len(shape) == 3:
         note = (
             f"{count_of(shape[0], 'map') if shape[0] > 1 else '1 image'} of {shape[1]}×{shape[2]}"
         )
     learns = count_of(parameters, "parameter") if parameters else ""
-    write(ax, left, middle - 0.03, name, weight="bold", va="bottom")
-    if is_narrow():
+    sheet.write(ax, left, middle - 0.03, name, weight="bold", va="bottom")
+    if sheet.is_narrow():
         note = ", ".join(filter(None, (note, learns)))
     elif learns:
-        write(ax, right, middle - 0.03, learns, va="bottom", ha="right")
-    write(ax, left, middle + 0.03, note, quiet=True, size=SMALL if is_narrow() else BODY)
+        sheet.write(ax, right, middle - 0.03, learns, va="bottom", ha="right")
+    sheet.write(
+        ax, left, middle + 0.03, note, quiet=True, size=SMALL if sheet.is_narrow() else BODY
+    )
     if parameters:
-        y = middle + (0.24 if is_narrow() else 0.1)
+        y = middle + (0.24 if sheet.is_narrow() else 0.1)
         ends = [right - max(_LONGEST_SHARE * parameters / total, 0.02), right]
         ax.plot(ends, [y, y], color=LIGHT.blue, linewidth=4, solid_capstyle="butt")
 
@@ -157,20 +145,22 @@ def filters(kernels: NDArray[np.float32]) -> Figure:
             "(C, 1, k, k), can be drawn. Pass the weights of the first convolution."
         )
     count = len(kernels)
-    pitch = inside() / _ACROSS
+    pitch = sheet.inside() / _ACROSS
     tile, row_height = pitch - 0.08, pitch + 0.12
     rows, columns = np.divmod(np.arange(count), _ACROSS)
-    left, top = MARGIN + pitch * columns, HEADER + 0.05 + row_height * rows
-    figure, ax = new_sheet(float(top.max()) + row_height + MARGIN / 2)
+    left, top = sheet.MARGIN + pitch * columns, sheet.HEADER + 0.05 + row_height * rows
+    figure, ax = sheet.new_sheet(float(top.max()) + row_height + sheet.MARGIN / 2)
     reach = float(np.abs(kernels).max()) or 1.0  # a layer of zeros is drawn in the middle colour
     size = f"{kernels.shape[2]}×{kernels.shape[3]}"
-    write_header(ax, f"{count} filters of {size} weights", "each looks for its own small pattern")
-    draw_tiles(ax, kernels[:, 0], left, top, tile, colours=SIGNED, low=-reach, high=reach)
+    sheet.write_header(
+        ax, f"{count} filters of {size} weights", "each looks for its own small pattern"
+    )
+    sheet.draw_tiles(ax, kernels[:, 0], left, top, tile, colours=SIGNED, low=-reach, high=reach)
     # What the colours mean, at the top right.
-    wide, middle = (1.0, "") if is_narrow() else (1.3, "0")
+    wide, middle = (1.0, "") if sheet.is_narrow() else (1.3, "0")
     marks = (f"−{reach:.2g}", middle, f"+{reach:.2g}")
-    draw_scale(ax, page_width() - MARGIN - 0.08 - wide, 0.12, wide, reach, marks)
-    write_below(ax, map(str, range(count)), left, top, tile)
+    sheet.draw_scale(ax, page_width() - sheet.MARGIN - 0.08 - wide, 0.12, wide, reach, marks)
+    sheet.write_below(ax, map(str, range(count)), left, top, tile)
     return figure
 
 
@@ -191,18 +181,18 @@ def feature_maps(
         InputError: a layer that is not (C, H, W).
         UsageError: ``limit`` is less than 1.
     """
-    check_at_least_one("limit", limit)
-    ink = as_ink(image, dimensions=2)
-    pitch = inside() / _ACROSS
-    figure, ax = new_sheet(HEADER)
+    sheet.check_at_least_one("limit", limit)
+    ink = sheet.as_ink(image, dimensions=2)
+    pitch = sheet.inside() / _ACROSS
+    figure, ax = sheet.new_sheet(sheet.HEADER)
     title = "What each layer makes of this image"
     note = "the stronger the colour, the stronger the response"
-    write_header(ax, title, note, left=MARGIN + pitch + 0.08)
-    draw_tiles(ax, ink[None], MARGIN, MARGIN, pitch - 0.06, colours=INK)
-    bottom = MARGIN + pitch
+    sheet.write_header(ax, title, note, left=sheet.MARGIN + pitch + 0.08)
+    sheet.draw_tiles(ax, ink[None], sheet.MARGIN, sheet.MARGIN, pitch - 0.06, colours=INK)
+    bottom = sheet.MARGIN + pitch
     for name, values in maps:
         bottom = _draw_maps(ax, name, values, bottom, limit)
-    set_height(figure, ax, bottom)
+    sheet.set_height(figure, ax, bottom)
     return figure
 
 
@@ -216,24 +206,26 @@ def _draw_maps(ax: Axes, name: str, values: NDArray[np.float32], top: float, lim
     count, height, width = values.shape
     some = f"{count}" if count <= limit else f"{limit} of {count}"
     note, across, gap = f"{some} maps of {height}×{width}", _ACROSS, 0.06
-    pitch, dense = inside() / across, height == width == 1
+    pitch, dense = sheet.inside() / across, height == width == 1
     if dense:
         note, across, gap = f"{count} numbers", min(count, _NUMBERS_ACROSS), 0.02
-        pitch = min(inside() / across, _LARGEST_NUMBER)
-    write(ax, MARGIN, top + 0.04, name, weight="bold")
-    if not is_narrow() or len(name) < _SHORT_NAME:
-        write(ax, page_width() - MARGIN - 0.06, top + 0.04, note, ha="right", quiet=True)
+        pitch = min(sheet.inside() / across, _LARGEST_NUMBER)
+    sheet.write(ax, sheet.MARGIN, top + 0.04, name, weight="bold")
+    if not sheet.is_narrow() or len(name) < _SHORT_NAME:
+        sheet.write(
+            ax, page_width() - sheet.MARGIN - 0.06, top + 0.04, note, ha="right", quiet=True
+        )
     tiles = values if dense else values[:limit]
     side = pitch - gap
     down = side * float(height / width) + gap  # maps need not be square
     rows, columns = np.divmod(np.arange(len(tiles)), across)
-    lefts, tops = MARGIN + pitch * columns, top + _NAME + down * rows
+    lefts, tops = sheet.MARGIN + pitch * columns, top + _NAME + down * rows
     sizes = np.abs(tiles)
     # One wild value must not pale a whole layer, and a silent layer needs a scale none the less.
     reach = float(np.quantile(sizes, 0.998)) or float(sizes.max()) or 1.0
     colours, low = (SIGNED, -reach) if (tiles < 0).any() else (ACTIVITY, 0.0)
-    draw_tiles(ax, tiles, lefts, tops, side, colours=colours, low=low, high=reach)
+    sheet.draw_tiles(ax, tiles, lefts, tops, side, colours=colours, low=low, high=reach)
     numbered = dense and count <= _MOST_NUMBERED
     if numbered:
-        write_below(ax, map(str, range(count)), lefts, tops, side)
+        sheet.write_below(ax, map(str, range(count)), lefts, tops, side)
     return float(tops[-1]) + down + (0.2 if numbered else 0.1)

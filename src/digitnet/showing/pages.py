@@ -14,6 +14,7 @@ import base64
 import functools
 from collections.abc import Callable
 from dataclasses import asdict
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -50,7 +51,7 @@ def _environment() -> Environment:
     environment.globals.update(colours=asdict(LIGHT))
     for write in (percent, share, points, count_of, duration):
         environment.filters[write.__name__] = _unbroken(write)
-    for use in (listing, data_uri, png_size, word_anchor):
+    for use in (listing, data_uri, plain_value, png_size, word_anchor):
         environment.filters[use.__name__] = use
     environment.filters["grouped"] = "{:,}".format
     return environment
@@ -74,3 +75,16 @@ def png_size(png: bytes) -> tuple[int, int]:
 def word_anchor(word: str) -> str:
     """Return the anchor of a word in the glossary."""
     return "word-" + "".join(c if c.isalnum() else "-" for c in word.lower())
+
+
+def plain_value(value: Any) -> str:
+    """Return the value of a setting, or of the environment, as people read it."""
+    if value is None:
+        return "unknown"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {part}" for key, part in value.items() if part is not None)
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""The report of a run: its figures, and one page that tells a beginner and a researcher the result.
+"""The report of a run: figures, and one page that tells a beginner and a researcher the result.
 
 Guarantees: as for every page (``pages``), and every number comes from the run, every verdict is
 computed from its numbers, and the same run gives the same bytes: no date, no chance.
@@ -7,17 +7,13 @@ computed from its numbers, and the same run gives the same bytes: no date, no ch
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from digitnet.files import hold_lock, write_atomic
-from digitnet.showing.commands import (
-    environment_rows,
-    settings_rows,
-    start_of,
-    train_command,
-    transfer_command,
-)
+from digitnet.network.config import TrainConfig, setting_meanings
+from digitnet.network.recipes import RECIPES
 from digitnet.showing.pages import render
 from digitnet.showing.report_facts import EvaluatedRun, answer_to, facts, read_evaluated
 from digitnet.showing.report_figures import (
@@ -28,6 +24,9 @@ from digitnet.showing.report_figures import (
 )
 from digitnet.training.runs import Run, open_run
 from digitnet.training.trained import Options, Trained, open_trained
+
+# Set by another flag, or by the data.
+_NOT_FLAGS = frozenset({"recipe", "data", "seed", "num_classes"})
 
 
 def write_report(
@@ -66,30 +65,80 @@ def report_trained(trained: Trained) -> Path:
 
 def compose(run: EvaluatedRun, figures: ReportFigures) -> str:
     """Return the page."""
-    return render("report.html", figures=figures, shown=_shown(run), **facts(run), **_record(run))
-
-
-def _shown(run: EvaluatedRun) -> dict[str, Any]:
-    """Return what the figures of the network show."""
     kernels = first_kernels(run.trained.model)
-    return {
+    shown = {
         "filters": min(len(kernels), MOST_FILTERS),
         "all_filters": len(kernels),
         "largest_weight": float(abs(kernels).max()),
         "example": answer_to(run, run.example),
     }
+    return render("report.html", figures=figures, shown=shown, **facts(run), **_record(run))
 
 
 def _record(run: EvaluatedRun) -> dict[str, Any]:
     """Return what lets others check and repeat the run."""
-    trained, config = run.trained, run.config
-    origin = trained.run.transfer
+    folder, config = run.trained.run, run.config
+    origin, environment = folder.transfer, folder.environment
     again = transfer_command(origin, config) if origin else train_command(config)
     return {
-        "settings": settings_rows(config),
-        "start_recipe": start_of(config).recipe,
-        "data_files": list(trained.run.data_sha256.items()),
-        "environment": environment_rows(trained.run.environment),
+        "settings": config.flat(),
+        "meanings": setting_meanings(),
+        "changed": _changes(config),
+        "start_recipe": _start_of(config).recipe,
+        "data_files": list(folder.data_sha256.items()),
+        "environment": environment | {"command": shlex.join(environment.get("command", []))},
         "again": f"{again} --out again",
-        "folder": shlex.quote(str(trained.run.path)),
+        "folder": shlex.quote(str(folder.path)),
     }
+
+
+def train_command(config: TrainConfig) -> str:
+    """Return the command line that trains with these settings, whatever the recipe's name."""
+    words = ["digitnet", "train", "--recipe", _start_of(config).recipe, "--data", config.data]
+    words += ["--seed", str(config.seed)]
+    for name, value in _changes(config).items():
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            words += [f"--{flag}", text]
+    return shlex.join(words)
+
+
+def transfer_command(origin: Mapping[str, Any], config: TrainConfig) -> str:
+    """Return the command line that tunes the same network from the same start.
+
+    Args:
+        origin: what ``transfer.json`` holds.
+        config: of the tuned network.
+    """
+    words = ["digitnet", "transfer", "--from", origin["source"]["name"], "--to", config.data]
+    words += ["--fast", "--method", origin["method"], "--seed", str(origin["seed"])]
+    settings = origin["settings"]
+    options = {
+        "--use": origin["labels"],
+        "--old-data": origin["old_data"],
+        "--replay": str(settings["replay"]),
+        "--threads": config.threads,
+        "--steps": settings["steps"],
+    }
+    for flag, value in options.items():
+        # None and 0 stand for what the command does by itself.
+        words += [flag, str(value)] if value else []
+    return shlex.join([*words, *(["--crops"] if settings["crops"] else [])])
+
+
+def _changes(config: TrainConfig) -> dict[str, Any]:
+    """Return the settings that differ from the recipe's and have a flag of their own."""
+    usual = _start_of(config).flat()
+    return {
+        name: value
+        for name, value in config.flat().items()
+        if name not in _NOT_FLAGS and value != usual[name]
+    }
+
+
+def _start_of(config: TrainConfig) -> TrainConfig:
+    """Return the recipe that a command starts from: "plain" where its name is the user's own."""
+    return RECIPES.get(config.recipe, RECIPES["plain"])

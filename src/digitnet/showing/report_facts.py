@@ -32,6 +32,8 @@ _SURE = 0.9  # confidence from which a miss counts as sure of itself
 _MOST_CONFUSIONS = 5
 _SHADES = 5  # of a cell of the confusion matrix, from few mistakes to most
 _LEAST_CONFIDENCES = (0.0, 0.5, 0.9, 0.99, 0.999)
+# Of a run, what its page names as it is.
+_GIVEN = ("config", "dataset", "history", "metrics", "summary", "thing", "class_names")
 _NUMBERS = ("parameters", "epochs", "seconds", "val_accuracy", "val_loss")
 
 
@@ -135,24 +137,21 @@ def facts(run: EvaluatedRun) -> dict[str, Any]:
     config, metrics = run.config, run.metrics
     train, val = choose_images(config, run.dataset.train_labels)
     layers = diagram_layers(run)
+    sureness = np.where(run.correct, run.predictions.probability_predicted, np.inf)
     commonest = max(row.support for row in metrics.per_class) / metrics.images
     return {
         "run_path": str(run.trained.run.path),
-        "config": config,
-        "dataset": run.dataset,
-        "history": run.history,
-        "metrics": metrics,
-        "summary": run.summary,
-        "thing": run.thing,
+        **{name: getattr(run, name) for name in _GIVEN},
         "things": "digits" if run.thing == "digit" else "classes",
-        "class_names": run.class_names,
         "num_train": len(train),
         "num_val": len(val),
         "one_in": _one_in(metrics),
         # A network that cannot be told from guessing may know nothing.
         "guessing": None if metrics.interval[0] > commonest else commonest,
         "ending": ending(run),
-        "balance": _balance(run),
+        "training_images": np.bincount(
+            run.dataset.train_labels, minlength=len(run.class_names)
+        ).tolist(),
         "layers": layers,
         "largest_layer": max(range(len(layers)), key=lambda number: layers[number][2]),
         "tuning": _tuning(run),
@@ -160,11 +159,10 @@ def facts(run: EvaluatedRun) -> dict[str, Any]:
         "schedule": "warm-cosine" if run.trained.run.transfer else config.schedule,
         "warm_up": WARM_UP,
         "least_rate": LEAST_RATE,
-        "ranking": _ranking(metrics),
         "confusions": _confusions(run),
-        "matrix": _matrix(metrics),
+        "shades": _shades(metrics),
         "hesitation": _hesitation(run.predictions),
-        "least_sure": _least_sure(run),
+        "least_sure": answer_to(run, int(sureness.argmin())) if run.correct.any() else None,
         "trust": _trust(run),
         "refusing": _refusing(run.predictions),
     }
@@ -196,13 +194,6 @@ def ending(run: EvaluatedRun) -> dict[str, Any]:
     }
 
 
-def _balance(run: EvaluatedRun) -> dict[str, tuple[str, int]]:
-    """Return which class has the most training images and which the fewest."""
-    counts = np.bincount(run.dataset.train_labels, minlength=len(run.class_names))
-    ends = {"most": int(counts.argmax()), "least": int(counts.argmin())}
-    return {end: (run.class_names[label], int(counts[label])) for end, label in ends.items()}
-
-
 def diagram_layers(run: EvaluatedRun) -> list[tuple[str, tuple[int, ...], int]]:
     """Return the image and each layer: name, output shape, parameters."""
     height, width = run.dataset.test_images.shape[1:]
@@ -226,14 +217,6 @@ def _tuning(run: EvaluatedRun) -> dict[str, Any] | None:
     }
 
 
-def _ranking(metrics: Metrics) -> dict[str, Any]:
-    """Return the classes that are read best and worst."""
-    rows = metrics.per_class
-    ranked = sorted(range(len(rows)), key=lambda label: rows[label].f1)
-    answered = any(true[ranked[0]] for true in metrics.confusion_matrix)
-    return {"best": rows[ranked[-1]], "worst": rows[ranked[0]], "worst_is_answered": answered}
-
-
 def _confusions(run: EvaluatedRun) -> dict[str, Any] | None:
     """Return the most frequent confusions, and the pair that is exchanged most; None without."""
     matrix = np.array(run.metrics.confusion_matrix)
@@ -255,21 +238,14 @@ def _confusions(run: EvaluatedRun) -> dict[str, Any] | None:
     }
 
 
-def _matrix(metrics: Metrics) -> list[list[tuple[int, str]]]:
-    """Return the cells of the confusion matrix: count, and class for the style sheet."""
-    matrix = np.array(metrics.confusion_matrix)
-    worst = int((matrix * ~np.eye(len(matrix), dtype=bool)).max())
-
-    def kind(true: int, predicted: int) -> str:
-        count = int(matrix[true, predicted])
-        if true == predicted:
-            return "right"
-        # By the square root: one mistake among many can still be seen.
-        shade = max(1, math.ceil(_SHADES * math.sqrt(count / worst))) if count else 0
-        return f"wrong-{shade}" if shade else "none"
-
-    size = range(len(matrix))
-    return [[(int(matrix[i, j]), kind(i, j)) for j in size] for i in size]
+def _shades(metrics: Metrics) -> list[list[int]]:
+    """Return how strongly each cell of the confusion matrix is coloured, 0 for no mistake."""
+    mistakes = np.array(metrics.confusion_matrix)
+    np.fill_diagonal(mistakes, 0)
+    # By the square root: one mistake among many can still be seen.
+    share = np.sqrt(mistakes / max(1, mistakes.max()))
+    shades: list[list[int]] = np.ceil(_SHADES * share).astype(int).tolist()
+    return shades
 
 
 def _hesitation(predictions: Predictions) -> dict[str, Any]:
@@ -290,15 +266,6 @@ def answer_to(run: EvaluatedRun, index: int) -> dict[str, Any]:
         "answer": names[told.predicted[index]],
         "probability": float(told.probability_predicted[index]),
     }
-
-
-def _least_sure(run: EvaluatedRun) -> dict[str, Any] | None:
-    """Return the right answer of the lowest confidence; None where no answer is right."""
-    right = np.flatnonzero(run.correct)
-    if not right.size:
-        return None
-    sureness = run.predictions.probability_predicted
-    return answer_to(run, int(right[sureness[right].argmin()]))
 
 
 def _trust(run: EvaluatedRun) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import io
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,10 +71,10 @@ def draw_figures(run: EvaluatedRun) -> ReportFigures:
     folder = make_folder(run.trained.run.figures)
     copies = None if run.config.augmentation.is_off else distorted_copies(run)
     with _no_collection():
-        drawings = {name: drawn(draw) for name, draw in _charts(run).items()}
+        drawings = _charts(run)
         pictures = {name: drawing.wide for name, drawing in drawings.items()}
         with theme():
-            pictures |= {name: png_bytes(draw()) for name, draw in _galleries(run, copies).items()}
+            pictures |= {name: png_bytes(fig) for name, fig in _galleries(run, copies).items()}
     for name, png in pictures.items():
         write_atomic(folder / f"{name}.png", png)
     pairs = zip(*copies, strict=True) if copies else ()
@@ -96,45 +96,43 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _charts(run: EvaluatedRun) -> dict[str, Callable[[], Figure]]:
-    """Return how to draw what the page shows as it is drawn; nothing is drawn yet."""
+def _charts(run: EvaluatedRun) -> dict[str, Drawing]:
+    """Return what the page shows as it is drawn."""
     model, metrics = run.trained.model, run.metrics
     image = run.dataset.test_images[run.example]
-    outputs = layer_outputs(model, image, run.thing)
-    plans: dict[str, Callable[[], Figure]] = {
-        "network": lambda: layers.network_diagram(diagram_layers(run)),
-        "filters": lambda: layers.filters(first_kernels(model)[:MOST_FILTERS]),
-        "feature_maps": lambda: layers.feature_maps(image, outputs),
-        "reliability": lambda: charts.reliability_diagram(
-            metrics.reliability, metrics.expected_calibration_error
-        ),
+    maps = layer_outputs(model, image, run.thing)
+    bins, error = metrics.reliability, metrics.expected_calibration_error
+    drawings = {
+        "network": drawn(lambda: layers.network_diagram(diagram_layers(run))),
+        "filters": drawn(lambda: layers.filters(first_kernels(model)[:MOST_FILTERS])),
+        "feature_maps": drawn(lambda: layers.feature_maps(image, maps)),
+        "reliability": drawn(lambda: charts.reliability_diagram(bins, error)),
     }
     if run.history:
-        plans["learning_curves"] = lambda: charts.learning_curves(run.history)
-    return plans
+        drawings["learning_curves"] = drawn(lambda: charts.learning_curves(run.history))
+    return drawings
 
 
 _Copies = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 
-def _galleries(run: EvaluatedRun, copies: _Copies | None) -> dict[str, Callable[[], Figure]]:
-    """Return how to draw what the page says in its own words, which phones can reflow."""
-    data, names, told = run.dataset, run.class_names, run.predictions
-    plans: dict[str, Callable[[], Figure]] = {
-        "examples": lambda: galleries.examples(
-            data.train_images, data.train_labels, _EXAMPLES, class_names=names
+def _galleries(run: EvaluatedRun, copies: _Copies | None) -> dict[str, Figure]:
+    """Return what the page says in its own words, which phones can reflow."""
+    data, told = run.dataset, run.predictions
+    names, disputed = run.class_names, run.disputed
+    figures = {
+        "examples": galleries.examples(data.train_images, data.train_labels, class_names=names),
+        "confusion_matrix": charts.confusion_matrix(run.metrics.confusion_matrix, names),
+        "misses": galleries.misses_gallery(
+            data.test_images, told, MOST_MISSES, disputed=disputed, class_names=names
         ),
-        "confusion_matrix": lambda: charts.confusion_matrix(run.metrics.confusion_matrix, names),
-        "misses": lambda: galleries.misses_gallery(
-            data.test_images, told, MOST_MISSES, disputed=run.disputed, class_names=names
-        ),
-        "correct": lambda: galleries.correct_gallery(
+        "correct": galleries.correct_gallery(
             data.test_images, told, CORRECT_PER_CLASS, class_names=names
         ),
     }
     if copies:
-        plans["augmentation"] = lambda: galleries.augmentation_preview(*copies)
-    return plans
+        figures["augmentation"] = galleries.augmentation_preview(*copies)
+    return figures
 
 
 def _examples(run: EvaluatedRun) -> list[dict[str, Any]]:
@@ -248,25 +246,18 @@ def layer_outputs(
     for number, block in enumerate(model.blocks, 1):
         values = block(values)
         outputs.append((f"Block {number}", values[0].numpy()))
-    values = values.flatten(1)
-    for number, layer in enumerate(_hidden(model.head), 1):
+    values, number = values.flatten(1), 0
+    for layer in [*model.head][:-1]:
         values = layer(values)
-        outputs.append((f"Dense layer {number}", _column(values.numpy())))
+        if not isinstance(layer, nn.Linear | nn.Dropout):  # after its activation
+            number += 1
+            outputs.append((f"Dense layer {number}", _column(values.numpy())))
     logits = model.head[-1](values).numpy()
     known = logits[:, : model.config.num_classes]
     name = f"Logits: one for each {thing}" + (", one for none" if model.config.reject else "")
     outputs.append((name, _column(logits)))
     outputs.append((f"Probabilities, one for each {thing}", _column(softmax(known))))
     return outputs
-
-
-def _hidden(head: nn.Sequential) -> list[nn.Sequential]:
-    """Return the hidden dense layers of ``head``, each with its activation.
-
-    Dropout is left out: it does nothing outside training.
-    """
-    modules = [m for m in head if not isinstance(m, nn.Dropout)]
-    return [nn.Sequential(*modules[i : i + 2]) for i in range(0, len(modules) - 1, 2)]
 
 
 def _column(values: NDArray[np.floating]) -> NDArray[np.float32]:

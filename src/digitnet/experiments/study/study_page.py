@@ -30,8 +30,7 @@ from digitnet.experiments.study.study_results import (
     set_title,
 )
 from digitnet.files import write_atomic, write_json
-from digitnet.showing.commands import plain_value
-from digitnet.showing.pages import render
+from digitnet.showing.pages import plain_value, render
 from digitnet.showing.scales import label_lines, nines, set_accuracy_axis
 from digitnet.showing.sheet import is_narrow
 from digitnet.showing.theme import BODY, LIGHT, SMALL, Drawing, drawn, sized_figure, style_axes
