@@ -18,7 +18,7 @@ from rich.console import Console
 
 import exported
 from digitnet.cli import answers
-from digitnet.cli.inputs import Input, collect, page_names
+from digitnet.cli.inputs import Answer, collect, page_names
 from digitnet.data.dataset import Dataset
 from digitnet.reading.recognizer import Prediction, Recognizer
 
@@ -347,10 +347,10 @@ def test_a_folder_that_cannot_be_listed_is_told(folder: Path, monkeypatch: Any) 
 def test_pages_of_two_folders_never_overwrite_each_other_or_a_picture(tmp_path: Path) -> None:
     names = ["a/x.png", "b/x.png", "b/x.jpg", "b/X.png", str(tmp_path / "x_explained.png"), "-"]
     names.append(str(tmp_path / ("y" * 250 + ".png")))
-    pages = list(page_names([Input(name) for name in names], tmp_path))
+    pages = list(page_names([Answer(name) for name in names], tmp_path))
     assert len({str(page).casefold() for page in pages}) == len(names)
     assert not {str(page) for page in pages} & set(names)
-    assert pages == list(page_names([Input(name) for name in names], tmp_path))
+    assert pages == list(page_names([Answer(name) for name in names], tmp_path))
     assert pages[5].name == "stdin_explained.png"
     for page in pages:
         assert page.parent == tmp_path
@@ -412,7 +412,7 @@ def test_bars_grow_with_probability_and_show_the_least() -> None:
 def test_drawings_fit_the_terminal(width: int) -> None:
     for show in (
         lambda c: answers.draw_one([], prediction(), c),
-        lambda c: answers.draw_several([[]] * 3, [prediction()] * 3, c),
+        lambda c: answers.draw_several([([], prediction())] * 3, c),
     ):
         out = io.StringIO()
         console = Console(file=out, width=width, color_system=None)

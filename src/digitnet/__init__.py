@@ -65,36 +65,33 @@ __all__ = [
     "write_report",
 ]
 
+# Where each name is defined.
 _HOMES = {
-    "CNN": "network.cnn",
-    "AugmentationConfig": "network.config",
-    "Dataset": "data.dataset",
-    "Metrics": "training.evaluation",
-    "ModelConfig": "network.config",
-    "Prediction": "reading.prediction",
-    "Recognizer": "reading.recognizer",
-    "Run": "training.runs",
-    "TrainConfig": "network.config",
-    "evaluate": "training.trained",
-    "export_run": "training.calibration",
-    "fine_tune": "experiments.transfer_run",
-    "load_dataset": "data.catalogue",
-    "load_model": "training.checkpoint",
-    "load_study": "experiments.study.definition",
-    "open_run": "training.runs",
-    "recipe": "network.recipes",
-    "resume": "training.trained",
-    "run_study": "experiments.study.study_run",
-    "train": "training.trained",
-    "write_report": "showing.report",
+    "data.catalogue": ["load_dataset"],
+    "data.dataset": ["Dataset"],
+    "experiments.study.definition": ["load_study"],
+    "experiments.study.study_run": ["run_study"],
+    "experiments.transfer_run": ["fine_tune"],
+    "network.cnn": ["CNN"],
+    "network.config": ["AugmentationConfig", "ModelConfig", "TrainConfig"],
+    "network.recipes": ["recipe"],
+    "reading.prediction": ["Prediction"],
+    "reading.recognizer": ["Recognizer"],
+    "showing.report": ["write_report"],
+    "training.calibration": ["export_run"],
+    "training.checkpoint": ["load_model"],
+    "training.evaluation": ["Metrics"],
+    "training.runs": ["Run", "open_run"],
+    "training.trained": ["evaluate", "resume", "train"],
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    home = next((home for home, names in _HOMES.items() if name in names), None)
+    if home is None:
         raise AttributeError(f"module 'digitnet' has no attribute '{name}'")
     with _importing_extras():
-        value = getattr(importlib.import_module(f"digitnet.{_HOMES[name]}"), name)
+        value = getattr(importlib.import_module(f"digitnet.{home}"), name)
     globals()[name] = value
     return value
 

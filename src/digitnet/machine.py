@@ -49,9 +49,8 @@ def cpu_name() -> str | None:
 def _cpu_features() -> list[str]:
     """Return the instruction sets that decide how fast matrix products are."""
     flags = (_cpu_field("flags") or _cpu_field("Features") or "").split()
-    return [
-        name for name in ("avx2", "fma", "avx512f", "amx_tile", "asimd", "sve") if name in flags
-    ]
+    known = ("avx2", "fma", "avx512f", "amx_tile", "asimd", "sve")
+    return [name for name in known if name in flags]
 
 
 def _cpu_field(name: str) -> str | None:

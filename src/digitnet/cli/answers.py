@@ -13,7 +13,6 @@ Guarantees:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -25,16 +24,12 @@ from rich.table import Table
 from rich.text import Text
 
 from digitnet.cli.console import say, show, show_json
-from digitnet.cli.inputs import STDIN
-from digitnet.reading.prediction import note, ranked
+from digitnet.cli.inputs import STDIN, Answer
+from digitnet.reading.prediction import Prediction, note, ranked
 from digitnet.text import are_digits, escaped, percent, shortened
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from digitnet.errors import InputError
-    from digitnet.reading.prediction import Prediction
-    from digitnet.showing.explanation_page import Explanation
 
 # Columns: of the digit, of the name of a class, and what follows a name in a table.
 _DIGIT_WIDTH, _CLASS_WIDTH = 5, 24
@@ -52,16 +47,6 @@ _ASCII = (
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _FRAME_WIDTH = 28 + 2
 _WIDEST_BAR, _NARROWEST_BAR, _WIDEST_LABEL = 24, 8, 12
-
-
-@dataclass(frozen=True, eq=False)
-class Answer:
-    """What came of one picture: a prediction, perhaps explained, or an error."""
-
-    name: str
-    prediction: Prediction | None = None
-    explanation: Explanation | None = None
-    error: InputError | None = None
 
 
 # Prints the next answers.
@@ -109,16 +94,13 @@ class TablePrinter:
         """Print the next answers."""
         _print_errors(answers)
         read = [(answer, answer.prediction) for answer in answers if answer.prediction]
-        if not read:
-            return
-        predictions = [prediction for _, prediction in read]
-        headings = [_heading(*pair) for pair in read]
+        headed = [(_heading(*pair), pair[1]) for pair in read]
         if self._drawn and self._only_one:
-            self._console.print(draw_one(headings[0], predictions[0], self._console))
+            for heading, prediction in headed:
+                self._console.print(draw_one(heading, prediction, self._console))
             return
-        if self._drawn:
-            captions = [heading[:2] for heading in headings]
-            self._console.print(draw_several(captions, predictions, self._console), "")
+        if self._drawn and read:
+            self._console.print(draw_several(headed, self._console), "")
         for answer, prediction in read:
             self._print_row(answer, prediction)
 
@@ -187,38 +169,33 @@ def _heading(answer: Answer, prediction: Prediction) -> list[Text]:
 def draw_image(image: NDArray[Any], console: Console) -> Text:
     """Return an image, uint8 (28, 28), as lines of text for this console."""
     # Sixteen colours hold too few greys.
-    grey = console.color_system in ("256", "truecolor") and not console.no_color
     ascii_only = console.options.ascii_only
-    lines = []
-    for rows in zip((image[0::2] / 255).tolist(), (image[1::2] / 255).tolist(), strict=True):
-        line = Text(no_wrap=True)
-        for above, below in zip(*rows, strict=True):
-            if grey and not ascii_only:
-                line.append("▀", style=f"{_grey(above)} on {_grey(below)}")
-            else:
-                line.append(_nearest(above, below, _ASCII if ascii_only else _BLOCKS))
-        lines.append(line)
-    return Text("\n", no_wrap=True).join(lines)
+    grey = console.color_system in ("256", "truecolor") and not (console.no_color or ascii_only)
+    glyphs = _ASCII if ascii_only else _BLOCKS
+    text = Text(no_wrap=True)
+    for rows in zip(image[0::2].tolist(), image[1::2].tolist(), strict=True):
+        text.append("\n" if text else "")
+        for up, low in zip(*rows, strict=True):
+            style = f"rgb({up},{up},{up}) on rgb({low},{low},{low})" if grey else ""
+            text.append("▀" if grey else _nearest(up / 255, low / 255, glyphs), style)
+    return text
 
 
 def draw_bars(prediction: Prediction, width: int, *, ascii_only: bool = False) -> Text:
     """Return a line for each class, or the ten likeliest, with a bar of at most ``width``."""
-    order = ranked(prediction)[:10]
+    likeliest = ranked(prediction)[:10]
     wide = _label_width(prediction)
-    lines = []
-    for each in sorted(order):
+    text = Text(no_wrap=True)
+    for each in sorted(likeliest):
         probability = float(prediction.probabilities[each])
-        strong = prediction.is_digit and each == order[0]
+        strong = prediction.is_digit and each == likeliest[0]
         bar = _bar(probability, width, ascii_only=ascii_only)
         name = shortened(prediction.class_names[each], wide)
-        lines.append(
-            Text.assemble(
-                (f"{name:<{wide}} ", "bold" if strong else ""),
-                (f"{bar:<{width}}", "green" if strong else "dim"),
-                (f" {percent(probability):>7}", "bold" if strong else "dim"),
-            )
-        )
-    return Text("\n", no_wrap=True).join(lines)
+        text.append(f"{name:<{wide}} ", "bold" if strong else "")
+        text.append(f"{bar:<{width}}", "green" if strong else "dim")
+        text.append(f" {percent(probability):>7}\n", "bold" if strong else "dim")
+    text.rstrip()
+    return text
 
 
 def draw_one(heading: list[Text], prediction: Prediction, console: Console) -> RenderableType:
@@ -239,14 +216,9 @@ def draw_one(heading: list[Text], prediction: Prediction, console: Console) -> R
     return grid
 
 
-def draw_several(
-    captions: list[list[Text]], predictions: list[Prediction], console: Console
-) -> RenderableType:
-    """Return what the network saw in several pictures, side by side, with words below each."""
-    cells = [
-        Group(_framed(prediction, console), *caption)
-        for caption, prediction in zip(captions, predictions, strict=True)
-    ]
+def draw_several(headed: list[tuple[list[Text], Prediction]], console: Console) -> RenderableType:
+    """Return what the network saw in several pictures, side by side, name and answer below."""
+    cells = [Group(_framed(prediction, console), *words[:2]) for words, prediction in headed]
     if console.width <= _FRAME_WIDTH:
         return Group(*cells)
     return Columns(cells, padding=(0, 1), width=_FRAME_WIDTH)
@@ -260,11 +232,6 @@ def _label_width(prediction: Prediction) -> int:
 def _framed(prediction: Prediction, console: Console) -> Panel:
     image = draw_image(prediction.image, console)
     return Panel(image, width=_FRAME_WIDTH, padding=0, box=box.SQUARE, border_style="dim")
-
-
-def _grey(ink: float) -> str:
-    level = round(255 * ink)
-    return f"rgb({level},{level},{level})"
 
 
 def _nearest(above: float, below: float, glyphs: tuple[tuple[str, float, float], ...]) -> str:

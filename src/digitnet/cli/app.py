@@ -81,14 +81,12 @@ def _print_version(asked: bool) -> None:
         raise typer.Exit
 
 
-def _options(
-    _version: Annotated[
-        bool,
-        typer.Option(
-            "--version", help="Print the version.", callback=_print_version, is_eager=True
-        ),
-    ] = False,
-) -> None:
+_VERSION = typer.Option(
+    "--version", help="Print the version.", callback=_print_version, is_eager=True
+)
+
+
+def _options(_version: Annotated[bool, _VERSION] = False) -> None:
     """Read handwritten digits from any picture; train the network that does it."""
 
 

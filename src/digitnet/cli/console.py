@@ -69,10 +69,8 @@ def show_tables(tables: Iterable[Table]) -> None:
     """Print tables to stdout, an empty line after each."""
     from rich.console import Console
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        # Rich assumes 80 columns, and would cut numbers off.
-        console.width = _WIDTH
+    # Rich assumes 80 columns for a file, and would cut numbers off.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
     for table in tables:
         console.print(table, "")
 

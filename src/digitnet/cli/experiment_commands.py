@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,10 +131,10 @@ def transfer(
     """
     from digitnet.experiments.transfer_results import METHODS, TransferConfig, parse_budgets
 
-    names: Any = tuple(part.strip() for part in methods.split(",")) if methods else METHODS
+    names: Any = [part.strip() for part in methods.split(",")] if methods else METHODS
     # Before torch is loaded, which takes seconds that a wrong flag need not cost.
     config = TransferConfig(
-        methods=names,
+        methods=tuple(names),
         labels=parse_budgets(labels, "--labels"),
         seeds=seeds,
         replay=replay,
@@ -141,20 +142,18 @@ def transfer(
         crops=crops,
         threads=threads,
     )
-    kept = parse_budgets(use, "--use")
-    if len(kept) != 1:
+    budgets = parse_budgets(use, "--use")
+    if len(budgets) != 1:
         raise UsageError(f"--use cannot be {use!r}; allowed: one number, or 'all'.")
     from digitnet.experiments import transfer_run
 
-    chosen: Any = method
+    kept: Any = {"method": method, "labels": budgets[0], "seed": seed}
     folder, results = transfer_run.transfer(
         to,
         source,
         config,
         out=out,
-        method=chosen,
-        labels=kept[0],
-        seed=seed,
+        **kept,
         comparison=not fast,
         old_data=old_data,
         on_message=notes(quiet),
@@ -205,23 +204,20 @@ def robustness(
     """
     if misses and not out:
         raise UsageError("--misses needs --out, the folder to draw what was misread in.")
+    from digitnet.experiments import robustness_views as views
     from digitnet.experiments.picture_sets import PictureSet
     from digitnet.experiments.robustness import MeasuredSet, run_bench
-    from digitnet.experiments.robustness_views import (
-        remarks,
-        results_table,
-        write_misses,
-        write_results,
-    )
     from digitnet.reading.recognizer import Recognizer
 
     recognizer = Recognizer(model)
-    about = {"model": str(model) if model else "shipped", "model_sha256": recognizer.sha256}
+    about = {"model": str(model or "shipped"), "model_sha256": recognizer.sha256}
+    note = notes(quiet)
 
     def on_measured(measured: MeasuredSet, made: PictureSet) -> None:
-        notes(quiet)(measured.summary())
-        if misses and out and (file := write_misses(measured, made, recognizer, out / "misses")):
-            notes(quiet)(f"  Misses drawn in {file}.")
+        note(measured.summary())
+        folder = out / "misses" if misses and out else None
+        if folder and (file := views.write_misses(measured, made, recognizer, folder)):
+            note(f"  Misses drawn in {file}.")
 
     results = run_bench(
         recognizer,
@@ -236,13 +232,13 @@ def robustness(
         on_measured=on_measured,
         **places,
     )
-    for file in write_results(results, out) if out else []:
-        notes(quiet)(f"Wrote {file}.")
+    for file in views.write_results(results, out) if out else []:
+        note(f"Wrote {file}.")
     if as_json:
         show_json(results.as_json())
         return
-    show_tables([results_table(results)])
-    for line in remarks(results):
+    show_tables([views.results_table(results)])
+    for line in views.remarks(results):
         show(line)
 
 
@@ -251,11 +247,10 @@ def _show_shipped(as_json: bool) -> None:
 
     studies = shipped_studies()
     if as_json:
+        shown = ("name", "title", "question", "cost")
         rows = [
-            {
-                **{name: getattr(each, name) for name in ("name", "title", "question", "cost")},
-                "runs": len(each.variants) * len(each.seeds),
-            }
+            {name: getattr(each, name) for name in shown}
+            | {"runs": len(each.variants) * len(each.seeds)}
             for each in studies
         ]
         show_json({"studies": rows})
@@ -272,14 +267,13 @@ def _show_plan(asked: Study, folder: Path, plan: StudyPlan, as_json: bool) -> No
 
     for name in (asked.data, *asked.test_on):
         check_name(name)
-    done = {trial.folder for trial in plan.trials if is_finished(trial)}
     if as_json:
         rows = [
             {
                 "variant": trial.variant,
                 "seed": trial.seed,
                 "folder": str(trial.folder),
-                "finished": trial.folder in done,
+                "finished": is_finished(trial),
                 "config": trial.config.as_dict(),
             }
             for trial in plan.trials
@@ -287,18 +281,18 @@ def _show_plan(asked: Study, folder: Path, plan: StudyPlan, as_json: bool) -> No
         at_once = {"processes": plan.processes, "threads": plan.threads}
         show_json({"study": asked.name, "folder": str(folder), **at_once, "trials": rows})
         return
+    finished = Counter(trial.variant for trial in plan.trials if is_finished(trial))
     show(f"{asked.title}: {asked.question}")
     show(
-        f"{len(plan.trials)} runs in {folder}, {len(done)} of them finished; "
+        f"{len(plan.trials)} runs in {folder}, {finished.total()} of them finished; "
         f"{plan.processes or 'as many as fit'} at a time, threads of each: {plan.threads}."
     )
-    lines = [("variant", "seeds", "finished", "epochs", "note")]
-    seeds = ", ".join(map(str, asked.seeds))
-    for variant in asked.variants:
-        own = sum(trial.folder in done for trial in plan.trials if trial.variant == variant.name)
-        finished = f"{own} of {len(asked.seeds)}"
-        lines.append((variant.name, seeds, finished, str(variant.config.epochs), variant.note))
-    show_rows(lines)
+    seeds, number = ", ".join(map(str, asked.seeds)), len(asked.seeds)
+    lines = [
+        (v.name, seeds, f"{finished[v.name]} of {number}", str(v.config.epochs), v.note)
+        for v in asked.variants
+    ]
+    show_rows([("variant", "seeds", "finished", "epochs", "note"), *lines])
 
 
 def _show_study(results: StudyResults, folder: Path) -> None:
@@ -329,14 +323,11 @@ def _study_progress(trials: Sequence[Trial], quiet: bool) -> Iterator[Listener]:
     over, total = set(done), len(trials)
     if over:
         say(f"{len(over)} of {total} runs are finished already")
-    columns = (
+    working: dict[Path, str] = {}
+    with Progress(
         TextColumn("run {task.fields[runs]}"),
         BarColumn(bar_width=24),
         TextColumn("{task.percentage:>3.0f} %  {task.fields[state]}"),
-    )
-    working: dict[Path, str] = {}
-    with Progress(
-        *columns,
         console=Console(stderr=True),
         transient=True,
         disable=not is_terminal(),
@@ -365,11 +356,8 @@ def _study_progress(trials: Sequence[Trial], quiet: bool) -> Iterator[Listener]:
             if event.kind == "finished":
                 say(f"{runs}  {event.trial}: {_outcome(event.trial)}{left and f', {left}'}")
             elif event.message:
-                say(
-                    f"{event.trial} failed: {event.message}"
-                    if event.kind == "failed"
-                    else event.message
-                )
+                prefix = f"{event.trial} failed: " if event.kind == "failed" else ""
+                say(prefix + event.message)
 
         yield listen
 

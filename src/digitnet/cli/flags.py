@@ -33,14 +33,8 @@ _SHARED = """
     quiet (--quiet -q): Print results and errors only.
 """
 Places = dict[str, Any]
-_PLACES = {
-    "places": [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
-        for name, kind in (("data_dir", Path | None), ("offline", bool | None))
-    ]
-}
 _ALLOWED = {int: "a whole number", float: "a number", tuple: "32,64 and the like"}
-_METAVARS = {int: "N", float: "X", tuple: "N,N,…", bool: None}
+_METAVARS = {int: "N", float: "X", tuple: "N,N,…"}
 # Set by the data, or by a flag of another name.
 _NOT_FLAGS = ("recipe", "data", "num_classes")
 
@@ -53,14 +47,15 @@ def add_command(
     lines = described(_SHARED + arguments)
     own = inspect.signature(function, eval_str=True).parameters
     settings = _settings() if "settings" in own else {}
-    flat = [each for name in own if name != "settings" for each in _PLACES.get(name, [own[name]])]
+    places = {"places": [_flag("data_dir", Path | None), _flag("offline", bool | None)]}
+    flat = [flag for name in own if name != "settings" for flag in places.get(name, [own[name]])]
     parameters = [_parameter(each, lines[each.name]) for each in flat] + [*settings.values()]
 
     @functools.wraps(function)
     def command(**values: Any) -> None:
         used = {n: v for n, v in values.items() if n not in settings or v is not None}
         if "places" in own:
-            used["places"] = {each.name: used.pop(each.name) for each in _PLACES["places"]}
+            used["places"] = {each.name: used.pop(each.name) for each in places["places"]}
         function(**used)
 
     command.__doc__ = summary
@@ -70,18 +65,25 @@ def add_command(
     app.command(name, epilog=epilog or None)(command)
 
 
-def _parameter(own: inspect.Parameter, line: tuple[str, str]) -> inspect.Parameter:
+def _parameter(
+    own: inspect.Parameter, line: tuple[str, str], parser: Callable[[str], Any] | None = None
+) -> inspect.Parameter:
     """Return a parameter of a command with its help as typer wants it."""
-    words, text = line[0].split(), line[1]
+    words = line[0].split()
     names = [word for word in words if word.startswith("-")]
     metavar = next((word for word in words if not word.startswith("-")), None)
+    about: Any = {"metavar": metavar, "help": line[1], "parser": parser}
     if own.kind == own.KEYWORD_ONLY:
         names = names or ["--" + own.name.replace("_", "-")]
-        shown = own.default is not None and own.default is not False
-        flag: Any = typer.Option(*names, metavar=metavar, help=text, show_default=shown)
+        about["show_default"] = own.default is not None and own.default is not False
+        flag: Any = typer.Option(*names, **about)
     else:
-        flag = typer.Argument(metavar=metavar, help=text, show_default=own.default is not None)
+        flag = typer.Argument(**about, show_default=own.default is not None)
     return own.replace(kind=own.KEYWORD_ONLY, annotation=Annotated[own.annotation, flag])
+
+
+def _flag(name: str, kind: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
 
 
 def _settings() -> dict[str, inspect.Parameter]:
@@ -103,15 +105,9 @@ def _setting(name: str, meaning: str) -> inspect.Parameter:
         except ValueError as error:
             raise UsageError(f"{flag} cannot be {text!r}; allowed: {_ALLOWED[kind]}.") from error
 
-    option = typer.Option(
-        f"{flag}/--no-{flag[2:]}" if kind is bool else flag,
-        help=f"{meaning} One of: {', '.join(get_args(hint))}." if kind is Literal else meaning,
-        metavar=_METAVARS.get(kind, "NAME"),
-        show_default=False,
-        # Our own, so that a wrong number gets our own message, with its value.
-        parser=None if kind is bool else parsed,
-    )
-    typed: Any = bool if kind is bool else str
-    annotation = Annotated[typed | None, option]
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    return inspect.Parameter(name, keyword, default=None, annotation=annotation)
+    if kind is Literal:
+        meaning += f" One of: {', '.join(get_args(hint))}."
+    if kind is bool:
+        return _parameter(_flag(name, bool | None), (f"{flag}/--no-{flag[2:]}", meaning))
+    # Our own parser gives a wrong number our own message, with its value.
+    return _parameter(_flag(name, str | None), (_METAVARS.get(kind, "NAME"), meaning), parsed)

@@ -4,7 +4,7 @@ Guarantees:
 
 - The order is that of the arguments; inside a folder or a pattern names are sorted as people do,
   2.png before 10.png.
-- An argument that leads to no picture becomes an ``Input`` with an error: nothing typed is lost,
+- An argument that leads to no picture becomes an ``Answer`` with an error: nothing typed is lost,
   and nothing here raises.
 - Pages that ``--explain`` wrote into a folder are skipped, unless they are named one by one.
 - No picture is opened.
@@ -19,10 +19,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from digitnet.errors import InputError
 from digitnet.reading.picture_formats import SHOWN_SUFFIXES, SUFFIXES
 from digitnet.text import count_of
+
+if TYPE_CHECKING:
+    from digitnet.reading.prediction import Prediction
+    from digitnet.showing.explanation_page import Explanation
 
 STDIN = "-"
 # How the names of --explain's pages end; they may lie beside the pictures that they explain.
@@ -32,18 +37,20 @@ _IS_PAGE = re.compile(_PAGE + r"(_\d+)?\.png$")
 _LONGEST_STEM = 150
 
 
-@dataclass(frozen=True)
-class Input:
-    """A picture to read, or why there is none."""
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """A picture that was asked for, and what came of it: a prediction or an error."""
 
     name: str
     """As typed, or below the folder that was typed; ``-`` is standard input."""
     error: InputError | None = None
+    prediction: Prediction | None = None
+    explanation: Explanation | None = None
 
 
 def collect(
     arguments: Sequence[str], *, recursive: bool = False, on_message: Callable[[str], None]
-) -> list[Input]:
+) -> list[Answer]:
     """Return the pictures that the arguments name.
 
     Args:
@@ -54,7 +61,7 @@ def collect(
     return [each for argument in arguments for each in _expand(argument, recursive, on_message)]
 
 
-def page_names(inputs: Sequence[Input], folder: Path) -> Iterator[Path]:
+def page_names(inputs: Sequence[Answer], folder: Path) -> Iterator[Path]:
     """Yield a file in ``folder`` for each input: no two the same, and none that is an input."""
     taken = {_key(Path(each.name).parent, Path(each.name).name) for each in inputs}
     resolved = folder.resolve()
@@ -76,17 +83,17 @@ def _key(folder: Path, name: str) -> str:
     return str(folder.resolve() / name).casefold()
 
 
-def _expand(argument: str, recursive: bool, on_message: Callable[[str], None]) -> list[Input]:
+def _expand(argument: str, recursive: bool, on_message: Callable[[str], None]) -> list[Answer]:
     # Not Path.is_dir, which raises for names that no file can have.
     if argument != STDIN and os.path.isdir(argument):  # noqa: PTH112
         return _in_folder(argument, recursive, on_message)
     # A file may be called a[1].png; it is a pattern only when there is no such file.
     if not os.path.lexists(argument) and glob.has_magic(argument):
         return _matching(argument)
-    return [Input(argument)]
+    return [Answer(argument)]
 
 
-def _matching(pattern: str) -> list[Input]:
+def _matching(pattern: str) -> list[Answer]:
     # Not Path.glob, which takes no absolute pattern and does not keep names as they were typed.
     names = glob.glob(pattern, recursive=True)  # noqa: PTH207
     files = [name for name in names if not os.path.isdir(name)]  # noqa: PTH112
@@ -95,17 +102,17 @@ def _matching(pattern: str) -> list[Input]:
             f"No file matches '{pattern}'. Check the folder and the spelling; "
             "* stands for any part of a name, ** for any folders."
         )
-        return [Input(pattern, error)]
-    return [Input(name) for name in sorted(files, key=_as_people_count)]
+        return [Answer(pattern, error)]
+    return [Answer(name) for name in sorted(files, key=_as_people_count)]
 
 
-def _in_folder(folder: str, recursive: bool, on_message: Callable[[str], None]) -> list[Input]:
+def _in_folder(folder: str, recursive: bool, on_message: Callable[[str], None]) -> list[Answer]:
     failed: list[OSError] = []
     names: list[str] = []
     for parent, folders, files in os.walk(folder, onerror=failed.append):
         names += [f"{parent.rstrip('/')}/{name}" for name in _visible(files)]
         folders[:] = _visible(folders) if recursive else []
-    inputs = [Input(name) for name in names if _is_picture(name)]
+    inputs = [Answer(name) for name in names if _is_picture(name)]
     inputs += [_unlisted(folder, error) for error in failed]
     skipped = sum(not _is_picture(name) for name in names)
     if inputs and skipped:
@@ -121,7 +128,7 @@ def _in_folder(folder: str, recursive: bool, on_message: Callable[[str], None]) 
         f"The folder '{folder}' holds no picture{holds}. "
         f"Pictures are {SHOWN_SUFFIXES}, with the usual endings.{deeper}"
     )
-    return [Input(folder, error)]
+    return [Answer(folder, error)]
 
 
 def _is_picture(name: str) -> bool:
@@ -132,9 +139,9 @@ def _visible(names: list[str]) -> list[str]:
     return sorted((name for name in names if name[0] != "."), key=_as_people_count)
 
 
-def _unlisted(folder: str, error: OSError) -> Input:
+def _unlisted(folder: str, error: OSError) -> Answer:
     name = os.fsdecode(error.filename or folder)
-    return Input(name, InputError(f"Cannot list the folder '{name}': {error.strerror or error}."))
+    return Answer(name, InputError(f"Cannot list the folder '{name}': {error.strerror or error}."))
 
 
 def _as_people_count(name: str) -> tuple[list[str | int], str]:

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from digitnet.cli.console import is_terminal, notes, pictures_bar, say, show, show_json
-from digitnet.cli.inputs import STDIN, Input, collect, page_names
+from digitnet.cli.inputs import STDIN, Answer, collect, page_names
 from digitnet.errors import InputError, UsageError, importing_extras, unknown_name
 from digitnet.files import make_folder
 from digitnet.text import count_of
 
 if TYPE_CHECKING:
-    from digitnet.cli.answers import Answer, Printer
+    from digitnet.cli.answers import Printer
     from digitnet.reading.recognizer import Recognizer
 
 EPILOG = (
@@ -109,7 +109,7 @@ def _check_engine(engine: str, of_the_other: dict[str, Any]) -> None:
             raise UsageError(f"--{name} works with --engine {other} only; leave it out.")
 
 
-def _check_stdin(inputs: Sequence[Input]) -> None:
+def _check_stdin(inputs: Sequence[Answer]) -> None:
     times = sum(each.name == STDIN for each in inputs)
     if times > 1:
         raise UsageError("'-' was given more than once; standard input holds one picture.")
@@ -120,7 +120,7 @@ def _check_stdin(inputs: Sequence[Input]) -> None:
         )
 
 
-def _printer(inputs: Sequence[Input], *, as_json: bool, drawn: bool | None, quiet: bool) -> Printer:
+def _printer(asked: Sequence[Answer], *, as_json: bool, drawn: bool | None, quiet: bool) -> Printer:
     # Rich takes a tenth of a second to load, which --help should not pay.
     from digitnet.cli import answers
 
@@ -129,18 +129,16 @@ def _printer(inputs: Sequence[Input], *, as_json: bool, drawn: bool | None, quie
     if quiet and not drawn:
         return answers.print_digits
     if drawn is None:
-        drawn = len(inputs) <= _FEW
-    return answers.TablePrinter([each.name for each in inputs], drawn=drawn)
+        drawn = len(asked) <= _FEW
+    return answers.TablePrinter([each.name for each in asked], drawn=drawn)
 
 
 def _reader(
-    inputs: Sequence[Input], model: Path | None, threads: int | None, folder: Path | None
-) -> Callable[[Sequence[Input]], list[Answer]]:
-    """Return a function from a batch of inputs to their answers."""
-    from digitnet.cli.answers import Answer
-
+    inputs: Sequence[Answer], model: Path | None, threads: int | None, folder: Path | None
+) -> Callable[[Sequence[Answer]], list[Answer]]:
+    """Return a function that reads a batch of pictures."""
     if all(each.error for each in inputs):
-        return lambda batch: [Answer(each.name, error=each.error) for each in batch]
+        return list
     from digitnet.reading.recognizer import Recognizer
 
     recognizer = Recognizer(model, threads=threads)
@@ -148,28 +146,27 @@ def _reader(
         pages = page_names(inputs, make_folder(folder))
         return lambda batch: [_explained(recognizer, each, next(pages)) for each in batch]
 
-    def read(batch: Sequence[Input]) -> list[Answer]:
+    def read(batch: Sequence[Answer]) -> list[Answer]:
         results = recognizer.predict_each(each.error or each.name for each in batch)
         return [
-            Answer(each.name, error=one) if isinstance(one, InputError) else Answer(each.name, one)
-            for each, one in zip(batch, results, strict=True)
+            replace(one, error=got) if isinstance(got, InputError) else replace(one, prediction=got)
+            for one, got in zip(batch, results, strict=True)
         ]
 
     return read
 
 
-def _explained(recognizer: Recognizer, given: Input, page: Path) -> Answer:
-    from digitnet.cli.answers import Answer
+def _explained(recognizer: Recognizer, asked: Answer, page: Path) -> Answer:
     from digitnet.showing.explanation_page import explain
 
+    if asked.error:
+        return asked
     try:
-        if given.error:
-            raise given.error
-        name = None if given.name == STDIN else given.name
-        shown = explain(recognizer, given.name, page, name=name)
+        name = None if asked.name == STDIN else asked.name
+        shown = explain(recognizer, asked.name, page, name=name)
     except InputError as error:
-        return Answer(given.name, error=error)
-    return Answer(given.name, shown.prediction, shown)
+        return replace(asked, error=error)
+    return replace(asked, prediction=shown.prediction, explanation=shown)
 
 
 def _predict_in_bulk(
