@@ -8,6 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from digitnet.text import escaped
@@ -26,9 +27,17 @@ def say(text: str) -> None:
     print(escaped(text, kept="\n\t"), file=sys.stderr, flush=True)  # noqa: T201
 
 
-def notes(quiet: bool) -> Callable[..., None]:
-    """Return a function that prints a line about the work, or ignores it if ``quiet``."""
-    return (lambda _: None) if quiet else say
+@dataclass(frozen=True)
+class Output:
+    """What is printed: the flags ``--json`` and ``--quiet`` of a command."""
+
+    as_json: bool
+    quiet: bool
+
+    def note(self, text: str) -> None:
+        """Print a line about the work, unless it is to be quiet."""
+        if not self.quiet:
+            say(text)
 
 
 def show(text: str) -> None:

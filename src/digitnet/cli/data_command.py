@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from digitnet.cli.console import notes, say, show, show_json, show_rows
+from digitnet.cli.console import Output, say, show, show_json, show_rows
 from digitnet.cli.flags import Places
 from digitnet.errors import DigitnetError, InputError, IntegrityError
 
@@ -28,9 +28,7 @@ def list_all(*, as_json: bool = False) -> None:
     show_rows(rows)
 
 
-def fetch(
-    name: str = "mnist", *, places: Places, as_json: bool = False, quiet: bool = False
-) -> None:
+def fetch(name: str = "mnist", *, places: Places, output: Output) -> None:
     """Download a data set, if it is not here yet, and verify it.
 
     Args:
@@ -38,8 +36,8 @@ def fetch(
     """
     from digitnet.data import fetching
 
-    copies = fetching.fetch(name, **places, progress=notes(quiet))
-    _show_paths({copy.name: copy.path for copy in copies}, as_json)
+    copies = fetching.fetch(name, **places, progress=output.note)
+    _show_paths({copy.name: copy.path for copy in copies}, output.as_json)
 
 
 def verify(name: str = "mnist", *, data_dir: Path | None = None, as_json: bool = False) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from digitnet.cli.console import is_terminal, notes, say, show, show_json, show_rows, show_tables
+from digitnet.cli.console import Output, is_terminal, say, show, show_json, show_rows, show_tables
 from digitnet.cli.flags import Places
 from digitnet.errors import UsageError
 from digitnet.text import duration
@@ -39,10 +39,8 @@ def study(
     address: str | None = None,
     shipped: bool = False,
     dry_run: bool = False,
-    device: str = "auto",
-    places: Places,
-    as_json: bool = False,
-    quiet: bool = False,
+    where: Places,
+    output: Output,
 ) -> None:
     """Train variants of a recipe with several seeds each, and compare them.
 
@@ -61,7 +59,7 @@ def study(
     from digitnet.experiments.study.study_run import plan_study, run_study
 
     if shipped:
-        _show_shipped(as_json)
+        _show_shipped(output.as_json)
         return
     if not source:
         raise UsageError("Name a study, or a .toml file; --list shows the shipped ones.")
@@ -69,14 +67,14 @@ def study(
         raise UsageError("--address names a Ray cluster; it needs --engine ray.")
     asked = load_study(source)
     folder = out or asked.default_folder
-    where: Any = {"engine": engine, "processes": processes, "address": address}
-    plan = plan_study(asked, folder, **where)
+    how: Any = {"engine": engine, "processes": processes, "address": address}
+    plan = plan_study(asked, folder, **how)
     if dry_run:
-        _show_plan(asked, folder, plan, as_json)
+        _show_plan(asked, folder, plan, output.as_json)
         return
-    with _study_progress(plan.trials, quiet) as on_event:
-        results = run_study(asked, folder, device=device, **places, on_event=on_event, **where)
-    if as_json:
+    with _study_progress(plan.trials, output.quiet) as on_event:
+        results = run_study(asked, folder, on_event=on_event, **how, **where)
+    if output.as_json:
         show_json(results.as_dict())
     else:
         _show_study(results, folder)
@@ -99,10 +97,8 @@ def transfer(
     crops: bool = False,
     steps: int = 0,
     threads: int = 0,
-    device: str = "auto",
-    places: Places,
-    as_json: bool = False,
-    quiet: bool = False,
+    where: Places,
+    output: Output,
 ) -> None:
     """Teach a trained network another task, and compare ways to learn it.
 
@@ -156,13 +152,12 @@ def transfer(
         **kept,
         comparison=not fast,
         old_data=old_data,
-        on_message=notes(quiet),
-        on_repetition=(lambda _: None) if quiet else _say_repetition,
-        device=device,
-        progress=not quiet,
-        **places,
+        on_message=output.note,
+        on_repetition=lambda repetition: output.note(_words(repetition)),
+        progress=not output.quiet,
+        **where,
     )
-    if as_json:
+    if output.as_json:
         show_json({**results.as_dict(), "folder": str(folder)})
     else:
         _show_transfer(results, folder)
@@ -181,8 +176,7 @@ def robustness(
     out: Path | None = None,
     misses: bool = False,
     places: Places,
-    as_json: bool = False,
-    quiet: bool = False,
+    output: Output,
 ) -> None:
     """Measure how well pictures of all kinds are read, beside a plain CNN.
 
@@ -211,13 +205,12 @@ def robustness(
 
     recognizer = Recognizer(model)
     about = {"model": str(model or "shipped"), "model_sha256": recognizer.sha256}
-    note = notes(quiet)
 
     def on_measured(measured: MeasuredSet, made: PictureSet) -> None:
-        note(measured.summary())
+        output.note(measured.summary())
         folder = out / "misses" if misses and out else None
         if folder and (file := views.write_misses(measured, made, recognizer, folder)):
-            note(f"  Misses drawn in {file}.")
+            output.note(f"  Misses drawn in {file}.")
 
     results = run_bench(
         recognizer,
@@ -233,8 +226,8 @@ def robustness(
         **places,
     )
     for file in views.write_results(results, out) if out else []:
-        note(f"Wrote {file}.")
-    if as_json:
+        output.note(f"Wrote {file}.")
+    if output.as_json:
         show_json(results.as_json())
         return
     show_tables([views.results_table(results)])
@@ -373,12 +366,12 @@ def _outcome(trial: Trial) -> str:
     return f"val accuracy {Run(trial.folder).metrics['val_accuracy']:.2%}"
 
 
-def _say_repetition(repetition: Repetition) -> None:
+def _words(repetition: Repetition) -> str:
     from digitnet.experiments.transfer_results import budget_name
 
     labels = f"{budget_name(repetition.labels)} a class, seed {repetition.seed}"
     learnt = "no labels" if repetition.method == "zero-shot" else labels
-    say(f"{repetition.method}, {learnt}: {repetition.accuracy:.2%}, {repetition.seconds:.1f} s")
+    return f"{repetition.method}, {learnt}: {repetition.accuracy:.2%}, {repetition.seconds:.1f} s"
 
 
 def _show_transfer(results: TransferResults, folder: Path) -> None:

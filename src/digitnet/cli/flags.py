@@ -6,8 +6,9 @@ Guarantees:
   ``name (--flag METAVAR): text`` may name the flag and the placeholder of its value.
 - A command that takes ``**settings`` gets a flag for each setting of a training run, with the type
   and the meaning that the config classes give it; it receives those that were used.
-- Parameters before ``*`` are arguments, those after it are flags. ``places: Places`` stands for
-  the flags ``--data-dir`` and ``--offline``, and is what functions take by ``**places``.
+- Parameters before ``*`` are arguments, those after it are flags. Some stand for several flags:
+  ``places`` for ``--data-dir`` and ``--offline``, ``where`` for these and ``--device``, both to be
+  handed on by ``**``; ``output`` for ``--json`` and ``--quiet``.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
+from digitnet.cli.console import Output
 from digitnet.errors import UsageError
 from digitnet.network.config import SETTING_TYPES, setting_meanings
 from digitnet.text import described
@@ -33,6 +35,18 @@ _SHARED = """
     quiet (--quiet -q): Print results and errors only.
 """
 Places = dict[str, Any]
+
+
+def _flag(name: str, kind: Any, default: Any = None) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+
+
+_DATA = [_flag("data_dir", Path | None), _flag("offline", bool | None)]
+_FLAGS = {
+    "places": _DATA,
+    "where": [_flag("device", str, "auto"), *_DATA],
+    "output": [_flag("as_json", bool, False), _flag("quiet", bool, False)],
+}
 _ALLOWED = {int: "a whole number", float: "a number", tuple: "32,64 and the like"}
 _METAVARS = {int: "N", float: "X", tuple: "N,N,…"}
 # Set by the data, or by a flag of another name.
@@ -47,15 +61,15 @@ def add_command(
     lines = described(_SHARED + arguments)
     own = inspect.signature(function, eval_str=True).parameters
     settings = _settings() if "settings" in own else {}
-    places = {"places": [_flag("data_dir", Path | None), _flag("offline", bool | None)]}
-    flat = [flag for name in own if name != "settings" for flag in places.get(name, [own[name]])]
+    flat = [flag for name in own if name != "settings" for flag in _FLAGS.get(name, [own[name]])]
     parameters = [_parameter(each, lines[each.name]) for each in flat] + [*settings.values()]
 
     @functools.wraps(function)
     def command(**values: Any) -> None:
         used = {n: v for n, v in values.items() if n not in settings or v is not None}
-        if "places" in own:
-            used["places"] = {each.name: used.pop(each.name) for each in places["places"]}
+        for each in own.keys() & _FLAGS.keys():
+            part = {flag.name: used.pop(flag.name) for flag in _FLAGS[each]}
+            used[each] = Output(**part) if each == "output" else part
         function(**used)
 
     command.__doc__ = summary
@@ -80,10 +94,6 @@ def _parameter(
     else:
         flag = typer.Argument(**about, show_default=own.default is not None)
     return own.replace(kind=own.KEYWORD_ONLY, annotation=Annotated[own.annotation, flag])
-
-
-def _flag(name: str, kind: Any) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
 
 
 def _settings() -> dict[str, inspect.Parameter]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from digitnet.cli.console import is_terminal, notes, pictures_bar, say, show, show_json
+from digitnet.cli.console import Output, is_terminal, pictures_bar, say, show, show_json
 from digitnet.cli.inputs import STDIN, Answer, collect, page_names
 from digitnet.errors import InputError, UsageError, importing_extras, unknown_name
 from digitnet.files import make_folder
@@ -49,8 +49,7 @@ def predict(
     column: str | None = None,
     processes: int | None = None,
     address: str | None = None,
-    as_json: bool = False,
-    quiet: bool = False,
+    output: Output,
 ) -> None:
     """Read the digit in each picture.
 
@@ -75,17 +74,15 @@ def predict(
     local = {"show": drawn, "explain": explain, "threads": threads}
     _check_engine(engine, bulk if engine == "local" else local)
     if engine == "ray":
-        common: Any = {"model": model, "recursive": recursive, "as_json": as_json, "quiet": quiet}
-        _predict_in_bulk(pictures, **bulk, **common)
+        _predict_in_bulk(pictures, output, model=model, recursive=recursive, **bulk)
         return
-    on_message = notes(quiet)
-    inputs = collect(pictures, recursive=recursive, on_message=on_message)
+    inputs = collect(pictures, recursive=recursive, on_message=output.note)
     _check_stdin(inputs)
-    printer = _printer(inputs, as_json=as_json, drawn=drawn, quiet=quiet)
+    printer = _printer(inputs, output, drawn)
     read = _reader(inputs, model, threads, explain)
     unread = pages = 0
     # Answers on a terminal show by themselves how far it is.
-    hidden = quiet or sys.stdout.isatty() or len(inputs) <= _BATCH
+    hidden = output.quiet or sys.stdout.isatty() or len(inputs) <= _BATCH
     with pictures_bar(len(inputs), hidden=hidden) as advance:
         for start in range(0, len(inputs), _BATCH):
             answers = read(inputs[start : start + _BATCH])
@@ -94,9 +91,9 @@ def predict(
             pages += sum(answer.explanation is not None for answer in answers)
             advance(start + len(answers), len(inputs))
     if pages:
-        on_message(f"Wrote {count_of(pages, 'page')} to {explain}.")
+        output.note(f"Wrote {count_of(pages, 'page')} to {explain}.")
     if unread and len(inputs) > 1:
-        on_message(f"{unread:,} of {len(inputs):,} pictures could not be read.")
+        output.note(f"{unread:,} of {len(inputs):,} pictures could not be read.")
     _exit(unread, len(inputs))
 
 
@@ -120,13 +117,13 @@ def _check_stdin(inputs: Sequence[Answer]) -> None:
         )
 
 
-def _printer(asked: Sequence[Answer], *, as_json: bool, drawn: bool | None, quiet: bool) -> Printer:
+def _printer(asked: Sequence[Answer], output: Output, drawn: bool | None) -> Printer:
     # Rich takes a tenth of a second to load, which --help should not pay.
     from digitnet.cli import answers
 
-    if as_json:
+    if output.as_json:
         return answers.print_json
-    if quiet and not drawn:
+    if output.quiet and not drawn:
         return answers.print_digits
     if drawn is None:
         drawn = len(asked) <= _FEW
@@ -170,7 +167,7 @@ def _explained(recognizer: Recognizer, asked: Answer, page: Path) -> Answer:
 
 
 def _predict_in_bulk(
-    pictures: Sequence[str], *, out: Path | None, as_json: bool, quiet: bool, **settings: Any
+    pictures: Sequence[str], output: Output, *, out: Path | None, **settings: Any
 ) -> None:
     with importing_extras():
         from digitnet.experiments.bulk_recognition import predict_all
@@ -181,12 +178,12 @@ def _predict_in_bulk(
             f"--engine ray takes one folder, quoted pattern, Parquet file or URL, "
             f"not {len(pictures)}."
         )
-    with pictures_bar(hidden=quiet) as bar:
-        on_progress = bar if quiet or is_terminal() else _tenths()
+    with pictures_bar(hidden=output.quiet) as bar:
+        on_progress = bar if output.quiet or is_terminal() else _tenths()
         summary = predict_all(
-            pictures[0], out, on_progress=on_progress, on_message=notes(quiet), **settings
+            pictures[0], out, on_progress=on_progress, on_message=output.note, **settings
         )
-    if as_json:
+    if output.as_json:
         show_json(asdict(summary))
     else:
         show(f"{count_of(summary.rows, 'picture')}, {summary.unread:,} of them unreadable: {out}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from digitnet.cli.console import notes, say, show, show_json, show_rows, show_values
+from digitnet.cli.console import Output, say, show, show_json, show_rows, show_values
 from digitnet.cli.flags import Places
 from digitnet.errors import UsageError
 from digitnet.files import hold_lock
@@ -29,10 +29,8 @@ def train(
     resume: Path | None = None,
     no_augment: bool = False,
     no_report: bool = False,
-    device: str = "auto",
-    places: Places,
-    as_json: bool = False,
-    quiet: bool = False,
+    where: Places,
+    output: Output,
     **settings: Any,
 ) -> None:
     """Train a network, evaluate it, and write the report.
@@ -60,24 +58,22 @@ def train(
     from digitnet.training.calibration import export_or_note
     from digitnet.training.trained import Options, continue_training, measure_trained, run_training
 
-    options = Options(device, not quiet, on_message=notes(quiet), **places)
+    options = Options(progress=not output.quiet, on_message=output.note, **where)
     if resume:
         trained = continue_training(resume, options, **settings)
     elif start:
         trained = run_training(start, out, options)
     with hold_lock(trained.run.path):
-        measure_trained(trained, device)
+        measure_trained(trained, where["device"])
         if not no_report:
             from digitnet.showing.report import report_trained
 
             report_trained(trained)
-        export_or_note(trained, places["data_dir"], say)
-    _show_result(trained.run, as_json)
+        export_or_note(trained, where["data_dir"], say)
+    _show_result(trained.run, output.as_json)
 
 
-def evaluate(
-    run: Path, *, device: str = "auto", places: Places, as_json: bool = False, quiet: bool = False
-) -> None:
+def evaluate(run: Path, *, where: Places, output: Output) -> None:
     """Measure the network of a run on the test images again.
 
     Args:
@@ -87,8 +83,8 @@ def evaluate(
     from digitnet.training.runs import open_run
 
     opened = open_run(run)
-    trained.evaluate(opened, device=device, on_message=notes(quiet), **places)
-    _show_result(opened, as_json)
+    trained.evaluate(opened, on_message=output.note, **where)
+    _show_result(opened, output.as_json)
 
 
 def report(run: Path, *, open_page: bool = False, places: Places, as_json: bool = False) -> None:
