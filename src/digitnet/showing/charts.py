@@ -83,17 +83,11 @@ def _draw_curves(ax: Axes, epochs: NDArray[np.int64], quantity: _Quantity) -> No
     ax.ticklabel_format(axis="y", style="plain", useOffset=False)
     ax.grid(axis="y", color=LIGHT.line, linewidth=0.6, alpha=0.6)
     ends = (quantity.train[-1], quantity.val[-1])
-    label_lines(
-        ax,
-        [
-            f"training\n{quantity.style.format(ends[0])}",
-            f"validation\n{quantity.style.format(ends[1])}",
-        ],
-        (np.array(ends) - low) / (high - low),
-        (LIGHT.orange, LIGHT.blue),
-        x=1.0 if len(epochs) > 1 else 0.5,  # a single epoch stands in the middle
-        size=BODY,
-    )
+    names = ("training", "validation")
+    labels = [f"{n}\n{quantity.style.format(end)}" for n, end in zip(names, ends, strict=True)]
+    places = (np.array(ends) - low) / (high - low)
+    x = 1.0 if len(epochs) > 1 else 0.5  # a single epoch stands in the middle
+    label_lines(ax, labels, places, (LIGHT.orange, LIGHT.blue), x=x, size=BODY)
     _note_first_epoch(ax, epochs, quantity)
 
 

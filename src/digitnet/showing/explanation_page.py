@@ -175,18 +175,12 @@ def _draw_importance(ax: Axes, evidence: Evidence, left: float, top: float) -> N
     if image.min() < _EDGE < image.max():
         centres = (np.arange(len(image)) + 0.5) * pixel
         ax.contour(x + centres, y + centres, image, [_EDGE], colors=LIGHT.text, linewidths=1)
-    _draw_key(
-        ax,
-        shortened(prediction.class_names[ranked(prediction)[0]]),
-        reach,
-        _COLUMNS[2],
-        top + _CAPTION,
-    )
+    _draw_key(ax, shortened(prediction.class_names[ranked(prediction)[0]]), reach, top + _CAPTION)
 
 
-def _draw_key(ax: Axes, name: str, reach: float, left: float, top: float) -> None:
+def _draw_key(ax: Axes, name: str, reach: float, top: float) -> None:
     """Draw the colour scale of the occlusion map and say what it means."""
-    points = f"{100 * reach:.0f}"
+    left, points = _COLUMNS[2], f"{100 * reach:.0f}"
     draw_scale(ax, left, top, _SIDE, reach, (f"+{points}", "0", f"−{points}"))
     whose = f"the probability of {name}" if len(name) < 3 else "its probability"
     lines = (
@@ -202,11 +196,9 @@ def _draw_neighbours(ax: Axes, evidence: Evidence, top: float) -> None:
     found = evidence.neighbours
     if not are_digits(evidence.prediction.class_names):
         return
-    write(ax, MARGIN, top, "The most similar of 5,000 training digits", weight="bold")
     note = "label, and distance between what the last hidden layer makes of the two"
-    if not found:
-        note = "without ink there is nothing to compare"
-    write(ax, MARGIN, top + 0.19, note, size=SMALL, quiet=True)
+    note = note if found else "without ink there is nothing to compare"
+    _caption(ax, MARGIN, top, "The most similar of 5,000 training digits", note)
     if not found:
         return
     pitch = (WIDTH - 2 * MARGIN - _TILE) / (len(found) - 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,8 +17,6 @@ from digitnet.showing.theme import BODY, INK, LIGHT, SMALL, TITLE
 from digitnet.text import are_digits, percent, shortened
 from digitnet.training.runs import Predictions
 
-_Images: TypeAlias = NDArray[np.uint8] | NDArray[np.float32]
-
 _LETTER = 0.085  # inches, of a name
 # Letters of a name that are shown: before a row, above a column, of a miss.
 _LONGEST_ROW_NAME, _LONGEST_HEAD, _LONGEST_NAME = 14, 8, 12
@@ -29,7 +27,7 @@ _MISS_TILE = 0.72  # inches; the words of a miss stand to its right
 
 
 def misses_gallery(
-    images: _Images,
+    images: sheet.Images,
     predictions: Predictions,
     limit: int = 40,
     *,
@@ -92,7 +90,7 @@ def worst_misses(predictions: Predictions) -> list[int]:
 
 
 def correct_gallery(
-    images: _Images,
+    images: sheet.Images,
     predictions: Predictions,
     per_class: int = 5,
     *,
@@ -154,7 +152,7 @@ def surest_to_least(predictions: Predictions, label: int, count: int) -> NDArray
 
 
 def examples(
-    images: _Images,
+    images: sheet.Images,
     labels: NDArray[np.int64],
     per_class: int = 10,
     *,
@@ -198,7 +196,7 @@ def examples(
     return figure
 
 
-def augmentation_preview(originals: _Images, augmented: _Images) -> Figure:
+def augmentation_preview(originals: sheet.Images, augmented: sheet.Images) -> Figure:
     """Draw digits, one a row, each followed by its distorted copies.
 
     Args:
@@ -271,7 +269,7 @@ def _is_short(name: str) -> bool:
     return len(name) <= _SHORT
 
 
-def _pictures_of(images: _Images, index: NDArray[np.int64]) -> NDArray[np.float32]:
+def _pictures_of(images: sheet.Images, index: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return the ink of the images at ``index``."""
     outside = index[(index < 0) | (index >= len(images))]
     if outside.size:

@@ -17,8 +17,6 @@ from digitnet.showing import sheet
 from digitnet.showing.theme import ACTIVITY, BODY, INK, LIGHT, SIGNED, SMALL, page_width
 from digitnet.text import count_of
 
-_Picture: TypeAlias = NDArray[np.uint8] | NDArray[np.float32]
-
 _ACROSS = 8  # filters or maps in a row
 _NUMBERS_ACROSS = 32  # values of a dense layer in a row
 _LARGEST_NUMBER = 0.36  # inches, of one value of a dense layer
@@ -165,7 +163,7 @@ def filters(kernels: NDArray[np.float32]) -> Figure:
 
 
 def feature_maps(
-    image: _Picture, maps: Sequence[tuple[str, NDArray[np.float32]]], limit: int = 16
+    image: sheet.Images, maps: Sequence[tuple[str, NDArray[np.float32]]], limit: int = 16
 ) -> Figure:
     """Draw one digit and what each layer makes of it.
 

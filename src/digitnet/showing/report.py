@@ -16,12 +16,7 @@ from digitnet.network.config import TrainConfig, setting_meanings
 from digitnet.network.recipes import RECIPES
 from digitnet.showing.pages import render
 from digitnet.showing.report_facts import EvaluatedRun, answer_to, facts, read_evaluated
-from digitnet.showing.report_figures import (
-    MOST_FILTERS,
-    ReportFigures,
-    draw_figures,
-    first_kernels,
-)
+from digitnet.showing.report_figures import MOST_FILTERS, ReportFigures, draw_figures, first_kernels
 from digitnet.training.runs import Run, open_run
 from digitnet.training.trained import Options, Trained, open_trained
 

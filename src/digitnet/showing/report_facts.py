@@ -23,7 +23,7 @@ from digitnet.network.config import LEAST_RATE, WARM_UP, TrainConfig
 from digitnet.text import are_digits
 from digitnet.training.evaluation import Metrics
 from digitnet.training.loop import choose_images
-from digitnet.training.runs import Epoch, Predictions, Run
+from digitnet.training.runs import Epoch, Predictions
 from digitnet.training.trained import Trained
 
 MOST_MISSES = 40
@@ -107,28 +107,29 @@ def read_evaluated(trained: Trained) -> EvaluatedRun:
             f"The metrics of {run.path} were measured on another network than the one it has now. "
             f"`digitnet evaluate {run.path}` measures it again."
         )
-    metrics, predictions = Metrics.from_dict(summary["test"]), run.predictions
-    _check_predictions(run, predictions, metrics, trained.dataset)
-    return EvaluatedRun(trained, run.history, summary, metrics, predictions)
+    metrics = Metrics.from_dict(summary["test"])
+    evaluated = EvaluatedRun(trained, run.history, summary, metrics, run.predictions)
+    _check_predictions(evaluated)
+    return evaluated
 
 
-def _check_predictions(
-    run: Run, predictions: Predictions, metrics: Metrics, dataset: Dataset
-) -> None:
-    labels, size = dataset.test_labels, len(metrics.per_class)
+def _check_predictions(run: EvaluatedRun) -> None:
+    told, metrics, labels = run.predictions, run.metrics, run.dataset.test_labels
+    size = len(metrics.per_class)
     belong = (
-        np.array_equal(predictions.index, np.arange(len(labels)))
-        and np.array_equal(predictions.label, labels)
-        and bool(((predictions.predicted >= 0) & (predictions.predicted < size)).all())
+        np.array_equal(told.index, np.arange(len(labels)))
+        and np.array_equal(told.label, labels)
+        and bool(((told.predicted >= 0) & (told.predicted < size)).all())
         and metrics.images == len(labels)
-        and metrics.misses == int((predictions.predicted != labels).sum())
+        and metrics.misses == int((~run.correct).sum())
         and np.shape(metrics.confusion_matrix) == (size, size)
     )
+    path = run.trained.run.path
     if not belong:
         raise InputError(
-            f"{run.path / 'predictions.csv'} and metrics.json beside it are not of one evaluation "
-            f"on the test images of '{dataset.name}'. `digitnet evaluate {run.path}` writes both "
-            "again."
+            f"{path / 'predictions.csv'} and metrics.json beside it are not of one evaluation on "
+            f"the test images of '{run.dataset.name}'. "
+            f"`digitnet evaluate {path}` writes both again."
         )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -21,6 +21,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from digitnet.errors import InputError, UsageError
 from digitnet.showing.theme import BODY, LIGHT, PHONE_WIDTH, SIGNED, SMALL, TITLE, page_width
+
+Images: TypeAlias = NDArray[np.uint8] | NDArray[np.float32]
 
 MARGIN = 0.1  # inches, round the sheet
 HEADER = 0.55  # inches, of a title with one line below
@@ -153,9 +155,7 @@ def draw_scale(
         write(ax, left + share * width, y, mark, size=SMALL, quiet=True, ha=side)
 
 
-def as_ink(
-    images: NDArray[np.uint8] | NDArray[np.float32], dimensions: int = 3
-) -> NDArray[np.float32]:
+def as_ink(images: Images, dimensions: int = 3) -> NDArray[np.float32]:
     """Return images as float32 in [0, 1], 1 being full ink.
 
     Args:
