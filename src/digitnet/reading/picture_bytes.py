@@ -13,6 +13,7 @@ import base64
 import binascii
 import errno
 import os
+import re
 import stat
 import sys
 from typing import Any
@@ -31,17 +32,9 @@ _NAME_LENGTH = 80
 # Opening a named pipe waits for a writer, and opening a terminal may make it ours: should a path
 # become one after it was looked at, these do neither. Windows has neither, but text mode.
 _FLAGS = sum(getattr(os, flag, 0) for flag in ("O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC", "O_BINARY"))
-_KINDS = (
-    (stat.S_ISDIR, "a folder", "Give the path of one picture in it."),
-    (stat.S_ISFIFO, "a named pipe", "Pass '-' and send the picture to the standard input."),
-    (stat.S_ISCHR, "a device", "Pass '-' and send the picture to the standard input."),
-    (stat.S_ISBLK, "a device", "Give the path of a picture."),
-)
 _REMEDIES = {
     errno.ENOENT: "Check the path and the spelling.",
     errno.ENOTDIR: "A part of that path is a file, not a folder; check the path.",
-    errno.EACCES: "You have no permission to read it.",
-    errno.EPERM: "You have no permission to read it.",
     errno.ELOOP: "The link leads back to itself; give the path of the picture.",
     errno.ENAMETOOLONG: "This is not a path; pass the content of a picture as bytes.",
 }
@@ -135,8 +128,8 @@ def _was_read(stream: Any) -> bool:
 
 
 def _read_path(path: str | os.PathLike[str], name: str) -> bytes:
-    if isinstance(path, str):
-        _check_not_address(path)
+    if isinstance(path, str) and re.match(r"\s*https?://", path, re.IGNORECASE):
+        raise InputError("The text is a web address, not a path. Download the picture first.")
     try:
         _check_kind(os.stat(path).st_mode, name)  # noqa: PTH116  it may be bytes
         with os.fdopen(os.open(path, _FLAGS), "rb") as stream:
@@ -150,15 +143,13 @@ def _read_path(path: str | os.PathLike[str], name: str) -> bytes:
 
 
 def _check_kind(mode: int, name: str) -> None:
-    for is_kind, kind, remedy in _KINDS:
-        if is_kind(mode):
-            raise InputError(f"{name} is {kind}, not a picture. {remedy}")
-
-
-def _check_not_address(text: str) -> None:
-    """Refuse the address of a picture: a ``str`` is a path."""
-    if text[:64].lstrip().lower().startswith(("http://", "https://")):
-        raise InputError("The text is a web address, not a path. Download the picture first.")
+    if stat.S_ISDIR(mode):
+        raise InputError(f"{name} is a folder. Give the path of one picture in it.")
+    if not stat.S_ISREG(mode):
+        raise InputError(
+            f"{name} is a named pipe, a socket or a device, not a file. "
+            "Pass '-' and send the picture to the standard input."
+        )
 
 
 def _read_stream(stream: Any, name: str) -> bytes:

@@ -25,8 +25,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import importlib
 import io
+import pkgutil
 import struct
 import threading
 import warnings
@@ -180,15 +180,14 @@ def _reader(picture_format: str, name: str) -> type[ImageFile.ImageFile]:
     decision on size to us.
     """
     stem = {"WEBP": "WebP", "HEIC": "Heif"}.get(picture_format, picture_format.capitalize())
-    place = "pillow_heif" if picture_format == "HEIC" else f"PIL.{stem}ImagePlugin"
+    module = "pillow_heif" if picture_format == "HEIC" else f"PIL.{stem}ImagePlugin"
     try:
-        module = importlib.import_module(place)
+        reader: type[ImageFile.ImageFile] = pkgutil.resolve_name(f"{module}:{stem}ImageFile")
     except ModuleNotFoundError as error:
         raise InputError(
             f"{name} is a HEIC photo, which digitnet reads when pillow-heif is installed: "
             "pip install pillow-heif. Or save or export it as JPEG or PNG."
         ) from error
-    reader: type[ImageFile.ImageFile] = getattr(module, f"{stem}ImageFile")
     return reader
 
 
@@ -317,13 +316,9 @@ def _reading(name: str, kind: str) -> Iterator[None]:
     """Turn what Pillow raises on a broken file into an ``InputError``."""
     try:
         yield
-    except MemoryError as error:
+    except (MemoryError, Image.DecompressionBombError) as error:
         raise InputError(
-            f"{name} needs more memory to decode than there is. Save it smaller."
-        ) from error
-    except Image.DecompressionBombError as error:
-        raise InputError(
-            f"{name} has too many pixels; a picture may have {MAX_PIXELS:,}. Save it smaller."
+            f"{name} has too many pixels to decode in the memory that there is. Save it smaller."
         ) from error
     except _BROKEN as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__

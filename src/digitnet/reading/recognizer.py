@@ -14,7 +14,6 @@ Guarantees:
 from __future__ import annotations
 
 import itertools
-import operator
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -117,14 +116,18 @@ class Recognizer:
         """Return the digits in pictures, in the order given.
 
         They are taken from ``pictures`` one after the other, at most two for each thread at a time.
+        If one cannot be read, up to 256 behind it are read before the error is raised.
 
         Raises:
             InputError: one of them is not a picture; the message names it.
             UsageError: ``pictures`` is itself one path, the bytes of one file or the like.
         """
-        numbered = enumerate(_several(pictures), 1)
-        with ThreadPoolExecutor(self._threads) as pool:
-            return list(self._answers(self._mapped(pool, self._found, numbered), pool))
+        predictions = []
+        for number, answer in enumerate(self.predict_each(pictures), 1):
+            if isinstance(answer, InputError):
+                raise InputError(f"Picture {number}: {answer}") from answer
+            predictions.append(answer)
+        return predictions
 
     def predict_each(
         self, pictures: Iterable[PictureSource | InputError]
@@ -132,18 +135,19 @@ class Recognizer:
         """Yield for each picture, in order, its digit or why it cannot be read.
 
         Args:
-            pictures: as for ``predict_many``; up to 256 are taken before the first answer. An
+            pictures: as for ``predict_many``; up to 256 are read before the first answer. An
                 ``InputError`` among them, for a picture that could not be fetched, is passed on.
 
         Raises:
             UsageError: as for ``predict_many``.
         """
-        rest = _several(pictures)
+        several = _several(pictures)
         with ThreadPoolExecutor(self._threads) as pool:
-            while window := list(itertools.islice(rest, _WINDOW)):
-                found = list(self._mapped(pool, self._ink_or_error, window))
-                predictions = self._answers((one for one in found if isinstance(one, Ink)), pool)
-                for one in found:
+            found = self._mapped(pool, self._ink_or_error, several)
+            while window := list(itertools.islice(found, _WINDOW)):
+                inks = [one for one in window if isinstance(one, Ink)]
+                predictions = iter(self._in_batches(pool, self._run, inks))
+                for one in window:
                     yield next(predictions) if isinstance(one, Ink) else one
 
     def find_ink(self, picture: PictureSource) -> Ink:
@@ -177,7 +181,10 @@ class Recognizer:
     def predict_inks(self, inks: Iterable[Any]) -> list[Prediction]:
         """Return the digits of inks, each as in ``predict_ink``, or of an array (N, H, W)."""
         with ThreadPoolExecutor(self._threads) as pool:
-            return list(self._answers((Ink(array, None) for array in _as_inks(inks)), pool))
+            arrays, predictions = _as_inks(inks), list[Prediction]()
+            while window := list(itertools.islice(arrays, _WINDOW)):
+                predictions += self._in_batches(pool, self._run, window)
+        return predictions
 
     def predict_strokes(self, strokes: Sequence[Sequence[tuple[float, float]]]) -> Prediction:
         """Return the digit that a pen drew.
@@ -201,19 +208,8 @@ class Recognizer:
         arrays = list(_as_inks(inks))
         if not arrays:
             raise InputError("There are no inks; pass at least one.")
-        found: dict[int, _Array] = {}
-        for places in _batches(arrays):
-            (rows,) = self._file.run(("features",), _stack([arrays[place] for place in places]))
-            found.update(zip(places, rows, strict=True))
-        return np.stack([found[place] for place in range(len(arrays))])
-
-    def _found(self, numbered: tuple[int, PictureSource]) -> Ink:
-        """Return the ink in a picture; an error says which one it is about."""
-        number, picture = numbered
-        try:
-            return self.find_ink(picture)
-        except InputError as error:
-            raise InputError(f"Picture {number}: {error}") from error
+        with ThreadPoolExecutor(self._threads) as pool:
+            return np.stack(self._in_batches(pool, self._features, arrays))
 
     def _ink_or_error(self, picture: PictureSource | InputError) -> Ink | InputError:
         try:
@@ -240,34 +236,36 @@ class Recognizer:
             for future in waiting:
                 future.cancel()
 
-    def _answers(self, inks: Iterable[Ink], pool: ThreadPoolExecutor) -> Iterator[Prediction]:
-        """Yield the prediction for each ink."""
-        rest = iter(inks)
-        while window := list(itertools.islice(rest, _WINDOW)):
-            places = list(_batches([one.pixels for one in window]))
-            batches = [[window[place] for place in some] for some in places]
-            found: dict[int, Prediction] = {}
-            for some, answers in zip(places, self._mapped(pool, self._run, batches), strict=True):
-                found.update(zip(some, answers, strict=True))
-            yield from (found[place] for place in range(len(window)))
+    def _in_batches(
+        self,
+        pool: ThreadPoolExecutor,
+        function: Callable[[list[Ink]], Iterable[_R]],
+        inks: list[Ink],
+    ) -> list[_R]:
+        """Return what a function makes of inks, computed in batches of similar size, in order."""
+        places = list(_batches(inks))
+        batches = ([inks[place] for place in batch] for batch in places)
+        rows = itertools.chain.from_iterable(self._mapped(pool, function, batches))
+        found = dict(zip(itertools.chain.from_iterable(places), rows, strict=True))
+        return [found[place] for place in range(len(inks))]
 
-    def _run(self, batch: Sequence[Ink]) -> list[Prediction]:
+    def _features(self, batch: list[Ink]) -> _Array:
+        return self._file.run(("features",), _stack(batch))[0]
+
+    def _run(self, batch: list[Ink]) -> list[Prediction]:
         """Return the predictions for a few inks."""
-        stacked = _stack([one.pixels for one in batch])
+        stacked = _stack(batch)
         probabilities, scores, images = self._file.run(ANSWER, stacked)
         seen = (images[:, 0].clip(0, 1) * 255 + 0.5).astype(np.uint8)
         for array in (probabilities, seen):
             array.setflags(write=False)
         # For all at once what can be: one by one NumPy takes longer than the network.
-        columns = (
-            *(probabilities.argmax(1).tolist(), probabilities.max(1).tolist()),
-            *(probabilities, scores.tolist(), seen, stacked.max((1, 2, 3)).tolist()),
-        )
+        digits, confidences = probabilities.argmax(1).tolist(), probabilities.max(1).tolist()
+        reasons = map(self._reason, confidences, scores, stacked.max((1, 2, 3)))
+        columns = (digits, confidences, probabilities, scores.tolist(), reasons, seen)
         return [
             Prediction(
-                digit=None
-                if (reason := self._reason(confidence, score, most)) == "blank"
-                else digit,
+                digit=None if reason == "blank" else digit,
                 confidence=confidence,
                 probabilities=row,
                 ood_score=score,
@@ -277,7 +275,9 @@ class Recognizer:
                 box=one.box,
                 class_names=self._file.class_names,
             )
-            for one, digit, confidence, row, score, image, most in zip(batch, *columns, strict=True)
+            for one, digit, confidence, row, score, reason, image in zip(
+                batch, *columns, strict=True
+            )
         ]
 
     def _reason(self, confidence: float, score: float, most: float) -> Reason | None:
@@ -289,14 +289,11 @@ class Recognizer:
         return "ambiguous" if confidence < AMBIGUOUS else None
 
 
-def _checked(threads: int) -> int:
-    try:
-        number = 0 if isinstance(threads, bool) else operator.index(threads)
-    except TypeError:
-        number = 0
-    if not 1 <= number <= MAX_THREADS:
+def _checked(threads: Any) -> int:
+    whole = isinstance(threads, (int, np.integer)) and not isinstance(threads, bool)
+    if not (whole and 1 <= threads <= MAX_THREADS):
         raise UsageError(f"threads={threads!r}; it must be a whole number, 1 to {MAX_THREADS}.")
-    return number
+    return int(threads)
 
 
 def _several(pictures: Iterable[_T]) -> Iterator[_T]:
@@ -312,13 +309,8 @@ def _several(pictures: Iterable[_T]) -> Iterator[_T]:
         ) from None
 
 
-def _as_inks(inks: Iterable[Any]) -> Iterator[_Array]:
+def _as_inks(inks: Iterable[Any]) -> Iterator[Ink]:
     """Yield the caller's inks as float32 (H, W) in [0, 1]."""
-    if isinstance(inks, np.ndarray) and inks.ndim == 3:
-        # Many at a time, as they lie together.
-        for start in range(0, len(inks), _WINDOW):
-            yield from _as_floats(inks[start : start + _WINDOW])
-        return
     try:
         several = iter(inks)
     except TypeError:
@@ -327,16 +319,16 @@ def _as_inks(inks: Iterable[Any]) -> Iterator[_Array]:
         array = as_array(ink, "The ink")
         while array.ndim > 2 and len(array) == 1:
             array = array[0]
-        if array.ndim != 2:
-            raise _wrong_shape(array.shape)
-        yield _as_floats(array)
+        yield Ink(_as_floats(array), None)
 
 
 def _as_floats(array: NDArray[Any]) -> _Array:
-    """Return an ink (H, W), or many of one size (N, H, W), as float32 in [0, 1]."""
-    height, width = array.shape[-2:]
-    if not 1 <= min(height, width) <= max(height, width) <= MAX_INK_SIDE:
-        raise _wrong_shape(array.shape)
+    """Return an ink as float32 in [0, 1]."""
+    if array.ndim != 2 or not 1 <= min(array.shape) <= max(array.shape) <= MAX_INK_SIDE:
+        raise InputError(
+            f"The ink has the shape {array.shape}; it must be (height, width), each of 1 to "
+            f"{MAX_INK_SIDE:,} pixels. Pass a photo or drawing to predict, which finds the ink."
+        )
     if array.dtype.kind == "b" or array.dtype == np.uint8:
         return array.astype(np.float32) / np.float32(255 if array.dtype == np.uint8 else 1)
     if array.dtype.kind != "f":
@@ -351,16 +343,9 @@ def _as_floats(array: NDArray[Any]) -> _Array:
     return array.astype(np.float32, copy=False)
 
 
-def _wrong_shape(shape: tuple[int, ...]) -> InputError:
-    return InputError(
-        f"The ink has the shape {shape}; it must be (height, width), each of 1 to "
-        f"{MAX_INK_SIDE:,} pixels. Pass a photo or drawing to predict, which finds the ink."
-    )
-
-
-def _batches(inks: Sequence[_Array]) -> Iterator[list[int]]:
+def _batches(inks: Sequence[Ink]) -> Iterator[list[int]]:
     """Yield the positions of inks in batches of similar size."""
-    sides = [max(pixels.shape) for pixels in inks]
+    sides = [max(one.pixels.shape) for one in inks]
     order = sorted(range(len(inks)), key=sides.__getitem__, reverse=True)
     start = 0
     while start < len(order):
@@ -370,12 +355,10 @@ def _batches(inks: Sequence[_Array]) -> Iterator[list[int]]:
         start += count
 
 
-def _stack(inks: Sequence[_Array]) -> _Array:
+def _stack(inks: Sequence[Ink]) -> _Array:
     """Return inks as one array, float32 (N, 1, H, W), with zeros below and to the right of each."""
-    if len({pixels.shape for pixels in inks}) == 1:
-        return np.stack(inks)[:, None]
-    height, width = (max(pixels.shape[axis] for pixels in inks) for axis in (0, 1))
+    height, width = (max(one.pixels.shape[axis] for one in inks) for axis in (0, 1))
     stacked = np.zeros((len(inks), 1, height, width), np.float32)
-    for row, pixels in zip(stacked, inks, strict=True):
-        row[0, : pixels.shape[0], : pixels.shape[1]] = pixels
+    for row, one in zip(stacked, inks, strict=True):
+        row[0, : one.pixels.shape[0], : one.pixels.shape[1]] = one.pixels
     return stacked
