@@ -17,8 +17,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from digitnet.errors import DigitnetError
-from digitnet.errors import importing_extras as _importing_extras
+from digitnet.errors import DigitnetError, importing_extras
 
 if TYPE_CHECKING:
     from digitnet.data.catalogue import load_dataset
@@ -90,7 +89,7 @@ def __getattr__(name: str) -> Any:
     home = next((home for home, names in _HOMES.items() if name in names), None)
     if home is None:
         raise AttributeError(f"module 'digitnet' has no attribute '{name}'")
-    with _importing_extras():
+    with importing_extras():
         value = getattr(importlib.import_module(f"digitnet.{home}"), name)
     globals()[name] = value
     return value

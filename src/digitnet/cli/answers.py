@@ -58,8 +58,7 @@ def print_json(answers: Sequence[Answer]) -> None:
     for answer in answers:
         values: dict[str, Any] = {"file": answer.name}
         if answer.error:
-            error = {"type": type(answer.error).__name__, "message": str(answer.error)}
-            values["error"] = error
+            values["error"] = {"type": type(answer.error).__name__, "message": str(answer.error)}
         elif answer.prediction:
             values |= answer.prediction.as_dict()
         if page := answer.explanation:
