@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from digitnet.errors import UsageError
-from digitnet.experiments import robustness
-from digitnet.experiments.picture_sets import built_in_sets, parts_by
+from digitnet.experiments.picture_sets import NamedSet, PictureSet, built_in_sets, parts_by
 from digitnet.experiments.robustness import (
     MeasuredSet,
     Readings,
@@ -17,6 +16,7 @@ from digitnet.experiments.robustness import (
     invert_and_resize,
     read,
     read_plainly,
+    rows_of,
     run_bench,
 )
 from digitnet.network.cnn import CNN
@@ -33,11 +33,14 @@ def readings(digits, strangeness=None, rejected=None):
         confidence=np.full(count, 0.9),
         strangeness=np.zeros(count) if strangeness is None else np.array(strangeness, float),
         rejected=np.zeros(count, bool) if rejected is None else np.array(rejected),
+        image=np.zeros((count, 28, 28), np.uint8),
     )
 
 
 def measured(labels, ours, plain=None, parts=()):
-    return MeasuredSet("own", "set", labels and np.array(labels), parts, ours, plain, 1.0)
+    truth = labels and np.array(labels)
+    made = PictureSet(len(ours.digit), lambda _: b"", truth, parts)
+    return MeasuredSet(NamedSet("own", "set", lambda: made), made, ours, plain, 1.0)
 
 
 # Choosing
@@ -66,20 +69,20 @@ def test_an_unknown_set_names_the_nearest(sets):
 def test_counts_of_a_set_and_its_parts():
     parts = parts_by(np.array(["a", "a", "b", "b"]))
     ours = readings([1, 2, -1, 4], rejected=[False, False, True, False])
-    rows = robustness.digit_rows(measured([1, 2, 3, 0], ours, readings([1, 0, 0, 0]), parts))
-    assert [(row.part, row.pictures, row.right, row.plain_right) for row in rows] == [
+    rows = rows_of(measured([1, 2, 3, 0], ours, readings([1, 0, 0, 0]), parts))
+    assert [(row["part"], row["pictures"], row["right"], row["plain_right"]) for row in rows] == [
         (None, 4, 2, 2),
         ("a", 2, 2, 1),
         ("b", 2, 0, 1),
     ]
-    assert [row.rejected for row in rows] == [0.25, 0.0, 0.5]
-    low, high = rows[0].interval
-    assert low < rows[0].accuracy == 0.5 < high
+    assert [row["rejected"] for row in rows] == [0.25, 0.0, 0.5]
+    low, high = rows[0]["interval"]
+    assert low < rows[0]["accuracy"] == 0.5 < high
 
 
 def test_without_a_plain_network_there_are_no_figures_of_it():
-    (row,) = robustness.digit_rows(measured([1], readings([1])))
-    assert row.plain_right is row.plain_accuracy is None
+    (row,) = rows_of(measured([1], readings([1])))
+    assert row["plain_right"] is row["plain_accuracy"] is None
 
 
 def test_auroc_is_the_fraction_of_pairs_in_order():
@@ -94,10 +97,10 @@ def test_non_digits_are_told_from_the_digits_given():
     others = measured(
         None, readings([0, 0], [0.9, 0.15], [True, False]), readings([0, 0], [0.5, 0.5]), kinds
     )
-    whole, far, near = robustness.non_digit_rows(others, digits)
-    assert (whole.auroc, far.auroc, near.auroc) == (0.75, 1.0, 0.5)
-    assert (whole.rejected, far.rejected, near.rejected) == (0.5, 1.0, 0.0)
-    assert whole.plain_auroc == 0.5
+    whole, far, near = rows_of(others, digits)
+    assert (whole["auroc"], far["auroc"], near["auroc"]) == (0.75, 1.0, 0.5)
+    assert (whole["rejected"], far["rejected"], near["rejected"]) == (0.5, 1.0, 0.0)
+    assert whole["plain_auroc"] == 0.5
 
 
 def test_a_line_sums_a_set_up():
@@ -125,14 +128,14 @@ def finished(tmp_path_factory):
         data="sample",
         limit=30,
         only=[*QUICK, "mine[1]"],
-        on_measured=lambda found, made: seen.append((found, made)),
+        on_measured=seen.append,
     )
     return results, seen
 
 
 def test_every_set_has_its_row(finished):
     results, seen = finished
-    places = [(row.group, row.name) for row in results.digits]
+    places = [(row["group"], row["name"]) for row in results["digits"]]
     kinds = [name for name in CORRUPTIONS if name in QUICK]
     assert places == [
         ("mnist", "white_on_black"),
@@ -141,27 +144,27 @@ def test_every_set_has_its_row(finished):
         *((group, name) for group in ("corruptions", "corruptions_found") for name in kinds),
         ("own", "mine[1]"),
     ]
-    fives = results.digits[0].right
+    fives = results["digits"][0]["right"]
     assert 0 < fives < 30
-    assert {row.right for row in results.digits[:-1]} == {fives}
-    assert (results.digits[-1].right, results.digits[-1].pictures) == (1, 2)
-    assert results.non_digits[0].part is None
-    assert results.spread is None
-    assert results.means["corruptions"].accuracy == pytest.approx(fives / 30)
-    assert results.reference.pictures == 30
-    assert results.reference.expected_calibration_error == pytest.approx(0.9 - fives / 30)
+    assert {row["right"] for row in results["digits"][:-1]} == {fives}
+    assert (results["digits"][-1]["right"], results["digits"][-1]["pictures"]) == (1, 2)
+    assert results["non_digits"][0]["part"] is None
+    assert results["spread"] is None
+    assert results["means"]["corruptions"]["accuracy"] == pytest.approx(fives / 30)
+    assert results["reference"]["pictures"] == 30
+    assert results["reference"]["expected_calibration_error"] == pytest.approx(0.9 - fives / 30)
     assert len(seen) == len(places) + 1
-    assert all(len(found.ours.digit) == made.count for found, made in seen)
+    assert all(len(each.ours.digit) == each.made.count for each in seen)
 
 
 def test_the_same_arguments_give_the_same_figures(finished):
     again = run_bench(Fives(), data="sample", limit=30, only=QUICK)
-    assert again.digits == finished[0].digits[:-1]
-    assert again.non_digits == finished[0].non_digits
+    assert again["digits"] == finished[0]["digits"][:-1]
+    assert again["non_digits"] == finished[0]["non_digits"]
 
 
 def test_results_are_json(finished):
-    values = finished[0].as_json()
+    values = finished[0]
     assert values["schema_version"] == 1
     assert json.loads(json.dumps(values)).keys() == values.keys()
     assert {"environment", "seconds", "settings", "digits", "non_digits"} <= values.keys()
@@ -171,16 +174,16 @@ def test_results_are_json(finished):
 
 def test_non_digits_alone_still_have_digits_to_be_told_from():
     results = run_bench(Fives(), data="sample", limit=15, only=["non_digits"])
-    assert results.digits == ()
-    assert results.reference.pictures == 15
-    assert 0 <= results.non_digits[0].auroc <= 1
+    assert results["digits"] == []
+    assert results["reference"]["pictures"] == 15
+    assert 0 <= results["non_digits"][0]["auroc"] <= 1
 
 
 def test_five_sets_make_a_spread_and_with_own_sets_only_those_are_measured(tmp_path):
-    assert run_bench(Fives(), data="sample", limit=10, only=["mnist"]).spread == 0
+    assert run_bench(Fives(), data="sample", limit=10, only=["mnist"])["spread"] == 0
     np.savez(tmp_path / "mine.npz", x=np.zeros((1, 8, 8), np.uint8), y=np.array([5]))
     results = run_bench(Fives(), [tmp_path / "mine.npz"], data="sample", limit=1)
-    assert [row.name for row in results.digits] == ["mine"]
+    assert [row["name"] for row in results["digits"]] == ["mine"]
 
 
 @pytest.mark.parametrize(
@@ -199,9 +202,9 @@ def test_a_plain_run_is_read_beside(tmp_path):
     results = run_bench(
         Fives(), plain=tmp_path, data="sample", limit=20, only=["white_on_black", "drawn"]
     )
-    assert results.digits[0].plain_accuracy == results.digits[0].plain_right / 20
-    assert 0 <= results.non_digits[0].plain_auroc <= 1
-    assert results.settings["plain"] == str(tmp_path)
+    assert results["digits"][0]["plain_accuracy"] == results["digits"][0]["plain_right"] / 20
+    assert 0 <= results["non_digits"][0]["plain_auroc"] <= 1
+    assert results["settings"]["plain"] == str(tmp_path)
 
 
 # Reading

@@ -199,17 +199,16 @@ def robustness(
     if misses and not out:
         raise UsageError("--misses needs --out, the folder to draw what was misread in.")
     from digitnet.experiments import robustness_views as views
-    from digitnet.experiments.picture_sets import PictureSet
     from digitnet.experiments.robustness import MeasuredSet, run_bench
     from digitnet.reading.recognizer import Recognizer
 
     recognizer = Recognizer(model)
     about = {"model": str(model or "shipped"), "model_sha256": recognizer.sha256}
 
-    def on_measured(measured: MeasuredSet, made: PictureSet) -> None:
+    def on_measured(measured: MeasuredSet) -> None:
         output.note(measured.summary())
         folder = out / "misses" if misses and out else None
-        if folder and (file := views.write_misses(measured, made, recognizer, folder)):
+        if folder and (file := views.write_misses(measured, folder)):
             output.note(f"  Misses drawn in {file}.")
 
     results = run_bench(
@@ -228,7 +227,7 @@ def robustness(
     for file in views.write_results(results, out) if out else []:
         output.note(f"Wrote {file}.")
     if output.as_json:
-        show_json(results.as_json())
+        show_json(results)
         return
     show_tables([views.results_table(results)])
     for line in views.remarks(results):

@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -27,17 +26,20 @@ from digitnet.data.catalogue import load_dataset
 from digitnet.errors import UsageError, unknown_name
 from digitnet.experiments import picture_sets
 from digitnet.experiments.own_sets import own_sets
-from digitnet.experiments.picture_sets import MNIST, NamedSet, Parts, Picture, PictureSet
+from digitnet.experiments.picture_sets import NamedSet, Picture, PictureSet
 from digitnet.machine import environment
 from digitnet.network.cnn import CNN, predict_logits
 from digitnet.reading.pictures import decode
-from digitnet.reading.prediction import Prediction
 from digitnet.reading.recognizer import Recognizer
 from digitnet.text import share
 from digitnet.training.checkpoint import load_model
 from digitnet.training.evaluation import calibration_error, reliability, softmax
 from digitnet.training.runs import open_run
 from digitnet.training.statistics import wilson_interval
+
+# A row of the results: "group", "name", "part" (None for the whole set) and "pictures", how many
+# there are; then the scores that ``_digit_scores`` or ``_non_digit_scores`` describes.
+Row: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,154 +51,47 @@ class Readings:
         confidence: (N,), in [0, 1].
         strangeness: (N,), larger is less like a digit.
         rejected: (N,), whether it refused to call the picture a digit.
+        image: (N, 28, 28), bright ink on 0: what the network saw.
     """
 
     digit: NDArray[np.int64]
     confidence: NDArray[np.float64]
     strangeness: NDArray[np.float64]
     rejected: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class SetRow:
-    """Which pictures a row is about.
-
-    Args:
-        group: what the set belongs to.
-        name: its name there.
-        part: name of a part of the set; None for the whole set.
-        pictures: how many there are.
-    """
-
-    group: str
-    name: str
-    part: str | None
-    pictures: int
-
-
-@dataclass(frozen=True)
-class DigitRow(SetRow):
-    """How well digits are read; fractions from 0 to 1.
-
-    Args:
-        right: how many are read as what they are, refused or not.
-        accuracy: fraction of them.
-        interval: 95 % Wilson interval of the accuracy.
-        rejected: fraction refused as not a digit.
-        plain_right: how many the plain CNN reads as what they are; None when there is none.
-        plain_accuracy: fraction of them.
-    """
-
-    right: int
-    accuracy: float
-    interval: tuple[float, float]
-    rejected: float
-    plain_right: int | None = None
-    plain_accuracy: float | None = None
-
-
-@dataclass(frozen=True)
-class NonDigitRow(SetRow):
-    """How well non-digits are told from MNIST's test digits.
-
-    Args:
-        auroc: probability that one of them is stranger than a digit (area under the ROC curve).
-        rejected: fraction refused at the model's own threshold.
-        plain_auroc: that of the plain CNN; None when there is none.
-    """
-
-    auroc: float
-    rejected: float
-    plain_auroc: float | None = None
-
-
-@dataclass(frozen=True)
-class ReferenceRow:
-    """Confidence and refusals on MNIST's test images, read as they are."""
-
-    pictures: int
-    expected_calibration_error: float
-    rejected: float
-
-
-@dataclass(frozen=True)
-class GroupMean:
-    """Mean accuracy over the sets of a group."""
-
-    sets: int
-    accuracy: float
-    plain_accuracy: float | None
-
-
-@dataclass(frozen=True)
-class RobustnessResults:
-    """One run of the bench.
-
-    Args:
-        digits: rows of sets of digits, whole sets before their parts.
-        non_digits: rows of sets of non-digits, likewise.
-        reference: None when neither MNIST as it is nor non-digits were measured.
-        spread: largest minus smallest accuracy of the five sets of MNIST that should not differ;
-            None unless all five were measured.
-        means: by group, of the groups of corruptions of which two or more were measured.
-        seconds: how long it took.
-        settings: model, plain run, data, limit and seed.
-        environment: as ``machine.environment`` describes it.
-    """
-
-    digits: tuple[DigitRow, ...]
-    non_digits: tuple[NonDigitRow, ...]
-    reference: ReferenceRow | None
-    spread: float | None
-    means: dict[str, GroupMean]
-    seconds: float
-    settings: dict[str, Any]
-    environment: dict[str, Any]
-
-    def as_json(self) -> dict[str, Any]:
-        """Return what ``robustness.json`` holds."""
-        return {"schema_version": 1, **asdict(self)}
+    image: NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
 class MeasuredSet:
-    """What was read in a set.
+    """A set, and what was read in it.
 
     Args:
-        group: what the set belongs to.
-        name: its name there.
-        labels: as those of the ``PictureSet``.
-        parts: likewise.
+        named: its names.
+        made: its pictures.
         ours: the readings of digitnet.
-        plain: those of the plain CNN.
+        plain: those of the plain CNN; None when there is none.
         seconds: how long making and reading it took.
     """
 
-    group: str
-    name: str
-    labels: NDArray[np.int64] | None
-    parts: Parts
+    named: NamedSet
+    made: PictureSet
     ours: Readings
     plain: Readings | None
     seconds: float
 
     def right(self, readings: Readings) -> NDArray[np.bool_]:
         """Return which pictures are read as the digits they are, bool (N,)."""
-        return np.asarray(readings.digit == self.labels)
-
-    def whole_and_parts(self) -> list[tuple[str | None, NDArray[np.bool_]]]:
-        """Return the whole set, called None, and its parts: which pictures they are."""
-        return [(None, np.ones(len(self.ours.digit), np.bool_)), *self.parts]
+        return np.asarray(readings.digit == self.made.labels)
 
     def summary(self) -> str:
         """Return a line about the set."""
         what = f"{share(float(self.ours.rejected.mean()))} refused"
-        if self.labels is not None:
+        if self.made.labels is not None:
             what = share(float(self.right(self.ours).mean()))
             if self.plain is not None:
                 what += f" (plain CNN {share(float(self.right(self.plain).mean()))})"
-        count = len(self.ours.digit)
-        return f"{self.group}/{self.name}: {what} of {count:,}, {self.seconds:.1f} s"
+        name = f"{self.named.group}/{self.named.name}"
+        return f"{name}: {what} of {self.made.count:,}, {self.seconds:.1f} s"
 
 
 def run_bench(
@@ -210,10 +105,10 @@ def run_bench(
     everything: bool = False,
     seed: int = 0,
     about: Mapping[str, Any] | None = None,
-    on_measured: Callable[[MeasuredSet, PictureSet], None] = lambda _measured, _made: None,
+    on_measured: Callable[[MeasuredSet], None] = lambda _: None,
     **where: Any,
-) -> RobustnessResults:
-    """Measure a recogniser.
+) -> dict[str, Any]:
+    """Measure a recogniser and return what ``robustness.json`` holds.
 
     Args:
         recognizer: what is measured.
@@ -225,8 +120,21 @@ def run_bench(
         everything: with ``paths``, the built-in sets as well.
         seed: 0 or more, of everything that is drawn.
         about: JSON values to keep with the settings, such as which model it is.
-        on_measured: called with what was read in each set, and the set.
+        on_measured: called with each set and what was read in it.
         **where: ``data_dir``, ``offline``: as for ``load_dataset``.
+
+    Returns:
+        JSON values:
+
+        - "digits", "non_digits": rows, whole sets before their parts;
+        - "reference": confidence and refusals on MNIST's test images as they are; None when neither
+          they nor non-digits were measured;
+        - "spread": largest minus smallest accuracy of the five sets of MNIST that should not
+          differ; None unless all five were measured;
+        - "means": by group, the mean accuracy over the sets of each group of corruptions of which
+          two or more were measured;
+        - "seconds", how long it took; "settings": model, plain run, data, limit and seed;
+          "environment", as ``machine.environment`` describes it.
 
     Raises:
         UsageError: an argument is not allowed, or there is no such set.
@@ -245,15 +153,28 @@ def run_bench(
     if theirs and not only and not everything:
         only = [each.name for each in theirs]
     sets = [*picture_sets.built_in_sets(images, labels, seed), *theirs]
-    readers = [partial(read, recognizer)]
-    if plain:
-        readers.append(partial(read_plainly, load_model(open_run(plain).model_file)))
-    measured = [_read_set(each, readers, on_measured) for each in choose(sets, only)]
-    # The first of the sets is MNIST as it is.
-    return RobustnessResults(
-        **_count(measured, lambda: _read_set(sets[0], readers)),
-        seconds=time.perf_counter() - started,
-        settings={
+    chosen = choose(sets, only)
+    model = load_model(open_run(plain).model_file) if plain else None
+    reference: MeasuredSet | None = None
+    # MNIST as it is comes first, and non-digits are told from it even when it is not chosen.
+    if sets[0] not in chosen and any(each.group == picture_sets.NON_DIGITS for each in chosen):
+        reference = _read_set(sets[0], recognizer, model)
+    rows: list[Row] = []
+    for named in chosen:
+        measured = _read_set(named, recognizer, model)
+        on_measured(measured)
+        reference = measured if named is sets[0] else reference
+        rows += rows_of(measured, reference)
+    digits = [row for row in rows if "accuracy" in row]
+    return {
+        "schema_version": 1,
+        "digits": digits,
+        "non_digits": [row for row in rows if "auroc" in row],
+        "reference": reference and _reference_scores(reference),
+        "spread": _spread(digits),
+        "means": _means(digits),
+        "seconds": time.perf_counter() - started,
+        "settings": {
             **(about or {}),
             "plain": str(plain) if plain else None,
             "data": data,
@@ -261,8 +182,8 @@ def run_bench(
             "only": list(only),
             "seed": seed,
         },
-        environment=environment(),
-    )
+        "environment": environment(),
+    }
 
 
 def choose(sets: Sequence[NamedSet], only: Sequence[str]) -> list[NamedSet]:
@@ -278,88 +199,75 @@ def choose(sets: Sequence[NamedSet], only: Sequence[str]) -> list[NamedSet]:
     return [each for each in sets if not only or each.name in only or each.group in only]
 
 
-def _read_set(
-    named: NamedSet,
-    readers: Sequence[Callable[[Sequence[Picture], bool], Readings]],
-    on_measured: Callable[[MeasuredSet, PictureSet], None] = lambda _measured, _made: None,
-) -> MeasuredSet:
+def _read_set(named: NamedSet, recognizer: Recognizer, model: CNN | None) -> MeasuredSet:
     """Make a set and let digitnet and the plain CNN, if any, read it."""
     started = time.perf_counter()
     made = named.make()
     # Files, not pixels: they are decoded one after the other.
     pictures = [made.picture(i) for i in range(made.count)]
-    ours, *others = (reader(pictures, made.straight) for reader in readers)
-    plain = others[0] if others else None
-    seconds = time.perf_counter() - started
-    measured = MeasuredSet(named.group, named.name, made.labels, made.parts, ours, plain, seconds)
-    on_measured(measured, made)
-    return measured
+    ours = read(recognizer, pictures, made.straight)
+    plain = read_plainly(model, pictures, made.straight) if model else None
+    return MeasuredSet(named, made, ours, plain, time.perf_counter() - started)
 
 
-def _count(
-    measured: Sequence[MeasuredSet], read_reference: Callable[[], MeasuredSet]
-) -> dict[str, Any]:
-    """Return the counted fields of ``RobustnessResults``.
-
-    Args:
-        measured: the sets that were read.
-        read_reference: reads MNIST as it is, which non-digits are told from.
-    """
-    digits = [row for each in measured if each.labels is not None for row in digit_rows(each)]
-    others = [each for each in measured if each.labels is None]
-    as_it_is = (MNIST, picture_sets.REFERENCE)
-    reference = next((each for each in measured if (each.group, each.name) == as_it_is), None)
-    reference = reference or (read_reference() if others else None)
-    averaged = (picture_sets.CORRUPTED, picture_sets.CORRUPTED_FOUND)
-    return {
-        "digits": tuple(digits),
-        "non_digits": tuple(
-            row for each in others if reference for row in non_digit_rows(each, reference)
-        ),
-        "reference": _reference_row(reference) if reference else None,
-        "spread": _spread(digits),
-        "means": {group: mean for group in averaged if (mean := _mean(digits, group))},
-    }
+# ---- counting
 
 
-def digit_rows(measured: MeasuredSet) -> list[DigitRow]:
-    """Return the row of a set of digits, then one for each of its parts."""
-
-    def row(part: str | None, chosen: NDArray[np.bool_]) -> DigitRow:
-        count, right = int(chosen.sum()), int(measured.right(measured.ours)[chosen].sum())
-        plain = int(measured.right(measured.plain)[chosen].sum()) if measured.plain else None
-        return DigitRow(
-            *(measured.group, measured.name, part, count, right),
-            accuracy=right / count,
-            interval=wilson_interval(right, count),
-            rejected=float(measured.ours.rejected[chosen].mean()),
-            plain_right=plain,
-            plain_accuracy=None if plain is None else plain / count,
-        )
-
-    return [row(*part) for part in measured.whole_and_parts()]
-
-
-def non_digit_rows(measured: MeasuredSet, digits: MeasuredSet) -> list[NonDigitRow]:
-    """Return the row of a set of non-digits, then one for each of its parts.
+def rows_of(measured: MeasuredSet, reference: MeasuredSet | None = None) -> list[Row]:
+    """Return the row of a set, then one for each of its parts.
 
     Args:
         measured: the set.
-        digits: the digits that its pictures are told from.
+        reference: the digits that non-digits are told from; sets of digits need none.
     """
+    rows: list[Row] = []
+    for part, chosen in [(None, np.ones(measured.made.count, np.bool_)), *measured.made.parts]:
+        if measured.made.labels is None and reference:
+            scores = _non_digit_scores(measured, chosen, reference)
+        else:
+            scores = _digit_scores(measured, chosen)
+        group, name, _ = measured.named
+        row = {"group": group, "name": name, "part": part, "pictures": int(chosen.sum())}
+        rows.append(row | scores)
+    return rows
 
-    def row(part: str | None, chosen: NDArray[np.bool_]) -> NonDigitRow:
-        plain = None
-        if measured.plain and digits.plain:
-            plain = auroc(measured.plain.strangeness[chosen], digits.plain.strangeness)
-        return NonDigitRow(
-            *(measured.group, measured.name, part, int(chosen.sum())),
-            auroc=auroc(measured.ours.strangeness[chosen], digits.ours.strangeness),
-            rejected=float(measured.ours.rejected[chosen].mean()),
-            plain_auroc=plain,
-        )
 
-    return [row(*part) for part in measured.whole_and_parts()]
+def _digit_scores(measured: MeasuredSet, chosen: NDArray[np.bool_]) -> dict[str, Any]:
+    """Return how well digits are read; fractions from 0 to 1.
+
+    "right" are read as what they are, refused or not; "accuracy" is the fraction of them, and
+    "interval" its 95 % Wilson interval; "rejected" is the fraction refused as not a digit. What
+    the plain CNN reads is None when there is none.
+    """
+    count, right = int(chosen.sum()), int(measured.right(measured.ours)[chosen].sum())
+    plain = int(measured.right(measured.plain)[chosen].sum()) if measured.plain else None
+    return {
+        "right": right,
+        "accuracy": right / count,
+        "interval": wilson_interval(right, count),
+        "rejected": float(measured.ours.rejected[chosen].mean()),
+        "plain_right": plain,
+        "plain_accuracy": None if plain is None else plain / count,
+    }
+
+
+def _non_digit_scores(
+    measured: MeasuredSet, chosen: NDArray[np.bool_], digits: MeasuredSet
+) -> dict[str, Any]:
+    """Return how well non-digits are told from digits.
+
+    "auroc" is the probability that one of them is stranger than a digit (area under the ROC
+    curve); "rejected" the fraction refused at the model's own threshold; "plain_auroc" is None when
+    there is no plain CNN.
+    """
+    ours, plain = measured.ours, None
+    if measured.plain and digits.plain:
+        plain = auroc(measured.plain.strangeness[chosen], digits.plain.strangeness)
+    return {
+        "auroc": auroc(ours.strangeness[chosen], digits.ours.strangeness),
+        "rejected": float(ours.rejected[chosen].mean()),
+        "plain_auroc": plain,
+    }
 
 
 def auroc(strange: NDArray[np.float64], usual: NDArray[np.float64]) -> float:
@@ -375,48 +283,52 @@ def auroc(strange: NDArray[np.float64], usual: NDArray[np.float64]) -> float:
     return float(roc_auc_score(truth, rankdata(np.concatenate([strange, usual]))))
 
 
-def _reference_row(measured: MeasuredSet) -> ReferenceRow:
+def _reference_scores(measured: MeasuredSet) -> dict[str, Any]:
     bins = reliability(measured.ours.confidence, measured.right(measured.ours))
-    rejected = float(measured.ours.rejected.mean())
-    return ReferenceRow(len(measured.ours.digit), calibration_error(bins), rejected)
+    return {
+        "pictures": measured.made.count,
+        "expected_calibration_error": calibration_error(bins),
+        "rejected": float(measured.ours.rejected.mean()),
+    }
 
 
-def _spread(rows: Sequence[DigitRow]) -> float | None:
-    names = picture_sets.EQUALLY_EASY
-    alike = [row.accuracy for row in rows if row.group == MNIST and row.name in names]
-    return max(alike) - min(alike) if len(alike) == len(names) else None
+def _spread(rows: Sequence[Row]) -> float | None:
+    easy = picture_sets.EQUALLY_EASY
+    alike = [
+        row["accuracy"]
+        for row in rows
+        if row["group"] == picture_sets.MNIST and row["name"] in easy
+    ]
+    return max(alike) - min(alike) if len(alike) == len(easy) else None
 
 
-def _mean(rows: Sequence[DigitRow], group: str) -> GroupMean | None:
-    chosen = [row for row in rows if row.group == group and row.part is None]
-    if len(chosen) < 2:
-        return None
-    plain = [row.plain_accuracy for row in chosen if row.plain_accuracy is not None]
-    accuracy = float(np.mean([row.accuracy for row in chosen]))
-    return GroupMean(len(chosen), accuracy, float(np.mean(plain)) if plain else None)
+def _means(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
+    means = {}
+    for group in (picture_sets.CORRUPTED, picture_sets.CORRUPTED_FOUND):
+        chosen = [row for row in rows if row["group"] == group]
+        if len(chosen) > 1:
+            means[group] = {"sets": len(chosen)} | {
+                key: None
+                if chosen[0][key] is None
+                else float(np.mean([row[key] for row in chosen]))
+                for key in ("accuracy", "plain_accuracy")
+            }
+    return means
 
 
 # ---- who reads the pictures
 
 
-def answers(
-    recognizer: Recognizer, pictures: Sequence[Picture], straight: bool
-) -> list[Prediction]:
-    """Return all that a recogniser says of pictures; ``straight`` as for ``PictureSet``."""
-    if straight:
-        return recognizer.predict_inks([np.asarray(each, np.uint8) for each in pictures])
-    return recognizer.predict_many(pictures)
-
-
 def read(recognizer: Recognizer, pictures: Sequence[Picture], straight: bool) -> Readings:
-    """Return what a recogniser says of pictures, at least one."""
-    found = answers(recognizer, pictures, straight)
-    digits = [-1 if each.digit is None else each.digit for each in found]
+    """Return what a recogniser says of pictures, one or more; ``straight``: as a ``PictureSet``."""
+    images = [np.asarray(each, np.uint8) for each in pictures] if straight else []
+    found = recognizer.predict_inks(images) if straight else recognizer.predict_many(pictures)
     return Readings(
-        digit=np.array(digits, np.int64),
+        digit=np.array([-1 if each.digit is None else each.digit for each in found], np.int64),
         confidence=np.array([each.confidence for each in found], np.float64),
         strangeness=np.array([each.ood_score for each in found], np.float64),
         rejected=np.array([not each.is_digit for each in found], np.bool_),
+        image=np.stack([each.image for each in found]),
     )
 
 
@@ -433,14 +345,15 @@ def read_plainly(model: CNN, pictures: Sequence[Picture], straight: bool) -> Rea
         straight: as for ``PictureSet``; otherwise they are inverted and resized.
     """
     images = pictures if straight else [invert_and_resize(decode(each)) for each in pictures]
-    stacked = torch.from_numpy(np.stack([np.asarray(each, np.uint8) for each in images]))
-    probabilities = softmax(predict_logits(model, stacked).numpy())
+    stacked = np.stack([np.asarray(each, np.uint8) for each in images])
+    probabilities = softmax(predict_logits(model, torch.from_numpy(stacked)).numpy())
     confidence = probabilities.max(axis=1)
     return Readings(
         digit=probabilities.argmax(axis=1).astype(np.int64),
         confidence=confidence,
         strangeness=1 - confidence,
         rejected=np.zeros(len(images), np.bool_),
+        image=stacked,
     )
 
 

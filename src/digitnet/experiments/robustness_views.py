@@ -6,18 +6,16 @@ mistakes is the same step everywhere: on a plain axis 99 and 99.9 % would coinci
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 from rich.markup import escape
 from rich.table import Table
 
@@ -25,27 +23,26 @@ from digitnet.experiments.picture_sets import (
     CORRUPTED,
     CORRUPTED_FOUND,
     GROUP_TITLES,
-    PictureSet,
     set_title,
 )
-from digitnet.experiments.robustness import (
-    DigitRow,
-    GroupMean,
-    MeasuredSet,
-    NonDigitRow,
-    RobustnessResults,
-    answers,
-)
+from digitnet.experiments.robustness import MeasuredSet, Row
 from digitnet.files import make_folder, write_json
 from digitnet.reading.pictures import decode
-from digitnet.reading.recognizer import Recognizer
 from digitnet.showing.scales import nines, set_accuracy_axis
-from digitnet.showing.sheet import HEADER, MARGIN, draw_tiles, new_sheet, write, write_header
+from digitnet.showing.sheet import (
+    HEADER,
+    MARGIN,
+    as_ink,
+    draw_tiles,
+    new_sheet,
+    write,
+    write_header,
+)
 from digitnet.showing.theme import INK, LIGHT, SMALL, WIDTH, save_png, style_axes, theme
 from digitnet.text import points, share, shortened
 
 Floats = NDArray[np.float64]
-Pixels = NDArray[np.uint8]
+_Results = Mapping[str, Any]  # of ``run_bench``
 
 _ROW = 0.205  # inches
 _ABOVE, _BELOW = 0.62, 0.5  # inches, of the headings of the columns and of the axis
@@ -60,10 +57,9 @@ _SHOWN = 40  # misses on a sheet
 _ACROSS = 4
 _TILE = 0.7  # inches; two of them, then the next
 _DOWN = 0.98
-_SIDE = 112  # pixels of a tile, four times an image
 
 
-def write_results(results: RobustnessResults, folder: Path) -> list[Path]:
+def write_results(results: _Results, folder: Path) -> list[Path]:
     """Write ``robustness.json`` and ``robustness.png`` to a folder, and return them.
 
     Raises:
@@ -71,55 +67,56 @@ def write_results(results: RobustnessResults, folder: Path) -> list[Path]:
     """
     make_folder(folder)
     values, picture = folder / "robustness.json", folder / "robustness.png"
-    write_json(values, results.as_json())
+    write_json(values, results)
     with theme():
         save_png(robustness_figure(results), picture)
     return [values, picture]
 
 
-def results_table(results: RobustnessResults) -> Table:
+def results_table(results: _Results) -> Table:
     """Return a table of everything measured; all numbers are percentages."""
-    plain = bool(results.settings["plain"])
+    plain = bool(results["settings"]["plain"])
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("set", no_wrap=True)
     for column in ("pictures", "digitnet", "95 % interval", *["plain CNN"] * plain, "refused"):
         table.add_column(column, justify="right", no_wrap=True)
-    rows: list[DigitRow | NonDigitRow] = [*results.digits, *results.non_digits]
-    for group, members in groupby(rows, lambda row: row.group):
+    rows = [*results["digits"], *results["non_digits"]]
+    for group, members in groupby(rows, itemgetter("group")):
         if table.row_count:
             table.add_row()
         table.add_row(GROUP_TITLES[group], style="bold")
         for row in members:
             # Users name their sets, and rich would take square brackets for markup.
-            name = escape(f"    {row.part}" if row.part else f"  {set_title(group, row.name)}")
-            ours, rival, interval = _numbers(row)
+            title = set_title(group, row["name"])
+            name = escape(f"    {row['part']}" if row["part"] else f"  {title}")
+            ours, rival, interval = _scores(row)
             ours_cells = (_percent(ours), " – ".join(map(_percent, interval)))
-            cells = [*ours_cells, *[_percent(rival)] * plain, _percent(row.rejected)]
-            table.add_row(name, f"{row.pictures:,}", *cells)
-        if mean := results.means.get(group):
-            cells = [_percent(mean.accuracy), "", *[_percent(mean.plain_accuracy)] * plain]
-            table.add_row(f"  mean of these {mean.sets}", "", *cells, style="bold")
+            cells = [*ours_cells, *[_percent(rival)] * plain, _percent(row["rejected"])]
+            table.add_row(name, f"{row['pictures']:,}", *cells)
+        if mean := results["means"].get(group):
+            ours, rival, _ = _scores(mean)
+            cells = [_percent(ours), "", *[_percent(rival)] * plain]
+            table.add_row(f"  mean of these {mean['sets']}", "", *cells, style="bold")
     return table
 
 
-def remarks(results: RobustnessResults) -> list[str]:
+def remarks(results: _Results) -> list[str]:
     """Return the numbers that belong to no row, a sentence each."""
     lines = []
-    if results.spread is not None:
+    if results["spread"] is not None:
         five = "The five sets of MNIST that differ in nothing that should matter"
-        lines.append(f"{five} lie within {points(results.spread)}.")
-    if found := results.reference:
-        refused = f"Of MNIST's {found.pictures:,} test digits {share(found.rejected)} are refused"
-        error = f"the expected calibration error is {found.expected_calibration_error:.4f}"
-        lines.append(f"{refused}; {error}.")
+        lines.append(f"{five} lie within {points(results['spread'])}.")
+    if found := results["reference"]:
+        refused = f"Of MNIST's {found['pictures']:,} test digits {share(found['rejected'])} are"
+        error = f"the expected calibration error is {found['expected_calibration_error']:.4f}"
+        lines.append(f"{refused} refused; {error}.")
     return lines
 
 
-def _numbers(row: DigitRow | NonDigitRow) -> tuple[float, float | None, tuple[float, ...]]:
+def _scores(row: Row) -> tuple[float, float | None, tuple[float, ...]]:
     """Return how well digitnet and the plain CNN do, and the interval of the first, if any."""
-    if isinstance(row, DigitRow):
-        return row.accuracy, row.plain_accuracy, row.interval
-    return row.auroc, row.plain_auroc, ()
+    score = "auroc" if "auroc" in row else "accuracy"
+    return row[score], row[f"plain_{score}"], row.get("interval", ())
 
 
 def _percent(value: float | None) -> str:
@@ -136,8 +133,7 @@ _READERS: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 
 
-@dataclass(frozen=True)
-class _FigureLine:
+class _FigureLine(NamedTuple):
     """One line of the figure: a heading without marks, or a set.
 
     Args:
@@ -151,9 +147,9 @@ class _FigureLine:
     interval: tuple[float, ...] = ()
 
 
-def robustness_figure(results: RobustnessResults) -> Figure:
+def robustness_figure(results: _Results) -> Figure:
     """Draw every whole set, of which there is one at least: digitnet beside the plain CNN."""
-    lines = [*_digit_lines(results), *_non_digit_lines(results.non_digits)]
+    lines = [*_digit_lines(results), *_non_digit_lines(results["non_digits"])]
     marks = np.array([line.marks or (None, None, None) for line in lines], float)
     intervals = np.array([line.interval or (None, None) for line in lines], float)
     # The middles of the lines, in inches from the top of the axes; headings keep a distance.
@@ -209,55 +205,51 @@ def _write_column(
     sheet.plot(right - 0.22, 0.53, linestyle="none", **style)
 
 
-def _digit_lines(results: RobustnessResults) -> Iterator[_FigureLine]:
+def _digit_lines(results: _Results) -> Iterator[_FigureLine]:
     """Yield a line for each whole set; a kind of corruption, read in two ways, has one line."""
-    whole = [row for row in results.digits if row.part is None]
-    alone = {row.name: row for row in whole if row.group == CORRUPTED}
-    found = {row.name: row for row in whole if row.group == CORRUPTED_FOUND}
-    means = results.means
-    for group, rows in groupby(whole, lambda row: row.group):
+    whole = [row for row in results["digits"] if row["part"] is None]
+    alone, found = (
+        {row["name"]: row for row in whole if row["group"] == group}
+        for group in (CORRUPTED, CORRUPTED_FOUND)
+    )
+    means = results["means"]
+    for group, rows in groupby(whole, itemgetter("group")):
         if group not in (CORRUPTED, CORRUPTED_FOUND):
             yield _FigureLine(GROUP_TITLES[group])
-            yield from (_line(set_title(group, row.name), row) for row in rows)
+            yield from (_line(set_title(group, row["name"]), row) for row in rows)
         elif group == CORRUPTED or not alone:
             yield _FigureLine("Corruptions")
             for name in alone | found:
                 yield _line(set_title(group, name), found.get(name), alone.get(name))
             if group in means:
-                title = f"mean of these {means[group].sets}"
+                title = f"mean of these {means[group]['sets']}"
                 yield _line(title, means.get(CORRUPTED_FOUND), means.get(CORRUPTED))
 
 
-def _line(
-    title: str, found: DigitRow | GroupMean | None, alone: DigitRow | GroupMean | None = None
-) -> _FigureLine:
+def _line(title: str, found: Row | None, alone: Row | None = None) -> _FigureLine:
     """Return the line of a set that was read by the whole path, by the network alone, or both."""
-    plain = next(each.plain_accuracy for each in (alone, found) if each)
-    marks = (plain, *(each.accuracy if each else None for each in (alone, found)))
-    return _FigureLine(title, marks, found.interval if isinstance(found, DigitRow) else ())
+    ours, plain, interval = _scores(found) if found else (None, None, ())
+    if alone:
+        return _FigureLine(title, (alone["plain_accuracy"], alone["accuracy"], ours), interval)
+    return _FigureLine(title, (plain, None, ours), interval)
 
 
-def _non_digit_lines(rows: Sequence[NonDigitRow]) -> Iterator[_FigureLine]:
+def _non_digit_lines(rows: Sequence[Row]) -> Iterator[_FigureLine]:
     """Yield a line for each set, or for each of its kinds when they are few."""
     if rows:
         yield _FigureLine("Not digits: area under the ROC curve")
-    for name, group in groupby(rows, lambda row: row.name):
+    for name, group in groupby(rows, itemgetter("name")):
         whole, *parts = group
-        few = 0 < len(parts) < _FEW_KINDS
-        for row in (whole, *parts) if few else (whole,):
-            title = set_title(row.group, name) + (f": {row.part}" if row.part else "")
-            yield _FigureLine(title, (row.plain_auroc, None, row.auroc))
+        for row in (whole, *parts) if len(parts) < _FEW_KINDS else (whole,):
+            title = set_title(row["group"], name)
+            yield _line(f"{title}: {row['part']}" if row["part"] else title, row)
 
 
-def write_misses(
-    measured: MeasuredSet, made: PictureSet, recognizer: Recognizer, folder: Path
-) -> Path | None:
+def write_misses(measured: MeasuredSet, folder: Path) -> Path | None:
     """Write a sheet of the misses of a set of digits, most confident first.
 
     Args:
-        measured: what was read in the set.
-        made: the set.
-        recognizer: whose misses they are, to ask again what it saw.
+        measured: the set and what was read in it.
         folder: where ``GROUP-NAME.png`` goes.
 
     Returns:
@@ -266,39 +258,32 @@ def write_misses(
     Raises:
         StorageError: the folder cannot be written.
     """
-    wrong = np.flatnonzero(~measured.right(measured.ours))
+    (group, name, _), made, found = measured.named, measured.made, measured.ours
+    wrong = np.flatnonzero(~measured.right(found))
     if made.labels is None or not wrong.size:
         return None
-    found = measured.ours
     shown = wrong[np.argsort(-found.confidence[wrong], kind="stable")][:_SHOWN]
-    pictures = [made.picture(int(index)) for index in shown]
-    seen = [each.image for each in answers(recognizer, pictures, made.straight)]
-    place = np.arange(len(shown))
-    left = MARGIN + (WIDTH - 2 * MARGIN) / _ACROSS * (place % _ACROSS)
-    top = HEADER + _DOWN * (place // _ACROSS)
-    grey = colormaps["gray"].with_extremes(bad=(0, 0, 0, 0))
-    file = folder / f"{measured.group}-{measured.name}.png"
+    rows, columns = np.divmod(np.arange(len(shown)), _ACROSS)
+    left, top = MARGIN + (WIDTH - 2 * MARGIN) / _ACROSS * columns, HEADER + _DOWN * rows
+    file = folder / f"{group}-{name}.png"
     with theme():
         figure, ax = new_sheet(top[-1] + _DOWN + MARGIN)
-        title = f"{GROUP_TITLES[measured.group]}: {set_title(measured.group, measured.name)}"
+        title = f"{GROUP_TITLES[group]}: {set_title(group, name)}"
         note = f"{len(wrong):,} of {made.count:,} misread, the most confident first"
         write_header(ax, title, f"{note}; index: truth → answer, confidence")
-        draw_tiles(ax, _tiles([*map(decode, pictures)]), left, top, _TILE, colours=grey)
-        draw_tiles(ax, _tiles(seen), left + _TILE + 0.03, top, _TILE, colours=INK)
-        for index, x, y in zip(shown, left, top + _TILE + 0.03, strict=True):
+        draw_tiles(ax, as_ink(found.image[shown]), left + _TILE + 0.03, top, _TILE, colours=INK)
+        for index, x, y in zip(shown, left, top, strict=True):
+            _draw_picture(ax, decode(made.picture(int(index))), x, y)
             digit = found.digit[index] if found.digit[index] >= 0 else "nothing"
             words = f"{index}: {made.labels[index]} → {digit}, {found.confidence[index]:.0%}"
-            write(ax, x, y, words, size=SMALL)
+            write(ax, x, y + _TILE + 0.03, words, size=SMALL)
         save_png(figure, file)
     return file
 
 
-def _tiles(pictures: Sequence[Pixels]) -> NDArray[np.float32]:
-    """Return pictures as large as fit a square, float32 (N, 112, 112); NaN where nothing is."""
-    tiles = np.full((len(pictures), _SIDE, _SIDE), np.nan, np.float32)
-    for tile, picture in zip(tiles, pictures, strict=True):
-        size = (_SIDE, _SIDE)
-        fitted = ImageOps.contain(Image.fromarray(picture), size, Image.Resampling.BOX)
-        top, left = (_SIDE - fitted.height) // 2, (_SIDE - fitted.width) // 2
-        tile[top : top + fitted.height, left : left + fitted.width] = np.asarray(fitted) / 255
-    return tiles
+def _draw_picture(ax: Axes, picture: NDArray[np.uint8], left: float, top: float) -> None:
+    """Draw grey pixels (H, W) in the middle of a square tile, as large as fits."""
+    height, width = (_TILE * side / max(picture.shape) for side in picture.shape)
+    x, y = left + (_TILE - width) / 2, top + (_TILE - height) / 2
+    extent = (x, x + width, y + height, y)
+    ax.imshow(picture, cmap="gray", vmin=0, vmax=255, extent=extent, aspect="auto")
