@@ -128,8 +128,7 @@ def _check_predictions(run: EvaluatedRun) -> None:
     if not belong:
         raise InputError(
             f"{path / 'predictions.csv'} and metrics.json beside it are not of one evaluation on "
-            f"the test images of '{run.dataset.name}'. "
-            f"`digitnet evaluate {path}` writes both again."
+            f"the test images of '{run.dataset.name}'. `digitnet evaluate {path}` rewrites both."
         )
 
 

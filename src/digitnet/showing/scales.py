@@ -15,7 +15,6 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import isotonic_regression
 
 from digitnet.showing.theme import LIGHT, SMALL
 
@@ -110,11 +109,14 @@ def spread(places: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
     """
     order = np.argsort(-places, kind="stable")
     steps = gap * np.arange(len(places))
-    # Distances beyond the gaps must not fall: the nearest such sequence.
-    moved = isotonic_regression(places[order] + steps, increasing=False).x - steps
+    wished, ends = places[order] + steps, range(1, len(places) + 1)
+    # Distances beyond the gaps must not fall: the nearest such sequence, by the min-max formula.
+    nearest = [
+        min(max(wished[a:b].mean() for b in ends[i:]) for a in range(i + 1))
+        for i in range(len(wished))
+    ]
+    moved: NDArray[np.float64] = np.array(nearest) - steps
     half = gap / 2 if len(places) * gap <= 1 else 0.0  # a label needs room above and below
     moved -= max(float(moved.max(initial=0)) - 1 + half, 0.0) if half else 0.0
     moved += max(half - float(moved.min(initial=1)), 0.0)
-    result = np.empty_like(places)
-    result[order] = moved
-    return result
+    return moved[np.argsort(order)]
