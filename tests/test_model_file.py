@@ -53,6 +53,7 @@ def refused(file, content, says="."):
         load_model_file(file)
     message = str(caught.value)
     assert message.startswith(str(file))
+    assert message.count("Only files as") == 1
     assert message.endswith(".")
     assert len(message) < 600
     return message

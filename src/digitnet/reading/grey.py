@@ -95,10 +95,10 @@ def to_grey(plain: Image.Image) -> Image.Image:
     if plain.mode == "RGB":
         return _best_channel(plain)
     grey = _over(plain, "white")
-    if _is_blank(grey):
+    if np.ptp(np.asarray(grey)) < _BLANK_RANGE:
         # White ink on nothing, drawn for a dark page: on white paper it would vanish.
         on_black = _over(plain, "black")
-        grey = grey if _is_blank(on_black) else on_black
+        grey = grey if np.ptp(np.asarray(on_black)) < _BLANK_RANGE else on_black
     return grey
 
 
@@ -106,11 +106,6 @@ def _over(image: Image.Image, paper: str) -> Image.Image:
     sheet = Image.new("RGB", image.size, paper)
     sheet.paste(image, mask=image.getchannel("A"))
     return _best_channel(sheet)
-
-
-def _is_blank(grey: Image.Image) -> bool:
-    extrema: Any = grey.getextrema()
-    return bool(extrema[1] - extrema[0] < _BLANK_RANGE)
 
 
 def _best_channel(image: Image.Image) -> Image.Image:
@@ -145,8 +140,7 @@ def _local_contrast(channel: Image.Image) -> int:
     The difference from a blurred copy ignores uneven light and halves the edges of large objects.
     """
     blurred = channel.filter(ImageFilter.BoxBlur(_JUDGED_SIDE // 16))
-    extrema: Any = ImageChops.difference(channel, blurred).getextrema()
-    return int(extrema[1])
+    return int(np.asarray(ImageChops.difference(channel, blurred)).max())
 
 
 def upright(grey: Image.Image, orientation: int) -> Image.Image:

@@ -35,7 +35,6 @@ from typing import Any, TypeAlias
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
 from digitnet.errors import InputError, IntegrityError
 from digitnet.files import storage_errors
@@ -99,11 +98,6 @@ _OTHERS = (
     (rb"\s*[{\[]", "a JSON text"),
 )
 
-# What ONNX Runtime raises.
-_FAILURES = (
-    *(runtime.Fail, runtime.InvalidArgument, runtime.InvalidGraph, runtime.InvalidProtobuf),
-    *(runtime.NotImplemented, runtime.RuntimeException, RuntimeError, ValueError),
-)
 _Node: TypeAlias = defaultdict[str, list[memoryview]]
 
 
@@ -167,8 +161,8 @@ def load_model_file(path: Path | str | None = None) -> ModelFile:
         raise InputError(
             f"A model is the path of a file or of a run folder, not {type(path).__name__}."
         )
-    place = _model_in(Path(path))
-    file = checked(str(place), _read(place))
+    place, content = _read(Path(path))
+    file = checked(str(place), content)
     if place != Path(path):
         _refuse_outdated(file, place.parent)
     return file
@@ -218,29 +212,26 @@ def open_session(content: bytes, *, bounded: bool = False) -> onnxruntime.Infere
 # ---- from a path to bytes
 
 
-def _model_in(path: Path) -> Path:
-    """Return the model file that a path means: itself, or that of a run folder."""
+def _read(path: Path) -> tuple[Path, bytes]:
+    """Return the model file that a path means, itself or that of a run folder, and its content."""
     with storage_errors(path, "read"):
-        if not path.is_dir():
-            return path
-        if (path / "model.onnx").exists():
-            return path / "model.onnx"
-        if (path / "config.json").is_file():
-            raise InputError(
-                f"The run {path} has no model.onnx. `digitnet export {path}` makes it."
-            )
-    raise InputError(
-        f"{path} is a folder, but not a run of digitnet. Name a model file (*.onnx) or a run."
-    )
-
-
-def _read(path: Path) -> bytes:
-    with storage_errors(path, "read"):
+        file = path / "model.onnx" if path.is_dir() else path
         # Before it is opened: opening a named pipe waits for somebody to write.
-        if not path.is_file():
-            raise InputError(f"There is no model file {path}. Check the path and the spelling.")
-        with path.open("rb") as stream:
-            return stream.read(MAX_BYTES + 1)
+        if not file.is_file():
+            raise InputError(_missing(path))
+        with file.open("rb") as stream:
+            return file, stream.read(MAX_BYTES + 1)
+
+
+def _missing(path: Path) -> str:
+    """Return why a path means no model file."""
+    if (path / "config.json").is_file():
+        return f"The run {path} has no model.onnx. `digitnet export {path}` makes it."
+    if path.is_dir():
+        return (
+            f"{path} is a folder, but not a run of digitnet. Name a model file (*.onnx) or a run."
+        )
+    return f"There is no model file {path}. Check the path and the spelling."
 
 
 def _read_shipped() -> bytes:
@@ -347,8 +338,8 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
         match key & 7:
             case 0:
                 _, position = _varint(message, position)
-            case 1 | 5 as wire:
-                position += 8 if wire == 1 else 4
+            case 5:
+                position += 4
             case 2:
                 length, start = _varint(message, position)
                 position = start + length
@@ -467,7 +458,7 @@ def _limit_memory() -> None:
     kind = (onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT)
     # One step for one request: it holds no more than was needed.
     limits = onnxruntime.OrtArenaCfg({"max_mem": _MAX_MEMORY, "arena_extend_strategy": 1})
-    with contextlib.suppress(*_FAILURES):  # the program may have registered one of its own
+    with contextlib.suppress(Exception):  # the program may have registered one of its own
         onnxruntime.create_and_register_allocator(onnxruntime.OrtMemoryInfo("Cpu", *kind), limits)
 
 
@@ -508,7 +499,9 @@ def _refused(name: str) -> Iterator[None]:
     """Turn what is wrong with a file into an ``IntegrityError`` that names it."""
     try:
         yield
-    except (*_FAILURES, _UnsoundError) as error:
+    except IntegrityError:  # of a block inside
+        raise
+    except Exception as error:  # ONNX Runtime's have no base of their own
         reason = " ".join(str(error).split())[:300].rstrip(".")
         if not isinstance(error, _UnsoundError):
             reason = f"cannot be run: {reason}"

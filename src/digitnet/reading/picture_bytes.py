@@ -54,14 +54,10 @@ def describe(source: object) -> str:
         path = getattr(source, "filename", None) or getattr(source, "name", None)
         if not path or not isinstance(path, (str, os.PathLike)):
             return f"<{type(source).__name__}>"
-    return "<stdin>" if path == "-" else _printable(os.fsdecode(path))
-
-
-def _printable(path: str) -> str:
-    """Return a path that fits in a message: only the end of a long one, odd characters escaped."""
-    if len(path) > _NAME_LENGTH:
-        path = "…" + path[-(_NAME_LENGTH - 1) :]
-    return escaped(path) or "''"
+    text = os.fsdecode(path)
+    # The end of a long path says more than its beginning.
+    text = text if len(text) <= _NAME_LENGTH else "…" + text[1 - _NAME_LENGTH :]
+    return "<stdin>" if path == "-" else escaped(text) or "''"
 
 
 def read(source: object, name: str) -> bytes:
@@ -82,9 +78,10 @@ def read(source: object, name: str) -> bytes:
         content = _read_path(source, name)
     elif callable(getattr(source, "read", None)):
         content = _read_stream(source, name)
-        if not content and _was_read(source):
+        if not content:
             raise InputError(
-                f"{name} has nothing left to read. If it was read before, rewind it with seek(0)."
+                f"{name} is empty or has nothing left to read. If it was read before, rewind it "
+                "with seek(0)."
             )
     else:
         raise InputError(
@@ -117,14 +114,6 @@ def _from_data_url(url: bytes, name: str) -> bytes:
         return base64.b64decode(packed + b"=" * (-len(packed) % 4), validate=True)
     except binascii.Error as error:
         raise InputError(f"{name} is not valid base64: {error}. Copy it again, whole.") from error
-
-
-def _was_read(stream: Any) -> bool:
-    """Return whether an open file is anywhere but at its beginning."""
-    try:
-        return bool(stream.tell() > 0)
-    except (AttributeError, OSError, ValueError):
-        return False
 
 
 def _read_path(path: str | os.PathLike[str], name: str) -> bytes:

@@ -166,10 +166,13 @@ def _from_bytes(content: bytes, name: str) -> tuple[Image.Image, int]:
         _check_size(image.size, name)
         _check_tiles(image, name)
         decoder = image.tile[0][0] if image.tile else ""
-        picture_formats.check_decoder(content, decoder, image.width * image.height, name)
-        drafted = _draft(image)
+        width, height = image.size
+        picture_formats.check_decoder(content, decoder, width * height, name)
+        factor = _halvings(image.size)
+        # Only a JPEG can decode itself smaller; for the others this does nothing.
+        image.draft(None, (max(width // factor, 1), max(height // factor, 1)))
         image.load()
-    return image, drafted
+    return image, round(max(width, height) / max(image.size))
 
 
 def _reader(picture_format: str, name: str) -> type[ImageFile.ImageFile]:
@@ -191,16 +194,6 @@ def _reader(picture_format: str, name: str) -> type[ImageFile.ImageFile]:
     return reader
 
 
-def _draft(image: ImageFile.ImageFile) -> int:
-    """Let a JPEG decode itself smaller, and return by how much."""
-    factor = _halvings(image.size)
-    if factor == 1 or image.format != "JPEG":
-        return 1
-    width, height = image.size
-    image.draft(None, (max(width // factor, 1), max(height // factor, 1)))
-    return round(max(width, height) / max(image.size))
-
-
 def _from_image(image: Image.Image, name: str) -> Image.Image:
     _check_size(image.size, name)
     with _reading(name, image.format or image.mode), _silence:
@@ -215,7 +208,7 @@ def _from_array(array: NDArray[Any], name: str) -> Image.Image:
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     if array.ndim != 2 and not _has_channels(array):
-        raise InputError(_shape_message(shape))
+        raise _wrong_shape(shape)
     _check_size((array.shape[1], array.shape[0]), name)
     if array.dtype.kind in "iu" and array.max() == 1 and array.min() == 0:
         raise InputError(
@@ -244,13 +237,13 @@ def _check_opacity(array: NDArray[Any]) -> None:
         )
 
 
-def _shape_message(shape: tuple[int, ...]) -> str:
+def _wrong_shape(shape: tuple[int, ...]) -> InputError:
     hint = ""
     if len(shape) == 3 and shape[0] in (3, 4):
         hint = " If its channels come first, pass array.transpose(1, 2, 0)."
     elif len(shape) != 2:
         hint = " Pass several pictures to predict_many, or one at a time."
-    return (
+    return InputError(
         f"The array has the shape {shape}. Allowed: (height, width), (height, width, 1), "
         f"(height, width, 3) and (height, width, 4).{hint}"
     )

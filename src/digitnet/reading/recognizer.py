@@ -76,21 +76,12 @@ class Recognizer:
     def __init__(self, model: Path | str | None = None, *, threads: int | None = None) -> None:
         self._threads = min(usable_cores(), MAX_THREADS) if threads is None else _checked(threads)
         self._file = load_model_file(model)
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
+        self.class_names = self._file.class_names
         """One name for each probability."""
-        return self._file.class_names
-
-    @property
-    def ood_threshold(self) -> float:
+        self.ood_threshold = self._file.ood_threshold
         """Ink with a larger ``ood_score`` is refused."""
-        return self._file.ood_threshold
-
-    @property
-    def sha256(self) -> str:
+        self.sha256 = self._file.sha256
         """SHA-256 of the model file, in hexadecimal."""
-        return self._file.sha256
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -273,7 +264,7 @@ class Recognizer:
                 reason=reason,
                 image=image,
                 box=one.box,
-                class_names=self._file.class_names,
+                class_names=self.class_names,
             )
             for one, digit, confidence, row, score, reason, image in zip(
                 batch, *columns, strict=True
