@@ -164,21 +164,19 @@ def _packed(arrays: _Arrays, path: Path) -> PictureSet:
     count = len(shape) if shape.ndim == 2 else 0
     forms = data.ndim == 1 and shape.shape == (count, 2) and offset.shape == (count + 1,)
     types = data.dtype == np.uint8 and offset.dtype.kind in "iu" and shape.dtype.kind in "iu"
-    wanted = "they must be uint8 (M,), integers (N + 1,) and integers (N, 2), N from 1"
-    _require(count and forms and types, arrays, names, wanted, path)
-    # Ranges first: what follows must not overflow.
-    sides = bool(((shape > 0) & (shape <= _LONGEST_SIDE)).all())
-    wanted = f"sides in 'shape' must be from 1 to {_LONGEST_SIDE:,}"
-    _require(sides, arrays, ["shape"], wanted, path)
-    wanted = f"every 'offset' must be from 0 to the {len(data):,} pixels of 'data'"
-    _require(((offset >= 0) & (offset <= len(data))).all(), arrays, ["offset"], wanted, path)
+    fits = count and forms and types and ((shape > 0) & (shape <= _LONGEST_SIDE)).all()
+    sides = f"integers (N, 2) from 1 to {_LONGEST_SIDE:,}"
+    wanted = f"they must be uint8 (M,), integers (N + 1,) and {sides}, N from 1"
+    _require(fits, arrays, names, wanted, path)
+    # Signed, so that an offset that is too large for it is below 0 and refused.
     starts, sizes = offset.astype(np.int64), shape.astype(np.int64)
-    wrong = np.flatnonzero(np.diff(starts) != sizes.prod(axis=1))
+    inside = (starts[:-1] >= 0) & (starts[1:] <= len(data))
+    wrong = np.flatnonzero(~inside | (np.diff(starts) != sizes.prod(axis=1)))
     if wrong.size:
         index = int(wrong[0])
         raise InputError(
-            f"{path}: picture {index} has shape {tuple(shape[index].tolist())}, but 'offset' gives "
-            f"it {starts[index + 1] - starts[index]} pixels."
+            f"{path}: picture {index} has shape {tuple(shape[index].tolist())}, but 'offset' puts "
+            f"it at {offset[index]} to {offset[index + 1]} of the {len(data):,} pixels of 'data'."
         )
     return PictureSet(count, lambda i: data[starts[i] : starts[i + 1]].reshape(sizes[i]), None)
 

@@ -143,10 +143,9 @@ def run_bench(
         MissingExtraError: a package that a set needs is not installed.
     """
     started = time.perf_counter()
-    if limit is not None and limit < 1:
-        raise UsageError(f"--limit is {limit}; it must be 1 or more.")
-    if seed < 0:
-        raise UsageError(f"--seed is {seed}; it must be 0 or more.")
+    for flag, value, least in (("--limit", limit, 1), ("--seed", seed, 0)):
+        if value is not None and value < least:
+            raise UsageError(f"{flag} is {value}; it must be {least} or more.")
     dataset = load_dataset(data, **where)
     images, labels = dataset.test_images[:limit], dataset.test_labels[:limit]
     theirs = own_sets(paths)

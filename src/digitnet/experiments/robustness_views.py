@@ -19,12 +19,7 @@ from numpy.typing import NDArray
 from rich.markup import escape
 from rich.table import Table
 
-from digitnet.experiments.picture_sets import (
-    CORRUPTED,
-    CORRUPTED_FOUND,
-    GROUP_TITLES,
-    set_title,
-)
+from digitnet.experiments.picture_sets import CORRUPTED, CORRUPTED_FOUND, GROUP_TITLES, set_title
 from digitnet.experiments.robustness import MeasuredSet, Row
 from digitnet.files import make_folder, write_json
 from digitnet.reading.pictures import decode
@@ -94,8 +89,7 @@ def results_table(results: _Results) -> Table:
             cells = [*ours_cells, *[_percent(rival)] * plain, _percent(row["rejected"])]
             table.add_row(name, f"{row['pictures']:,}", *cells)
         if mean := results["means"].get(group):
-            ours, rival, _ = _scores(mean)
-            cells = [_percent(ours), "", *[_percent(rival)] * plain]
+            cells = [_percent(mean["accuracy"]), "", *[_percent(mean["plain_accuracy"])] * plain]
             table.add_row(f"  mean of these {mean['sets']}", "", *cells, style="bold")
     return table
 
