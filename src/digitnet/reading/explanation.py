@@ -5,7 +5,7 @@ Guarantees: everything comes from the recogniser that gave the answer; nothing i
 
 from __future__ import annotations
 
-import weakref
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -127,21 +127,23 @@ def nearest(
 
     Args:
         recognizer: gave the features, and gives those of the training digits, which takes a second;
-            they are kept as long as it is.
+            they are kept until another recogniser is asked.
         features: float32 (F,), output of the last hidden layer for the ink.
         training_digits: returns them.
     """
-    if recognizer not in _known:
-        images, labels = training_digits()
-        _known[recognizer] = images, labels, recognizer.features(images)
-    images, labels, known = _known[recognizer]
+    images, labels, known = _known(recognizer, training_digits)
     distances = np.linalg.norm(known - features, axis=1)
     chosen = np.argsort(distances, kind="stable")[:NEIGHBOURS]
     return tuple(Neighbour(images[i], int(labels[i]), float(distances[i])) for i in chosen)
 
 
-_Digits = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.float32]]
-_known: weakref.WeakKeyDictionary[Recognizer, _Digits] = weakref.WeakKeyDictionary()
+@functools.lru_cache(maxsize=1)
+def _known(
+    recognizer: Recognizer, training_digits: TrainingDigits
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.float32]]:
+    """Return training images, their labels and their features."""
+    images, labels = training_digits()
+    return images, labels, recognizer.features(images)
 
 
 def _patches() -> list[tuple[slice, slice]]:

@@ -228,9 +228,7 @@ def _missing(path: Path) -> str:
     if (path / "config.json").is_file():
         return f"The run {path} has no model.onnx. `digitnet export {path}` makes it."
     if path.is_dir():
-        return (
-            f"{path} is a folder, but not a run of digitnet. Name a model file (*.onnx) or a run."
-        )
+        return f"{path} is a folder, but not a run of digitnet. Name a model file or a run."
     return f"There is no model file {path}. Check the path and the spelling."
 
 

@@ -120,7 +120,14 @@ def _read_path(path: str | os.PathLike[str], name: str) -> bytes:
     if isinstance(path, str) and re.match(r"\s*https?://", path, re.IGNORECASE):
         raise InputError("The text is a web address, not a path. Download the picture first.")
     try:
-        _check_kind(os.stat(path).st_mode, name)  # noqa: PTH116  it may be bytes
+        mode = os.stat(path).st_mode  # noqa: PTH116  it may be bytes
+        if stat.S_ISDIR(mode):
+            raise InputError(f"{name} is a folder. Give the path of one picture in it.")
+        if not stat.S_ISREG(mode):
+            raise InputError(
+                f"{name} is a named pipe, a socket or a device, not a file. "
+                "Pass '-' and send the picture to the standard input."
+            )
         with os.fdopen(os.open(path, _FLAGS), "rb") as stream:
             return _read_stream(stream, name)
     except ValueError as error:  # a NUL or half a surrogate pair in the name
@@ -129,16 +136,6 @@ def _read_path(path: str | os.PathLike[str], name: str) -> bytes:
         reason = error.strerror or str(error)
         remedy = _REMEDIES.get(error.errno or 0, "")
         raise InputError(f"Cannot read {name}: {reason}. {remedy}".rstrip()) from error
-
-
-def _check_kind(mode: int, name: str) -> None:
-    if stat.S_ISDIR(mode):
-        raise InputError(f"{name} is a folder. Give the path of one picture in it.")
-    if not stat.S_ISREG(mode):
-        raise InputError(
-            f"{name} is a named pipe, a socket or a device, not a file. "
-            "Pass '-' and send the picture to the standard input."
-        )
 
 
 def _read_stream(stream: Any, name: str) -> bytes:

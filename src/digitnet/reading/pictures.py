@@ -142,8 +142,7 @@ def _load(content: Any, name: str) -> Picture:
         image, drafted = _from_bytes(content, name)
     else:
         image, drafted = _from_image(content, name), 1
-    kind = image.format or image.mode
-    with _reading(name, kind):
+    with _reading(name, image.format or image.mode):
         orientation = _orientation(image)
         image = grey.plain(image, name)
         factor = _halvings(image.size)
@@ -160,8 +159,7 @@ def _from_bytes(content: bytes, name: str) -> tuple[Image.Image, int]:
     picture_format = picture_formats.sniff(content, name)
     picture_formats.check_blocks(content, picture_format, name)
     reader = _reader(picture_format, name)
-    silence = _silence if picture_format == "TIFF" else contextlib.nullcontext()
-    with _reading(name, picture_format), silence:
+    with _reading(name, picture_format), _silence:
         image = reader(io.BytesIO(content))
         _check_size(image.size, name)
         _check_tiles(image, name)
@@ -215,9 +213,10 @@ def _from_array(array: NDArray[Any], name: str) -> Image.Image:
             "The array holds only the whole numbers 0 and 1. Pass it as booleans or as floats, "
             "or multiply it by 255."
         )
+    pixels = grey.to_bytes(array, "The array")
     if array.ndim == 3 and array.shape[2] == 4:
         _check_opacity(array)
-    return Image.fromarray(np.ascontiguousarray(grey.to_bytes(array, "The array")))
+    return Image.fromarray(np.ascontiguousarray(pixels))
 
 
 def _has_channels(array: NDArray[Any]) -> bool:
@@ -226,8 +225,6 @@ def _has_channels(array: NDArray[Any]) -> bool:
 
 def _check_opacity(array: NDArray[Any]) -> None:
     """Refuse opacity on another scale than the colours: all would be clear, or all black."""
-    if array.dtype.kind not in "iuf":
-        return
     colour, opacity = float(array[:, :, :3].max()), float(array[:, :, 3].max())
     one, other = sorted((colour, opacity))
     if 0 < one <= 1 and other > _TWO_SCALES:

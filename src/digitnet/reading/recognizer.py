@@ -290,14 +290,13 @@ def _checked(threads: Any) -> int:
 def _several(pictures: Iterable[_T]) -> Iterator[_T]:
     single = isinstance(pictures, (str, bytes, bytearray, os.PathLike))
     flat = isinstance(pictures, np.ndarray) and pictures.ndim < 3
-    if single or flat or hasattr(pictures, "read") or hasattr(pictures, "getbands"):
-        raise UsageError("Expected several pictures, got one; predict takes one.")
-    try:
-        return iter(pictures)
-    except TypeError:
+    file = hasattr(pictures, "read") or hasattr(pictures, "getbands")
+    if single or flat or file or not isinstance(pictures, Iterable):
         raise UsageError(
-            f"Expected a list or a generator of pictures, got {type(pictures).__name__}."
-        ) from None
+            f"Expected a list or a generator of pictures, got {type(pictures).__name__}; "
+            "predict takes one picture."
+        )
+    return iter(pictures)
 
 
 def _as_inks(inks: Iterable[Any]) -> Iterator[Ink]:
