@@ -209,7 +209,8 @@ def _on_paper(ink: Images, page: tuple[int, int], corner: tuple[int, int]) -> Im
     return paper
 
 
-# The first five differ in nothing that should matter, so neither should their accuracies.
+# The first is MNIST as it is: what calibration, refusals and non-digits are compared with. The
+# first five differ in nothing that should matter, so neither should their accuracies.
 PLACINGS: dict[str, Callable[[Images, Generator], Images]] = {
     "white_on_black": lambda image, _: image,
     "black_on_white": lambda image, _: 255 - image,
@@ -218,6 +219,4 @@ PLACINGS: dict[str, Callable[[Images, Generator], Images]] = {
     "in_a_corner": _in_corner,
     "any_size_and_place": _anywhere,
 }
-# MNIST as it is: what calibration, refusals and non-digits are compared with.
-REFERENCE = "white_on_black"
 EQUALLY_EASY = tuple(PLACINGS)[:5]

@@ -292,12 +292,8 @@ def _reference_scores(measured: MeasuredSet) -> dict[str, Any]:
 
 
 def _spread(rows: Sequence[Row]) -> float | None:
-    easy = picture_sets.EQUALLY_EASY
-    alike = [
-        row["accuracy"]
-        for row in rows
-        if row["group"] == picture_sets.MNIST and row["name"] in easy
-    ]
+    easy = [(picture_sets.MNIST, name) for name in picture_sets.EQUALLY_EASY]
+    alike = [row["accuracy"] for row in rows if (row["group"], row["name"]) in easy]
     return max(alike) - min(alike) if len(alike) == len(easy) else None
 
 
