@@ -159,7 +159,8 @@ def _from_bytes(content: bytes, name: str) -> tuple[Image.Image, int]:
     picture_format = picture_formats.sniff(content, name)
     picture_formats.check_blocks(content, picture_format, name)
     reader = _reader(picture_format, name)
-    with _reading(name, picture_format), _silence:
+    silence = _silence if picture_format == "TIFF" else contextlib.nullcontext()
+    with _reading(name, picture_format), silence:
         image = reader(io.BytesIO(content))
         _check_size(image.size, name)
         _check_tiles(image, name)
