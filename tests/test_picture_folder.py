@@ -213,14 +213,16 @@ class TestTable:
         rows = self.rows(flat)
         row = row.replace("FIRST", rows[1].split(",")[0])
         self.write(flat, *rows, row)
-        with pytest.raises(InputError, match=rf"(?s)^1 rows of .*labels\.csv .*row 31.*{words}"):
+        with pytest.raises(
+            InputError, match=rf"(?s)^1 of the rows of .*labels\.csv .*row 31.*{words}"
+        ):
             load_dataset(flat)
 
     @pytest.mark.parametrize(
         ("head", "words"),
         [
             ("file,label,writer", "the columns file, label, writer; expected file and label"),
-            ("name,label", "the columns label, name; expected"),
+            ("name,label", "the columns name, label; expected"),
             ("file;label", "the columns file;label; expected"),
             ("", "expected file and label"),
         ],

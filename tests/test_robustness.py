@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from digitnet.errors import UsageError
+from digitnet.errors import InputError, UsageError
 from digitnet.experiments.picture_sets import NamedSet, PictureSet, built_in_sets, parts_by
 from digitnet.experiments.robustness import (
     MeasuredSet,
@@ -192,6 +192,14 @@ def test_five_sets_make_a_spread_and_with_own_sets_only_those_are_measured(tmp_p
 def test_settings_that_are_not_allowed(settings, words):
     with pytest.raises(UsageError, match=words):
         run_bench(Fives(), data="sample", **settings)
+
+
+def test_wrong_names_are_refused_before_data_is_loaded(monkeypatch, tmp_path):
+    monkeypatch.setattr("digitnet.experiments.robustness.load_dataset", None)
+    with pytest.raises(UsageError, match="Did you mean 'non_digits'"):
+        run_bench(Fives(), only=["non_digit"])
+    with pytest.raises(InputError, match="There is no file"):
+        run_bench(Fives(), [tmp_path / "gone"])
 
 
 def test_a_plain_run_is_read_beside(tmp_path):

@@ -93,7 +93,9 @@ def test_what_a_file_may_not_say(tmp_path, old, new, words):
 def test_a_file_without_variants_and_files_that_are_none(tmp_path):
     refuse(tmp_path, PLAIN[: PLAIN.index("[variants")], "no variants")
     refuse(tmp_path, "title = ", "not valid TOML", error=InputError)
-    with pytest.raises(InputError, match=r"Cannot read .*nothing\.toml"):
+    with pytest.raises(
+        InputError, match=r"Cannot read the study file .*nothing\.toml.*studies\.md"
+    ):
         load_study(tmp_path / "nothing.toml")
     with pytest.raises(UsageError, match=r"Unknown study 'dropuot'\. Did you mean 'dropout'\?"):
         load_study("dropuot")

@@ -1,6 +1,7 @@
 """Trials of a study, and what the command line says of a study."""
 
 import json
+import re
 import signal
 
 import numpy as np
@@ -146,6 +147,7 @@ def test_a_study_runs_from_the_command_line(tmp_path, run_cli):
     shown = run_cli("study", "tiny.toml", "--quiet", cwd=tmp_path)
     for word in ("plain", "dropout", "Verdict", "the base"):
         assert word in shown.stdout
+    assert re.search(r"\d\.\d ± \d\.\d", shown.stdout), "seconds of short trainings have a decimal"
     assert shown.stderr == ""
 
 

@@ -156,10 +156,10 @@ def _from_table(folder: Path) -> list[LabelledPicture]:
     try:
         with table.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream, skipinitialspace=True)
-            columns, rows = sorted(reader.fieldnames or []), list(reader)
+            columns, rows = list(reader.fieldnames or []), list(reader)
     except (csv.Error, UnicodeDecodeError) as error:
         raise InputError(f"{table} is not a CSV table in UTF-8: {error}.") from error
-    if columns != ["file", "label"]:
+    if sorted(columns) != ["file", "label"]:
         found = f"{table} has the columns {', '.join(columns) or '(none)'}"
         raise InputError(f"{found}; expected file and label, separated by a comma.")
     files: list[LabelledPicture] = []
@@ -176,7 +176,7 @@ def _from_table(folder: Path) -> list[LabelledPicture]:
         else:
             files.append(LabelledPicture(path, row["label"].strip()))
         seen.add(path)
-    _raise_all(f"rows of {table} cannot be used. Correct them:", errors)
+    _raise_all(f"of the rows of {table} cannot be used. What to correct:", errors)
     return files
 
 
@@ -219,7 +219,7 @@ def _read_all(folder: Path, listed: list[LabelledPicture], crops: bool) -> NDArr
             images.append(_canonical(picture.path, crops))
         except InputError as error:
             errors.append(str(error))
-    _raise_all(f"of the pictures in {folder} cannot be used. Remove or replace them:", errors)
+    _raise_all(f"of the pictures in {folder} cannot be used. What to remove or replace:", errors)
     return np.concatenate(images)
 
 

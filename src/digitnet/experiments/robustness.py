@@ -146,9 +146,12 @@ def run_bench(
     for flag, value, least in (("--limit", limit, 1), ("--seed", seed, 0)):
         if value is not None and value < least:
             raise UsageError(f"{flag} is {value}; it must be {least} or more.")
+    theirs = own_sets(paths)
+    # Wrong names cost no download.
+    nothing = np.zeros(0, np.uint8), np.zeros(0, np.int64)
+    choose([*picture_sets.built_in_sets(*nothing, seed), *theirs], only)
     dataset = load_dataset(data, **where)
     images, labels = dataset.test_images[:limit], dataset.test_labels[:limit]
-    theirs = own_sets(paths)
     if theirs and not only and not everything:
         only = [each.name for each in theirs]
     sets = [*picture_sets.built_in_sets(images, labels, seed), *theirs]

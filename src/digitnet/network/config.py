@@ -262,7 +262,7 @@ def differences(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     return "; ".join(f"{name} is {saved.get(name)!r}, not {wanted.get(name)!r}" for name in names)
 
 
-def read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path, kind: str = "config") -> dict[str, Any]:
     """Read a TOML file of settings, nested as in ``config.json``; checking them is ``from_dict``'s.
 
     Raises:
@@ -271,9 +271,9 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"Cannot read the config file {path}: {error.strerror}.") from error
+        raise InputError(f"Cannot read the {kind} file {path}: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"The config file {path} is not valid TOML: {error}.") from error
+        raise InputError(f"The {kind} file {path} is not valid TOML: {error}.") from error
 
 
 def _build(cls: type[_T], values: Mapping[str, Any], base: _T) -> _T:

@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from digitnet.errors import UsageError, unknown_name
+from digitnet.errors import InputError, UsageError, unknown_name
 from digitnet.network.config import TrainConfig, read_toml, setting_names
 from digitnet.network.recipes import recipe
 
@@ -112,9 +112,10 @@ def load_study(source: str | Path) -> Study:
                 "give the path of its .toml file."
             )
         path = _SHIPPED / f"{source}.toml"
-    values = read_toml(path)
     try:
-        return _study(path, values)
+        return _study(path, read_toml(path, "study"))
+    except InputError as error:
+        raise InputError(f"{error} Expected: TOML with variants; see docs/studies.md.") from error
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
 

@@ -414,11 +414,14 @@ def comparison_rows(results: StudyResults, data: str) -> Rows:
 
 def cost_rows(results: StudyResults) -> Rows:
     """Return what each variant costs: parameters, and times as they were measured."""
+    # Tenths where whole seconds would say little.
+    brief = any(each.seconds and each.seconds.mean < 10 for each in results.variants)
+    style = "{:.1f} ± {:.1f}" if brief else "{:.0f} ± {:.0f}"
     return ["Variant", "Parameters", "Training (s)", "µs an image"], [
         [
             variant.name,
             _cell("{:,}", variant, "parameters"),
-            _cell("{:.0f} ± {:.0f}", variant.seconds, "mean", "sd"),
+            _cell(style, variant.seconds, "mean", "sd"),
             _cell("{:.0f}", variant, "microseconds_per_image"),
         ]
         for variant in results.variants
