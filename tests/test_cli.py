@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import digitnet
+from digitnet.cli import app
 from digitnet.errors import StorageError
 from digitnet.files import hold_lock
 
@@ -324,7 +325,24 @@ def test_doctor_tells_versions_and_state(run_cli: Any) -> None:
     assert state["threads"] >= 1
     assert state["cache"] == os.environ["DIGITNET_CACHE_DIR"]
     assert set(state["data"]["mnist"].values()) == {"missing"}
-    assert "cache" in run_cli("doctor").stdout
+    lines = run_cli("doctor").stdout.splitlines()
+    assert {"cache", "data mnist"} <= {line.partition("  ")[0] for line in lines}
+    assert not any("None" in line or line.startswith("command") for line in lines)
+
+
+def test_closed_stdout_is_a_sentence(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(SystemExit) as end:
+        app.main()
+    assert end.value.code == 1
+    assert "could not be written: stdout is closed." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("group", [(), ("data",), ("bench",)])
+def test_summaries_are_whole_at_80_columns(group: tuple[str, ...], run_cli: Any) -> None:
+    assert "..." not in run_cli(*group, "--help", env={"COLUMNS": "80"}).stdout.replace(
+        "[ARGS]...", ""
+    )
 
 
 def test_doctor_tells_of_a_cache_that_cannot_be_read(

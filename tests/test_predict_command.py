@@ -376,7 +376,7 @@ def test_explain_writes_a_page_for_each_picture(
     ]
     code, out, err = cli(folder / "blank.png", "--no-show", "--explain", pages)
     assert "nothing to read" in out
-    assert "1 page " in err
+    assert "Wrote 1 picture to " in err
 
 
 # ---- drawings

@@ -25,7 +25,7 @@ from digitnet.cli.flags import add_command
 from digitnet.errors import DigitnetError, StoppedError, importing_extras
 
 _INTERRUPTED = 128 + signal.SIGINT
-_CANNOT_BE_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+_CANNOT_BE_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 
 
 def main() -> None:
@@ -35,6 +35,9 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
+        # Python sets it to None when it starts with stdout closed, and prints nothing then.
+        if sys.stdout is None:
+            raise OSError(errno.EBADF, "stdout is closed")
         with importing_extras():
             app()
     except SystemExit as end:
@@ -52,7 +55,7 @@ def main() -> None:
 
 
 def doctor(*, as_json: bool = False) -> None:
-    """Show versions, processor, threads, and the state of cache and data."""
+    """Show versions, processor, threads, cache and data."""
     from digitnet.machine import environment, usable_cores
 
     # ``threads`` is what a run uses by default.
@@ -61,7 +64,9 @@ def doctor(*, as_json: bool = False) -> None:
     if as_json:
         show_json(state)
         return
-    packages = state.pop("packages")
+    packages, data, _ = (state.pop(name) for name in ("packages", "data", "command"))
+    state["data_dir"] = state["data_dir"] or "not set"
+    state |= {f"data {name}": files for name, files in data.items()}
     show_values(state | {f"package {name}": v or "not installed" for name, v in packages.items()})
 
 

@@ -42,7 +42,7 @@ def study(
     where: Places,
     output: Output,
 ) -> None:
-    """Train variants of a recipe with several seeds each, and compare them.
+    """Compare variants of a recipe, each trained with several seeds.
 
     Stop it at any time; the same command continues where it stopped.
 
@@ -100,7 +100,7 @@ def transfer(
     where: Places,
     output: Output,
 ) -> None:
-    """Teach a trained network another task, and compare ways to learn it.
+    """Teach a trained network another task; compare ways to learn it.
 
     Every way learns from the same images; test images choose nothing. Stop it at any time; with
     --out, the same command continues where it stopped.
@@ -114,16 +114,16 @@ def transfer(
         labels (N,…): Labels of each class to compare with; larger numbers than there are images
             are left out.
         methods (NAME,…): Compare these only: zero-shot, probe, head, all, scratch.
-        seeds: Repetitions, each with other images.
+        seeds (N): Repetitions, each with other images.
         method (NAME): How the network that is kept learns: all, head or scratch.
         use (N): Labels of each class that the kept network learns from.
-        seed: Seed of the kept network and of its images.
+        seed (N): Seed of the kept network and of its images.
         replay (SHARE): Share of each batch that shows the old task again, so that it is not
             forgotten; default: 0.4, with --crops 0.2.
         old_data (NAME): The old task's data; default: the model's, if available offline.
         crops (--crops): The pictures are cut from rows of writing; neighbours show.
-        steps: Updates of the weights; 0: the number of images decides.
-        threads: CPU threads; 0: one a core.
+        steps (N): Updates of the weights; 0: the number of images decides.
+        threads (N): CPU threads; 0: one a core.
     """
     from digitnet.experiments.transfer_results import METHODS, TransferConfig, parse_budgets
 
@@ -178,13 +178,13 @@ def robustness(
     places: Places,
     output: Output,
 ) -> None:
-    """Measure how well pictures of all kinds are read, beside a plain CNN.
+    """Measure how well pictures of all kinds are read.
 
     Without PATHs, all built-in sets, made of MNIST's test images: ten minutes and more. With
-    PATHs, those.
+    PATHs, those; MNIST's test images are needed even so. --data sample needs no network.
 
     Args:
-        paths (PATH): Your own sets: .npz files, or folders of folders 0 to 9.
+        paths ([PATH]...): Your own sets: .npz files, or folders of folders 0 to 9.
         model (FILE): Model file or run folder; default: the shipped one.
         plain (RUN): Run of a plain CNN to compare with (recipe plain).
         data (NAME): Data set: mnist, or sample (no network).
@@ -192,7 +192,7 @@ def robustness(
         only (NAME): Measure this set or group only; can be repeated. Groups: mnist, other_hands,
             photographs, corruptions, corruptions_found, non_digits, own.
         everything (--everything): With PATHs, measure the built-in sets as well.
-        seed: Seed of everything drawn.
+        seed (N): Seed of everything drawn.
         out (DIR): Write robustness.json and .png there.
         misses (--misses): Draw what was misread, to DIR/misses.
     """

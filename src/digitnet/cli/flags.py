@@ -29,7 +29,7 @@ from digitnet.text import described
 # Flags that mean the same in every command, in the form of a docstring's lines.
 _SHARED = """
     device (NAME): Where to compute: cpu, cuda or mps; auto takes a GPU if there is one.
-    data_dir: Folder that holds the data files; default: the cache.
+    data_dir (DIR): Folder that holds the data files; default: the cache.
     offline (--offline): Use no network.
     as_json (--json): Print one JSON object to stdout.
     quiet (--quiet -q): Print results and errors only.

@@ -118,7 +118,7 @@ def _in_folder(folder: str, recursive: bool, on_message: Callable[[str], None]) 
     if inputs and skipped:
         on_message(
             f"Skipped {count_of(skipped, 'file')} in {folder}: not named like a picture "
-            "(.png, .jpg and so on), or a page of --explain."
+            "(.png, .jpg and so on), or a picture from --explain."
         )
     if inputs:
         return inputs

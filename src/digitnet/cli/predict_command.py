@@ -54,13 +54,13 @@ def predict(
     """Read the digit in each picture.
 
     Args:
-        pictures (PICTURE): Files, folders, quoted patterns such as 'scans/*.png', or - for
+        pictures (PICTURE...): Files, folders, quoted patterns such as 'scans/*.png', or - for
             standard input.
         model (FILE_OR_RUN): An exported network, or a run folder that holds one; default:
             digitnet's own.
         recursive (--recursive -r): Search subfolders too.
         drawn (--show/--no-show): Draw what the network saw; default: for up to 4 pictures.
-        explain (DIR): Write a page on each picture: why it was read so.
+        explain (DIR): Draw a picture of every step there: why each PICTURE was read so.
         threads (N): Threads to compute with; default: one a core.
         engine (NAME): local, or ray for thousands of pictures and more.
         out (DIR): With --engine ray: folder of answers, as Parquet; continued.
@@ -91,7 +91,7 @@ def predict(
             pages += sum(answer.explanation is not None for answer in answers)
             advance(start + len(answers), len(inputs))
     if pages:
-        output.note(f"Wrote {count_of(pages, 'page')} to {explain}.")
+        output.note(f"Wrote {count_of(pages, 'picture')} to {explain}.")
     if unread and len(inputs) > 1:
         output.note(f"{unread:,} of {len(inputs):,} pictures could not be read.")
     _exit(unread, len(inputs))

@@ -108,10 +108,10 @@ def report(run: Path, *, open_page: bool = False, places: Places, as_json: bool 
 
 
 def export(run: Path, *, out: Path | None = None, places: Places, as_json: bool = False) -> None:
-    """Write the network of a run as one ONNX file, calibrated, for any runtime.
+    """Write the network of a run as one calibrated ONNX file.
 
-    The file takes ink of any size and holds every step from there to the answer. It is written
-    only if ONNX Runtime's answers agree with PyTorch's to 1e-5.
+    Any runtime can run it. It takes ink of any size and holds every step from there to the answer.
+    It is written only if ONNX Runtime's answers agree with PyTorch's to 1e-5.
 
     Args:
         run (RUN): A run folder.
