@@ -291,7 +291,10 @@ def test_more_epochs_extend_a_run(
     tmp_path: Path, trained: tuple[Path, dict[str, object]], run_cli: Any
 ) -> None:
     run = shutil.copytree(trained[0], tmp_path / "run")
+    (run / "report.html").write_text("of the run as it is")
+    assert "report.html" in run_cli("evaluate", run).stdout
     done = run_cli("train", "--resume", run, "--epochs", 2, "--no-report", "--json")
+    assert not (run / "report.html").exists(), "it is of one epoch"
     assert done.code == 0, done.stderr
     assert json.loads(done.stdout)["epochs"] == 2
     assert "epoch 2/2" in done.stderr

@@ -253,6 +253,16 @@ def test_each_picture_is_decoded_once(folder, monkeypatch):
     assert sorted(decoded) == sorted(folder.rglob("*.png"))
 
 
+def test_three_pictures_of_each_class_are_the_least(folder):
+    for name in ("9", "10", "seven"):
+        for path in sorted((folder / name).iterdir())[3:]:
+            path.unlink()
+    assert np.bincount(load_dataset(folder).train_labels).tolist() == [2, 2, 2]
+    next((folder / "10").iterdir()).unlink()
+    with pytest.raises(InputError, match=r"The class 10 in .* has 1 picture to learn from"):
+        load_dataset(folder)
+
+
 def test_six_pictures_of_each_class_are_enough_to_train_and_validate(folder):
     for name in ("9", "10", "seven"):
         for path in sorted((folder / name).iterdir())[6:]:
@@ -285,15 +295,18 @@ def test_copies_of_a_picture_are_never_learnt_from_and_tested_with(folder):
     )
     assert test
     assert not train & test
-    # Names sort copies first, so the last two are pictures that differ.
-    *rest, one, other = sorted((folder / "9").iterdir(), key=lambda path: "copy" not in path.name)
+    # Names sort copies first, so the last three are pictures that differ.
+    *rest, one, two, other = sorted(
+        (folder / "9").iterdir(), key=lambda path: "copy" not in path.name
+    )
     for path in rest:
         path.unlink()
     for number in range(8):
         shutil.copy(other, folder / "9" / f"{number} again.png")
     assert np.bincount(load_dataset(folder).test_labels)[0] in (1, 9)
     one.unlink()
-    with pytest.raises(InputError, match=r"The class 9 .* has only 1 picture, copies aside"):
+    two.unlink()
+    with pytest.raises(InputError, match=r"The class 9 .* has 0 pictures to learn from"):
         load_dataset(folder)
 
 

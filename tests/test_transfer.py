@@ -271,6 +271,26 @@ def test_an_interrupted_comparison_goes_on(source: digitnet.Run, tmp_path: Path)
         transfer("digits8x8", source.path, config, **{**where, "labels": 10})
 
 
+@pytest.mark.parametrize("labels", [-1, 1000])
+def test_so_many_labels_of_each_class_there_are_not(
+    source: digitnet.Run, tmp_path: Path, labels: int
+) -> None:
+    where: dict[str, Any] = {"out": tmp_path / "out", "labels": labels}
+    with pytest.raises(UsageError, match=rf"^--use cannot be {labels} \(labels=.* smallest class"):
+        fine_tune("digits8x8", source.path, **where)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_is_taken_is_named_briefly(source: digitnet.Run, tmp_path: Path) -> None:
+    for tune in (fine_tune, transfer):
+        with pytest.raises(UsageError, match=r"Name a new folder\.$"):
+            tune("digits8x8", source.path, out=source.path)
+    began = no_results(open_task("digits8x8", source.path))
+    began.write(tmp_path)
+    with pytest.raises(UsageError, match=r"transfer: data is 'digits8x8', not 'sample'\. Repeat"):
+        transfer("sample", source.path, out=tmp_path)
+
+
 def stopping(at: tuple[int, int]) -> Any:
     """Return a listener that sends Ctrl-C at an epoch and a step."""
 

@@ -337,7 +337,13 @@ def test_evaluating_on_other_data_is_refused_and_writes_nothing(
     (folder / "bar").rename(folder / "cross")
     (folder / "other").rename(folder / "bar")
     for work in (digitnet.evaluate, digitnet.export_run, digitnet.write_report, digitnet.resume):
-        with pytest.raises(UsageError, match=r"run .* pictures .*--data-dir"):
+        with pytest.raises(UsageError, match=r"run .* pictures .*Put its pictures back"):
+            work(run)
+    folder.rename(tmp_path / "moved")
+    for work in (digitnet.evaluate, digitnet.export_run, digitnet.write_report, digitnet.resume):
+        with pytest.raises(
+            InputError, match=r"run .* was trained on .*signs.* Put that folder back"
+        ):
             work(run)
     assert (run.path / "metrics.json").read_bytes() == before
 

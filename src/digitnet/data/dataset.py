@@ -147,9 +147,7 @@ def take_of_each_class(
     return taken
 
 
-def canonical_images(
-    inks: NDArray[np.uint8] | Sequence[NDArray[np.float32]],
-) -> NDArray[np.uint8]:
+def canonical_images(inks: NDArray[np.uint8] | Sequence[NDArray[np.float32]]) -> NDArray[np.uint8]:
     """Return canonical images, uint8 (N, 28, 28), of inks (H, W), bright strokes on 0.
 
     Brightness is scaled so that the brightest pixel of each ink is full ink; a blank stays blank.

@@ -44,7 +44,7 @@ MAX_CLASSES, MAX_NAME = 1000, 100
 _SHOWN_ERRORS = 5
 _LAYOUT = (
     "A folder of pictures holds one subfolder for each class, named as the class, with at least "
-    "two pictures; or the subfolders train and test, each with such subfolders; or pictures and "
+    "three pictures; or the subfolders train and test, each with such subfolders; or pictures and "
     f"a table {LABELS_FILE} with the columns file and label."
 )
 
@@ -75,7 +75,8 @@ def read_folder(folder: Path, progress: Progress, *, crops: bool = False) -> Dat
         crops: whether the pictures are cut from rows of writing; see ``find_ink``.
 
     Raises:
-        InputError: the folder has another layout, or a picture cannot be read or holds no ink.
+        InputError: the folder has another layout, a class has too few pictures, or a picture
+            cannot be read or holds no ink.
         StorageError: the folder cannot be read.
         MissingExtraError: PyTorch is not installed.
     """
@@ -94,7 +95,12 @@ def read_folder(folder: Path, progress: Progress, *, crops: bool = False) -> Dat
         # Whatever the files are called.
         order = np.lexsort((digests, labels))
         images, labels, digests = images[order], labels[order], digests[order]
-        tests = _set_aside(folder, names, labels, digests)
+        tests = _set_aside(labels, digests)
+    counts = np.bincount(labels[~tests], minlength=len(names))
+    if (few := counts.min()) < 2:
+        lacks = f"The class {names[counts.argmin()]} in {folder} has {count_of(few, 'picture')}"
+        needs = "it needs two, one of them to validate on, and another to test with"
+        raise InputError(f"{lacks} to learn from; {needs}. Add some.")
     rows = np.array([f"\n{label} {each}" for label, each in zip(labels, digests, strict=True)])
     content = "".join(["\0".join(names), *rows[~tests], "\n", *rows[tests], "\n"])
     return Dataset(
@@ -261,18 +267,13 @@ def _note_copies(
         progress(f"note: {found}; what is measured on pictures learnt from says nothing.")
 
 
-def _set_aside(
-    folder: Path, names: tuple[str, ...], labels: NDArray[np.int64], digests: NDArray[np.str_]
-) -> NDArray[np.bool_]:
+def _set_aside(labels: NDArray[np.int64], digests: NDArray[np.str_]) -> NDArray[np.bool_]:
     """Return which pictures to test with: of each class those with the smallest hashes."""
     tests = np.zeros(len(labels), np.bool_)
-    for label, name in enumerate(names):
+    for label in np.unique(labels):
         mine = labels == label
         # Copies count once, and stay together.
         distinct = np.unique(digests[mine])
-        if len(distinct) < 2:
-            lacks = f"The class {name} in {folder} has only 1 picture, copies aside"
-            raise InputError(f"{lacks}; it needs one to learn from and one to test with.")
         last = distinct[max(1, round(TEST_SHARE * len(distinct))) - 1]
         tests |= mine & (digests <= last)
     return tests

@@ -198,9 +198,14 @@ def _begun(task: TransferTask, out: Path | None) -> tuple[Path, TransferResults]
     empty = no_results(task)
     results = read_results(out) if out else None
     if out is None or results is None:
-        return create_run(out, f"transfer-{Path(task.target.name).name}").path, empty
-    for part in ("source", "target", "settings"):
-        _refuse_other(out, getattr(results, part), getattr(empty, part))
+        target = Path(task.target.name).name
+        return create_run(out, f"transfer-{target}", resumable=False).path, empty
+    for part in ("source", "target"):
+        saved, wanted = getattr(results, part), getattr(empty, part)
+        # The first says which data or network it is; the rest, such as its SHA-256, follows.
+        other = [name for name in wanted if saved.get(name) != wanted[name]][:1]
+        _refuse_other(out, saved, {name: wanted[name] for name in other})
+    _refuse_other(out, results.settings, empty.settings)
     _refuse_other(out, {"old_data": results.old_data}, {"old_data": empty.old_data})
     return out, results
 
@@ -336,7 +341,8 @@ def _run_folder(
         if replace:
             with storage_errors(out, "remove"):
                 shutil.rmtree(out)
-    return create_run(out, f"transfer-{Path(task.target.name).name}-seed{about['seed']}")
+    target = Path(task.target.name).name
+    return create_run(out, f"transfer-{target}-seed{about['seed']}", resumable=False)
 
 
 def _about(task: TransferTask, way: Way, config: TrainConfig) -> dict[str, Any]:

@@ -205,6 +205,9 @@ class TransferTask:
         Raises:
             UsageError: there are not so many images of each class.
         """
+        if not 0 <= labels <= self.most_labels:
+            most = f"of the smallest class there are {self.most_labels:,} to learn from"
+            raise UsageError(f"--use cannot be {labels} (labels={labels} in Python); {most}.")
         classes = len(self.target.class_names)
         config = TUNING.override(model=self.source.model.config).override(
             num_classes=classes,
@@ -245,11 +248,15 @@ class TransferTask:
         drawn, _ = draw_non_digits(_DRAWINGS, 0, self.replayed[0] if self.replayed else new)
         return torch.from_numpy(drawn).to(self.device)
 
+    @functools.cached_property
+    def most_labels(self) -> int:
+        """How many images of the smallest class there are to learn from."""
+        train, _ = choose_images(TUNING, self.target.train_labels)
+        return int(np.bincount(self.target.train_labels[train]).min())
+
     def budgets(self) -> list[int]:
         """Return the label budgets that the data allow, and name those that they do not."""
-        train, _ = choose_images(TUNING, self.target.train_labels)
-        most = int(np.bincount(self.target.train_labels[train]).min())
-        wanted = in_order(set(self.config.labels))
+        most, wanted = self.most_labels, in_order(set(self.config.labels))
         if too_many := [labels for labels in wanted if labels > most]:
             self.options.on_message(
                 f"{self.target.name} has {most:,} images of its smallest class to learn from: "

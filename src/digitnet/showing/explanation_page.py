@@ -64,11 +64,7 @@ class Explanation:
 
 
 def explain(
-    recognizer: Recognizer,
-    picture: PictureSource,
-    path: Path | str,
-    *,
-    name: str | None = None,
+    recognizer: Recognizer, picture: PictureSource, path: Path | str, *, name: str | None = None
 ) -> Explanation:
     """Write a page that shows how a picture of one digit was read.
 

@@ -169,7 +169,10 @@ class Run:
         write_csv(self.path / "history.csv", [f.name for f in fields(Epoch)], rows)
 
     def write_metrics(self, metrics: dict[str, Any]) -> None:
-        """Write ``metrics.json``."""
+        """Write ``metrics.json``, and remove a report of another network than they are of."""
+        with contextlib.suppress(InputError), storage_errors(self.report_file, "remove"):
+            if self.metrics.get("model_sha256") != metrics.get("model_sha256"):
+                self.report_file.unlink(missing_ok=True)
         write_json(self.path / "metrics.json", metrics)
 
     def write_transfer(self, about: dict[str, Any]) -> None:
@@ -217,8 +220,13 @@ def open_run(path: Path | str | Run) -> Run:
     return Run(path)
 
 
-def create_run(out: Path | str | None, name: str) -> Run:
+def create_run(out: Path | str | None, name: str, *, resumable: bool = True) -> Run:
     """Make the folder of a new run: ``out``, or a fresh one under ``runs/``.
+
+    Args:
+        out: the folder, or None.
+        name: what a fresh one is called after.
+        resumable: whether the caller can continue a run that is in ``out``, as the error then says.
 
     Raises:
         UsageError: ``out`` already holds something.
@@ -227,7 +235,7 @@ def create_run(out: Path | str | None, name: str) -> Run:
     if out is not None:
         path = Path(out)
         if is_occupied(path):
-            is_run = (path / "config.json").is_file()
+            is_run = resumable and (path / "config.json").is_file()
             remedy = f", or continue the run that is in it with --resume {path}" if is_run else ""
             raise UsageError(f"--out {path} is not empty. Name a new folder{remedy}.")
         return Run(make_folder(path))

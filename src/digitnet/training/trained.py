@@ -8,6 +8,7 @@ Guarantees:
 - ``open_trained`` is the only place that loads the data and the network of a run. It refuses a
   network of an earlier epoch than the history's last, and data of another SHA-256 than the run's.
 - ``train`` never looks at the test images; ``evaluate`` changes nothing that training wrote.
+- Metrics of another network than the last ones remove the report, which is of the old network.
 - Every function that writes into a run folder holds its lock.
 """
 
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 from digitnet.data.catalogue import load_dataset
 from digitnet.data.dataset import Dataset
 from digitnet.errors import InputError, StoppedError, UsageError
-from digitnet.files import hold_lock
+from digitnet.files import hold_lock, storage_errors
 from digitnet.network.cnn import CNN, predict_logits
 from digitnet.network.config import SCHEMA_VERSION, TrainConfig, differences
 from digitnet.network.recipes import recipe as named_recipe
@@ -234,8 +235,7 @@ def continue_training(
                 "command, which continues it."
             )
         return open_trained(run, options)
-    dataset = options.load(config)
-    check_data(run, dataset)
+    dataset = _data_of(run, options)
     with hold_lock(run.path):
         if config != run.config:
             run.write_config(config, dataset.sha256, dataset.class_names)
@@ -279,9 +279,7 @@ def open_trained(run: Run, options: Options = DEFAULTS) -> Trained:
     """
     # The network first: data may have to be fetched.
     config, model = run.config, trained_model(run)
-    dataset = options.load(config)
-    check_data(run, dataset)
-    return Trained(run, config, dataset, model)
+    return Trained(run, config, _data_of(run, options), model)
 
 
 def trained_model(run: Run) -> CNN:
@@ -303,18 +301,28 @@ def trained_model(run: Run) -> CNN:
     )
 
 
-def check_data(run: Run, dataset: Dataset) -> None:
-    """Refuse data that are not those of a run.
+def _data_of(run: Run, options: Options) -> Dataset:
+    """Return the data of a run.
 
     Raises:
+        InputError: they are a folder of pictures that has been moved.
         UsageError: a SHA-256 differs from that in ``config.json``; the message names the file.
     """
+    folder, remedy = Path(run.config.data), "Name the folder that holds its data with --data-dir"
+    if folder.is_absolute():
+        remedy = "Put its pictures back as they were"
+        with storage_errors(folder, "read"):
+            if not (options.dataset or folder.is_dir()):
+                gone = f"The run {run.path} was trained on {folder}, which is no longer there."
+                raise InputError(f"{gone} Put that folder back, with the same pictures in it.")
+    dataset = options.load(run.config)
     if differing := dict(run.data_sha256.items() ^ dataset.sha256.items()):
         raise UsageError(
             f"The run {run.path} used other data than the '{dataset.name}' found here: the SHA-256 "
-            f"of {', '.join(sorted(differing))} differs from that in its config.json. Name the "
-            "folder that holds its data with --data-dir, or train a new run."
+            f"of {', '.join(sorted(differing))} differs from that in its config.json. {remedy}, "
+            "or train a new run."
         )
+    return dataset
 
 
 def measure_trained(trained: Trained, device: str = "auto") -> Metrics:
