@@ -124,8 +124,7 @@ def export(run: Path, *, out: Path | None = None, places: Places, as_json: bool 
         "file": str(exported.path),
         "bytes": exported.bytes,
         "largest_difference": exported.largest_difference,
-        "temperature": exported.calibration.temperature,
-        "ood_threshold": exported.calibration.ood_threshold,
+        **vars(exported.calibration),
     }
     (show_json if as_json else show_values)(result)
 
@@ -133,9 +132,8 @@ def export(run: Path, *, out: Path | None = None, places: Places, as_json: bool 
 def _start(recipe_name: str | None, file: Path | None) -> TrainConfig:
     """Return the settings before flags: a recipe, named by flag or file, changed by the file."""
     values = read_toml(file) if file else {}
-    base = recipe(recipe_name or str(values.pop("recipe", "reference")))
-    values.pop("recipe", None)
-    return TrainConfig.from_dict(values, base=base)
+    named = str(values.pop("recipe", "reference"))
+    return TrainConfig.from_dict(values, base=recipe(recipe_name or named))
 
 
 def _show_result(run: Run, as_json: bool) -> None:

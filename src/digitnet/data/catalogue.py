@@ -232,8 +232,7 @@ def read_digits8x8(name: str, _: Mapping[str, bytes]) -> Dataset:
     images = canonical_images(inks)
     split = split_train_val(labels, val_fraction=DIGITS_TEST / len(labels), seed=DIGITS_SEED)
     train, test = map(np.sort, split)
-    parts = images[train], labels[train], images[test], labels[test]
-    return _dataset(name, parts, found)
+    return _dataset(name, (images[train], labels[train], images[test], labels[test]), found)
 
 
 def _idx_array(name: str, content: bytes) -> NDArray[Any]:

@@ -99,8 +99,7 @@ def read_folder(folder: Path, progress: Progress, *, crops: bool = False) -> Dat
     counts = np.bincount(labels[~tests], minlength=len(names))
     if (few := counts.min()) < 2:
         lacks = f"The class {names[counts.argmin()]} in {folder} has {count_of(few, 'picture')}"
-        needs = "it needs two, one of them to validate on, and another to test with"
-        raise InputError(f"{lacks} to learn from; {needs}. Add some.")
+        raise InputError(f"{lacks} to learn from; it needs two, and a third to test with.")
     rows = np.array([f"\n{label} {each}" for label, each in zip(labels, digests, strict=True)])
     content = "".join(["\0".join(names), *rows[~tests], "\n", *rows[tests], "\n"])
     return Dataset(
@@ -152,8 +151,7 @@ def _subfolders(folder: Path) -> list[Path]:
 
 
 def _files(folder: Path) -> list[Path]:
-    shown = [each for each in folder.iterdir() if not each.name.startswith(".")]
-    return sorted(each for each in shown if not each.is_dir())
+    return sorted(p for p in folder.iterdir() if not p.name.startswith(".") and not p.is_dir())
 
 
 def _from_table(folder: Path) -> list[LabelledPicture]:

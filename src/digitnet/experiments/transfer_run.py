@@ -150,8 +150,7 @@ def transfer(
     _check_kept(task, way)
     folder, results = _begun(task, Path(out) if out else None)
     if results.final is not None and (results.repetitions or not comparison):
-        wanted = {"method": method, "labels": labels, "seed": seed}
-        _refuse_other(folder, results.final, wanted)
+        _refuse_other(folder, results.final, {"method": method, "labels": labels, "seed": seed})
         return folder, results
     with hold_lock(folder):
         try:
@@ -198,8 +197,7 @@ def _begun(task: TransferTask, out: Path | None) -> tuple[Path, TransferResults]
     empty = no_results(task)
     results = read_results(out) if out else None
     if out is None or results is None:
-        target = Path(task.target.name).name
-        return create_run(out, f"transfer-{target}", resumable=False).path, empty
+        return create_run(out, f"transfer-{Path(task.target.name).name}", resumes=False).path, empty
     for part in ("source", "target"):
         saved, wanted = getattr(results, part), getattr(empty, part)
         # The first says which data or network it is; the rest, such as its SHA-256, follows.
@@ -236,16 +234,14 @@ def no_results(task: TransferTask) -> TransferResults:
 
 
 def compare(task: TransferTask, known: Iterable[Repetition] = ()) -> Iterator[Repetition]:
-    """Yield how well each method does with each number of labels, several times.
+    """Return, one by one, how well each method does with each number of labels, several times.
 
     Args:
         task: what is learned, and how often.
         known: repetitions that were measured before and are left out.
     """
     done = {(r.method, r.labels, r.seed) for r in known}
-    for way in _ways(task):
-        if way not in done:
-            yield _measured(task, *way)
+    return (_measured(task, *way) for way in _ways(task) if way not in done)
 
 
 def _ways(task: TransferTask) -> Iterator[Way]:
@@ -342,7 +338,7 @@ def _run_folder(
             with storage_errors(out, "remove"):
                 shutil.rmtree(out)
     target = Path(task.target.name).name
-    return create_run(out, f"transfer-{target}-seed{about['seed']}", resumable=False)
+    return create_run(out, f"transfer-{target}-seed{about['seed']}", resumes=False)
 
 
 def _about(task: TransferTask, way: Way, config: TrainConfig) -> dict[str, Any]:

@@ -20,13 +20,12 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import dataclasses
 import hashlib
 import io
 import itertools
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -165,8 +164,7 @@ class Run:
 
     def write_history(self, history: Iterable[Epoch]) -> None:
         """Write ``history.csv``."""
-        rows = (dataclasses.astuple(row) for row in history)
-        write_csv(self.path / "history.csv", [f.name for f in fields(Epoch)], rows)
+        write_csv(self.path / "history.csv", [f.name for f in fields(Epoch)], map(astuple, history))
 
     def write_metrics(self, metrics: dict[str, Any]) -> None:
         """Write ``metrics.json``, and remove a report of another network than they are of."""
@@ -220,13 +218,13 @@ def open_run(path: Path | str | Run) -> Run:
     return Run(path)
 
 
-def create_run(out: Path | str | None, name: str, *, resumable: bool = True) -> Run:
+def create_run(out: Path | str | None, name: str, *, resumes: bool = True) -> Run:
     """Make the folder of a new run: ``out``, or a fresh one under ``runs/``.
 
     Args:
         out: the folder, or None.
         name: what a fresh one is called after.
-        resumable: whether the caller can continue a run that is in ``out``, as the error then says.
+        resumes: whether the command can continue a run that is in ``out``, as the error then says.
 
     Raises:
         UsageError: ``out`` already holds something.
@@ -235,7 +233,7 @@ def create_run(out: Path | str | None, name: str, *, resumable: bool = True) -> 
     if out is not None:
         path = Path(out)
         if is_occupied(path):
-            is_run = resumable and (path / "config.json").is_file()
+            is_run = resumes and (path / "config.json").is_file()
             remedy = f", or continue the run that is in it with --resume {path}" if is_run else ""
             raise UsageError(f"--out {path} is not empty. Name a new folder{remedy}.")
         return Run(make_folder(path))
