@@ -24,10 +24,10 @@ def code_lines(path: Path) -> int:
 
 
 def _docstring_lines(tree: ast.Module) -> set[int]:
+    """Return the lines of docstrings, those of attributes included: strings that stand alone."""
     lines: set[int] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if first and ast.get_docstring(node, clean=False) is not None:
-                lines.update(range(first.lineno, (first.end_lineno or first.lineno) + 1))
+        match node:
+            case ast.Expr(value=ast.Constant(value=str())):
+                lines.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     return lines
