@@ -15,6 +15,8 @@ from digitnet.network.cnn import to_float
 from digitnet.network.config import AugmentationConfig, ModelConfig, TrainConfig
 from digitnet.training.batches import Batches, augment
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PLAIN = TrainConfig()
 CANONICAL = ModelConfig(canonical=True, reject=True)
 
@@ -120,15 +122,6 @@ each_config = pytest.mark.parametrize("config", CONFIGS, ids=IDS)
 
 def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    # Work this small is slower on several threads, and much slower on busy cores.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,8 @@ from digitnet.network.cnn import CNN, block_sizes, layer_table, predict_logits, 
 from digitnet.network.config import ModelConfig
 from digitnet.network.recipes import recipe
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ACTIVATIONS = {
     "relu": F.relu,
     "leaky_relu": F.leaky_relu,
@@ -22,15 +24,6 @@ ACTIVATIONS = {
     "sigmoid": torch.sigmoid,
 }
 SMALL = {"channels": (3, 4), "dense": (6,)}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    # Work this small is slower on several threads, and much slower on busy cores.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,7 @@ from digitnet.network.config import TrainConfig
 from digitnet.synthesis.nondigits import draw_non_digits
 from digitnet.training.batches import Batch, Batches, some_drawings
 from digitnet.training.calibration import set_aside
-from digitnet.training.checkpoint import load_model, read_tensors
+from digitnet.training.checkpoint import read_model
 from digitnet.training.device import resolve_device, resolve_threads
 from digitnet.training.loop import Training, choose_images
 from digitnet.training.runs import open_run
@@ -82,10 +82,9 @@ def load_pretrained(name: Path | str = SHIPPED) -> Pretrained:
             f"{file} is made for recognition and cannot be trained on. Name the run folder that it "
             "was exported from, or its model.safetensors."
         )
-    if file.is_dir():
-        run = open_run(file)
+    run = open_run(file) if file.is_dir() else None
+    if run:
         file = run.model_file
-        trained_model(run)  # refuses one that is not finished
     elif str(name) == SHIPPED and not file.exists():
         file = Path(str(importlib.resources.files("digitnet"))) / "assets" / "digitnet.safetensors"
     elif not file.exists():
@@ -93,8 +92,7 @@ def load_pretrained(name: Path | str = SHIPPED) -> Pretrained:
             f"There is no network {name}. Name a run folder, a model.safetensors file, or "
             f"'{SHIPPED}' for the network that comes with digitnet."
         )
-    model = load_model(file)
-    _, saved = read_tensors(file, "model")
+    model, saved = trained_model(run) if run else read_model(file)
     about = {
         "name": str(name),
         "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),

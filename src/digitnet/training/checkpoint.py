@@ -157,7 +157,11 @@ def load_model(path: Path | str) -> CNN:
         InputError: there is no such file.
         IntegrityError: the file is damaged, holds something else, or its tensors do not fit.
     """
-    path = Path(path)
+    return read_model(Path(path))[0]
+
+
+def read_model(path: Path) -> tuple[CNN, dict[str, Any]]:
+    """Return what ``load_model`` does, and what the file says about the network."""
     tensors, about = read_tensors(path, "model")
     try:
         config = TrainConfig.from_dict({"model": about["model"]}).model
@@ -170,7 +174,7 @@ def load_model(path: Path | str) -> CNN:
         raise IntegrityError(f"{path} describes a network that cannot be built: {error}") from error
     check_tensors(model, tensors, path)
     model.load_state_dict(dict(tensors), assign=True)
-    return model.use_fast_memory_order().eval()
+    return model.use_fast_memory_order().eval(), about
 
 
 def check_tensors(model: CNN, tensors: Mapping[str, Tensor], path: Path) -> None:

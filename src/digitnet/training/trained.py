@@ -32,7 +32,7 @@ from digitnet.network.cnn import CNN, predict_logits
 from digitnet.network.config import SCHEMA_VERSION, TrainConfig, differences
 from digitnet.network.recipes import recipe as named_recipe
 from digitnet.text import count_of
-from digitnet.training.checkpoint import load_model, read_tensors
+from digitnet.training.checkpoint import read_model
 from digitnet.training.device import reproducible, resolve_device, resolve_threads
 from digitnet.training.evaluation import DISPUTED_MNIST_TEST, Metrics, measure, predictions
 from digitnet.training.loop import Training, choose_images, fit
@@ -278,22 +278,21 @@ def open_trained(run: Run, options: Options = DEFAULTS) -> Trained:
         DataUnavailableError: the data cannot be had.
     """
     # The network first: data may have to be fetched.
-    config, model = run.config, trained_model(run)
+    config, (model, _) = run.config, trained_model(run)
     return Trained(run, config, _data_of(run, options), model)
 
 
-def trained_model(run: Run) -> CNN:
-    """Return the network of a run.
+def trained_model(run: Run) -> tuple[CNN, dict[str, Any]]:
+    """Return the network of a run, and what its file says about it.
 
     Raises:
         InputError: the run has none yet, or that of an earlier epoch.
         IntegrityError: the model file is damaged.
     """
     if run.model_file.is_file():
-        model = load_model(run.model_file)
-        _, about = read_tensors(run.model_file, "model")
+        model, about = read_model(run.model_file)
         if about.get("epochs") == len(run.history):
-            return model
+            return model, about
     raise InputError(
         f"{run.path} has no network of its last epoch. If its training was interrupted, continue "
         f"it with: digitnet train --resume {run.path}. If it diverged, train a new run with a "
