@@ -38,6 +38,7 @@ DOCUMENTS = (
     *("README.md", "CONTRIBUTING.md", "docs/cli.md", "docs/results.md", "docs/settings.md"),
     "src/digitnet/assets/MODEL_CARD.md",
 )
+_SPREAD = ("median", "fastest", "slowest")
 COMMANDS = (
     *("", "train", "evaluate", "predict", "export", "report", "study", "transfer", "doctor"),
     *("data", "data list", "data fetch", "data verify", "data import", "bench", "bench robustness"),
@@ -142,6 +143,30 @@ def speed() -> str:
     )
 
 
+def command_speed() -> str:
+    """Return the tables of a whole training command and of a second thread's gain."""
+    result = _json("command_speed.json")
+    names = {"now": "this version", "before": "before one load served everything"}
+    trainings = [
+        (names[name], *(f"{values[key]:.1f}" for key in ("median", "min", "max")))
+        for name, values in result["training"].items()
+    ]
+    threads = [
+        (step, *(f"{1000 * seconds[n]['median']:.0f} ms" for n in "12"), f"{_gain(seconds):.2f}")
+        for step, seconds in result["threads"].items()
+    ]
+    header = (f"{result['photos']} simulated photos", "one thread", "two threads", "times as fast")
+    return (
+        f"{_table(header, threads)}\n\n"
+        f"{_table(('`digitnet train --data sample --epochs 1`, seconds', *_SPREAD), trainings)}\n\n"
+        f"Medians, on two cores of an {result['environment']['cpu']}."
+    )
+
+
+def _gain(seconds: dict[str, Any]) -> float:
+    return float(seconds["1"]["median"] / seconds["2"]["median"])
+
+
 def settings() -> str:
     """Return the table of all settings and their values in the recipes."""
     defaults = {name: config.flat() for name, config in RECIPES.items()}
@@ -196,6 +221,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "seeds": seeds,
     "seeds-summary": seeds_summary,
     "speed": speed,
+    "command-speed": command_speed,
     "settings": settings,
     "modules": modules,
     "command-line": command_line,
