@@ -1,0 +1,199 @@
+"""Pages of digits with everything that is known about them, for a finder to learn from.
+
+Guarantees:
+
+- ``PageMaker.page`` is a pure function of the collection, the seed and the shape: the same page on
+  every machine and in any order.
+- A page shows 0 to some 30 digits of 8 pixels and more, as users send them: alone, tight in the
+  frame, in rows, on forms, with other writing, on any paper, under any light, drawn on a screen.
+- ``ink``, ``owner`` and ``boxes`` are what was drawn, before light and camera.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from digitnet.errors import unknown_name
+from digitnet.synthesis.hands import Hands
+from digitnet.synthesis.page_clutter import distract, nothing_but_clutter
+from digitnet.synthesis.page_forms import comb, grid, one_cell, table
+from digitnet.synthesis.page_layouts import (
+    Desk,
+    one_anywhere,
+    one_note,
+    one_row,
+    one_tight,
+    scattered,
+    several_rows,
+)
+from digitnet.synthesis.page_paper import develop
+from digitnet.synthesis.page_sheet import LEAST_COVER, Sheet
+from digitnet.synthesis.page_signs import Collection, Penman
+from digitnet.synthesis.page_strokes import chance, pick
+from digitnet.synthesis.pens import Float, as_float32
+
+Shape = tuple[int, int]
+
+SHAPES: tuple[Shape, ...] = (
+    (192, 192), (160, 224), (224, 160), (128, 288), (96, 384), (256, 144), (192, 192),
+)  # fmt: skip
+"""Height and width of pages: all of about 36,000 pixels."""
+
+_BROAD = ((128, 288), (96, 384), (160, 224), (192, 192), (128, 288))
+
+# What a page shows, and how often.
+LAYOUTS: dict[str, tuple[Callable[[Desk], None], float]] = {
+    "anywhere": (one_anywhere, 0.16),
+    "tight": (one_tight, 0.12),
+    "row": (one_row, 0.26),
+    "rows": (several_rows, 0.08),
+    "note": (one_note, 0.12),
+    "scattered": (scattered, 0.04),
+    "cell": (one_cell, 0.07),
+    "comb": (comb, 0.04),
+    "grid": (grid, 0.03),
+    "table": (table, 0.02),
+    "clutter": (nothing_but_clutter, 0.06),
+}
+_ROWS = ("row", "note", "comb", "table")
+# Small pictures that were enlarged: their longer side, and how they were enlarged.
+_SMALL = (16, 28, 28, 28, 32, 40, 64)
+_ENLARGE = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_CUBIC)
+
+
+@dataclass(frozen=True, eq=False)
+class Page:
+    """A page, and what is on it.
+
+    Attributes:
+        grey: uint8 (H, W).
+        ink: float32 (2, H, W), how much of each pixel ink of signs and clutter covers, 0 to 1.
+        owner: int16 (H, W), the sign whose ink is here, -1 elsewhere.
+        labels: int64 (K,), 0 to 9, or 10 for another sign.
+        boxes: float32 (K, 4), left, top, right and bottom of each sign's ink in the frame.
+        lines: the signs of each line from left to right, lines from top to bottom; empty where
+            signs stand in no order.
+    """
+
+    grey: NDArray[np.uint8]
+    ink: Float
+    owner: NDArray[np.int16]
+    labels: NDArray[np.int64]
+    boxes: Float
+    lines: tuple[tuple[int, ...], ...]
+
+    @property
+    def text(self) -> str:
+        """What is to be read: digits, ``?`` for other signs, lines apart by newlines."""
+        signs = "0123456789?"
+        return "\n".join("".join(signs[self.labels[i]] for i in row) for row in self.lines)
+
+
+class PageMaker:
+    """Makes pages.
+
+    Args:
+        images: uint8 (N, 28, 28), MNIST's training images.
+        labels: int (N,), 0 to 9.
+        hands: strokes of many people.
+        items: which of them to use.
+    """
+
+    def __init__(
+        self,
+        images: NDArray[np.uint8],
+        labels: NDArray[np.integer],
+        hands: Hands,
+        items: NDArray[np.intp],
+    ) -> None:
+        self._collection = Collection(images, labels, hands, items)
+
+    def page(self, seed: int, shape: Shape | None = None, layout: str | None = None) -> Page:
+        """Return a page.
+
+        Args:
+            seed: of everything.
+            shape: height and width in pixels; by chance one of ``SHAPES`` if None.
+            layout: one of ``LAYOUTS``; by chance if None.
+
+        Raises:
+            UsageError: there is no such layout; the nearest is named.
+        """
+        rng = np.random.default_rng(seed)
+        if layout is None:
+            layout = list(LAYOUTS)[pick(rng, [share for _, share in LAYOUTS.values()])]
+        elif layout not in LAYOUTS:
+            raise unknown_name("layout", layout, tuple(LAYOUTS))
+        shapes = _BROAD if layout in _ROWS else SHAPES
+        chosen = shapes[rng.integers(len(shapes))] if shape is None else shape
+        small = _small_shape(chosen, layout, rng)
+        desk = self._written(small or chosen, layout, rng)
+        grey = develop(desk.sheet.shade, desk.pen(20.0).width, desk.size, rng)
+        if small is None:
+            return _finished(desk.sheet, grey)
+        return _enlarged(desk.sheet, grey, chosen, _ENLARGE[rng.integers(len(_ENLARGE))])
+
+    def _written(self, shape: Shape, layout: str, rng: Generator) -> Desk:
+        """Return a desk whose sheet is written on."""
+        sheet = Sheet(shape, crisp=rng.random() if chance(rng, 0.7) else 0.0)
+        if layout != "tight" and chance(rng, 0.6):
+            sheet.lie_askew(rng.normal(0, 2.5))
+        strength = rng.uniform(0.8, 1.0)
+        desk = Desk(sheet, Penman(self._collection, rng), rng, strength=strength)
+        LAYOUTS[layout][0](desk)
+        if layout != "clutter" and chance(rng, 0.15 if layout == "tight" else 0.5):
+            for _ in range(1 + pick(rng, (0.6, 0.25, 0.15))):
+                distract(desk)
+        return desk
+
+
+def _small_shape(shape: Shape, layout: str, rng: Generator) -> Shape | None:
+    """Return the shape of a picture to be enlarged to ``shape``; None for most pages."""
+    if not chance(rng, 0.25 if layout in ("anywhere", "tight", "cell", "clutter") else 0.12):
+        return None
+    alone = layout in ("anywhere", "tight", "cell", "clutter")
+    longer = _SMALL[rng.integers(len(_SMALL))] if alone else int(rng.integers(40, 120))
+    factor = max(longer / max(shape), 12 / min(shape))
+    return (max(round(shape[0] * factor), 1), max(round(shape[1] * factor), 1))
+
+
+def _lines(sheet: Sheet) -> tuple[tuple[int, ...], ...]:
+    """Return the signs of each line; nothing if one belongs to none."""
+    if -1 in sheet.rows:
+        return ()
+    found: dict[int, list[int]] = {}
+    for sign, row in enumerate(sheet.rows):
+        found.setdefault(row, []).append(sign)
+    return tuple(tuple(found[row]) for row in sorted(found))
+
+
+def _boxes(ink: NDArray[np.int16], count: int) -> Float:
+    """Return the box of each owner's pixels; one that owns none has an empty box."""
+    boxes = np.zeros((count, 4), np.float32)
+    for sign in range(count):
+        left, top, width, height = cv2.boundingRect((ink == sign).astype(np.uint8))
+        boxes[sign] = (left, top, left + width, top + height)
+    return boxes
+
+
+def _finished(sheet: Sheet, grey: NDArray[np.uint8]) -> Page:
+    labels = np.array(sheet.labels, np.int64)
+    boxes = _boxes(sheet.owner, len(labels))
+    return Page(grey, np.clip(sheet.ink, 0, 1), sheet.owner, labels, boxes, _lines(sheet))
+
+
+def _enlarged(sheet: Sheet, grey: NDArray[np.uint8], shape: Shape, how: int) -> Page:
+    """Return the page of a small picture that was enlarged."""
+    size = shape[::-1]
+    large = np.asarray(cv2.resize(grey, size, interpolation=how), np.uint8)
+    ink = np.stack([as_float32(cv2.resize(each, size)) for each in sheet.ink])
+    nearest = cv2.resize(sheet.owner, size, interpolation=cv2.INTER_NEAREST)
+    owner = np.where(ink[0] > LEAST_COVER / 2, nearest, -1).astype(np.int16)
+    labels = np.array(sheet.labels, np.int64)
+    return Page(large, np.clip(ink, 0, 1), owner, labels, _boxes(owner, len(labels)), _lines(sheet))
