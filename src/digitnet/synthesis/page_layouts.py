@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.random import Generator
@@ -19,7 +19,7 @@ from numpy.random import Generator
 from digitnet.synthesis.page_marks import MARKS, mark, scrawl
 from digitnet.synthesis.page_sheet import Sheet
 from digitnet.synthesis.page_signs import Glyph, Penman
-from digitnet.synthesis.page_strokes import Bounds, Path, Pen, chance, pick
+from digitnet.synthesis.page_strokes import Bounds, Path, Pen, chance, pick, rounded
 from digitnet.synthesis.pens import Float
 from digitnet.synthesis.scene_choices import log_uniform
 
@@ -108,11 +108,13 @@ class Spacing:
         gap: between the ink of neighbours, in heights of a digit; negative ones overlap.
         spread: of the gaps.
         jump: how far digits leave the base line, likewise.
+        joined: whether the pen draws on from one digit to the next.
     """
 
     gap: float
     spread: float
     jump: float
+    joined: bool = False
 
 
 def any_spacing(rng: Generator, *, closely: bool = False) -> Spacing:
@@ -122,7 +124,8 @@ def any_spacing(rng: Generator, *, closely: bool = False) -> Spacing:
         kind
     ]
     spread = (0.2, 0.06, 0.03, 0.02, 0.05, 0.3)[kind]
-    return Spacing(rng.uniform(low, high), spread, rng.uniform(0, 0.1) ** 1.3)
+    jump, joined = rng.uniform(0, 0.1) ** 1.3, low < 0.1 and chance(rng, 0.15)
+    return Spacing(rng.uniform(low, high), spread, jump, joined=joined)
 
 
 def spell(desk: Desk, text: str, spacing: Spacing) -> list[tuple[Glyph, bool]]:
@@ -158,9 +161,22 @@ def spell(desk: Desk, text: str, spacing: Spacing) -> list[tuple[Glyph, bool]]:
             x = 0.0
         glyph = glyph.scaled(1, (x, 0))
         right = np.maximum(right, right_edge + x)
+        if spacing.joined and is_sign and written and written[-1][1]:
+            written[-1] = (_joined(written[-1][0], glyph, rng), True)
         written.append((glyph, is_sign))
         room = 0.0
     return written
+
+
+def _joined(glyph: Glyph, following: Glyph, rng: Generator) -> Glyph:
+    """Return the glyph with a stroke from its end to the start of the next, if they are near."""
+    if glyph.image is not None or following.image is not None:
+        return glyph
+    start, end = glyph.paths[-1][-1], following.paths[0][0]
+    if np.hypot(*(end - start)) > 0.7:
+        return glyph
+    bend = (start + end) / 2 + rng.normal(0, 0.06, 2)
+    return replace(glyph, paths=(*glyph.paths, rounded([start, bend, end])))
 
 
 def _sign(desk: Desk, character: str, spacing: Spacing) -> tuple[Glyph | None, bool]:
@@ -355,6 +371,9 @@ def _write_row(desk: Desk, text: str) -> None:
     margin = rng.uniform(-0.005, 0.06) * min(desk.width, desk.height)
     box = (margin, margin, desk.width - margin, desk.height - margin)
     fill = rng.uniform(0.75, 1.0) if chance(rng, 0.5) else rng.uniform(0.3, 0.9)
+    if chance(rng, 0.08):  # the frame cuts both ends off
+        over = rng.uniform(0.1, 0.8) * desk.width
+        box = (-over * rng.random(), margin, desk.width + over * rng.random(), box[3])
     fit(desk, text, any_spacing(rng), box, fill, 0, slope)
     if chance(rng, 0.08):
         neighbours(desk)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from digitnet.synthesis.page_sheet import Sheet
 from digitnet.synthesis.page_strokes import chance, pick
 from digitnet.synthesis.paper import (
     PrintedLines,
@@ -39,11 +40,11 @@ LOOKS = ("screen", "scan", "photo", "board")
 _SHARES = (0.34, 0.16, 0.44, 0.06)
 
 
-def develop(ink: Float, pen: float, size: float, rng: Generator, look: str | None = None) -> Grey:
+def develop(sheet: Sheet, pen: float, size: float, rng: Generator, look: str | None = None) -> Grey:
     """Return how a sheet looks.
 
     Args:
-        ink: float32 (H, W), how much of the paper is hidden, 0 to 1.
+        sheet: what is written; clutter that two levels of grey do not show is taken out of its ink.
         pen: width of the strokes of digits, in pixels.
         size: of the digits, in pixels; lines and shadows are measured by it.
         rng: source of every choice.
@@ -51,16 +52,18 @@ def develop(ink: Float, pen: float, size: float, rng: Generator, look: str | Non
     """
     look = LOOKS[pick(rng, _SHARES)] if look is None else look
     if look == "screen":
-        return _screen(ink, rng)
+        return _screen(sheet, rng)
     if look == "scan":
-        return _scan(ink, pen, rng)
-    return _photo(ink, pen, size, rng, board=look == "board")
+        return _scan(sheet, pen, rng)
+    return _photo(sheet, pen, size, rng, board=look == "board")
 
 
-def _screen(ink: Float, rng: Generator) -> Grey:
+def _screen(sheet: Sheet, rng: Generator) -> Grey:
     """Flat paper and flat ink, of any polarity; perhaps hard edges."""
+    ink = sheet.shade
     if chance(rng, 0.3):
         ink = as_float32(ink > 0.35)
+        _lose_unseen(sheet, ink)
     paper = (255.0, 0.0, rng.uniform(150, 255), rng.uniform(0, 90))[
         pick(rng, (0.5, 0.25, 0.15, 0.1))
     ]
@@ -72,8 +75,14 @@ def _screen(ink: Float, rng: Generator) -> Grey:
     return _to_grey(paper + ink * np.float32(np.clip(far, 0, 255) - paper))
 
 
-def _scan(ink: Float, pen: float, rng: Generator) -> Grey:
+def _lose_unseen(sheet: Sheet, ink: Float) -> None:
+    """Take clutter out of the sheet's ink where no ink is seen nearby."""
+    sheet.ink[1] *= cv2.dilate(ink, np.ones((3, 3), np.uint8))
+
+
+def _scan(sheet: Sheet, pen: float, rng: Generator) -> Grey:
     """A flat-bed scanner: even light, a little blur, perhaps two levels only."""
+    ink = sheet.shade
     paper, dark = rng.uniform(0.82, 1.0), rng.uniform(0, 0.45)
     page = paper + (_uneven(ink, rng) if chance(rng, 0.5) else ink) * np.float32(dark - paper)
     page = _blurred(page, min(rng.uniform(0.2, 0.9), 0.2 + 0.3 * pen))
@@ -83,12 +92,13 @@ def _scan(ink: Float, pen: float, rng: Generator) -> Grey:
         least = 0.45 if pen > 2 else 0.7  # blur has made thin lines pale
         limit = dark + (paper - dark) * rng.uniform(least, 0.8)
         page = as_float32(page > limit)
+        _lose_unseen(sheet, 1 - page)
     return _to_grey(page * 255)
 
 
-def _photo(ink: Float, pen: float, size: float, rng: Generator, *, board: bool) -> Grey:
+def _photo(sheet: Sheet, pen: float, size: float, rng: Generator, *, board: bool) -> Grey:
     """Paper or a board under a lamp, seen by a camera."""
-    shape = ink.shape
+    ink, shape = sheet.shade, sheet.shape
     paper = np.full(
         shape, rng.uniform(0.08, 0.35) if board else rng.uniform(0.55, 0.97), np.float32
     )
@@ -101,7 +111,7 @@ def _photo(ink: Float, pen: float, size: float, rng: Generator, *, board: bool) 
     page = paper + ink * (np.float32(tone) - paper)
     _light(page, size, rng)
     if not board and chance(rng, 0.1):
-        page = _on_table(page, rng)
+        page = _on_table(page, sheet.free_margins(), rng)
     return _camera(page, pen, rng)
 
 
@@ -115,7 +125,7 @@ def _tone(rng: Generator, paper: float) -> float:
 def _texture(paper: Float, rng: Generator, *, board: bool) -> None:
     if chance(rng, 0.7):
         paper *= 1 + np.float32(rng.uniform(0.004, 0.02)) * fibres(paper.shape, rng)
-    if chance(rng, 0.9 if board else 0.4):
+    if chance(rng, 0.9 if board else 0.3):
         depth = rng.uniform(0.05, 0.25) if board else rng.uniform(0.01, 0.06)
         paper *= 1 + np.float32(depth) * clouds(paper.shape, log_uniform(rng, 8, 90), rng)
 
@@ -179,13 +189,16 @@ def _light(page: Float, size: float, rng: Generator) -> None:
         )
 
 
-def _on_table(page: Float, rng: Generator) -> Float:
-    """Return the page with a table showing at one or two of its edges."""
+def _on_table(page: Float, free: tuple[float, ...], rng: Generator) -> Float:
+    """Return the page with a table showing at one or two edges, as far as they are ``free``."""
     height, width = page.shape
-    gaps = np.full(4, -0.5)
-    gaps[rng.permutation(4)[: 1 + int(rng.integers(2))]] = rng.uniform(0.01, 0.09)
-    left, top, right, bottom = gaps
     lean = rng.normal(0, 0.03)
+    gaps = np.full(4, -0.5)
+    sides = rng.permutation(4)[: 1 + int(rng.integers(2))]
+    # The lean brings an edge half of it nearer to the signs, more along the longer side.
+    slack = abs(lean) * 0.5 * max(height / width, width / height)
+    gaps[sides] = np.minimum(rng.uniform(0.01, 0.25), 0.95 * np.array(free) - slack)[sides]
+    left, top, right, bottom = gaps
     corners = tuple(
         (float(x * width - lean * (y - 0.5) * height), float(y * height + lean * (x - 0.5) * width))
         for x, y in ((left, top), (1 - right, top), (1 - right, 1 - bottom), (left, 1 - bottom))
@@ -217,7 +230,8 @@ def _camera(page: Float, pen: float, rng: Generator) -> Grey:
     contrast = (high - low) * stretch
     level = min(log_uniform(rng, 0.003, 0.06), 0.1 * contrast + 0.002)
     if chance(rng, 0.85):
-        page += np.float32(level) * noise(page.shape, rng)
+        grain = noise(page.shape, rng)
+        page += np.float32(level) * (_blurred(grain, 0.8) * 2 if chance(rng, 0.3) else grain)
     grey = _to_grey(page * 255)
     if chance(rng, 0.5):
         quality = int(rng.integers(30, 96))

@@ -37,6 +37,7 @@ from digitnet.synthesis.page_sheet import LEAST_COVER, Sheet
 from digitnet.synthesis.page_signs import Collection, Penman
 from digitnet.synthesis.page_strokes import chance, pick
 from digitnet.synthesis.pens import Float, as_float32
+from digitnet.synthesis.scene_choices import log_uniform
 
 Shape = tuple[int, int]
 
@@ -63,7 +64,7 @@ LAYOUTS: dict[str, tuple[Callable[[Desk], None], float]] = {
 }
 _ROWS = ("row", "note", "comb", "table")
 # Small pictures that were enlarged: their longer side, and how they were enlarged.
-_SMALL = (16, 28, 28, 28, 32, 40, 64)
+_SMALL = (16, 16, 28, 28, 28, 32, 40, 64)
 _ENLARGE = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_CUBIC)
 
 
@@ -134,7 +135,8 @@ class PageMaker:
         chosen = shapes[rng.integers(len(shapes))] if shape is None else shape
         small = _small_shape(chosen, layout, rng)
         desk = self._written(small or chosen, layout, rng)
-        grey = develop(desk.sheet.shade, desk.pen(20.0).width, desk.size, rng)
+        desk.sheet.forget_hidden()
+        grey = develop(desk.sheet, desk.pen(desk.size or 20.0).width, desk.size, rng)
         if small is None:
             return _finished(desk.sheet, grey)
         return _enlarged(desk.sheet, grey, chosen, _ENLARGE[rng.integers(len(_ENLARGE))])
@@ -148,17 +150,22 @@ class PageMaker:
         desk = Desk(sheet, Penman(self._collection, rng), rng, strength=strength)
         LAYOUTS[layout][0](desk)
         if layout != "clutter" and chance(rng, 0.15 if layout == "tight" else 0.5):
+            beside = desk
+            if chance(rng, 0.3):  # somebody else's
+                beside = Desk(
+                    sheet, Penman(self._collection, rng), rng, desk.size, rng.uniform(0.5, 1)
+                )
             for _ in range(1 + pick(rng, (0.6, 0.25, 0.15))):
-                distract(desk)
+                distract(beside)
         return desk
 
 
 def _small_shape(shape: Shape, layout: str, rng: Generator) -> Shape | None:
     """Return the shape of a picture to be enlarged to ``shape``; None for most pages."""
-    if not chance(rng, 0.25 if layout in ("anywhere", "tight", "cell", "clutter") else 0.12):
-        return None
     alone = layout in ("anywhere", "tight", "cell", "clutter")
-    longer = _SMALL[rng.integers(len(_SMALL))] if alone else int(rng.integers(40, 120))
+    if not chance(rng, (0.35 if layout == "tight" else 0.22) if alone else 0.14):
+        return None
+    longer = _SMALL[rng.integers(len(_SMALL))] if alone else log_uniform(rng, 26, 120)
     factor = max(longer / max(shape), 12 / min(shape))
     return (max(round(shape[0] * factor), 1), max(round(shape[1] * factor), 1))
 
@@ -173,18 +180,9 @@ def _lines(sheet: Sheet) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(found[row]) for row in sorted(found))
 
 
-def _boxes(ink: NDArray[np.int16], count: int) -> Float:
-    """Return the box of each owner's pixels; one that owns none has an empty box."""
-    boxes = np.zeros((count, 4), np.float32)
-    for sign in range(count):
-        left, top, width, height = cv2.boundingRect((ink == sign).astype(np.uint8))
-        boxes[sign] = (left, top, left + width, top + height)
-    return boxes
-
-
 def _finished(sheet: Sheet, grey: NDArray[np.uint8]) -> Page:
     labels = np.array(sheet.labels, np.int64)
-    boxes = _boxes(sheet.owner, len(labels))
+    boxes = np.array(sheet.boxes, np.float32).reshape(-1, 4)
     return Page(grey, np.clip(sheet.ink, 0, 1), sheet.owner, labels, boxes, _lines(sheet))
 
 
@@ -195,5 +193,7 @@ def _enlarged(sheet: Sheet, grey: NDArray[np.uint8], shape: Shape, how: int) -> 
     ink = np.stack([as_float32(cv2.resize(each, size)) for each in sheet.ink])
     nearest = cv2.resize(sheet.owner, size, interpolation=cv2.INTER_NEAREST)
     owner = np.where(ink[0] > LEAST_COVER / 2, nearest, -1).astype(np.int16)
+    factor = np.array(size, np.float32) / sheet.shape[::-1]
+    boxes = np.array(sheet.boxes, np.float32).reshape(-1, 4) * np.tile(factor, 2)
     labels = np.array(sheet.labels, np.int64)
-    return Page(large, np.clip(ink, 0, 1), owner, labels, _boxes(owner, len(labels)), _lines(sheet))
+    return Page(large, np.clip(ink, 0, 1), owner, labels, as_float32(boxes), _lines(sheet))

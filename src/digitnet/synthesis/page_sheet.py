@@ -22,6 +22,8 @@ from digitnet.synthesis.pens import Float, as_float32
 # The least fraction of a sign's ink in the frame, and of a pixel that makes it a sign's own.
 LEAST_INSIDE = 0.72
 LEAST_COVER = 0.2
+# The least fraction of a sign that others have not covered.
+_LEAST_SEEN = 0.25
 # A sign leaves at least this much ink, in pixels.
 _LEAST_INK = 3.0
 
@@ -38,6 +40,7 @@ class Sheet:
         ink: float32 (2, H, W), how much of each pixel ink of signs and clutter covers.
         owner: int16 (H, W), the sign whose ink is here, -1 elsewhere.
         labels: of the signs.
+        boxes: left, top, right and bottom of each sign's ink in the frame, in whole pixels.
         rows: of each sign the number of its line; -1 where there are no lines.
         turn: applied to everything that is drawn: a page that lies askew.
         shift: likewise, after ``turn``.
@@ -50,6 +53,8 @@ class Sheet:
         self.owner: NDArray[np.int16] = np.full(shape, -1, np.int16)
         self.labels: list[int] = []
         self.rows: list[int] = []
+        self.boxes: list[tuple[int, int, int, int]] = []
+        self._areas: list[int] = []
         self.turn: Matrix = np.eye(2)
         self.shift: tuple[float, float] = (0.0, 0.0)
         self._best: Float = np.zeros(shape, np.float32)
@@ -78,13 +83,18 @@ class Sheet:
         whole = float(stain.ink.sum())
         inside = float(ink.sum())
         self._darken(rows, columns, ink, pen)
-        is_sign = inside >= LEAST_INSIDE * whole and inside > _LEAST_INK and ink.max() > 0.5
+        own = ink > LEAST_COVER
+        is_sign = inside >= LEAST_INSIDE * whole and inside > _LEAST_INK and bool(own.any())
         channel = self.ink[0 if is_sign else 1, rows, columns]
         np.maximum(channel, ink, out=channel)
         if is_sign:
             best, owner = self._best[rows, columns], self.owner[rows, columns]
-            owner[(ink > best) & (ink > LEAST_COVER)] = len(self.labels)
+            owner[own & (ink > best)] = len(self.labels)
             np.maximum(best, ink, out=best)
+            left, top, width, height = cv2.boundingRect(own.astype(np.uint8))
+            left, top = left + columns.start, top + rows.start
+            self.boxes.append((left, top, left + width, top + height))
+            self._areas.append(int(own.sum()))
             self.labels.append(glyph.label)
             self.rows.append(row)
         return is_sign
@@ -104,6 +114,29 @@ class Sheet:
         right, bottom = (max(math.ceil(value), 0) for value in box[2:])
         window = self.ink[: 2 if clutter else 1, top:bottom, left:right]
         return not window.size or float(window.max()) < LEAST_COVER
+
+    def forget_hidden(self) -> None:
+        """Forget signs of which others have covered nearly everything."""
+        count = len(self.labels)
+        left = np.bincount(self.owner.ravel() + 1, minlength=count + 1)[1:]
+        kept = [i for i in range(count) if left[i] >= _LEAST_SEEN * self._areas[i]]
+        if len(kept) < count:
+            number = np.full(count + 1, -1, np.int16)
+            number[kept] = np.arange(len(kept))
+            self.owner = number[self.owner]
+            self.labels = [self.labels[i] for i in kept]
+            self.rows = [self.rows[i] for i in kept]
+            self.boxes = [self.boxes[i] for i in kept]
+            self._areas = [self._areas[i] for i in kept]
+
+    def free_margins(self) -> tuple[float, float, float, float]:
+        """Return how far signs stay away from the left, top, right and bottom, in parts of 1."""
+        if not self.boxes:
+            return (1.0, 1.0, 1.0, 1.0)
+        boxes, (height, width) = np.array(self.boxes), self.shape
+        left, top = boxes[:, :2].min(0) / (width, height)
+        right, bottom = 1 - boxes[:, 2:].max(0) / (width, height)
+        return float(left), float(top), float(right), float(bottom)
 
     def _stain(self, glyph: Glyph, pen: Pen, *, clipped: bool = False) -> Stain | None:
         if not glyph.paths:

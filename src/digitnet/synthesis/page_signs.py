@@ -122,11 +122,13 @@ class Collection:
         self._lines: dict[int, tuple[Path, ...] | None] = {}
         self._strokes: dict[int, list[Path]] = {}
         self.by_writer: dict[str, dict[str, list[int]]] = {}
-        self.by_sign: dict[str, list[int]] = {}
+        self.writers_of: dict[str, list[str]] = {}
         for item in items.tolist():
             sign, writer = str(hands.label[item]), str(hands.writer[item])
             self.by_writer.setdefault(writer, {}).setdefault(sign, []).append(item)
-            self.by_sign.setdefault(sign, []).append(item)
+        for writer, signs in self.by_writer.items():
+            for sign in signs:
+                self.writers_of.setdefault(sign, []).append(writer)
         digits = set("0123456789")
         self.writers = [w for w, signs in self.by_writer.items() if len(digits & signs.keys()) >= 5]
 
@@ -159,8 +161,8 @@ class Penman:
         self._all, self._rng = collection, rng
         kind = _KINDS[pick(rng, _SHARES)]
         self.kind = kind if kind != "hand" or collection.writers else "lines"
-        if collection.writers:
-            self._writer = collection.writers[rng.integers(len(collection.writers))]
+        writers = collection.writers
+        self._writer = writers[rng.integers(len(writers))] if writers else ""
         self.pen = self._choose_pen()
         self.contrast = rng.uniform(0.3, 1.5) if chance(rng, 0.08) else 0.0
         self.steady = rng.uniform(0.0, 0.09) * (self.kind != "print")
@@ -224,10 +226,13 @@ class Penman:
 
     def _item(self, sign: str) -> int | None:
         """Return a sign by this writer, or by another if this one never wrote it."""
-        if not self._all.writers:
-            return None
-        own = self._all.by_writer[self._writer].get(sign) or self._all.by_sign.get(sign)
-        return own[self._rng.integers(len(own))] if own else None
+        own = self._all.by_writer[self._writer].get(sign) if self._writer else None
+        if own is None:
+            writers = self._all.writers_of.get(sign)
+            if writers is None:
+                return None
+            own = self._all.by_writer[writers[self._rng.integers(len(writers))]][sign]
+        return own[self._rng.integers(len(own))]
 
     def _as_written(self, glyph: Glyph) -> Glyph:
         """Return the glyph slanted, stretched and shaken as this person would."""

@@ -1,7 +1,8 @@
 """Digits drawn from scratch, as people write them whom no data set of ours knows.
 
 Bare straight ones, ones with a flag and a foot, sevens with a bar and a curl, round, slashed and
-dotted zeros, nines like a P, fours like a φ, eights with tails.
+dotted zeros, nines like a P, fours like a φ, eights with tails, fives like an S, threes with a flat
+top.
 
 Guarantees: ``drawn_digit`` depends on the generator alone; y runs down, and the strokes fill about
 the unit square.
@@ -80,6 +81,37 @@ def _seven(rng: Generator) -> Strokes:
     return strokes
 
 
+def _five(rng: Generator) -> Strokes:
+    """An S, with or without a flag."""
+    wide = rng.uniform(0.45, 0.7)
+    knots = np.array(
+        [
+            [wide * rng.uniform(0.8, 1.2), rng.uniform(0.0, 0.12)],
+            [0.5 * wide, 0.0],
+            [rng.uniform(0.0, 0.15), rng.uniform(0.18, 0.3)],
+            [0.45 * wide, 0.45],
+            [wide, 0.68],
+            [0.6 * wide, 0.97],
+            [rng.uniform(-0.1, 0.1), rng.uniform(0.85, 0.97)],
+        ]
+    )
+    strokes = [through(knots + rng.normal(0, 0.02, knots.shape))]
+    if chance(rng, 0.4):
+        x, y = strokes[0][0].tolist()
+        strokes.append(line(x, y, x + rng.uniform(0.15, 0.5), y + rng.normal(0, 0.05)))
+    return strokes
+
+
+def _three(rng: Generator) -> Strokes:
+    """A flat top, a slope to the middle, a bow."""
+    wide, neck = rng.uniform(0.45, 0.7), rng.uniform(0.1, 0.35)
+    top = line(0.0, rng.uniform(0.0, 0.08), wide * rng.uniform(0.85, 1.0), 0.0)
+    middle = (neck, rng.uniform(0.36, 0.46))
+    end = (rng.uniform(-0.1, 0.1), rng.uniform(0.85, 0.98))
+    bow = rounded([middle, (wide, 0.38), (1.05 * wide, 0.98), (0.4 * wide, 1.02), end])
+    return [np.concatenate([top, bow])]
+
+
 def _nine(rng: Generator) -> Strokes:
     if chance(rng, 0.55):  # like a P: the stem first or last, the loop to its right
         y, wide = rng.uniform(0.3, 0.45), rng.uniform(0.35, 0.6)
@@ -152,7 +184,9 @@ def _eight(rng: Generator) -> Strokes:
 _DRAWN: dict[int, Callable[[Generator], Strokes]] = {
     0: _zero,
     1: _one,
+    3: _three,
     4: _four,
+    5: _five,
     7: _seven,
     8: _eight,
     9: _nine,
