@@ -12,11 +12,12 @@ import pytest
 
 from digitnet.data import catalogue
 from digitnet.data.catalogue import list_datasets, load_dataset
+from digitnet.data.pen_signs import STROKES_FILE, STROKES_SHA256, load_hands, split_writers
 from digitnet.data.pins import known_datasets, pinned_dataset, pinned_datasets
 from digitnet.errors import InputError, IntegrityError, UsageError
 from hostile import CONTENTS, tiny_dataset
 
-SHIPPED = ("sample", "digits8x8")
+SHIPPED = ("sample", "digits8x8", "unipen")
 
 
 @pytest.fixture
@@ -109,10 +110,10 @@ def _nothing_installed(monkeypatch):
 @pytest.mark.usefixtures("_nothing_installed")
 def test_the_list_says_what_can_be_loaded_now(tiny, monkeypatch):
     here = {info["name"] for info in list_datasets() if info["available"]}
-    assert here == {"sample", "digits8x8"}
+    assert here == {*SHIPPED, "optdigits"}
     monkeypatch.setenv("DIGITNET_DATA_DIR", str(tiny))
     here = {info["name"] for info in list_datasets() if info["available"]}
-    assert here == {"mnist", "sample", "digits8x8"}
+    assert here == {"mnist", *SHIPPED, "optdigits"}
 
 
 def test_the_list_has_every_name_with_its_classes_and_licence():
@@ -153,11 +154,28 @@ def test_other_digits_in_scikit_learn_are_refused(monkeypatch):
         load_dataset("digits8x8")
 
 
-def test_the_list_counts_the_sample(sample):
-    info = next(info for info in list_datasets() if info["name"] == "sample")
-    assert info["train_images"] == len(sample.train_labels)
-    assert info["test_images"] == len(sample.test_labels)
-    assert info["classes"] == len(sample.class_names)
+def test_the_list_counts_what_is_shipped(sample, unipen):
+    infos = {info["name"]: info for info in list_datasets()}
+    for dataset in (sample, unipen):
+        info = infos[dataset.name]
+        assert info["train_images"] == len(dataset.train_labels)
+        assert info["test_images"] == len(dataset.test_labels)
+        assert info["classes"] == len(dataset.class_names)
+
+
+@pytest.fixture(scope="module")
+def unipen():
+    return load_dataset("unipen")
+
+
+def test_unipen_is_drawn_from_the_strokes_that_are_shipped_and_tested_on_other_writers(unipen):
+    check_arrays(unipen, 9_689, 2_608)
+    assert unipen.sha256 == {STROKES_FILE: STROKES_SHA256}
+    assert (unipen.train_images.max(axis=(1, 2)) == 255).all()
+    hands = load_hands()
+    _, val = split_writers(hands)
+    labels = hands.label[val[hands.is_digit[val]]].astype(int)
+    np.testing.assert_array_equal(unipen.test_labels, labels)
 
 
 def test_importing_loads_no_torch_and_no_web_client():

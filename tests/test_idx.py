@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from digitnet.data.idx import encode_idx, gunzip, parse_idx
+from digitnet.data.idx import encode_idx, gunzip, parse_idx, uncompress
 from digitnet.errors import IntegrityError
 
 ARRAYS = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=6))
@@ -113,3 +113,57 @@ class TestUnpacking:
         except IntegrityError:
             return
         assert content == b"some content"
+
+
+def compress(content, longest=16):
+    """Return ``content`` as Unix's compress packs it, except that the table is never cleared."""
+    table, width, packed, group = {bytes([i]): i for i in range(256)}, 9, b"", []
+    free, word = 257, b""
+
+    def flush(size):
+        bits = sum(code << (i * width) for i, code in enumerate(group))
+        group.clear()
+        return bits.to_bytes(width, "little")[:size]
+
+    for letter in [content[i : i + 1] for i in range(len(content))] + [None]:
+        if letter and word + letter in table:
+            word += letter
+            continue
+        if word:
+            group.append(table[word])
+        if len(group) == 8:
+            packed += flush(width)
+        if free >= 1 << width and width < longest:
+            packed += flush(width) if group else b""
+            width += 1
+        if letter and word and free < 1 << longest:
+            table[word + letter] = free
+            free += 1
+        word = letter
+    last = -(-len(group) * width // 8)
+    return bytes([0x1F, 0x9D, 0x80 | longest]) + packed + flush(last)
+
+
+@given(st.lists(st.sampled_from([b"0", b"1", b"01\n", b"0000"]), max_size=4000).map(b"".join))
+def test_what_is_compressed_is_uncompressed(content):
+    for longest in (10, 12, 16):
+        assert uncompress(compress(content, longest), len(content), "it") == content
+
+
+def test_a_cleared_table_is_forgotten():
+    # 9-bit codes: a, 257 (aa), clear, then seven codes of nothing, and a new group: b, 257 (bb).
+    codes = [97, 257, 256, 0, 0, 0, 0, 0, 98, 257]
+    bits = sum(code << (9 * i) for i, code in enumerate(codes))
+    packed = b"\x1f\x9d\x90" + bits.to_bytes(12, "little")
+    assert uncompress(packed, 9, "it") == b"aaabbb"
+
+
+@given(st.binary(max_size=60).map(lambda tail: b"\x1f\x9d\x90" + tail) | st.binary(max_size=9))
+def test_any_bytes_are_uncompressed_or_an_error(content):
+    with contextlib.suppress(IntegrityError):
+        assert len(uncompress(content, 1_000, "it")) <= 1_000
+
+
+def test_a_bomb_is_not_uncompressed():
+    with pytest.raises(IntegrityError, match="more than the expected 99 bytes"):
+        uncompress(compress(bytes(10_000)), 99, "it")

@@ -21,41 +21,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from digitnet.data.pen_signs import STEPS, STROKES_FILE
+from digitnet.data.pen_signs import STROKES_FILE
+from digitnet.data.unipen import rounded
 from make_sample import encode
 
 TARGET = Path(__file__).parents[1] / "src" / "digitnet" / "assets" / STROKES_FILE
-# Of a sign's longer side, unless the tablet's own steps are longer.
-SHORTEST_STEP = 1 / 40
-# Signs that are smaller than a letter keep their size beside their writer's letters.
-SMALL = frozenset(".,-_'`\"^~:;=*+<>")
 TEXTS = ("label", "writer", "contributor", "country")
-
-Points = NDArray[np.float64]
-
-
-def spaced(points: Points, step: float) -> Points:
-    """Return the line through ``points`` as points about ``step`` apart, smoothed once."""
-    if len(points) < 2:
-        return points
-    along = np.r_[0, np.cumsum(np.hypot(*np.diff(points, axis=0).T))]
-    at = np.linspace(0, along[-1], max(2, int(np.ceil(along[-1] / step)) + 1))
-    even = np.stack([np.interp(at, along, values) for values in points.T], axis=1)
-    smooth: Points = np.r_[even[:1], (even[:-2] + 2 * even[1:-1] + even[2:]) / 4, even[-1:]]
-    return smooth
-
-
-def rounded(strokes: list[Points], label: str, usual: float) -> list[NDArray[np.uint8]]:
-    """Return the strokes of one sign in whole steps, its box beginning at 0, 0."""
-    points = np.concatenate(strokes)
-    finest = min(float(np.diff(np.unique(values)).min(initial=np.inf)) for values in points.T)
-    side = float(np.ptp(points, axis=0).max())
-    even = [
-        spaced(stroke, max(side * SHORTEST_STEP, min(finest, side) or 1.0)) for stroke in strokes
-    ]
-    low, high = np.min([s.min(0) for s in even], 0), np.max([s.max(0) for s in even], 0)
-    unit = max(float((high - low).max()), usual if label in SMALL else 1.0)
-    return [np.round((stroke - low) * (STEPS / unit)).astype(np.uint8) for stroke in even]
 
 
 def asset_arrays(path: Path) -> dict[str, NDArray[np.generic]]:

@@ -4,7 +4,10 @@ Guarantees:
 
 - What is read has its pinned hash before it is unpacked, so it can hold nothing unexpected; the
   resulting ``Dataset`` is checked all the same.
-- The sample and scikit-learn's digits need no network, no cache and no folder.
+- The sample, scikit-learn's digits, UNIPEN's and some of UCI's need no network, no cache and no
+  folder.
+- The only files that no hash is known of, UNIPEN's release and optdigits at 8 × 8, are read from a
+  folder that the user names and from nowhere else; a run records the hashes of what was in them.
 - Images of another size become 28 × 28 by ``Canonical``, the same on every machine.
 - The hashes of USPS are those of its 16 × 16 grey values and labels, whatever form it came in.
 """
@@ -29,9 +32,19 @@ from numpy.typing import NDArray
 from digitnet.data.dataset import DIGIT_NAMES, Dataset, canonical_images, split_train_val
 from digitnet.data.fetching import expand, fetch, is_available
 from digitnet.data.idx import encode_idx, parse_idx
+from digitnet.data.optdigits import (
+    BITMAPS_FILE,
+    BITMAPS_SHA256,
+    check_counts,
+    load_bitmaps,
+    parse_counts,
+)
+from digitnet.data.pen_signs import STROKES_FILE, STROKES_SHA256, Hands, load_hands, split_writers
 from digitnet.data.picture_folder import read_folder
 from digitnet.data.pins import known_datasets, pinned_dataset, pinned_datasets
+from digitnet.data.unipen import read_release
 from digitnet.errors import InputError, IntegrityError, UsageError, importing_extras, unknown_name
+from digitnet.files import storage_errors
 
 SAMPLE_FILE = "mnist_sample.npz"
 SAMPLE_SHA256 = "e00305fa62b4f8342d5a0b097761d8ff34c4561df6c24955399067ace0515371"
@@ -79,8 +92,10 @@ def load_dataset(
             of a folder, ``picture_folder.read_folder``.
     """
     if isinstance(name, str) and name in known_datasets():
+        if name in _OWN_COPIES and (folder := _own_copy(name, data_dir)):
+            return _OWN_COPIES[name][1](name, folder)
         pinned = pinned_datasets().get(name)
-        if pinned is None:
+        if pinned is None or (pinned.packaged and not data_dir and not is_available(name)):
             return _READERS[name](name, {})
         copies = fetch(name, data_dir=data_dir, offline=offline, progress=progress)
         return _READERS[pinned.format](name, {copy.name: copy.content for copy in copies})
@@ -130,10 +145,18 @@ def _existing(name: str | Path) -> Path:
     raise UsageError(f"{error} Or name a folder of pictures with one subfolder for each class.")
 
 
+def _own_copy(name: str, data_dir: Path | str | None) -> Path | None:
+    """Return the user's folder with the files of a data set in a form that nothing pins."""
+    named = data_dir or os.environ.get("DIGITNET_DATA_DIR")
+    folders = (expand(named) / name, expand(named)) if named else ()
+    return next((each for each in folders if (each / _OWN_COPIES[name][0]).exists()), None)
+
+
 def _is_here(name: str) -> bool:
     if name == "digits8x8":
         return importlib.util.find_spec("sklearn") is not None
-    return name == "sample" or is_available(name)
+    pinned = pinned_datasets().get(name)
+    return pinned is None or pinned.packaged or is_available(name)
 
 
 def read_idx_set(name: str, files: Mapping[str, bytes]) -> Dataset:
@@ -179,9 +202,7 @@ def read_usps(name: str, files: Mapping[str, bytes]) -> Dataset:
         arrays = [array for split in splits for array in split]
     else:
         arrays = [_idx_array(file, files[file]) for file in names]
-    inks, labels, test_inks, test_labels = arrays
-    images = canonical_images(inks), labels, canonical_images(test_inks), test_labels
-    return _dataset(name, images, _hashes(names, arrays))
+    return _dataset(name, _canonical(arrays), _hashes(names, arrays))
 
 
 def parse_libsvm(content: bytes) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -235,6 +256,80 @@ def read_digits8x8(name: str, _: Mapping[str, bytes]) -> Dataset:
     return _dataset(name, (images[train], labels[train], images[test], labels[test]), found)
 
 
+def read_unipen(name: str, _: Mapping[str, bytes]) -> Dataset:
+    """Return the digits of UNIPEN that are part of digitnet, drawn; see ``draw_digits``."""
+    return _unipen(name, load_hands(), {STROKES_FILE: STROKES_SHA256})
+
+
+def read_unipen_release(name: str, folder: Path) -> Dataset:
+    """Return all isolated digits of a copy of UNIPEN's release, drawn; see ``unipen``."""
+    hands = read_release(folder)
+    digest = hashlib.sha256(hands.points.tobytes() + hands.stroke_start.tobytes())
+    return _unipen(name, hands, {"unipen-points": digest.hexdigest()})
+
+
+def _unipen(name: str, hands: Hands, sha256: dict[str, str]) -> Dataset:
+    """Return digits as a data set; the writers that ``split_writers`` sets aside are to test."""
+    arrays: list[NDArray[Any]] = []
+    for part in split_writers(hands):
+        chosen = part[hands.is_digit[part]]
+        arrays += [draw_digits(hands, chosen), hands.label[chosen].astype(np.int64)]
+    return _dataset(name, arrays, sha256)
+
+
+def draw_digits(hands: Hands, indices: NDArray[np.intp]) -> NDArray[np.uint8]:
+    """Return canonical images, uint8 (N, 28, 28), of signs drawn with a pen of 1/10 of their side.
+
+    Raises:
+        MissingExtraError: PyTorch is not installed.
+    """
+    from digitnet.reading.ink.strokes import from_strokes
+
+    signs = ([stroke.tolist() for stroke in hands.strokes(i)] for i in indices.tolist())
+    return canonical_images([from_strokes(sign).pixels for sign in signs])
+
+
+def read_optdigits(name: str, files: Mapping[str, bytes]) -> Dataset:
+    """Return UCI optdigits: 2,880 to train on and 1,797 by others to test on, made canonical.
+
+    Without files it is what is part of digitnet: 1,934 to train on and 946 by the same people.
+    """
+    if not files:
+        bitmaps = load_bitmaps()
+        parts = [bitmaps.part == part for part in ("tra", "cv")]
+        arrays = [each for part in parts for each in (bitmaps.images[part], bitmaps.labels[part])]
+        return _dataset(name, _canonical(arrays), {BITMAPS_FILE: BITMAPS_SHA256})
+    tra, tra_labels, cv, cv_labels, *test = (_idx_array(*file) for file in files.items())
+    train = np.concatenate([tra, cv]), np.concatenate([tra_labels, cv_labels])
+    return _dataset(name, _canonical([*train, *test]))
+
+
+def read_optdigits_counts(name: str, folder: Path) -> Dataset:
+    """Return UCI optdigits from ``optdigits.tra`` and ``optdigits.tes``, 8 × 8, made canonical.
+
+    Of the 3,823 digits to train on, those that are known are compared; see ``check_counts``.
+
+    Raises:
+        InputError, IntegrityError: a file is not there, or is something else.
+    """
+    arrays: list[NDArray[np.uint8]] = []
+    for file in ("optdigits.tra", "optdigits.tes"):
+        with storage_errors(folder / file, "read"):
+            arrays += parse_counts((folder / file).read_bytes(), file)
+    check_counts(*arrays[:2])
+    names = [f"optdigits8x8-{split}-{part}" for split in ("train", "test") for part in _IDX_PARTS]
+    found = _hashes(names, arrays)
+    if list(found.values())[2:] != list(DIGITS_SHA256.values()):
+        raise IntegrityError(f"{folder / 'optdigits.tes'} has other digits than UCI's.")
+    return _dataset(name, _canonical(arrays), found)
+
+
+def _canonical(arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+    """Return images and labels with the images made canonical."""
+    inks, labels, test_inks, test_labels = arrays
+    return [canonical_images(inks), labels, canonical_images(test_inks), test_labels]
+
+
 def _idx_array(name: str, content: bytes) -> NDArray[Any]:
     """Return the array of an IDX file, which is packed if it is called ``.gz``."""
     raw = gzip.decompress(content) if name.endswith(".gz") else content
@@ -272,4 +367,11 @@ _READERS = {
     "usps": read_usps,
     "sample": read_sample,
     "digits8x8": read_digits8x8,
+    "unipen": read_unipen,
+    "optdigits": read_optdigits,
+}
+# Forms that only a folder which the user names may have: by what they are known there.
+_OWN_COPIES: dict[str, tuple[str, Callable[[str, Path], Dataset]]] = {
+    "unipen": ("data/1a", read_unipen_release),
+    "optdigits": ("optdigits.tra", read_optdigits_counts),
 }

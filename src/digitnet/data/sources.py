@@ -34,6 +34,7 @@ from typing import Literal
 from urllib.parse import urljoin, urlsplit
 
 from digitnet.data.idx import encode_idx, npz_arrays, tar_member
+from digitnet.data.optdigits import idx_of_bitmaps
 from digitnet.data.pins import PinnedDataset, PinnedFile
 from digitnet.errors import DataUnavailableError, InputError, IntegrityError
 from digitnet.files import storage_errors
@@ -163,6 +164,8 @@ def _copy_in(path: Path, file: PinnedFile) -> bytes | None:
             content = _npz_copy(path, file)
         elif path.name.endswith(_ARCHIVES):
             content = tar_member(path, file.name, file.size + _ARCHIVE_SLACK)
+        elif file.source and path.name in (file.source, file.source.removesuffix(".Z")):
+            content = idx_of_bitmaps(path.read_bytes()[: file.limit], file.name)
         elif file.name in (path.name, "" if file.published else raw_name):
             with path.open("rb") as stream:
                 content = stream.read(file.limit)
@@ -186,8 +189,11 @@ def _npz_copy(path: Path, file: PinnedFile) -> bytes | None:
 
 def _from_mirror(mirror: str, files: Sequence[PinnedFile]) -> Iterator[FileCopy]:
     for file in files:
-        url = f"{mirror}{file.name}{'' if file.published else '.gz'}"
-        yield FileCopy(file, Path(url), file.verified(_download(url, file.limit)))
+        url = f"{mirror}{file.source or file.name}{'' if file.published or file.source else '.gz'}"
+        content = _download(url, file.limit)
+        if file.source:
+            content = idx_of_bitmaps(content, file.name)
+        yield FileCopy(file, Path(url), file.verified(content))
 
 
 def _download(url: str, limit: int) -> bytes:
