@@ -8,7 +8,7 @@ import pytest
 from digitnet.errors import UsageError
 from digitnet.synthesis.hands import DIGIT_LIKE, load_hands
 from digitnet.synthesis.page_clutter import LETTERS
-from digitnet.synthesis.page_layouts import Desk, Spacing, fit, spell
+from digitnet.synthesis.page_desk import MOST_SIGNS, Desk, Spacing, fit, spell
 from digitnet.synthesis.page_scenes import LAYOUTS, SHAPES, Page, PageMaker
 from digitnet.synthesis.page_sheet import Sheet
 from digitnet.synthesis.page_signs import Collection, Glyph, Penman
@@ -94,7 +94,7 @@ def test_there_are_all_digits_letters_clutter_and_pages_without_signs(pages: lis
     assert set(labels.tolist()) == set(range(11))
     assert any(page.labels.size == 0 for page in pages)
     assert sum(page.ink[1].max() > 0.5 for page in pages) > len(pages) / 3
-    assert max(len(page.labels) for page in pages) <= 40
+    assert max(len(page.labels) for page in pages) <= MOST_SIGNS
 
 
 def test_a_layout_that_is_not_there_is_named(maker: PageMaker) -> None:

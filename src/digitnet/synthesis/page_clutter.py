@@ -11,13 +11,14 @@ from collections.abc import Callable
 
 import numpy as np
 
+from digitnet.synthesis.page_desk import SMALLEST, Desk
 from digitnet.synthesis.page_forms import any_rule, comb, draw_rule, grid, write_word
-from digitnet.synthesis.page_layouts import LETTERS, SMALLEST, Desk, neighbours
+from digitnet.synthesis.page_layouts import LETTERS, neighbours
 from digitnet.synthesis.page_marks import dashed, mark, scribble, specks, wavering
 from digitnet.synthesis.page_strokes import Bounds, Pen, chance, line, pick
 from digitnet.synthesis.scene_choices import log_uniform
 
-_IN_WORDS = "abcdefghijklmnopqrstuvwyzABDGILOQSZ"
+_IN_WORDS = "aabcdeefghikmnnopqrrttuvwyABDGLRMN"
 
 
 def nothing_but_clutter(desk: Desk) -> None:
@@ -73,7 +74,7 @@ def _scribble(desk: Desk, *, anywhere: bool = False) -> None:
 def _letters(desk: Desk, count: int = 1) -> None:
     """Letters of a digit's size that stand alone: signs."""
     rng, size = desk.rng, _usual(desk)
-    for _ in range(count):
+    for _ in range(min(count, desk.room)):
         letter = desk.penman.letter(LETTERS)
         if letter is None:
             return
@@ -91,7 +92,7 @@ def _word(desk: Desk) -> None:
     """A word, printed, in joined letters, or of letters that stand close together."""
     rng = desk.rng
     size = max(_usual(desk) * log_uniform(rng, 0.3, 1.2), 5)
-    box = _room(desk, size * rng.uniform(2, 6), size)
+    box = _room(desk, size * rng.uniform(2.5, 6), size)
     if box is None:
         return
     if chance(rng, 0.6):

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from digitnet.synthesis.page_layouts import SMALLEST, Desk, any_spacing, fit
+from digitnet.synthesis.page_desk import SMALLEST, Desk, any_spacing, fit
+from digitnet.synthesis.page_layouts import any_note
 from digitnet.synthesis.page_marks import cursive, dashed, print_word, wavering
 from digitnet.synthesis.page_strokes import Bounds, Path, Pen, arc, chance, line, pick
 from digitnet.synthesis.scene_choices import log_uniform
@@ -89,16 +90,42 @@ def _fill_cell(desk: Desk, cell: Bounds, row: int, size: float | None = None) ->
 
 
 def one_cell(desk: Desk) -> None:
-    """One digit in one box, of which the frame shows all, some or only pieces of its lines."""
+    """One digit in one box, see ``_draw_cell``."""
+    cell, ring = _draw_cell(desk)
+    if ring or not chance(desk.rng, 0.06):  # an empty ring would be a zero
+        _fill_cell(desk, cell, 0)
+
+
+def one_field(desk: Desk) -> None:
+    """A number in one box."""
+    rng = desk.rng
+    cell, _ = _draw_cell(desk, rng.uniform(1.2, 4))
+    inset = rng.uniform(-0.02, 0.1) * (cell[3] - cell[1])
+    box = (
+        max(cell[0] + inset, 0), max(cell[1] + inset, 0), min(cell[2] - inset, desk.width),
+        min(cell[3] - inset, desk.height),
+    )  # fmt: skip
+    count = int(rng.integers(2, 7))
+    text = "".join(str(desk.any_digit()) for _ in range(count))
+    text = any_note(rng) if chance(rng, 0.2) else text
+    if box[2] - box[0] > SMALLEST < box[3] - box[1]:
+        fit(desk, text, any_spacing(rng), box, rng.uniform(0.4, 1.0), 0, rng.normal(0, 2))
+
+
+def _draw_cell(desk: Desk, ratio: float = 1.0) -> tuple[Bounds, bool]:
+    """Draw one box, ``ratio`` wider than high, and return it, and whether it is a ring.
+
+    Of the box the frame shows all, some or only pieces of its lines.
+    """
     rng = desk.rng
     height, width = desk.sheet.shape
     side = min(height, width)
     whole = chance(rng, 0.35)
     if whole:
-        size = rng.uniform(0.25, 0.95) * side
-        tall = size * rng.uniform(0.9, 1.3)
-        x, y = rng.uniform(0, width - size), rng.uniform(0, max(height - tall, 1))
-        cell = (x, y, x + size, min(y + tall, height + 2))
+        size = min(rng.uniform(0.25, 0.95) * side, 0.97 * width / ratio)
+        tall, wide = size * rng.uniform(0.9, 1.3), size * ratio
+        x, y = rng.uniform(0, width - wide), rng.uniform(0, max(height - tall, 1))
+        cell = (x, y, x + wide, min(y + tall, height + 2))
     else:  # cut out of a form, a little inside or outside the lines
         offsets = rng.normal(0.05, 0.06, 4) * side
         cell = (offsets[0], offsets[1], width - offsets[2], height - offsets[3])
@@ -120,8 +147,7 @@ def one_cell(desk: Desk) -> None:
         inset = rng.uniform(0.03, 0.1) * side
         inner = (cell[0] + inset, cell[1] + inset, cell[2] - inset, cell[3] - inset)
         draw_box(desk, inner, any_rule(rng, side / 3))
-    if ring or not chance(rng, 0.06):  # an empty ring would be a zero
-        _fill_cell(desk, cell, 0)
+    return cell, ring
 
 
 def _round_box(desk: Desk, box: Bounds, rule: Rule) -> None:
@@ -201,7 +227,7 @@ def grid(desk: Desk, share: float | None = None) -> None:
     size = rng.uniform(0.45, 0.8) * min(cell, tall)
     for row in range(rows):
         for column in range(columns):
-            if chance(rng, share):
+            if chance(rng, share) and desk.room > 0:
                 box = (
                     x0 + column * cell,
                     y0 + row * tall,

@@ -137,7 +137,7 @@ def _coil(rng: Generator) -> list[Path]:
 
 
 def _hatching(rng: Generator) -> list[Path]:
-    lean, count = rng.uniform(-0.5, 0.5), int(rng.integers(4, 14))
+    lean, count = rng.uniform(-0.5, 0.5), int(rng.integers(7, 16))
     return [line(x + lean, 0, x, rng.uniform(0.6, 1)) for x in np.linspace(0, 1, count)]
 
 

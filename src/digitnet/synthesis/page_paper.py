@@ -37,6 +37,8 @@ from digitnet.synthesis.scene_choices import log_uniform
 Grey = NDArray[np.uint8]
 
 LOOKS = ("screen", "scan", "photo", "board")
+# How much clearer ink is than the unevenness of its paper.
+_CLEARER = 3.0
 _SHARES = (0.34, 0.16, 0.44, 0.06)
 
 
@@ -106,6 +108,7 @@ def _photo(sheet: Sheet, pen: float, size: float, rng: Generator, *, board: bool
     if not board:
         _print(paper, size, rng)
     tone = rng.uniform(0.6, 0.95) if board else _tone(rng, float(paper.mean()))
+    _calm(paper, tone)
     if chance(rng, 0.9 if board else 0.5):
         ink = _uneven(ink, rng)
     page = paper + ink * (np.float32(tone) - paper)
@@ -113,6 +116,16 @@ def _photo(sheet: Sheet, pen: float, size: float, rng: Generator, *, board: bool
     if not board and chance(rng, 0.1):
         page = _on_table(page, sheet.free_margins(), rng)
     return _camera(page, pen, rng)
+
+
+def _calm(paper: Float, tone: float) -> None:
+    """Make what the paper shows paler than the ink: what nobody could read teaches nothing."""
+    middle, uneven = float(paper.mean()), float(paper.std())
+    allowed = abs(middle - tone) / _CLEARER
+    if uneven > allowed:
+        paper -= np.float32(middle)
+        paper *= np.float32(allowed / uneven)
+        paper += np.float32(middle)
 
 
 def _tone(rng: Generator, paper: float) -> float:
@@ -214,16 +227,20 @@ def _uneven(ink: Float, rng: Generator) -> Float:
     if chance(rng, 0.5):
         grain = clouds(ink.shape, log_uniform(rng, 4, 40), rng)
         return as_float32(
-            ink * np.clip(1 - np.float32(rng.uniform(0.05, 0.3)) * (1 + grain), 0.15, 1)
+            ink * np.clip(1 - np.float32(rng.uniform(0.05, 0.3)) * (1 + grain), 0.35, 1)
         )
     grain = fibres(ink.shape, rng)
     return as_float32(
-        ink * np.clip(1 - np.float32(rng.uniform(0.05, 0.35)) * np.abs(grain), 0.15, 1)
+        ink * np.clip(1 - np.float32(rng.uniform(0.05, 0.35)) * np.abs(grain), 0.35, 1)
     )
 
 
 def _camera(page: Float, pen: float, rng: Generator) -> Grey:
     page = _blurred(page, min(log_uniform(rng, 0.25, 2.5), 0.35 + 0.35 * pen))
+    if chance(rng, 0.06):
+        page = _shaken(page, min(rng.uniform(2, 9), 1 + 1.5 * pen), rng.uniform(0, math.pi))
+    if chance(rng, 0.1):  # as cameras sharpen, with halos
+        page += np.float32(rng.uniform(0.3, 1.5)) * (page - _blurred(page, rng.uniform(0.7, 2)))
     low, high = float(page.min()), float(page.max())
     stretch = rng.uniform(0.75, 1.0) / max(high, 0.2) if chance(rng, 0.7) else 1.0
     page *= np.float32(stretch)
@@ -238,6 +255,16 @@ def _camera(page: Float, pen: float, rng: Generator) -> Grey:
         _, packed = cv2.imencode(".jpg", grey, (cv2.IMWRITE_JPEG_QUALITY, quality))
         grey = np.asarray(cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE), np.uint8)
     return grey if chance(rng, 0.95) else np.asarray(255 - grey, np.uint8)
+
+
+def _shaken(page: Float, reach: float, angle: float) -> Float:
+    """Return the page as a hand blurs it that moves ``reach`` pixels."""
+    half = math.ceil(reach / 2)
+    kernel = np.zeros((2 * half + 1, 2 * half + 1), np.uint8)
+    way = (reach / 2 * np.array([math.cos(angle), math.sin(angle)]) * 16).round().astype(int)
+    middle = np.array([half, half]) * 16
+    cv2.line(kernel, middle - way, middle + way, 255, 1, cv2.LINE_AA, 4)
+    return as_float32(cv2.filter2D(page, -1, as_float32(kernel) / max(int(kernel.sum()), 1)))
 
 
 def _blurred(page: Float, sigma: float) -> Float:

@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from digitnet.errors import unknown_name
 from digitnet.synthesis.hands import Hands
 from digitnet.synthesis.page_clutter import distract, nothing_but_clutter
-from digitnet.synthesis.page_forms import comb, grid, one_cell, table
+from digitnet.synthesis.page_desk import Desk
+from digitnet.synthesis.page_forms import comb, grid, one_cell, one_field, table
 from digitnet.synthesis.page_layouts import (
-    Desk,
     one_anywhere,
     one_note,
     one_row,
@@ -50,19 +50,20 @@ _BROAD = ((128, 288), (96, 384), (160, 224), (192, 192), (128, 288))
 
 # What a page shows, and how often.
 LAYOUTS: dict[str, tuple[Callable[[Desk], None], float]] = {
-    "anywhere": (one_anywhere, 0.16),
+    "anywhere": (one_anywhere, 0.15),
     "tight": (one_tight, 0.12),
-    "row": (one_row, 0.26),
+    "row": (one_row, 0.25),
     "rows": (several_rows, 0.08),
     "note": (one_note, 0.12),
     "scattered": (scattered, 0.04),
-    "cell": (one_cell, 0.07),
-    "comb": (comb, 0.04),
+    "cell": (one_cell, 0.06),
+    "field": (one_field, 0.05),
+    "comb": (comb, 0.03),
     "grid": (grid, 0.03),
     "table": (table, 0.02),
     "clutter": (nothing_but_clutter, 0.06),
 }
-_ROWS = ("row", "note", "comb", "table")
+_ROWS = ("row", "note", "field", "comb", "table")
 # Small pictures that were enlarged: their longer side, and how they were enlarged.
 _SMALL = (16, 16, 28, 28, 28, 32, 40, 64)
 _ENLARGE = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_CUBIC)

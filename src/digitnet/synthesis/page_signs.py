@@ -39,7 +39,7 @@ OTHER = 10
 _KINDS = ("hand", "lines", "images", "print")
 _SHARES = (0.45, 0.34, 0.18, 0.03)
 _RARE = 0.07
-_PRINTED = "ABCDEFHKLMNPRTUVWXYadefhkmnprtuvwxy"
+_PRINTED = "ACEFHKLMNRTUVWXadefhkmnrtuvwx"
 _HERSHEY = (0, 1, 2, 3, 4, 6, 7)
 _MASTER = 72
 
@@ -155,6 +155,8 @@ class Penman:
     Attributes:
         pen: width of the pen as a fraction of a digit's size.
         contrast: see ``Pen``.
+        steady: by how much the sizes of the digits differ, small for a steady hand.
+        old_style: whether digits have ascenders and descenders.
     """
 
     def __init__(self, collection: Collection, rng: Generator) -> None:
@@ -171,6 +173,7 @@ class Penman:
             slant *= 0.3
         self._slant = float(np.clip(slant, -0.5, 0.8))
         self._stretch = float(np.exp(rng.normal(0, 0.12)))
+        self.old_style = chance(rng, 0.07)
         self._loose = rng.uniform(0.3, 1.0)
         self._face = int(rng.integers(len(_HERSHEY) + 3))
         # Some write every 1 as a bare stem.
