@@ -176,6 +176,8 @@ def test_unipen_is_drawn_from_the_strokes_that_are_shipped_and_tested_on_other_w
     _, val = split_writers(hands)
     labels = hands.label[val[hands.is_digit[val]]].astype(int)
     np.testing.assert_array_equal(unipen.test_labels, labels)
+    assert unipen.writers is not None
+    assert not set(unipen.writers) & set(hands.writer[val])
 
 
 def test_importing_loads_no_torch_and_no_web_client():

@@ -57,6 +57,22 @@ def test_a_split_depends_on_its_seed_only():
     assert digest.startswith("250f4d4decbd1a67")
 
 
+def test_whole_writers_are_set_aside_where_they_are_known():
+    writers = np.random.default_rng(1).choice([f"w{i}" for i in range(40)], 1_000)
+    train, val = split_train_val(LABELS, val_fraction=0.2, seed=3, writers=writers)
+    assert sorted([*train, *val]) == list(range(1_000))
+    assert not set(writers[train]) & set(writers[val])
+    assert 150 < len(val) <= 200
+    again = split_train_val(LABELS, val_fraction=0.2, seed=3, writers=writers)
+    np.testing.assert_array_equal(val, again[1])
+
+
+def test_a_class_that_no_writer_set_aside_has_written_is_named():
+    writers = np.array(["a", "b"]).repeat(500)
+    with pytest.raises(InputError, match=r"No writer to validate on .* --val-fraction than 0\.1"):
+        split_train_val(LABELS, writers=writers)
+
+
 def test_a_split_is_shuffled():
     for part in split_train_val(LABELS):
         assert (np.diff(part) < 0).any()

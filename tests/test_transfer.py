@@ -139,7 +139,7 @@ def test_validation_images_are_never_learnt_from(source: digitnet.Run, sample: D
     config = made.train_config("all", 0, 0)
     with reproducible(config):
         tuning = Tuning(made, "all", config)
-    _, val = choose_images(config, sample.train_labels)
+    _, val = choose_images(config, sample)
     learnt = {image.tobytes() for image in tuning.batches.images.numpy()}
     assert not learnt & {image.tobytes() for image in sample.train_images[val]}
     assert len(learnt) + len(val) == len(sample.train_images)

@@ -15,6 +15,7 @@ Guarantees:
 from __future__ import annotations
 
 import bz2
+import dataclasses
 import gzip
 import hashlib
 import importlib.resources
@@ -270,11 +271,10 @@ def read_unipen_release(name: str, folder: Path) -> Dataset:
 
 def _unipen(name: str, hands: Hands, sha256: dict[str, str]) -> Dataset:
     """Return digits as a data set; the writers that ``split_writers`` sets aside are to test."""
-    arrays: list[NDArray[Any]] = []
-    for part in split_writers(hands):
-        chosen = part[hands.is_digit[part]]
-        arrays += [draw_digits(hands, chosen), hands.label[chosen].astype(np.int64)]
-    return _dataset(name, arrays, sha256)
+    train, test = (part[hands.is_digit[part]] for part in split_writers(hands))
+    parts = ((draw_digits(hands, part), hands.label[part]) for part in (train, test))
+    dataset = _dataset(name, [array for part in parts for array in part], sha256)
+    return dataclasses.replace(dataset, writers=hands.writer[train])
 
 
 def draw_digits(hands: Hands, indices: NDArray[np.intp]) -> NDArray[np.uint8]:

@@ -39,6 +39,7 @@ class Dataset:
         test_labels: int64 (M,), as ``train_labels``.
         class_names: the name of each label.
         sha256: the SHA-256 of what it was made of, by name: files as they were checked, or arrays.
+        writers: who wrote each training image, (N,); None where that is not known.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Dataset:
     test_labels: NDArray[np.int64]
     class_names: tuple[str, ...]
     sha256: dict[str, str]
+    writers: NDArray[np.str_] | None = None
 
     def __post_init__(self) -> None:
         self._check("train", self.train_images, self.train_labels)
@@ -71,7 +73,11 @@ class Dataset:
 
 
 def split_train_val(
-    labels: NDArray[np.int64], *, val_fraction: float = 0.1, seed: int = 0
+    labels: NDArray[np.int64],
+    *,
+    val_fraction: float = 0.1,
+    seed: int = 0,
+    writers: NDArray[np.str_] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Divide images into those to train on and those to validate on, class by class.
 
@@ -79,10 +85,14 @@ def split_train_val(
     ``val_fraction`` of all images, rounded; but every class has at least one image in each part,
     also where so few images have another share. The same arguments always give the same parts.
 
+    Where it is known who wrote what, whole writers are set aside instead, and the share of the
+    validation part is as near below ``val_fraction`` as they fit in, in random order.
+
     Args:
         labels: integers (N,), the label of each image; at least two of each class.
         val_fraction: the share of the validation part, between 0 and 1, both excluded.
         seed: any integer from 0.
+        writers: who wrote each image, (N,).
 
     Returns:
         The indices of the training and of the validation images: int64, shuffled, disjoint, and
@@ -90,7 +100,8 @@ def split_train_val(
 
     Raises:
         UsageError: the fraction or the seed is not allowed.
-        InputError: there are no labels, or more than one dimension of them, or 1 image of a class.
+        InputError: there are no labels, or more than one dimension of them, or 1 image of a class,
+            or a class is missing in a part because whole writers are set aside.
     """
     if not 0 < val_fraction < 1:
         allowed = "must be between 0 and 1, both excluded"
@@ -104,12 +115,34 @@ def split_train_val(
         few = f"Class {classes[counts.argmin()]} has 1 image to train and to validate on"
         raise InputError(f"{few}; at least two are needed. Add images of it.")
     rng = np.random.default_rng(seed)
+    if writers is not None:
+        return _split_writers(labels, writers, val_fraction, rng)
     train, val = [], []
     for label, share in zip(classes, _shares(counts, val_fraction), strict=True):
         members = rng.permutation(np.flatnonzero(labels == label))
         val.append(members[:share])
         train.append(members[share:])
     return rng.permutation(np.concatenate(train)), rng.permutation(np.concatenate(val))
+
+
+def _split_writers(
+    labels: NDArray[np.int64],
+    writers: NDArray[np.str_],
+    val_fraction: float,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    names, counts = np.unique(writers, return_counts=True)
+    left, chosen = round(val_fraction * len(labels)), []
+    for index in rng.permutation(len(names)).tolist():
+        if counts[index] <= left:
+            chosen.append(index)
+            left -= counts[index]
+    in_val = np.isin(writers, names[chosen])
+    for part, aside in (("train", ~in_val), ("validate", in_val)):
+        if lacking := sorted(set(labels.tolist()) - set(labels[aside].tolist())):
+            message = f"No writer to {part} on has written class {lacking[0]}"
+            raise InputError(f"{message}; choose another --val-fraction than {val_fraction}.")
+    return rng.permutation(np.flatnonzero(~in_val)), rng.permutation(np.flatnonzero(in_val))
 
 
 def take_of_each_class(

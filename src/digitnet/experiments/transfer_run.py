@@ -269,7 +269,7 @@ def _measured(task: TransferTask, method: Method, labels: int, seed: int) -> Rep
     if method != "zero-shot":
         started, config = time.perf_counter(), task.train_config(method, labels, seed)
         with reproducible(config, task.device):
-            images = len(choose_images(config, task.target.train_labels)[0])
+            images = len(choose_images(config, task.target)[0])
             if method == "probe":
                 model, images = probed(task, config), min(images, PROBED)
             else:
@@ -345,7 +345,7 @@ def _about(task: TransferTask, way: Way, config: TrainConfig) -> dict[str, Any]:
     """Return what ``transfer.json`` holds from the start."""
     (method, labels, seed), target, old = way, task.target, task.old
     before = accuracy_of(task.source.model, target, task.device) if task.same_classes else None
-    images = len(choose_images(config, target.train_labels)[0])
+    images = len(choose_images(config, target)[0])
     return {
         "schema_version": SCHEMA_VERSION,
         "finished": False,

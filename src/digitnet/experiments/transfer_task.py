@@ -218,7 +218,7 @@ class TransferTask:
             non_digits=DRAWN / TUNING.batch_size if self.refuses else 0.0,
             threads=self.config.threads,
         )
-        images = len(choose_images(config, self.target.train_labels)[0])
+        images = len(choose_images(config, self.target)[0])
         new, _ = self.batch_parts(method)
         epochs = math.ceil(self.config.steps_for(images) / math.ceil(images / new))
         return resolve_threads(config.override(epochs=epochs))
@@ -249,7 +249,7 @@ class TransferTask:
     @functools.cached_property
     def most_labels(self) -> int:
         """How many images of the smallest class there are to learn from."""
-        train, _ = choose_images(TUNING, self.target.train_labels)
+        train, _ = choose_images(TUNING, self.target)
         return int(np.bincount(self.target.train_labels[train]).min())
 
     def budgets(self) -> list[int]:

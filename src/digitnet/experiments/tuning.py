@@ -221,7 +221,7 @@ def probed(task: TransferTask, config: TrainConfig) -> CNN:
         config: the settings; the first 10,000 of the images they choose are used.
     """
     model = begin(task, config.model, "probe").model.to(task.device).eval()
-    train = choose_images(config, task.target.train_labels)[0][:PROBED]
+    train = choose_images(config, task.target)[0][:PROBED]
     images = task.target.train_images[train]
     parts, labels = [torch.from_numpy(images)], [torch.from_numpy(task.target.train_labels[train])]
     if (drawn := task.drawings(images)) is not None:

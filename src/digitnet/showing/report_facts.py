@@ -135,7 +135,7 @@ def _check_predictions(run: EvaluatedRun) -> None:
 def facts(run: EvaluatedRun) -> dict[str, Any]:
     """Return what the template of a report names, but for its figures, settings and commands."""
     config, metrics = run.config, run.metrics
-    train, val = choose_images(config, run.dataset.train_labels)
+    train, val = choose_images(config, run.dataset)
     layers = diagram_layers(run)
     sureness = np.where(run.correct, run.predictions.probability_predicted, np.inf)
     commonest = max(row.support for row in metrics.per_class) / metrics.images

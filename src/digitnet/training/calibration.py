@@ -124,7 +124,7 @@ def calibration_images(
     and knows another task of the same classes, that task's images are added.
     """
     dataset = trained.dataset
-    _, val = choose_images(trained.config, dataset.train_labels)
+    _, val = choose_images(trained.config, dataset)
     images, labels = dataset.train_images[val], dataset.train_labels[val]
     missing = ENOUGH_TO_CALIBRATE - len(val)
     old = _old_task(trained.run, data_dir) if missing > 0 else None
@@ -157,7 +157,7 @@ def set_aside(old: Dataset) -> NDArray[np.int64]:
     saw them. Where the sample stands in for MNIST, it saw most.
     """
     try:
-        return choose_images(TrainConfig(), old.train_labels)[1]
+        return choose_images(TrainConfig(), old)[1]
     except InputError:  # a class has too few images to spare any
         return np.zeros(0, np.int64)
 

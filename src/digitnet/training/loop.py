@@ -133,7 +133,7 @@ class Training:
     ) -> None:
         self.config, self.device = config, device
         self.class_names, self.data_sha256 = dataset.class_names, dataset.sha256
-        train, val = choose_images(config, dataset.train_labels)
+        train, val = choose_images(config, dataset)
         images, labels = map(torch.from_numpy, (dataset.train_images, dataset.train_labels))
         self.train_images, self.train_labels = images[train], labels[train]
         self.val_images, self.val_labels = images[val].to(device), labels[val]
@@ -358,18 +358,20 @@ def rate_factor(schedule: Schedule, done: float) -> float:
 
 
 def choose_images(
-    config: TrainConfig, labels: NDArray[np.int64]
+    config: TrainConfig, dataset: Dataset
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the indices of the training images to learn from, and of those to validate on.
 
     Args:
         config: the settings.
-        labels: int64 (N,), of all training images.
+        dataset: its training images are divided; whole writers are set aside where they are known.
 
     Raises:
         UsageError: there are too few of a class.
+        InputError: as ``split_train_val``.
     """
-    train, val = split_train_val(labels, val_fraction=config.val_fraction, seed=config.split_seed)
+    labels, fraction, seed = dataset.train_labels, config.val_fraction, config.split_seed
+    train, val = split_train_val(labels, val_fraction=fraction, seed=seed, writers=dataset.writers)
     if config.train_images:
         train = take_of_each_class(train, labels, config.train_images, config.seed)
     return train, val

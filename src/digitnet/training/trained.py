@@ -205,7 +205,7 @@ def run_training(
     config = config.override(data=dataset.name, num_classes=len(dataset.class_names))
     # An impossible network or split is an error before a folder is made for it.
     CNN(config.model)
-    choose_images(config, dataset.train_labels)
+    choose_images(config, dataset)
     run = create_run(out, f"{config.recipe}-seed{config.seed}")
     with hold_lock(run.path):
         # First, because a folder with this file is a run that can be resumed.
@@ -336,7 +336,7 @@ def measure_trained(trained: Trained, device: str = "auto") -> Metrics:
     seconds = time.perf_counter() - started
     disputed = DISPUTED_MNIST_TEST if config.data == "mnist" else ()
     metrics = measure(logits, dataset.test_labels, names, disputed)
-    _, val = choose_images(config, dataset.train_labels)
+    _, val = choose_images(config, dataset)
     val_logits = _logits(trained.model, dataset.train_images[val], device)
     validation = measure(val_logits, dataset.train_labels[val], names)
     run.write_predictions(predictions(logits, dataset.test_labels))

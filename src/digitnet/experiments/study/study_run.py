@@ -258,11 +258,11 @@ def _check_data(study: Study, where: dict[str, Any]) -> int:
     for variant in study.variants:
         try:
             CNN(variant.config.override(num_classes=len(own.class_names)).model)
-            choose_images(variant.config, own.train_labels)
+            choose_images(variant.config, own)
         except UsageError as error:
             raise UsageError(f"[variants.{variant.name}]: {error}") from error
     whole = study.variants[0].config.override(train_images=0)
-    return len(choose_images(whole, own.train_labels)[0])
+    return len(choose_images(whole, own)[0])
 
 
 def _failure(failed: Sequence[Event], total: int) -> DigitnetError:
