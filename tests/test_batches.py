@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from digitnet.errors import UsageError
 from digitnet.network.cnn import to_float
 from digitnet.network.config import AugmentationConfig, ModelConfig, TrainConfig
-from digitnet.training.batches import Batches, augment
+from digitnet.training.batches import Batches, _dilated, augment
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -86,6 +86,26 @@ def test_half_of_the_drawings_are_as_soft_as_mnist(stored, monkeypatch):
 def steepest(images):
     """Return the largest step between neighbouring pixels of each image."""
     return (images[..., 1:] - images[..., :-1]).abs().amax((1, 2, 3))
+
+
+def test_digits_of_other_hands_come_between_the_images_and_what_is_no_digit(stored, monkeypatch):
+    for name in ("_NON_DIGITS", "_HANDS", "_SIGNS"):
+        monkeypatch.setattr(f"digitnet.training.batches.{name}", 60)
+    config = TrainConfig(model=CANONICAL, hands=0.5, non_digits=0.25, signs=0.25)
+    images, labels = batch(stored, config)
+    assert images.shape == (64 + 32 + 16 + 16, 1, 40, 40)
+    assert torch.equal(labels[:64], stored[1][:64])
+    assert (labels[64:96] < 10).all()
+    assert len(labels[64:96].unique()) > 3
+    assert (labels[96:] == 10).all()
+    again, _ = batch(stored, config)
+    assert torch.equal(images, again)
+
+
+def test_thick_strokes_are_the_largest_of_their_neighbourhood():
+    images = torch.rand(5, 1, 9, 12)
+    expected = torch.nn.functional.max_pool2d(images, 3, stride=1, padding=1)
+    assert torch.equal(_dilated(images), expected)
 
 
 def test_a_share_of_the_images_is_redrawn(stored):

@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from digitnet.training.calibration import fit_temperature, fit_threshold
+from digitnet.training.calibration import (
+    ENOUGH_FOR_A_GROUP,
+    fit_temperature,
+    fit_threshold,
+    groups_to_keep,
+)
 
 
 def test_images_that_are_all_read_right_make_nobody_certain():
@@ -26,3 +31,21 @@ def test_the_temperature_that_made_the_labels_is_found(temperature):
 def test_one_digit_in_a_hundred_lies_above_the_threshold():
     scores = np.random.default_rng(0).normal(size=10_000)
     assert (scores > fit_threshold(scores)).mean() == pytest.approx(0.01, abs=1e-3)
+
+
+def test_of_no_group_more_than_one_in_a_hundred_lies_above_the_threshold():
+    random = np.random.default_rng(0)
+    scores = np.concatenate([random.normal(mean, 1, 1000) for mean in (0, 3, 1)])
+    groups = np.repeat([0, 1, 2], 1000)
+    above = scores > fit_threshold(scores, groups)
+    assert above[1000:2000].mean() == pytest.approx(0.01, abs=1e-3)
+    assert not above[:1000].any()
+
+
+def test_classes_are_groups_of_their_own_where_there_are_enough_of_each():
+    many = np.repeat(np.arange(10), ENOUGH_FOR_A_GROUP)
+    few = np.arange(30) % 10
+    groups = groups_to_keep([many, few, many])
+    assert len(np.unique(groups)) == 10 + 1 + 10
+    assert (groups[1000:1030] == 10).all()
+    assert not set(groups[:1000]) & set(groups[1030:])

@@ -65,7 +65,8 @@ VALUES = {
     "dense": st.lists(st.integers(1, 512), max_size=3).map(tuple),
     "kernel_size": st.sampled_from([1, 3, 5, 7, 9, 11]),
     # More of them need --canonical and --reject.
-    "non_digits": st.just(0.0),
+    **{name: st.just(0.0) for name in ("non_digits", "hands", "signs")},
+    "bfloat16": st.booleans(),
     # True needs --padding.
     "residual": st.just(False),
     "canonical": st.booleans(),
@@ -119,8 +120,18 @@ def test_the_layout_of_the_file_is_stable():
     assert values["model"]["channels"] == [32, 64]
     assert list(values) == [
         *("recipe", "data", "seed", "epochs", "batch_size", "optimizer", "learning_rate"),
-        *("schedule", "weight_decay", "momentum", "label_smoothing", "non_digits", "val_fraction"),
-        *("split_seed", "train_images", "early_stopping", "threads", "model", "augmentation"),
+        *("schedule", "weight_decay", "momentum", "label_smoothing", "non_digits", "hands"),
+        *(
+            "signs",
+            "bfloat16",
+            "val_fraction",
+            "split_seed",
+            "train_images",
+            "early_stopping",
+            "threads",
+            "model",
+            "augmentation",
+        ),
     ]
     assert list(values["augmentation"]) == [
         *("shift", "rotate", "scale", "shear", "elastic", "stroke", "style", "pen", "faults")

@@ -144,6 +144,36 @@ def test_stopped_and_resumed_is_never_stopped(
     assert rows(broken) == rows(whole)
 
 
+def test_learning_from_other_hands_in_16_bits_is_resumed_to_the_bit(
+    tmp_path: Path, digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_HANDS", "_SIGNS"):
+        monkeypatch.setattr(f"digitnet.training.batches.{name}", 60)
+    config = TINY.override(
+        canonical=True, reject=True, hands=0.5, signs=0.2, bfloat16=True, padding=True, epochs=1
+    )
+    whole = run_in(tmp_path / "whole", config, digits)
+    assert fit(whole, config, digits)
+    broken = run_in(tmp_path / "broken", config, digits)
+    assert not fit(broken, config, digits, should_stop=lambda: True)
+    assert fit(broken, config, digits)
+    assert fingerprint(broken) == fingerprint(whole)
+    assert rows(broken) == rows(whole)
+
+
+def test_other_hands_wrote_digits_and_nothing_else(digits: Dataset) -> None:
+    letters = dataclasses.replace(digits, class_names=tuple("ABCDEFGHIJ"))
+    with pytest.raises(UsageError, match=r"--hands cannot be 0.5.*A, B, C"):
+        Training(TINY.override(canonical=True, hands=0.5), letters)
+
+
+def test_writers_who_are_set_aside_are_validated_on(digits: Dataset) -> None:
+    alone = Training(TINY.override(canonical=True), digits)
+    more = Training(TINY.override(canonical=True, hands=0.5), digits)
+    assert len(more.val_images) > len(alone.val_images) + 1000
+    assert torch.equal(more.val_images[: len(alone.val_images)], alone.val_images)
+
+
 def test_killed_at_any_step_ends_with_the_same_bits(
     tmp_path: Path, digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:

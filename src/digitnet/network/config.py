@@ -152,6 +152,12 @@ class TrainConfig:
         label_smoothing: Fraction of each label that is spread evenly over all classes.
         non_digits: Drawings of no digit added to each batch, as a fraction of it; the network
             learns to refuse them, with --reject.
+        hands: Digits of other hands added to each batch, as a fraction of it: pen strokes of
+            UNIPEN drawn with any pen, bitmaps of optdigits, and styles that are rare.
+        signs: Letters and symbols of other hands, several digits in one, pieces and boxes, added to
+            each batch, as a fraction of it; refused like --non-digits.
+        bfloat16: Train with numbers of 16 bits where convolutions allow it; up to 1.6 times as fast
+            on processors that compute with them.
         val_fraction: Fraction of the training images of each class set aside for validation.
         split_seed: Seed of that split, apart from ``seed`` so that runs of many seeds share one
             split.
@@ -174,6 +180,9 @@ class TrainConfig:
     momentum: float = _limited(0.9, 0, 0.9999)
     label_smoothing: float = _limited(0.0, 0, 0.9)
     non_digits: float = _limited(0.0, 0, 4)
+    hands: float = _limited(0.0, 0, 4)
+    signs: float = _limited(0.0, 0, 4)
+    bfloat16: bool = False
     val_fraction: float = 0.1
     split_seed: int = _limited(0, 0, 2**32 - 1)
     train_images: int = _limited(0, 0, 100_000_000)
@@ -185,10 +194,12 @@ class TrainConfig:
     def __post_init__(self) -> None:
         _check(self)
         _require(self, "val_fraction", 0 < self.val_fraction < 1, "between 0 and 1, both excluded")
-        refuses = self.model.reject or not self.non_digits
-        _require(self, "non_digits", refuses, "0 without --reject")
-        canonical = self.model.canonical or not self.non_digits
-        _require(self, "non_digits", canonical, "0 without --canonical")
+        for name in ("non_digits", "signs"):
+            refuses = self.model.reject or not getattr(self, name)
+            _require(self, name, refuses, "0 without --reject")
+        for name in ("non_digits", "hands", "signs"):
+            canonical = self.model.canonical or not getattr(self, name)
+            _require(self, name, canonical, "0 without --canonical")
 
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as plain JSON values, nested as in ``config.json``."""

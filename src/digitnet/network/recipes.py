@@ -21,13 +21,16 @@ RECIPES: dict[str, TrainConfig] = {
     # paper and cameras do to digits, and what is no digit has an output of its own.
     "robust": TrainConfig(
         recipe="robust",
-        epochs=100,
-        batch_size=128,
+        epochs=42,
+        batch_size=96,
         optimizer="adamw",
         schedule="one-cycle",
         learning_rate=4e-3,
         weight_decay=0.02,
-        non_digits=0.2,
+        non_digits=0.3,
+        hands=0.9,
+        signs=0.3,
+        bfloat16=True,
         model=ModelConfig(
             channels=(16, 32, 96),
             convs_per_block=2,

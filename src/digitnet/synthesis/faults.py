@@ -8,8 +8,8 @@ Guarantees:
 - Probability 0 returns the images themselves.
 
 The faults: strokes broken by gaps, remains of ruled lines, strokes wiped out along lines, bits of a
-neighbour at the edge, specks, a side cut off, blur, ink that is faint or saturated, hard
-thresholds, noise.
+neighbour at the edge, scraps of one anywhere, specks, a side cut off, blur, ink that is faint or
+saturated, hard thresholds, noise.
 """
 
 from __future__ import annotations
@@ -93,6 +93,20 @@ def _neighbour(images: Tensor, dice: _BatchDice) -> Tensor:
     return torch.maximum(images, torch.roll(others, shift, dims=cut) * reach)
 
 
+def _crumbs(images: Tensor, dice: _BatchDice) -> Tensor:
+    """Leave a scrap of another digit of the batch anywhere."""
+    others = dice.batch[torch.randint(len(dice.batch), (len(images),), generator=dice.generator)]
+    shift = torch.randint(-9, 10, (2,), generator=dice.generator).tolist()
+    position = torch.arange(dice.size)
+    scrap = torch.ones(())
+    for axes in ((1, 1, 1, -1), (1, 1, -1, 1)):
+        start = dice.each(len(images), 0.2, 0.7) * dice.size
+        length = dice.each(len(images), 3, 9)
+        along = position.view(axes)
+        scrap = scrap * ((along >= start) & (along < start + length))
+    return torch.maximum(images, torch.roll(others, shift, dims=(2, 3)) * scrap)
+
+
 def _specks(images: Tensor, dice: _BatchDice) -> Tensor:
     """Drop a few dots of a pixel or two anywhere."""
     density = dice.each(len(images), 0.001, 0.006)
@@ -147,6 +161,7 @@ _FAULTS: tuple[tuple[Callable[[Tensor, _BatchDice], Tensor], int], ...] = (
     (_remains_of_lines, 1),
     (_wiped_lines, 1),
     (_neighbour, 1),
+    (_crumbs, 1),
     (_specks, 1),
     (_cut, 1),
     (_blur, 1),

@@ -113,6 +113,66 @@ def _printed_letter(canvas: Canvas, rng: Generator, digits: Canvas) -> None:
         _scribble(canvas, rng, digits)
 
 
+def _display_letter(canvas: Canvas, rng: Generator, digits: Canvas) -> None:
+    """A printed letter as display faces have it: italic, condensed, hollow, coarse or filled."""
+    _printed_letter(canvas, rng, digits)
+    if rng.random() < 0.5:  # italic
+        slant = rng.uniform(-0.15, 0.4)
+        matrix = np.array([[1, slant, -slant * _MIDDLE[1]], [0, 1, 0]])
+        canvas[:] = cv2.warpAffine(canvas, matrix, (_LARGE, _LARGE))
+    if rng.random() < 0.3:  # condensed, or the contrary
+        width = int(_LARGE * rng.uniform(0.6, 0.9))
+        squeezed = cv2.resize(canvas, (width, _LARGE), interpolation=cv2.INTER_AREA)
+        canvas[:] = 0
+        left = (_LARGE - width) // 2
+        canvas[:, left : left + width] = squeezed
+    style, reach = rng.random(), int(rng.integers(2, 6)) * 2 + 1
+    core = cv2.erode(canvas, np.ones((reach, reach), np.uint8))
+    if style < 0.15:  # hollow
+        canvas[:] = cv2.subtract(canvas, core)
+    elif style < 0.3 and core.sum() > 0.5 * canvas.sum():  # light
+        canvas[:] = core
+    elif style < 0.5:  # set in few pixels
+        side = int(rng.integers(9, 24))
+        coarse = cv2.resize(canvas, (side, side), interpolation=cv2.INTER_AREA)
+        canvas[:] = cv2.resize(coarse, (_LARGE, _LARGE), interpolation=cv2.INTER_LINEAR)
+    elif style < 0.6:  # a pattern inside
+        canvas[:] = canvas * (1.0 - rng.uniform(0.2, 0.8) * _texture(rng))
+
+
+def _mark(canvas: Canvas, rng: Generator, _digits: Canvas) -> None:
+    """What stands between numbers: dots, commas, dashes, equal signs, plus signs, colons."""
+    thick = _thickness(rng) + 3
+    low, high = rng.integers(_LOW, 60), rng.integers(100, _HIGH)
+    tilt = int(rng.integers(-12, 13))
+    mark = rng.integers(5)
+    if mark == 0:  # a dash, straight or wavy
+        bend = int(rng.integers(-14, 15))
+        points = np.array([(low, 80 + tilt), (65, 80 + bend), (95, 80 - bend), (high, 80 - tilt)])
+        cv2.polylines(canvas, [points.astype(np.int32)], False, 255, thick, cv2.LINE_AA)
+    elif mark == 1:  # an equal sign
+        gap = int(rng.integers(thick, 34))
+        for y in (80 - gap, 80 + gap):
+            start, end = (int(low), y + tilt), (int(high), y - tilt)
+            cv2.line(canvas, start, end, 255, thick, cv2.LINE_AA)
+    elif mark == 2:  # a full stop, or a comma, that fills the field
+        radius = int(rng.integers(14, 40))
+        cv2.ellipse(
+            canvas, _MIDDLE, (radius, int(radius * rng.uniform(0.7, 1.1))), 0, 0, 360, 255, -1
+        )
+        if rng.random() < 0.6:
+            tail = (80 - radius, 80 + int(radius * rng.uniform(1.2, 1.9)))
+            corners = np.array([(80 + radius, 84), tail, (80 - radius // 2, 84)])
+            cv2.fillPoly(canvas, [corners.astype(np.int32)], 255, cv2.LINE_AA)
+    elif mark == 3:  # a colon
+        radius, gap = int(rng.integers(6, 18)), int(rng.integers(24, 50))
+        for y in (80 - gap, 80 + gap):
+            cv2.circle(canvas, (80 + tilt // 3, y), radius, 255, -1, cv2.LINE_AA)
+    else:  # a plus sign
+        cv2.line(canvas, (int(low), 80 + tilt), (int(high), 80 - tilt), 255, thick, cv2.LINE_AA)
+        cv2.line(canvas, (80 - tilt, _LOW), (80 + tilt, _HIGH), 255, thick, cv2.LINE_AA)
+
+
 def _put(picture: Canvas, canvas: Canvas, rng: Generator) -> None:
     """Put the ink of ``picture``, of any size, in the field, sometimes stretched a little."""
     left, top, width, height = cv2.boundingRect(picture)
@@ -311,7 +371,9 @@ def _block(canvas: Canvas, rng: Generator, _digits: Canvas) -> None:
 
 KINDS: dict[str, Callable[[Canvas, Generator, Canvas], None]] = {
     "printed letter": _printed_letter,
+    "display letter": _display_letter,
     "written letter": _written_letter,
+    "mark": _mark,
     "bar": _bar,
     "scribble": _scribble,
     "strokes": _strokes,

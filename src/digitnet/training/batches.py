@@ -4,8 +4,8 @@ Guarantees:
 
 - The same images, settings and state of torch's generator give the same batch.
 - Stored images are never changed; they, and all that is drawn for a batch, lie on one device.
-- The images asked for come first and in that order; drawings of no digit, if any, follow
-  them, labelled with the number after the last class.
+- The images asked for come first and in that order; digits of other hands follow them, then
+  drawings of no digit, labelled with the number after the last class.
 - Styles of writing digits are given to classes called "0" to "9" only.
 - ``augment`` keeps shape, dtype and range, float32 (N, 1, S, S) in [0, 1], and draws from the given
   generator only.
@@ -25,13 +25,18 @@ from torch import Tensor
 from digitnet.network.cnn import to_float
 from digitnet.network.config import AugmentationConfig, TrainConfig
 from digitnet.synthesis.faults import add_faults
-from digitnet.synthesis.nondigits import SIZE, draw_non_digits
+from digitnet.synthesis.hand_drawings import draw_digits, draw_signs
+from digitnet.synthesis.nondigits import KINDS, SIZE, draw_non_digits
 from digitnet.synthesis.pens import draw_with_pen, stroke_distances
 from digitnet.synthesis.styles import restyle
 from digitnet.training.device import CPU, generator_of
 
 # Drawings to choose from: one for every two images, and at most this many.
 _NON_DIGITS = 24_000
+# Drawings of digits of other hands, and of signs of theirs, to choose from.
+_HANDS, _SIGNS = 60_000, 24_000
+# Print is what pictures hold most beside handwriting.
+_LEARNED_KINDS = (*KINDS, *("printed letter", "display letter") * 3)
 # Drawings made as coarse as this, and large again, are as soft as MNIST's digits.
 _COARSE = 28
 # Pen widths in pixels of a digit 20 pixels high.
@@ -77,29 +82,45 @@ class Batches:
             names = np.array(list(class_names))[labels.numpy()]
             array = restyle(array, names, share, config.seed)
         self.images, self.labels = torch.from_numpy(array).to(device), labels.to(device)
-        self.distances = self.non_digits = None
+        self.distances = self.non_digits = self.hands = self.signs = None
         if config.augmentation.pen:
             self.distances = torch.from_numpy(stroke_distances(array)).to(device)
         if config.non_digits:
             count = min(_NON_DIGITS, len(array) // 2)
-            drawn, _ = draw_non_digits(count, config.seed, array)
+            drawn, _ = draw_non_digits(count, config.seed, array, _LEARNED_KINDS)
             self.non_digits = torch.from_numpy(drawn).to(device)
+        if config.hands:
+            inks, digits = (torch.from_numpy(part) for part in draw_digits(_HANDS, config.seed))
+            self.hands = inks.to(device), digits.to(device)
+        if config.signs:
+            self.signs = torch.from_numpy(draw_signs(_SIGNS, config.seed)).to(device)
 
     def __len__(self) -> int:
         return len(self.images)
 
     def batch(self, indices: Tensor) -> Batch:
-        """Return the images at ``indices``, int64 (M,), followed by drawings of no digit."""
+        """Return the images at ``indices``, int64 (M,), followed by those of other sources."""
         # Inside, tensors are made on the device and drawn by its generator.
         with self.device:
             indices = indices.to(self.device)
             images, labels = self._framed(self._drawn(indices)), self.labels[indices]
-            if self.non_digits is not None:
-                count = max(1, round(len(indices) * self.config.non_digits))
-                images = torch.cat((images, some_drawings(self.non_digits, count)))
-                none = torch.full((count,), self.config.model.num_classes)
-                labels = torch.cat((labels, none))
+            if self.hands is not None:
+                inks, digits = self.hands
+                chosen = torch.randint(len(inks), (self._share(indices, self.config.hands),))
+                images = torch.cat((images, partly_softened(to_float(inks[chosen]))))
+                labels = torch.cat((labels, digits[chosen]))
+            refused = (self.non_digits, self.config.non_digits), (self.signs, self.config.signs)
+            for drawings, share in refused:
+                if drawings is not None:
+                    count = self._share(indices, share)
+                    images = torch.cat((images, some_drawings(drawings, count)))
+                    none = torch.full((count,), self.config.model.num_classes)
+                    labels = torch.cat((labels, none))
             return Batch(self.distorted(images), labels, len(indices))
+
+    @staticmethod
+    def _share(indices: Tensor, share: float) -> int:
+        return max(1, round(len(indices) * share))
 
     def distorted(self, images: Tensor) -> Tensor:
         """Return images, float32 (N, 1, S, S) in [0, 1], distorted as the settings say."""
@@ -128,16 +149,18 @@ class Batches:
 def some_drawings(drawings: Tensor, count: int) -> Tensor:
     """Return ``count`` of the drawings of no digit, float32 (count, 1, 40, 40) in [0, 1].
 
-    Half of them are as soft as MNIST's digits are, or a network would refuse what is sharp.
-
     Args:
         drawings: uint8 (N, 40, 40).
         count: how many; some may come twice.
     """
-    sharp = to_float(drawings[torch.randint(len(drawings), (count,))])
+    return partly_softened(to_float(drawings[torch.randint(len(drawings), (count,))]))
+
+
+def partly_softened(sharp: Tensor) -> Tensor:
+    """Make half of the drawings as soft as MNIST's digits, or what is sharp would be refused."""
     coarse = F.interpolate(sharp, size=_COARSE, mode="area")
     soft = F.interpolate(coarse, size=SIZE, mode="bilinear")
-    return torch.where(torch.rand(count, 1, 1, 1) < 0.5, soft, sharp)
+    return torch.where(torch.rand(len(sharp), 1, 1, 1) < 0.5, soft, sharp)
 
 
 def augment(images: Tensor, config: AugmentationConfig, generator: torch.Generator) -> Tensor:
@@ -203,8 +226,9 @@ def _displacements(
     """Return smooth random displacements (N, H, W, 2) whose root mean square is ``size`` pixels."""
     rows, columns = _bumps(height), _bumps(width)
     noise = torch.randn(count, 2, rows.shape[1], columns.shape[1], generator=generator)
-    displacements: Tensor = (rows @ noise @ columns.T).permute(0, 2, 3, 1) * size
-    return displacements
+    # The small matrices last, so that both products are one large one and not 2 · N small ones.
+    displacements: Tensor = ((noise @ columns.T).transpose(2, 3) @ rows.T).permute(0, 3, 2, 1)
+    return displacements * size
 
 
 def _bumps(length: int) -> Tensor:
@@ -219,6 +243,16 @@ def _bumps(length: int) -> Tensor:
 def _change_strokes(images: Tensor, limit: float, generator: torch.Generator) -> Tensor:
     """Blend each image with its dilation (thicker) or its erosion (thinner), by up to ``limit``."""
     amount = (torch.rand(len(images), 1, 1, 1, generator=generator) * 2 - 1) * limit
-    thick = F.max_pool2d(images, 3, stride=1, padding=1)
-    thin = -F.max_pool2d(-images, 3, stride=1, padding=1)
+    thick, thin = _dilated(images), -_dilated(-images)
     return torch.lerp(images, torch.where(amount > 0, thick, thin), amount.abs())
+
+
+def _dilated(images: Tensor) -> Tensor:
+    """Return the largest of each 3 by 3 pixels; several times as fast as max pooling."""
+    for axis in (2, 3):
+        one, length = images.clone(), images.shape[axis] - 1
+        for to, source in ((1, 0), (0, 1)):
+            part = one.narrow(axis, to, length)
+            torch.maximum(part, images.narrow(axis, source, length), out=part)
+        images = one
+    return images

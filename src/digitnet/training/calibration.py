@@ -1,7 +1,8 @@
 """From a trained network to a model file: a temperature, a threshold to refuse by, the export.
 
-Guarantees: temperature and threshold are fitted to validation images and nothing else; neither
-changes which class wins. A file is written only if ONNX Runtime gives torch's answers.
+Guarantees: temperature and threshold are fitted to validation images and nothing else, the
+threshold so that few are refused of each digit from each source; neither changes which class wins.
+A file is written only if ONNX Runtime gives torch's answers.
 
 The temperature is that of Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural
 networks" (ICML 2017): logits are divided by the one number that makes the labels most likely. A few
@@ -30,7 +31,8 @@ from digitnet.network.canonical import Canonical
 from digitnet.network.cnn import CNN, to_float
 from digitnet.network.config import TrainConfig
 from digitnet.network.export import Calibration, build, digits_and_score
-from digitnet.training.loop import choose_images
+from digitnet.synthesis.hand_drawings import validation_digits
+from digitnet.training.loop import DIGITS, choose_images
 from digitnet.training.runs import Run, open_run
 from digitnet.training.trained import Options, Trained, open_trained
 
@@ -38,6 +40,10 @@ from digitnet.training.trained import Options, Trained, open_trained
 REJECTED_DIGITS = 0.01
 # With fewer validation images than this, those of an old task of the same classes are added.
 ENOUGH_TO_CALIBRATE = 2000
+# Of fewer images than this, the score of the strangest alone would decide.
+ENOUGH_FOR_A_GROUP = 100
+# Images uint8 (N, 28, 28), and their labels int64 (N,).
+Labelled = tuple[NDArray[np.uint8], NDArray[np.int64]]
 _COLDEST, _HOTTEST = 0.05, 20.0
 
 
@@ -87,9 +93,11 @@ def export_trained(
 ) -> Exported:
     """Do what ``export_run`` does; the caller holds the lock of the run."""
     run, config = trained.run, trained.config
-    images, labels = calibration_images(trained, data_dir)
-    logits, scores = answers(trained.model, images)
-    calibration = Calibration(fit_temperature(logits, labels), fit_threshold(scores))
+    sources = calibration_images(trained, data_dir)
+    logits, scores = answers(trained.model, np.concatenate([images for images, _ in sources]))
+    labels = np.concatenate([labels for _, labels in sources])
+    groups = groups_to_keep([labels for _, labels in sources])
+    calibration = Calibration(fit_temperature(logits, labels), fit_threshold(scores, groups))
     about = {
         "class_names": json.dumps(list(trained.dataset.class_names)),
         "recipe": config.recipe,
@@ -115,26 +123,42 @@ def export_or_note(
         on_message(f"No model.onnx: {error}")
 
 
-def calibration_images(
-    trained: Trained, data_dir: Path | str | None = None
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return images and labels to calibrate with: those that the run was validated on.
+def calibration_images(trained: Trained, data_dir: Path | str | None = None) -> list[Labelled]:
+    """Return images and labels to calibrate with, by source: first those of the run's validation.
 
     Few of them would say little: of two hundred, hardly one is misread. Where the network was tuned
-    and knows another task of the same classes, that task's images are added.
+    and knows another task of the same classes, that task's images are added. A network that reads
+    digits and refuses what is none is to accept those of other hands, so they are added too.
     """
     dataset = trained.dataset
     _, val = choose_images(trained.config, dataset)
-    images, labels = dataset.train_images[val], dataset.train_labels[val]
+    sources = [(dataset.train_images[val], dataset.train_labels[val])]
     missing = ENOUGH_TO_CALIBRATE - len(val)
     old = _old_task(trained.run, data_dir) if missing > 0 else None
-    if old is None or old.class_names != dataset.class_names:
-        return images, labels
-    some = np.random.default_rng(0).permutation(set_aside(old))[:missing]
-    return (
-        np.concatenate([images, old.train_images[some]]),
-        np.concatenate([labels, old.train_labels[some]]),
-    )
+    if old is not None and old.class_names == dataset.class_names:
+        some = np.random.default_rng(0).permutation(set_aside(old))[:missing]
+        sources.append((old.train_images[some], old.train_labels[some]))
+    if trained.config.model.reject and dataset.class_names == DIGITS:
+        sources.append(validation_digits())
+    return sources
+
+
+def groups_to_keep(sources: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Return the group of each image, int64 (N,), of which only one in a hundred may be refused.
+
+    The images of one class from one source are a group, or all of a source where those would be
+    too few to tell.
+
+    Args:
+        sources: the labels of the images of each source.
+    """
+    groups: list[NDArray[np.int64]] = []
+    for labels in sources:
+        classes = np.bincount(labels)
+        alone = classes[classes > 0].min() >= ENOUGH_FOR_A_GROUP
+        first = 1 + max((group.max() for group in groups), default=-1)
+        groups.append(first + (labels if alone else np.zeros_like(labels)))
+    return np.concatenate(groups)
 
 
 def _old_task(run: Run, data_dir: Path | str | None) -> Dataset | None:
@@ -197,6 +221,15 @@ def fit_temperature(logits: NDArray[np.floating[Any]], labels: NDArray[np.int64]
     return float(np.exp(best.x))
 
 
-def fit_threshold(ood_scores: NDArray[np.floating[Any]]) -> float:
-    """Return the ood_score that one in a hundred of these digits, (N,), exceeds."""
-    return float(np.quantile(ood_scores, 1 - REJECTED_DIGITS))
+def fit_threshold(
+    ood_scores: NDArray[np.floating[Any]], groups: NDArray[np.int64] | None = None
+) -> float:
+    """Return the ood_score that at most one in a hundred digits of each group exceeds.
+
+    Args:
+        ood_scores: (N,).
+        groups: int64 (N,), the group of each; all are one by default.
+    """
+    groups = np.zeros(len(ood_scores), np.int64) if groups is None else groups
+    accepted = 1 - REJECTED_DIGITS
+    return max(float(np.quantile(ood_scores[groups == g], accepted)) for g in np.unique(groups))

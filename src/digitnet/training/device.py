@@ -50,6 +50,13 @@ def resolve_threads(config: TrainConfig) -> TrainConfig:
     return config.override(threads=config.threads or usable_cores())
 
 
+def computes_bfloat16(device: torch.device) -> bool:
+    """Return whether ``device`` is faster with 16-bit numbers, bfloat16, than with 32."""
+    if device.type == "cpu":
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
 def generator_of(device: torch.device) -> torch.Generator:
     """Return the generator from which torch draws on ``device`` when it is given no other."""
     if device.type == "cuda":

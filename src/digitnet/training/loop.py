@@ -31,6 +31,7 @@ from digitnet.errors import IntegrityError, TrainingDivergedError, UsageError
 from digitnet.machine import environment
 from digitnet.network.cnn import CNN, predict_logits
 from digitnet.network.config import LEAST_RATE, WARM_UP, Schedule, TrainConfig, differences
+from digitnet.synthesis.hand_drawings import validation_digits
 from digitnet.text import count_of
 from digitnet.training.batches import Batch, Batches
 from digitnet.training.checkpoint import (
@@ -41,12 +42,14 @@ from digitnet.training.checkpoint import (
     training_state,
     write_tensors,
 )
-from digitnet.training.device import CPU, generator_of
+from digitnet.training.device import CPU, computes_bfloat16, generator_of
 from digitnet.training.progress import Progress
 from digitnet.training.runs import Epoch, Run
 
 # Steps between checkpoints: a few seconds of work, and a fraction of a per cent of the time.
 CHECKPOINT_STEPS = 200
+# The classes that other hands wrote.
+DIGITS = tuple("0123456789")
 
 
 def fit(
@@ -137,14 +140,32 @@ class Training:
         images, labels = map(torch.from_numpy, (dataset.train_images, dataset.train_labels))
         self.train_images, self.train_labels = images[train], labels[train]
         self.val_images, self.val_labels = images[val].to(device), labels[val]
+        if config.hands:
+            self._validate_on_other_hands()
         self.batch_size = config.batch_size
         self.steps = math.ceil(len(train) / config.batch_size)
         self.total_steps = config.epochs * self.steps
         self.model = (model or CNN(config.model)).to(device)
         self.optimizer = _optimizer(self.parameter_groups(), config)
+        self.in_bfloat16 = config.bfloat16 and computes_bfloat16(device)
         self.position = Position()
         self.history: list[Epoch] = []
         self.best: dict[str, Tensor] = {}
+
+    def _validate_on_other_hands(self) -> None:
+        """Add digits of writers who are set aside to the images for validation.
+
+        Raises:
+            UsageError: the classes are not the digits.
+        """
+        if self.class_names != DIGITS:
+            raise UsageError(
+                f"--hands cannot be {self.config.hands!r}; allowed: 0 with the classes "
+                f"{', '.join(self.class_names[:12])}, because other hands wrote the digits 0 to 9."
+            )
+        images, labels = map(torch.from_numpy, validation_digits())
+        self.val_images = torch.cat((self.val_images, images.to(self.device)))
+        self.val_labels = torch.cat((self.val_labels, labels))
 
     @functools.cached_property
     def batches(self) -> Batches:
@@ -199,8 +220,10 @@ class Training:
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the logits of a batch, (M, outputs)."""
-        logits: Tensor = self.model(batch.images)
-        return logits
+        images = self.model.canonical(batch.images)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bfloat16):
+            logits = self.model.logits_of(images)
+        return logits.float()
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Return what the optimizer is to lower: the mean cross-entropy of the batch."""

@@ -1,0 +1,203 @@
+"""Ways of writing digits that neither MNIST nor UNIPEN has enough of, as the strokes of a pen.
+
+Bare ones, flags and feet, slashed and dotted zeros, sevens with curl and bar, nines like a P, fours
+like φ or ψ, eights that begin or end with a tail.
+
+Guarantees: ``rare_digit`` gives strokes, float64 (M, 2), x and y with y down, whose box begins at
+0, 0 and whose longer side is 1; every one is drawn anew with its corners moved, by the given
+generator only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+Points = NDArray[np.float64]
+Strokes = list[Points]
+
+# Standard deviation of each corner's place, as a fraction of the digit's height.
+_JITTER = 0.035
+
+
+def rare_digit(rng: Generator) -> tuple[int, Strokes]:
+    """Return a digit and the strokes it is written with."""
+    digit, write = _STYLES[rng.choice(len(_STYLES), p=_SHARES)]
+    return digit, boxed(write(rng))
+
+
+def boxed(strokes: Strokes) -> Strokes:
+    """Move the box of the strokes to 0, 0 and scale its longer side to 1."""
+    points = np.concatenate(strokes)
+    low, side = points.min(0), np.ptp(points, axis=0).max()
+    return [(stroke - low) / side for stroke in strokes]
+
+
+def _curve(
+    rng: Generator, *corners: Points | tuple[float, float], jitter: float = _JITTER
+) -> Points:
+    """Return a smooth path by way of ``corners``, each moved a little (Chaikin 1974)."""
+    path = np.array(corners) + rng.normal(0, jitter, (len(corners), 2))
+    for _ in range(3):
+        cut = np.stack([0.75 * path[:-1] + 0.25 * path[1:], 0.25 * path[:-1] + 0.75 * path[1:]], 1)
+        path = np.concatenate([path[:1], cut.reshape(-1, 2), path[-1:]])
+    return path
+
+
+def _line(rng: Generator, start: Points, end: Points, bend: float = 0.02) -> Points:
+    """Return an almost straight stroke."""
+    middle = (start + end) / 2 + rng.normal(0, bend, 2)
+    t = np.linspace(0, 1, 9)[:, None]
+    curve = (1 - t) ** 2 * start + 2 * t * (1 - t) * middle + t**2 * end
+    return np.asarray(curve)
+
+
+def _ring(rng: Generator) -> Points:
+    """Return a ring, from narrow to wider than high, that may overrun where it began."""
+    first = rng.uniform(0, 2 * np.pi)
+    turn = first + np.linspace(0, 2 * np.pi * rng.uniform(0.97, 1.08), 40)
+    width = rng.uniform(0.45, 1.15)
+    drift = np.linspace(0, rng.normal(0, 0.04), 40)[:, None]
+    wave = 1 + rng.normal(0, 0.03) * np.cos(2 * turn + rng.uniform(0, 6.3))
+    ring = np.stack([np.cos(turn) * width, np.sin(turn)], 1) * wave[:, None] / 2
+    return np.asarray(ring + drift)
+
+
+def _bare_one(rng: Generator) -> Strokes:
+    lean = rng.normal(0.08, 0.16)
+    return [_line(rng, np.array((lean, 0.0)), np.array((-lean, 1.0)))]
+
+
+def _flagged_one(rng: Generator) -> Strokes:
+    """Begin with an upstroke of any length and steepness; some stand on a foot."""
+    lean = rng.normal(0.04, 0.06)
+    top, bottom = np.array((lean, 0.0)), np.array((-lean, 1.0))
+    length, angle = rng.uniform(0.15, 0.85), np.radians(rng.uniform(28, 78))
+    begin = top + length * np.array((-np.cos(angle), np.sin(angle)))
+    strokes = [np.concatenate([_line(rng, begin, top), _line(rng, top, bottom)])]
+    if rng.random() < 0.4:
+        strokes.append(_foot(rng, bottom))
+    return strokes
+
+
+def _standing_one(rng: Generator) -> Strokes:
+    lean = rng.normal(0.02, 0.04)
+    bottom = np.array((-lean, 1.0))
+    return [_line(rng, np.array((lean, 0.0)), bottom), _foot(rng, bottom)]
+
+
+def _foot(rng: Generator, at: Points) -> Points:
+    return _level(rng, at, rng.normal(0, 0.03))
+
+
+def _level(rng: Generator, at: Points, tilt: float) -> Points:
+    """Return a short stroke to both sides of ``at``."""
+    left, right = rng.uniform(0.13, 0.4, 2)
+    return _line(rng, at + np.array((-left, tilt)), at + np.array((right, -tilt)))
+
+
+def _plain_zero(rng: Generator) -> Strokes:
+    return [_ring(rng)]
+
+
+def _slashed_zero(rng: Generator) -> Strokes:
+    """Put a stroke through the ring, within it or beyond it on both sides."""
+    ring = _ring(rng)
+    middle, half = ring.mean(0), np.ptp(ring, axis=0) / 2
+    reach = half * rng.uniform(0.5, 1.25) * (1.0, -1.0)
+    return [ring, _line(rng, middle - reach, middle + reach)]
+
+
+def _dotted_zero(rng: Generator) -> Strokes:
+    ring = _ring(rng)
+    middle = ring.mean(0) + rng.normal(0, 0.03, 2)
+    return [ring, np.array([middle, middle + rng.normal(0, 0.03, 2)])]
+
+
+def _seven(rng: Generator) -> Strokes:
+    """Begin with a hook, a wave or plainly; most have a bar through the stem, some a foot."""
+    corner = np.array((rng.uniform(0.5, 0.75), rng.normal(0.04, 0.03)))
+    begin = np.array((0.0, rng.normal(0.06, 0.04)))
+    style = rng.random()
+    if style < 0.4:  # a short stroke down to it, or up from below
+        down = rng.uniform(0.08, 0.28) * rng.choice((-1, 1))
+        hook = begin + np.array((rng.normal(0, 0.04), down))
+        top = np.concatenate([_line(rng, hook, begin), _line(rng, begin, corner, 0.03)])
+    elif style < 0.75:  # a wave
+        wave = ((-0.02, 0.22), (0.1, 0.0), (0.3, 0.16), (0.5, 0.14))
+        top = _curve(rng, *wave, (float(corner[0]), float(corner[1])))
+    else:
+        top = _line(rng, begin, corner, 0.03)
+    foot = np.array((rng.uniform(0.05, 0.45), 1.0))
+    bent = (corner + foot) / 2 + rng.normal(0, (0.08, 0.05))
+    stem = _curve(rng, top[-1], bent, foot, jitter=0.01)
+    stem[0] = top[-1]
+    strokes = [np.concatenate([top, stem])]
+    if rng.random() < 0.7:
+        level = rng.uniform(0.4, 0.62)
+        middle = np.array((corner[0] + (foot[0] - corner[0]) * level, level))
+        strokes.append(_level(rng, middle, rng.normal(0.02, 0.05)))
+    if rng.random() < 0.12:
+        strokes.append(_level(rng, foot, rng.normal(0, 0.03)))
+    return strokes
+
+
+def _p_shaped_nine(rng: Generator) -> Strokes:
+    """Lead from the left over the top of the stem and back to it, like a P with a flag."""
+    loop = _curve(
+        rng,
+        *((-0.08, 0.42), (0.02, 0.2), (0.3, 0.0), (0.75, -0.02)),
+        *((0.86, 0.3), (0.62, 0.48), (0.28, 0.46)),
+    )
+    stem = _line(rng, np.array((0.34, rng.uniform(0.02, 0.2))), np.array((0.3, 1.0)), 0.04)
+    return [loop, stem]
+
+
+def _hooked_nine(rng: Generator) -> Strokes:
+    """A loop that ends in a stem which runs far to the left, or curls up again."""
+    end = rng.uniform((-0.1, 0.8), (0.3, 1.0))
+    loop = ((0.72, 0.12), (0.4, -0.02), (0.1, 0.2), (0.25, 0.48), (0.62, 0.4), (0.74, 0.1))
+    stem = ((0.76, 0.5), (0.68, 0.95), (0.4, 1.05), (float(end[0]), float(end[1])))
+    return [_curve(rng, *loop, *stem)]
+
+
+def _phi_like_four(rng: Generator) -> Strokes:
+    """A bowl that a stem crosses: closed above like φ, or open like ψ."""
+    closed = rng.random() < 0.5
+    right = ((0.9, 0.3), (0.72, 0.02), (0.5, 0.1)) if closed else ((0.85, 0.4), (0.98, 0.12))
+    left = ((0.22, 0.02), (0.02, 0.42), (0.16, 0.68), (0.6, 0.66))
+    stem = _line(rng, np.array((0.54, rng.uniform(0.05, 0.25))), np.array((0.46, 1.0)), 0.03)
+    return [_curve(rng, *left, *right), stem]
+
+
+def _tailed_eight(rng: Generator) -> Strokes:
+    """Begin, or end, far above to the right of the upper loop."""
+    tail = (rng.uniform(0.8, 1.15), rng.uniform(-0.1, 0.2))
+    if rng.random() < 0.5:  # begin there
+        lower = ((0.5, 0.46), (0.08, 0.7), (0.2, 1.04), (0.66, 1.0), (0.7, 0.66))
+        upper = ((0.36, 0.44), (0.1, 0.2), (0.3, -0.04), (0.62, 0.06), (0.52, 0.36))
+        return [_curve(rng, tail, *lower, *upper)]
+    down = ((0.62, 0.1), (0.4, -0.04), (0.12, 0.1), (0.26, 0.38))
+    up = ((0.68, 0.62), (0.62, 1.02), (0.14, 1.04), (0.12, 0.74), (0.5, 0.44))
+    return [_curve(rng, *down, *up, tail)]
+
+
+# Each style, the digit it writes, and how often it is drawn beside the others.
+_WEIGHTED: tuple[tuple[int, Callable[[Generator], Strokes], float], ...] = (
+    (1, _bare_one, 4),
+    (1, _flagged_one, 4),
+    (1, _standing_one, 1),
+    (0, _plain_zero, 3),
+    (0, _slashed_zero, 2),
+    (0, _dotted_zero, 1),
+    (7, _seven, 3),
+    (9, _p_shaped_nine, 1.5),
+    (9, _hooked_nine, 1.5),
+    (4, _phi_like_four, 2),
+    (8, _tailed_eight, 2),
+)
+_STYLES = [(digit, write) for digit, write, _ in _WEIGHTED]
+_SHARES = np.array([share for *_, share in _WEIGHTED]) / sum(share for *_, share in _WEIGHTED)
