@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 
 from digitnet.data.optdigits import load_bitmaps
 from digitnet.network.canonical import Canonical
+from digitnet.synthesis.drawn_digits import boxed, rare_digit
 from digitnet.synthesis.hands import DIGIT_LIKE, Hands, draw, load_hands, split_writers
 from digitnet.synthesis.nondigits import SIZE, Canvas
-from digitnet.synthesis.drawn_digits import boxed, rare_digit
 
 Points = NDArray[np.float64]
 Strokes = list[Points]
