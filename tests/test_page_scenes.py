@@ -115,6 +115,19 @@ def test_lines_read_from_left_to_right_and_from_top_to_bottom(maker: PageMaker) 
             assert len(page.text.replace("\n", "")) == len(page.labels)
 
 
+def test_a_number_is_one_row_of_digits(maker: PageMaker) -> None:
+    for seed in range(12):
+        page = maker.number(seed, touching=seed % 2 == 0, lengths=(3, 8))
+        assert page.grey.shape == (96, 384)
+        assert len(page.lines) == 1
+        assert 3 <= len(page.text) <= 8
+        assert page.text.isdigit()
+        assert page.lines[0] == tuple(range(len(page.labels)))
+        ink = (page.ink[0] > 0.5).any(0)
+        gaps = np.count_nonzero(np.diff(ink.astype(int)) == 1)
+        assert gaps <= len(page.text)
+
+
 def test_letters_that_stand_alone_cannot_be_read_as_digits() -> None:
     assert not set(LETTERS) & DIGIT_LIKE
 
@@ -187,7 +200,7 @@ def test_a_text_is_spelled_in_order_and_marks_are_no_signs(
 
 def test_a_text_fits_its_box_or_is_shortened(digits: tuple[np.ndarray, np.ndarray]) -> None:
     desk = make_desk(digits, 1)
-    fit(desk, "1234567", Spacing(0.2, 0, 0), (20, 10, 120, 60), 1.0, 0)
+    fit(desk, "1234567", Spacing(0.2, 0, 0), (20, 10, 120, 60), 0)
     ys, xs = np.nonzero(desk.sheet.owner >= 0)
     assert 0 < len(desk.sheet.labels) <= 7
     assert xs.min() >= 17

@@ -258,7 +258,15 @@ def put(
 
 
 def fit(
-    desk: Desk, text: str, spacing: Spacing, box: Bounds, fill: float, row: int, slope: float = 0.0
+    desk: Desk,
+    text: str,
+    spacing: Spacing,
+    box: Bounds,
+    row: int,
+    *,
+    fill: float = 1.0,
+    most: float = math.inf,
+    slope: float = 0.0,
 ) -> float:
     """Write as much of a text as fits into a box, and return the height of its digits in pixels.
 
@@ -267,8 +275,9 @@ def fit(
         text: what, see ``spell``.
         spacing: how closely.
         box: left, top, right, bottom in pixels.
-        fill: how much of the box it fills, as far as digits stay legible, 0 to 1.
         row: number of the line.
+        fill: how much of the box it fills, as far as digits stay legible, 0 to 1.
+        most: the greatest height of its digits, in pixels.
         slope: of the base line, in degrees.
     """
     written = turned(spell(desk, text[: desk.room], spacing), slope)
@@ -282,7 +291,7 @@ def fit(
         written = written[: min(int(len(written) * largest / SMALLEST) + 1, len(written) - 1)]
     if not written:
         return 0.0
-    size = max(largest * fill, min(largest, SMALLEST))
+    size = min(max(largest * fill, min(largest, SMALLEST)), max(most, SMALLEST))
     spare = [room[0] - (right - left + pen) * size, room[1] - (bottom - top + pen) * size]
     part = desk.rng.random(2)
     x = box[0] + part[0] * spare[0] + (pen / 2 - left) * size

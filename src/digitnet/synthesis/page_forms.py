@@ -7,6 +7,7 @@ right.
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -109,7 +110,9 @@ def one_field(desk: Desk) -> None:
     text = "".join(str(desk.any_digit()) for _ in range(count))
     text = any_note(rng) if chance(rng, 0.2) else text
     if box[2] - box[0] > SMALLEST < box[3] - box[1]:
-        fit(desk, text, any_spacing(rng), box, rng.uniform(0.4, 1.0), 0, rng.normal(0, 2))
+        fit(
+            desk, text, any_spacing(rng), box, 0, fill=rng.uniform(0.4, 1.0), slope=rng.normal(0, 2)
+        )
 
 
 def _draw_cell(desk: Desk, ratio: float = 1.0) -> tuple[Bounds, bool]:
@@ -253,6 +256,7 @@ def table(desk: Desk) -> None:
     for edge in edges if upright else ():
         draw_rule(desk, line(edge, y0, edge, y0 + rows * tall), rule)
     spacing, fill = any_spacing(rng, closely=True), rng.uniform(0.55, 0.95)
+    most = math.inf
     for row in range(rows):
         for near, far in itertools.pairwise(edges):
             inset = 0.06 * tall
@@ -268,14 +272,9 @@ def table(desk: Desk) -> None:
             if kind == 0:
                 count = int(rng.integers(1, 6))
                 left -= count
-                fit(
-                    desk,
-                    "".join(str(desk.any_digit()) for _ in range(count)),
-                    spacing,
-                    box,
-                    fill,
-                    row,
-                )
+                text = "".join(str(desk.any_digit()) for _ in range(count))
+                size = fit(desk, text, spacing, box, row, fill=fill, most=most)
+                most = min(most, 1.1 * size or math.inf)
             elif kind == 1:
                 write_word(desk, box)
 

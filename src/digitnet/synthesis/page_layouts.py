@@ -121,7 +121,7 @@ def _write_row(desk: Desk, text: str) -> None:
     if chance(rng, 0.08):  # the frame cuts both ends off
         over = rng.uniform(0.1, 0.8) * desk.width
         box = (-over * rng.random(), margin, desk.width + over * rng.random(), box[3])
-    fit(desk, text, any_spacing(rng), box, fill, 0, slope)
+    fit(desk, text, any_spacing(rng), box, 0, fill=fill, slope=slope)
     if chance(rng, 0.08):
         neighbours(desk)
 
@@ -143,6 +143,7 @@ def several_rows(desk: Desk) -> None:
     spacing, fill = any_spacing(rng, closely=columns > 1), rng.uniform(0.7, 1.0)
     pitch, lane = desk.height / rows, desk.width / columns
     inset = rng.uniform(0.04, 0.22)
+    most = math.inf
     pen_room, notes = desk.penman.pen, chance(rng, 0.15)
     for row in range(rows):
         for column in range(columns):
@@ -157,7 +158,8 @@ def several_rows(desk: Desk) -> None:
                 (row + 1 - inset / 2) * pitch,
             )
             if not chance(rng, 0.06):
-                fit(desk, text, spacing, box, fill, row)
+                size = fit(desk, text, spacing, box, row, fill=fill, most=most)
+                most = min(most, 1.1 * size or math.inf)
 
 
 def scattered(desk: Desk) -> None:

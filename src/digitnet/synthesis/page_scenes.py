@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from digitnet.errors import unknown_name
 from digitnet.synthesis.hands import Hands
 from digitnet.synthesis.page_clutter import distract, nothing_but_clutter
-from digitnet.synthesis.page_desk import Desk
+from digitnet.synthesis.page_desk import Desk, Spacing, fit
 from digitnet.synthesis.page_forms import comb, grid, one_cell, one_field, table
 from digitnet.synthesis.page_layouts import (
     one_anywhere,
@@ -141,6 +141,36 @@ class PageMaker:
         if small is None:
             return _finished(desk.sheet, grey)
         return _enlarged(desk.sheet, grey, chosen, _ENLARGE[rng.integers(len(_ENLARGE))])
+
+    def number(
+        self,
+        seed: int,
+        *,
+        touching: bool,
+        shape: Shape = (96, 384),
+        lengths: tuple[int, int] = (3, 10),
+    ) -> Page:
+        """Return a page with one number by one of the hands, in one row, to measure reading by.
+
+        Args:
+            seed: of everything.
+            touching: whether digits touch; otherwise there is paper between them.
+            shape: height and width in pixels.
+            lengths: the fewest and the most digits.
+        """
+        rng = np.random.default_rng(seed)
+        sheet = Sheet(shape, crisp=1.0)
+        desk = Desk(sheet, Penman(self._collection, rng, "hand"), rng, strength=rng.uniform(0.8, 1))
+        desk.penman.pen = log_uniform(rng, 0.03, 0.11)
+        length = int(rng.integers(lengths[0], lengths[1] + 1))
+        text = "".join(str(digit) for digit in rng.integers(0, 10, length).tolist())
+        # Where ink meets ink the gap is none: between -2 and -6 % of a digit's height it overlaps.
+        gap = rng.uniform(-0.06, -0.02) if touching else rng.uniform(0.08, 0.5)
+        margin = 0.04 * shape[0]
+        box = (margin, margin, shape[1] - margin, shape[0] - margin)
+        fill, slope = rng.uniform(0.6, 1), rng.normal(0, 1.5)
+        fit(desk, text, Spacing(gap, 0.01, 0.02), box, 0, fill=fill, slope=slope)
+        return _finished(sheet, develop(sheet, desk.pen(desk.size).width, desk.size, rng))
 
     def _written(self, shape: Shape, layout: str, rng: Generator) -> Desk:
         """Return a desk whose sheet is written on."""

@@ -151,6 +151,7 @@ class Penman:
     Args:
         collection: what people wrote.
         rng: source of every choice.
+        kind: ``hand`` for a person's own signs and nothing else; by chance if None.
 
     Attributes:
         pen: width of the pen as a fraction of a digit's size.
@@ -159,9 +160,9 @@ class Penman:
         old_style: whether digits have ascenders and descenders.
     """
 
-    def __init__(self, collection: Collection, rng: Generator) -> None:
+    def __init__(self, collection: Collection, rng: Generator, kind: str | None = None) -> None:
         self._all, self._rng = collection, rng
-        kind = _KINDS[pick(rng, _SHARES)]
+        own, kind = kind == "hand", kind or _KINDS[pick(rng, _SHARES)]
         self.kind = kind if kind != "hand" or collection.writers else "lines"
         writers = collection.writers
         self._writer = writers[rng.integers(len(writers))] if writers else ""
@@ -177,8 +178,9 @@ class Penman:
         self._loose = rng.uniform(0.3, 1.0)
         self._face = int(rng.integers(len(_HERSHEY) + 3))
         # Some write every 1 as a bare stem.
-        self._bare = chance(rng, 0.25)
-        self._rare = _RARE if chance(rng, 0.7) else 0.4
+        self._bare = chance(rng, 0.25) and not own
+        self._rare = 0.0 if own else _RARE if chance(rng, 0.7) else 0.4
+        self._breadth = 0.0
 
     def _choose_pen(self) -> float:
         rng = self._rng
@@ -203,10 +205,20 @@ class Penman:
                 return self._as_written(glyph_of_paths(self._all.strokes(item), digit))
         indices = self._all.of_digit[digit]
         index = int(indices[rng.integers(len(indices))])
+        if self.kind == "images":
+            index = self._alike(indices)
         lines = self._all.lines(index) if self.kind != "images" else None
         if lines is not None:
             return self._as_written(glyph_of_paths(list(lines), digit))
         return self._as_written(glyph_of_image(self._all.images[index], digit))
+
+    def _alike(self, indices: NDArray[np.intp]) -> int:
+        """Return an image whose strokes are about as broad as those before: one pen."""
+        some = indices[self._rng.integers(len(indices), size=6)]
+        breadths = [_breadth(self._all.images[index]) for index in some]
+        best = int(np.argmin(np.abs(np.array(breadths) - (self._breadth or breadths[0]))))
+        self._breadth = self._breadth or breadths[0]
+        return int(some[best])
 
     def letter(self, signs: str) -> Glyph | None:
         """Return one of these letters as a sign; None if nobody wrote it."""
@@ -245,6 +257,14 @@ class Penman:
         tilt = rng.normal(0, 0.04) * loose * (self.kind != "print")
         turn = np.array([[math.cos(tilt), -math.sin(tilt)], [math.sin(tilt), math.cos(tilt)]])
         return glyph.moved(turn @ np.array([[stretch, -slant], [0, 1]])).at_origin()
+
+
+def _breadth(image: Image) -> float:
+    """Return how broad strokes are: their area over half their rim, in pixels."""
+    inside = (image > 127).astype(np.uint8)
+    core = cv2.erode(inside, np.ones((3, 3), np.uint8))
+    area = int(inside.sum())
+    return 2 * area / max(area - int(core.sum()), 1)
 
 
 def printed_text(text: str, face: int) -> Image | None:
