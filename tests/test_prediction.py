@@ -3,7 +3,7 @@ from typing import Any
 
 import numpy as np
 
-from digitnet.reading.prediction import Prediction, note, sentence
+from digitnet.reading.prediction import Line, Prediction, Reading, note, remark, sentence
 
 
 def answer(**changes):
@@ -61,3 +61,22 @@ def test_sentences_say_what_was_read_and_why_not() -> None:
     blank = replace(sure, digit=None, is_digit=False, reason="blank")
     assert "no ink" in sentence(blank, 1.5)
     assert note(blank) == "no ink found"
+    several = replace(sure, is_digit=False, reason="several")
+    assert "digitnet read" in note(several)
+    assert "Recognizer.read" in sentence(several, 1.5)
+
+
+def test_a_reading_says_what_to_beware_of() -> None:
+    three = prediction((3, 0.9))
+    reading = Reading((Line((three, three)), Line((three,))), 0.8, 12.0, None)
+    assert reading.text == "33\n3"
+    assert remark(reading) == ""
+    assert remark(replace(reading, turned=90)) == "read after turning it by 90°"
+    assert remark(replace(reading, reason="uncertain", confidence=0.4)) == "unsure (40.0 %)"
+    assert "nothing" in remark(replace(reading, lines=(), reason="blank"))
+    assert "no digit" in remark(replace(reading, reason="no_digits"))
+    refused = reading.refused()
+    assert (refused.text, refused.reason) == ("", "uncertain")
+    assert remark(refused) == "not accepted; seen: 33 3"
+    assert refused.as_dict()["lines"][0]["text"] == "33"
+    assert repr(replace(reading, turned=180)) == "<Reading '33\\n3' confidence=0.8000 turned=180>"

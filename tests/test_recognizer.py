@@ -22,6 +22,7 @@ from digitnet.reading.ink.strokes import from_strokes
 from digitnet.reading.prediction import Box, Ink, Prediction
 from digitnet.reading.recognizer import MAX_INK_SIDE, Recognizer
 from exported import CALIBRATION, model_file
+from made_up_signs import signs, sure
 
 in_one_folder = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None
@@ -449,6 +450,66 @@ def test_features_are_those_of_the_last_hidden_layer(reader, digits):
     assert np.allclose(found, alone, rtol=1e-4, atol=1e-4)
     with pytest.raises(InputError, match="at least one"):
         reader.features([])
+
+
+# ---- reading all that is written
+
+
+@pytest.fixture
+def writes(monkeypatch):
+    """Make the finder see what the test says."""
+
+    def see(text):
+        monkeypatch.setattr(recognizer, "find_signs", lambda model, pixels: signs(*sure(text)))
+
+    return see
+
+
+def test_it_reads_all_that_is_written(reader, writes):
+    writes("20?4")
+    reading = reader.read(drawing())
+    assert reading.text == "20?4"
+    assert [one.label for one in reading.lines[0].digits if one.is_digit] == ["2", "0", "4"]
+    assert reading.lines[0].digits[0].class_names == reader.class_names
+    writes("18")
+    assert reader.read(drawing(), digits=2, check="luhn").text == "18"
+    assert reader.read(drawing(), digits=2, check=lambda text: text == "81").text == ""
+    writes("")
+    assert reader.read(drawing()).reason == "blank"
+
+
+def test_boxes_of_a_reading_are_of_the_original(reader, writes):
+    writes("7")
+    # It is halved before it is read.
+    large = np.full((100, 4000), 255, np.uint8)
+    assert reader.read(large).lines[0].digits[0].box == Box(0, 20, 40, 80)
+
+
+def test_many_are_read_in_their_order_each_with_its_error(file, monkeypatch):
+    def one_wide(model, pixels):
+        return signs(*sure(str(pixels.shape[1])))
+
+    monkeypatch.setattr(recognizer, "find_signs", one_wide)
+    given = [np.full((9, width), 255, np.uint8) for width in range(11, 30)]
+    for threads in (1, 3):
+        several = Recognizer(file, threads=threads)
+        assert [one.text for one in several.read_many(iter(given))] == list(map(str, range(11, 30)))
+        gone = InputError("gone")
+        found = list(several.read_each([given[0], b"no picture", gone, given[1]], digits=2))
+        assert isinstance(found[1], InputError)
+        assert found[2] is gone
+        assert (found[0].text, found[3].text) == ("11", "12")
+        with pytest.raises(InputError, match=r"^Picture 2: "):
+            several.read_many([given[0], b"no picture"])
+
+
+def test_what_cannot_be_asked_for_is_a_usage_error(reader):
+    with pytest.raises(UsageError, match="luhn, mod97, ean13"):
+        reader.read(drawing(), check="isbn")
+    with pytest.raises(UsageError, match="1 to 100"):
+        reader.read_many([drawing()], digits=0)
+    with pytest.raises(UsageError, match="read takes one picture"):
+        reader.read_many(drawing())
 
 
 # ---- the model

@@ -1,4 +1,4 @@
-"""What recognition returns: ``Box``, ``Ink`` and ``Prediction``, and a prediction in words.
+"""What recognition returns: ``Box``, ``Ink``, ``Prediction`` and ``Reading``, and each in words.
 
 Guarantees:
 
@@ -8,7 +8,8 @@ Guarantees:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from digitnet.text import are_digits, percent
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Reason = Literal["blank", "not_a_digit", "ambiguous"]
+Reason = Literal["blank", "not_a_digit", "ambiguous", "several"]
+ReadingReason = Literal["blank", "no_digits", "uncertain"]
 
 # The longest side of an ink cut out of a picture, in pixels: many times what the network looks at.
 INK_SIDE = 160
@@ -84,9 +86,10 @@ class Prediction:
         confidence: the largest of ``probabilities``.
         probabilities: float32 (classes,), read-only; they sum to 1.
         ood_score: how unlike a digit the ink is; larger is stranger.
-        is_digit: whether there is ink and its ``ood_score`` is within the model's threshold.
+        is_digit: whether there is one digit: ink whose ``ood_score`` is within the threshold.
         reason: what to beware of. "blank": there is no ink; "not_a_digit": ``ood_score`` is above
-            the threshold; "ambiguous": a digit, but none has a probability of 0.5; None: nothing.
+            the threshold; "ambiguous": a digit, but none has a probability of 0.5; "several": more
+            digits than one, which ``Recognizer.read`` reads, and this is the best; None: nothing.
         image: uint8 (28, 28), read-only, bright ink on 0: what the network saw.
         box: where the ink is in the upright picture, in pixels of the original (exact to the few
             pixels that are averaged into one in a large picture); None for a blank, and for ink
@@ -132,6 +135,71 @@ class Prediction:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class Line:
+    """One line of a text."""
+
+    digits: tuple[Prediction, ...]
+    """From left to right, with their boxes; a sign that is no digit has ``is_digit`` False."""
+
+    @property
+    def text(self) -> str:
+        """Its digits; ``?`` for a sign of a digit's size that is none."""
+        return "".join((one.label or "?") if one.is_digit else "?" for one in self.digits)
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """All that is written in a picture.
+
+    Attributes:
+        lines: from top to bottom; of a refused text, those of what was seen. Where a text must fit,
+            a prediction's ``digit`` is the one in this text, and ``confidence`` its probability.
+        confidence: how likely the whole text is right.
+        odds: how many times likelier it is than the next text; infinite if there is none.
+        reason: what to beware of. "blank": there is no sign; "no_digits": none of the signs is a
+            digit; "uncertain": the text is likelier wrong than right, or refused; None: nothing.
+        turned: by how many degrees, clockwise, the picture was turned to be read: 0, 90, 180, 270.
+        accepted: False where no text fits what was asked for, or ``refused`` was called; ``text``
+            is empty then.
+    """
+
+    lines: tuple[Line, ...]
+    confidence: float
+    odds: float
+    reason: ReadingReason | None
+    turned: int = 0
+    accepted: bool = True
+
+    @property
+    def text(self) -> str:
+        """What is written, lines separated by a newline; empty where it was refused."""
+        return "\n".join(line.text for line in self.lines) if self.accepted else ""
+
+    def refused(self) -> Reading:
+        """Return it without its text: what was seen stays, with the reason."""
+        return replace(self, accepted=False, reason=self.reason or "uncertain")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything but the images as plain values for JSON."""
+        return {
+            "text": self.text,
+            "confidence": self.confidence,
+            "odds": self.odds if math.isfinite(self.odds) else None,
+            "reason": self.reason,
+            "turned": self.turned,
+            "lines": [
+                {"text": line.text, "digits": [one.as_dict() for one in line.digits]}
+                for line in self.lines
+            ],
+        }
+
+    def __repr__(self) -> str:
+        reason = f" {self.reason}" if self.reason else ""
+        turned = f" turned={self.turned}" if self.turned else ""
+        return f"<Reading {self.text!r} confidence={self.confidence:.4f}{reason}{turned}>"
+
+
 def ranked(prediction: Prediction) -> list[int]:
     """Return the class numbers, most probable first; of equals the lower number first."""
     return sorted(range(len(prediction.probabilities)), key=lambda d: -prediction.probabilities[d])
@@ -144,6 +212,8 @@ def note(prediction: Prediction) -> str:
         return ""
     if prediction.reason == "blank":
         return "no ink found"
+    if prediction.reason == "several":
+        return "several digits; read them with: digitnet read"
     if prediction.reason == "ambiguous":
         return f"unsure; or {_chance(prediction, second)}"
     return f"not {_what_it_reads(prediction)}; nearest {_chance(prediction, first)}"
@@ -159,6 +229,10 @@ def sentence(prediction: Prediction, ood_threshold: float) -> str:
     first, second = ranked(prediction)[:2]
     if prediction.reason == "blank":
         return "refused: no ink was found, so there is nothing to read"
+    if prediction.reason == "several":
+        return (
+            "refused: there are several digits; `digitnet read` and Recognizer.read read them all"
+        )
     runner_up = f"runner-up {_chance(prediction, second)}"
     if prediction.is_digit:
         how = "read, but with doubt," if prediction.reason == "ambiguous" else "read"
@@ -167,6 +241,20 @@ def sentence(prediction: Prediction, ood_threshold: float) -> str:
         f"refused: unlike {_what_it_reads(prediction)} (ood_score {prediction.ood_score:.2f}, "
         f"above the limit {ood_threshold:.2f}); nearest {_chance(prediction, first)}, {runner_up}"
     )
+
+
+def remark(reading: Reading) -> str:
+    """Return in a few words what to know besides the text of a reading; often nothing."""
+    words = {
+        "blank": "nothing is written there",
+        "no_digits": "no digit among what is written there",
+        "uncertain": f"unsure ({percent(reading.confidence)})",
+        None: "",
+    }[reading.reason]
+    if not reading.accepted and reading.reason == "uncertain":
+        words = f"not accepted; seen: {' '.join(line.text for line in reading.lines)}"
+    turned = f"read after turning it by {reading.turned}°" if reading.turned else ""
+    return "; ".join(filter(None, (words, turned)))
 
 
 def _what_it_reads(prediction: Prediction) -> str:

@@ -26,11 +26,16 @@ from numpy.typing import NDArray
 
 from digitnet.errors import InputError, UsageError
 from digitnet.machine import usable_cores
+from digitnet.reading.checks import Check, Digits, Wanted, wanted
+from digitnet.reading.finding import find_signs
 from digitnet.reading.ink.finder import find_ink
 from digitnet.reading.ink.strokes import from_strokes
 from digitnet.reading.model_file import ANSWER, load_model_file
 from digitnet.reading.pictures import Picture, PictureSource, as_array, load
-from digitnet.reading.prediction import Box, Ink, Prediction, Reason
+from digitnet.reading.prediction import Box, Ink, Prediction, Reading, Reason
+from digitnet.reading.turning import read_upright
+from digitnet.reading.writing import Writing
+from digitnet.text import are_digits
 
 # Below it, other digits together are likelier than the one that is named.
 AMBIGUOUS = 0.5
@@ -113,12 +118,7 @@ class Recognizer:
             InputError: one of them is not a picture; the message names it.
             UsageError: ``pictures`` is itself one path, the bytes of one file or the like.
         """
-        predictions = []
-        for number, answer in enumerate(self.predict_each(pictures), 1):
-            if isinstance(answer, InputError):
-                raise InputError(f"Picture {number}: {answer}") from answer
-            predictions.append(answer)
-        return predictions
+        return list(_all_read(self.predict_each(pictures)))
 
     def predict_each(
         self, pictures: Iterable[PictureSource | InputError]
@@ -140,6 +140,80 @@ class Recognizer:
                 predictions = iter(self._in_batches(pool, self._run, inks))
                 for one in window:
                     yield next(predictions) if isinstance(one, Ink) else one
+
+    def read(
+        self, picture: PictureSource, *, digits: Digits | None = None, check: Check | None = None
+    ) -> Reading:
+        """Return all that is written in a picture.
+
+        Args:
+            picture: as for ``predict``.
+            digits: how many digits it has, 6, or the least and the most of them, (4, 6). Weak signs
+                are left out or taken in, whichever makes the likeliest number of this length.
+            check: ``"luhn"``, ``"mod97"``, ``"ean13"`` or a function that is given all digits as a
+                string, and returns whether they fit. The likeliest number that fits is returned,
+                and none, as a refusal, where all that fit are very unlikely.
+
+        Raises:
+            InputError: it is not a picture, or damaged, or too large.
+            UsageError: ``digits`` or ``check`` cannot be, or the model reads other things than
+                digits.
+        """
+        return self.reading_of(load(picture), self._goal(digits, check))
+
+    def read_many(
+        self,
+        pictures: Iterable[PictureSource],
+        *,
+        digits: Digits | None = None,
+        check: Check | None = None,
+    ) -> list[Reading]:
+        """Return all that is written in pictures, in the order given.
+
+        Raises:
+            InputError: as for ``predict_many``.
+            UsageError: as for ``predict_many`` and ``read``.
+        """
+        return list(_all_read(self.read_each(pictures, digits=digits, check=check)))
+
+    def read_each(
+        self,
+        pictures: Iterable[PictureSource | InputError],
+        *,
+        digits: Digits | None = None,
+        check: Check | None = None,
+    ) -> Iterator[Reading | InputError]:
+        """Yield for each picture, in order, what is written there or why it cannot be read.
+
+        Args:
+            pictures: as for ``predict_each``; two for each thread are read ahead.
+            digits: as for ``read``.
+            check: as for ``read``.
+
+        Raises:
+            UsageError: as for ``read_many``.
+        """
+        goal = self._goal(digits, check)
+
+        def reading_or_error(picture: PictureSource | InputError) -> Reading | InputError:
+            try:
+                if isinstance(picture, InputError):
+                    return picture
+                return self.reading_of(load(picture), goal)
+            except InputError as error:
+                return error
+
+        several = _several(pictures, "read")
+        with ThreadPoolExecutor(self._threads) as pool:
+            yield from self._mapped(pool, reading_or_error, several)
+
+    def reading_of(self, loaded: Picture, goal: Wanted | None = None) -> Reading:
+        """Return all that is written in a decoded picture, boxes in pixels of the original."""
+
+        def read(pixels: NDArray[np.uint8]) -> Reading:
+            return self._writing(pixels, loaded.scale).reading(goal)
+
+        return read_upright(read, loaded.pixels, loaded.scale)
 
     def find_ink(self, picture: PictureSource) -> Ink:
         """Return the ink in a picture as the model wants it, its box in pixels of the original.
@@ -201,6 +275,18 @@ class Recognizer:
             raise InputError("There are no inks; pass at least one.")
         with ThreadPoolExecutor(self._threads) as pool:
             return np.stack(self._in_batches(pool, self._features, arrays))
+
+    def _writing(self, pixels: NDArray[np.uint8], scale: float = 1.0) -> Writing:
+        signs = find_signs(self._file, pixels)
+        return Writing(signs, self.ood_threshold, self.class_names, scale)
+
+    def _goal(self, digits: Digits | None, check: Check | None) -> Wanted | None:
+        if not are_digits(self.class_names):
+            raise UsageError(
+                f"{self!r} knows {self.class_names[0]}, {self.class_names[1]} and so on; only "
+                "digits make a text. Use predict, which names what is in a picture."
+            )
+        return wanted(digits, check)
 
     def _ink_or_error(self, picture: PictureSource | InputError) -> Ink | InputError:
         try:
@@ -287,14 +373,22 @@ def _checked(threads: Any) -> int:
     return int(threads)
 
 
-def _several(pictures: Iterable[_T]) -> Iterator[_T]:
+def _all_read(answers: Iterable[_T | InputError]) -> Iterator[_T]:
+    """Yield answers; the first error among them is raised, with the picture's number."""
+    for number, answer in enumerate(answers, 1):
+        if isinstance(answer, InputError):
+            raise InputError(f"Picture {number}: {answer}") from answer
+        yield answer
+
+
+def _several(pictures: Iterable[_T], single_name: str = "predict") -> Iterator[_T]:
     single = isinstance(pictures, (str, bytes, bytearray, os.PathLike))
     flat = isinstance(pictures, np.ndarray) and pictures.ndim < 3
     file = hasattr(pictures, "read") or hasattr(pictures, "getbands")
     if single or flat or file or not isinstance(pictures, Iterable):
         raise UsageError(
             f"Expected a list or a generator of pictures, got {type(pictures).__name__}; "
-            "predict takes one picture."
+            f"{single_name} takes one picture."
         )
     return iter(pictures)
 

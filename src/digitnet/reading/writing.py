@@ -1,0 +1,196 @@
+"""From the signs found on a picture to what is written there, and how likely that is right.
+
+Guarantees:
+
+- Every sign is there or is not, and is a digit or another sign, ``?``. The confidence of a text is
+  the product, over all signs, of the probabilities of what was decided.
+- Of a number that must have a certain length or check digit, it is the part that this text has of
+  the probability of all texts that fit.
+- Everything that was fitted to make these probabilities true stands here, in ``POWERS``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digitnet.reading.checks import LEFT_OUT, Wanted, likeliest
+from digitnet.reading.finding import Signs
+from digitnet.reading.lines import in_lines
+from digitnet.reading.prediction import Box, Line, Prediction, Reading, ReadingReason, Reason
+
+# A sign is there, or a digit, where that is likelier than not.
+LIKELY = 0.5
+# What is less sure to be there is not even taken in where a number needs more digits.
+FAINTEST = 0.05
+# The powers to which the probabilities of a text's signs are raised before they are multiplied:
+# that what was taken is there; that what was left out is not; that it is a digit, or is none; that
+# it is this digit. Then by what each sign, and each text, divides the probability by, as a
+# logarithm. Fitted by ``tools/fit_confidence.py``; until then each probability counts as it is.
+POWERS = (1.0, 1.0, 1.0, 1.0, 0.0, 0.0)
+# Where all texts that fit have a smaller probability together, none fits.
+LEAST_FIT = 1e-3
+# A second digit must be so likely, and so large beside the best, that it plainly is one.
+_PLAINLY, _AS_LARGE = 0.5, 0.4
+_TINY = 1e-6
+
+_Floats = NDArray[np.float64]
+
+
+class Writing:
+    """The signs of a picture, in reading order, with what is likely of each.
+
+    Args:
+        signs: as they were found.
+        ood_threshold: of the model.
+        class_names: of the model.
+        scale: how many pixels of the original one pixel of the signs' boxes spans.
+    """
+
+    def __init__(
+        self, signs: Signs, ood_threshold: float, class_names: tuple[str, ...], scale: float = 1.0
+    ) -> None:
+        seen = np.flatnonzero(signs.presence >= FAINTEST)
+        self._lines = in_lines(signs.boxes[seen])
+        self._order = seen[[place for line in self._lines for place in line]].astype(int)
+        self._signs, self._class_names, self._scale = signs, class_names, scale
+        self._threshold = ood_threshold
+        chances = (self._presence, self._likeness(), self._of_order(signs.probabilities))
+        there, digit, classes = (each.clip(_TINY, 1 - _TINY) for each in chances)
+        # Of each sign, minus logarithms: there, not there, a digit, no digit, each class.
+        self._doubts = (-np.log(there), -np.log1p(-there), -np.log(digit), -np.log1p(-digit))
+        self._of_class = -np.log(classes)
+        self._there = self._presence >= LIKELY
+        self._is_digit = (self._of_order(signs.digit_share) >= LIKELY) & (
+            self._of_order(signs.ood_score) <= ood_threshold
+        )
+
+    def reading(self, goal: Wanted | None = None) -> Reading:
+        """Return what is written, or the likeliest number that is as ``goal`` says."""
+        plain = self._plain()
+        return plain if goal is None else self._fitting(goal, plain)
+
+    def best(self) -> tuple[int | None, Reason | None]:
+        """Return the one digit of a picture, its place among the signs, and what to beware of.
+
+        Where there is no digit, it is the surest other sign; None where there is no sign.
+        """
+        if not self._there.any():
+            return None, "blank"
+        weight = self._presence * self._likeness() * np.exp(-self._of_class.min(axis=1))
+        digits = np.flatnonzero(self._there & self._is_digit)
+        if not len(digits):
+            chosen = int(np.argmax(np.where(self._there, self._presence, 0)))
+            return int(self._order[chosen]), "not_a_digit"
+        boxes = self._of_order(self._signs.boxes)
+        size = np.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
+        chosen = int(digits[np.argmax((weight * np.sqrt(size))[digits])])
+        plain = (weight[digits] >= _PLAINLY) & (size[digits] >= _AS_LARGE * size[chosen])
+        several = bool((plain & (digits != chosen)).any())
+        unsure = bool(self._signs.probabilities[self._order[chosen]].max() < LIKELY)
+        return int(self._order[chosen]), "several" if several else "ambiguous" if unsure else None
+
+    def doubts(self) -> _Floats:
+        """Return of the plain reading what ``POWERS`` are the factors of, (6,), none negative."""
+        there, digit = self._there, self._there & self._is_digit
+        present, absent, is_digit, is_other = self._doubts
+        kind = np.where(self._is_digit, is_digit, is_other)
+        classes = self._of_class.min(axis=1, initial=math.inf)
+        parts = (present[there], absent[~there], kind[there], classes[digit])
+        return np.array([*(part.sum() for part in parts), there.sum(), 1.0])
+
+    @property
+    def _presence(self) -> _Floats:
+        return self._of_order(self._signs.presence)
+
+    def _likeness(self) -> _Floats:
+        """Return how likely each sign is a digit, as both finder and reader see it."""
+        beyond = self._of_order(self._signs.ood_score) - self._threshold
+        share: _Floats = self._of_order(self._signs.digit_share)
+        kept: _Floats = 1 / (1 + np.exp(beyond.clip(-50, 50)))
+        return share * kept
+
+    def _of_order(self, array: NDArray[np.float32]) -> _Floats:
+        values: _Floats = array[self._order].astype(np.float64)
+        return values
+
+    def _plain(self) -> Reading:
+        picks = np.where(self._is_digit, self._of_class.argmin(axis=1), -2)
+        picks[~self._there] = LEFT_OUT
+        confidence = math.exp(-float(self.doubts() @ POWERS))
+        lines = self._written(picks.tolist())
+        digits = sum(one.is_digit for line in lines for one in line.digits)
+        reason: ReadingReason | None = None if confidence >= LIKELY else "uncertain"
+        if not digits:
+            reason = "no_digits" if lines else "blank"
+        return Reading(lines, confidence, self._odds(picks), reason)
+
+    def _fitting(self, goal: Wanted, plain: Reading) -> Reading:
+        taken, left = self._logarithms()
+        fit = likeliest(taken, left, goal)
+        if fit is None or fit.mass < LEAST_FIT:
+            return replace(plain.refused(), confidence=0.0, odds=0.0)
+        lines = self._written(fit.picks)
+        return Reading(lines, fit.share, fit.odds, None if fit.share >= LIKELY else "uncertain")
+
+    def _logarithms(self) -> tuple[_Floats, _Floats]:
+        """Return of each sign the logarithms of being each digit, and of being no digit."""
+        there, _, digit, _ = self._doubts
+        taken = -(POWERS[0] * there + POWERS[2] * digit + POWERS[4])[:, None]
+        taken = taken - POWERS[3] * self._of_class
+        return taken, np.log1p(-np.exp(taken).sum(axis=1).clip(0, 1 - _TINY))
+
+    def _odds(self, picks: NDArray[np.intp]) -> float:
+        """Return how many times likelier a text is than any that differs in one sign."""
+        if not len(picks):
+            return math.inf
+        taken, _ = self._logarithms()
+        there, absent, _, other = self._doubts
+        none = -POWERS[1] * absent
+        sign = -(POWERS[0] * there + POWERS[2] * other + POWERS[4])
+        options = np.column_stack([sign, none, taken])
+        rows = np.arange(len(picks))
+        chosen = options[rows, picks + 2].copy()
+        options[rows, picks + 2] = -np.inf
+        return math.exp(float((chosen - options.max(axis=1)).min()))
+
+    def _written(self, picks: Sequence[int]) -> tuple[Line, ...]:
+        """Return the lines of what was picked; a digit, -2 for another sign, or ``LEFT_OUT``."""
+        rows: Iterator[tuple[int, int]] = iter(zip(self._order.tolist(), picks, strict=True))
+        lines = []
+        for line in self._lines:
+            found = [(sign, pick) for sign, pick in (next(rows) for _ in line) if pick != LEFT_OUT]
+            if found:
+                lines.append(Line(tuple(self._as_picked(sign, pick) for sign, pick in found)))
+        return tuple(lines)
+
+    def _as_picked(self, sign: int, pick: int) -> Prediction:
+        if pick < 0:
+            return self.prediction(sign, "not_a_digit")
+        one = self.prediction(sign, None)
+        confidence = float(one.probabilities[pick])
+        reason: Reason | None = "ambiguous" if confidence < LIKELY else None
+        return replace(one, digit=pick, confidence=confidence, reason=reason)
+
+    def prediction(self, sign: int, reason: Reason | None) -> Prediction:
+        """Return a sign, by its place among those that were found, as a prediction."""
+        probabilities = self._signs.probabilities[sign].copy()
+        image = (self._signs.images[sign].clip(0, 1) * 255 + 0.5).astype(np.uint8)
+        for array in (probabilities, image):
+            array.setflags(write=False)
+        left, top, right, bottom = (self._signs.boxes[sign].astype(float) * self._scale).tolist()
+        return Prediction(
+            digit=int(probabilities.argmax()),
+            confidence=float(probabilities.max()),
+            probabilities=probabilities,
+            ood_score=float(self._signs.ood_score[sign]),
+            is_digit=reason in (None, "ambiguous"),
+            reason=reason,
+            image=image,
+            box=Box(math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom)),
+            class_names=self._class_names,
+        )
