@@ -13,11 +13,11 @@ def signs(*rows: tuple[str, float, float], **changes: Any) -> Signs:
     for number, (name, there, sure) in enumerate(rows):
         boxes.append((30 * number, 10, 30 * number + 20, 40))
         presence.append(there)
-        share.append(0.05 if name == "?" else 0.99)
+        share.append(0.05 if name == "?" else 0.999)
         chances = np.full(10, (1 - sure) / 9)
         chances[int(name) if name != "?" else 5] = sure
         probabilities.append(chances)
-        scores.append(4.0 if name == "?" else -8.0)
+        scores.append(4.0 if name == "?" else -20.0)
     count = len(rows)
     values = {
         "boxes": np.array(boxes, np.float32).reshape(-1, 4),

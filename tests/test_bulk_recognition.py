@@ -30,6 +30,7 @@ from digitnet.experiments import picture_list, ray_engine  # noqa: E402
 from digitnet.experiments.bulk_recognition import predict_all  # noqa: E402
 from digitnet.reading.recognizer import Recognizer  # noqa: E402
 from fake_ray import FakeRay, install  # noqa: E402
+from made_up_signs import signs, sure  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -195,6 +196,34 @@ def test_every_picture_has_one_row_with_the_recognisers_answer(
     assert "not a picture of a known format" in bad["error"]
     assert {bad[name] for name in ("digit", "confidence", "probabilities", "is_digit")} == {None}
     assert json.loads((out / "_summary.json").read_text())["rows"] == 101
+
+
+def test_texts_have_rows_of_their_own(
+    here: FakeRay, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, out = tmp_path / "pictures", tmp_path / "out"
+    folder.mkdir()
+    for width in (40, 123):
+        Image.fromarray(np.full((30, width), 255, np.uint8)).save(folder / f"{width:03}.png")
+    (folder / "bad.png").write_bytes(b"no picture")
+    monkeypatch.setattr(
+        "digitnet.reading.recognizer.find_signs",
+        lambda _, pixels: signs(*sure(str(pixels.shape[1]))),
+    )
+    summary = predict_all(str(folder), out, model=model, asked={"digits": 2})
+    assert (summary.rows, summary.unread, summary.refused) == (3, 1, 1)
+    first, second, bad = rows_of(out)
+    assert (first["text"], first["reason"], first["turned"]) == ("40", None, 0)
+    assert first["confidence"] > 0.9
+    assert (second["text"], second["reason"]) == (None, "uncertain")
+    assert "known format" in bad["error"]
+    assert predict_all(str(folder), out, model=model, asked={"digits": 2}).computed == 0
+    for other in (None, {"digits": 3}):
+        with pytest.raises(UsageError, match="another task"):
+            predict_all(str(folder), out, model=model, asked=other)
+    with pytest.raises(UsageError, match="luhn"):
+        predict_all(str(folder), tmp_path / "new", model=model, asked={"check": "isbn"})
+    assert not (tmp_path / "new").exists()
 
 
 def test_parquet_of_bytes_paths_and_structs_gives_what_the_files_give(

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from digitnet.errors import UsageError
-from digitnet.reading.checks import Fit, likeliest, wanted
+from digitnet.reading.checks import ANYTHING, Fit, likeliest, wanted
 
 FITTING = {
     "luhn": ["4539578763621486", "79927398713", "18"],
@@ -52,7 +52,6 @@ def text_of(fit: Fit | None) -> str:
 
 def fit_of(table: tuple[NDArray[Any], NDArray[Any]], **asked: Any) -> Fit | None:
     goal = wanted(asked.get("digits"), asked.get("check"))
-    assert goal
     return likeliest(*table, goal)
 
 
@@ -151,4 +150,6 @@ def test_a_check_that_does_not_exist_is_refused_with_those_that_do() -> None:
 def test_what_is_wanted_can_be_sent_to_another_process() -> None:
     goal = wanted((4, 6), "luhn")
     assert pickle.loads(pickle.dumps(goal)) == goal
-    assert wanted(None, None) is None
+    assert wanted() == ANYTHING
+    with pytest.raises(UsageError, match=r"min_confidence=1.5.*0 to 1"):
+        wanted(min_confidence=1.5)

@@ -45,9 +45,9 @@ def test_a_page_explains_the_answer_of_the_recogniser(
     assert made.path == tmp_path / "deep" / "page.png"
     with Image.open(made.path) as page:
         assert page.width == 960
-    assert made.prediction.digit == expected.digit
-    assert made.prediction.box == expected.box
-    np.testing.assert_allclose(made.prediction.probabilities, expected.probabilities, atol=1e-5)
+    assert made.answer.digit == expected.digit
+    assert made.answer.box == expected.box
+    np.testing.assert_allclose(made.answer.probabilities, expected.probabilities, atol=1e-5)
     assert made.words == sentence(expected, recognizer.ood_threshold)
     first = made.path.read_bytes()
     assert explain(recognizer, shown, made.path, name="<array>").path.read_bytes() == first
@@ -60,9 +60,9 @@ def test_any_source_is_read_once_and_boxes_are_of_the_original(
     Image.fromarray(picture(sample.test_images[0], enlarged=90)).save(file, "PNG")
     file.seek(0)
     made = explain(recognizer, file, tmp_path / "page.png")
-    assert made.prediction.box == recognizer.predict(file.getvalue()).box
-    assert made.prediction.box is not None
-    assert made.prediction.box.height > 1000
+    assert made.answer.box == recognizer.predict(file.getvalue()).box
+    assert made.answer.box is not None
+    assert made.answer.box.height > 1000
 
 
 def test_what_cannot_be_read_or_written_leaves_no_page(

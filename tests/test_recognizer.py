@@ -474,6 +474,10 @@ def test_it_reads_all_that_is_written(reader, writes):
     writes("18")
     assert reader.read(drawing(), digits=2, check="luhn").text == "18"
     assert reader.read(drawing(), digits=2, check=lambda text: text == "81").text == ""
+    refused = reader.read(drawing(), min_confidence=0.9999)
+    assert (refused.text, refused.accepted, refused.lines[0].text) == ("", False, "18")
+    assert refused.confidence > 0.9
+    assert reader.read(drawing(), min_confidence=0.9).text == "18"
     writes("")
     assert reader.read(drawing()).reason == "blank"
 

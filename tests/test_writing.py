@@ -38,7 +38,7 @@ def test_a_sign_that_is_no_digit_is_a_question_mark() -> None:
     assert [one.is_digit for one in reading.lines[0].digits] == [True, False, True]
     assert reading.lines[0].digits[1].reason == "not_a_digit"
     # The reader alone may refuse it.
-    scores = np.array([-8, 0.6, -8], np.float32)
+    scores = np.array([-20, 0.6, -20], np.float32)
     assert read(signs(*sure("733"), ood_score=scores)).text == "7?3"
 
 
@@ -54,7 +54,7 @@ def test_nothing_and_nothing_but_letters_say_so() -> None:
 def test_the_confidence_is_the_product_of_what_was_decided() -> None:
     row = [("4", 0.9, 0.8), ("?", 0.95, 0.6), ("1", 0.3, 0.9)]
     writing = Writing(signs(*row), THRESHOLD, NAMES)
-    like = [0.99 / (1 + math.exp(-8.5)), 0.05 / (1 + math.exp(3.5))]
+    like = [0.999 / (1 + math.exp(-20.5)), 0.05 / (1 + math.exp(3.5))]
     expected = 0.9 * 0.8 * like[0] * 0.95 * (1 - like[1]) * 0.7
     assert writing.reading().confidence == pytest.approx(expected, rel=1e-4)
     assert math.exp(-writing.doubts() @ POWERS) == pytest.approx(expected, rel=1e-4)

@@ -1,4 +1,4 @@
-"""Predictions as they are printed: JSON Lines, digits alone, or a table and drawings.
+"""Answers as they are printed: JSON Lines, digits or texts alone, or a table and drawings.
 
 Guarantees:
 
@@ -25,7 +25,7 @@ from rich.text import Text
 
 from digitnet.cli.console import say, show, show_json
 from digitnet.cli.inputs import STDIN, Answer
-from digitnet.reading.prediction import Prediction, note, ranked
+from digitnet.reading.prediction import Prediction, note, ranked, remark
 from digitnet.text import are_digits, escaped, percent, shortened
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ def print_json(answers: Sequence[Answer]) -> None:
         values: dict[str, Any] = {"file": answer.name}
         if answer.error:
             values["error"] = {"type": type(answer.error).__name__, "message": str(answer.error)}
-        elif answer.prediction:
-            values |= answer.prediction.as_dict()
+        elif result := answer.prediction or answer.reading:
+            values |= result.as_dict()
         if page := answer.explanation:
             values["explanation"] = {"file": str(page.path), "words": page.words}
         show_json(values)
@@ -71,6 +71,19 @@ def print_digits(answers: Sequence[Answer]) -> None:
     _print_errors(answers)
     for answer in answers:
         show(_read(answer.prediction)[0] if answer.prediction else "-")
+
+
+def print_texts(answers: Sequence[Answer], *, quiet: bool) -> None:
+    """Print a line for each picture, what is written there, its lines separated by a space.
+
+    The line is empty where nothing is; unless ``quiet``, what to beware of goes to stderr.
+    """
+    _print_errors(answers)
+    for answer in answers:
+        reading = answer.reading
+        show(reading.text.replace("\n", " ") if reading else "")
+        if reading and not quiet and (words := remark(reading)):
+            say(f"{printable(answer.name)}: {words}")
 
 
 class TablePrinter:

@@ -19,7 +19,13 @@ from typing import Annotated, Any
 import typer
 
 from digitnet import __version__
-from digitnet.cli import data_command, experiment_commands, predict_command, train_command
+from digitnet.cli import (
+    data_command,
+    experiment_commands,
+    predict_command,
+    read_command,
+    train_command,
+)
 from digitnet.cli.console import fail, say, show, show_json, show_values
 from digitnet.cli.flags import add_command
 from digitnet.errors import DigitnetError, StoppedError, importing_extras
@@ -103,13 +109,14 @@ def _group(text: str, **settings: Any) -> typer.Typer:
 app = _group(
     "Handwritten digits: read them from any picture; train the network that does it.",
     name="digitnet",
-    epilog="Start with: digitnet predict PICTURE, or digitnet train",
+    epilog="Start with: digitnet read PICTURE, or digitnet train",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 app.callback()(_options)
 add_command(app, train_command.train, epilog=train_command.EPILOG)
 add_command(app, train_command.evaluate)
+add_command(app, read_command.read, epilog=read_command.EPILOG)
 add_command(app, predict_command.predict, epilog=predict_command.EPILOG)
 add_command(app, experiment_commands.study, epilog=experiment_commands.STUDY_EPILOG)
 add_command(app, experiment_commands.transfer, epilog=experiment_commands.TRANSFER_EPILOG)

@@ -1,4 +1,4 @@
-"""From the arguments of ``predict`` to a list of pictures: files, folders, patterns, ``-``.
+"""From the arguments of ``predict`` and ``read`` to pictures: files, folders, patterns, ``-``.
 
 Guarantees:
 
@@ -26,8 +26,9 @@ from digitnet.reading.picture_formats import SHOWN_SUFFIXES, SUFFIXES
 from digitnet.text import count_of
 
 if TYPE_CHECKING:
-    from digitnet.reading.prediction import Prediction
+    from digitnet.reading.prediction import Prediction, Reading
     from digitnet.showing.explanation_page import Explanation
+    from digitnet.showing.reading_page import ExplainedReading
 
 STDIN = "-"
 # How the names of --explain's pages end; they may lie beside the pictures that they explain.
@@ -39,13 +40,14 @@ _LONGEST_STEM = 150
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """A picture that was asked for, and what came of it: a prediction or an error."""
+    """A picture that was asked for, and what came of it: an answer of the verb, or an error."""
 
     name: str
     """As typed, or below the folder that was typed; ``-`` is standard input."""
     error: InputError | None = None
     prediction: Prediction | None = None
-    explanation: Explanation | None = None
+    reading: Reading | None = None
+    explanation: Explanation | ExplainedReading | None = None
 
 
 def collect(

@@ -30,7 +30,7 @@ import pickle
 import platform
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,12 +44,12 @@ from digitnet.errors import DigitnetError, InputError, IntegrityError, UsageErro
 from digitnet.experiments import picture_list, ray_engine
 from digitnet.experiments.picture_list import Listing, Location, Range
 from digitnet.files import hold_lock, is_occupied, make_folder, write_atomic, write_json
-from digitnet.reading.prediction import Prediction
+from digitnet.reading.prediction import Prediction, Reading
 from digitnet.reading.recognizer import Recognizer
 from digitnet.text import shortened
 
-# 1 and 2 had other lists.
-SCHEMA_VERSION = 3
+# 1 and 2 had other lists, 3 did not say what was asked.
+SCHEMA_VERSION = 4
 
 _MANIFEST, _LIST, _SUMMARY = "_manifest.json", "_list.parquet", "_summary.json"
 # What must be as the manifest says, and how a sentence names it when it is not.
@@ -59,6 +59,7 @@ _SAME = {
     "inputs_sha256": "other pictures",
     "column": "another column",
     "digitnet": "another version of digitnet",
+    "asked": "another task",
 }
 ROWS = pa.schema(
     [
@@ -68,6 +69,18 @@ ROWS = pa.schema(
         ("probabilities", pa.list_(pa.float32())),
         ("is_digit", pa.bool_()),
         ("reason", pa.string()),
+        ("error", pa.string()),
+    ]
+)
+# Of texts; there is none where it was refused.
+TEXT_ROWS = pa.schema(
+    [
+        ("path", pa.string()),
+        ("text", pa.string()),
+        ("confidence", pa.float32()),
+        ("odds", pa.float32()),
+        ("reason", pa.string()),
+        ("turned", pa.int16()),
         ("error", pa.string()),
     ]
 )
@@ -82,12 +95,14 @@ class BulkSummary:
         rows: pictures, each of which has one row.
         unread: those of them that could not be read, and have an error.
         computed: rows that this call computed; the others were there.
+        refused: texts that did not fit, or were not sure enough.
     """
 
     out: str
     rows: int
     unread: int
     computed: int
+    refused: int = 0
 
 
 def predict_all(
@@ -95,6 +110,7 @@ def predict_all(
     out: Path | str,
     *,
     model: Path | str | None = None,
+    asked: dict[str, Any] | None = None,
     column: str | None = None,
     recursive: bool = False,
     processes: int | None = None,
@@ -109,6 +125,8 @@ def predict_all(
             of any of these that fsspec can open.
         out: the folder of answers: new, empty, or that of the same call, which is continued.
         model: an exported network or a run folder; digitnet's own by default.
+        asked: to read all that is written, the keywords of ``Recognizer.read``: ``{}`` for none of
+            them; None for the one digit of each picture.
         column: of Parquet files: holds the bytes of pictures, their paths, or structs with a field
             ``bytes``. By default ``bytes`` if there is one, else ``path``.
         recursive: look in the folders inside a folder too.
@@ -129,11 +147,14 @@ def predict_all(
     """
     location = picture_list.locate(source)
     recognizer = Recognizer(model, threads=1)
+    if asked is not None:
+        # What cannot be asked for is told before anything is written.
+        list(recognizer.read_each([], **asked))
     folder = Path(out)
     _refuse_full(folder)
     with hold_lock(make_folder(folder)):
         on_message("Listing the pictures …")
-        listing = _begin(folder, location, recognizer, column, recursive)
+        listing = _begin(folder, location, recognizer, asked, column, recursive)
         sizes, rows = listing.sizes, sum(listing.sizes)
         files = [folder / f"part-{number:06}.parquet" for number in range(len(sizes))]
         left = [number for number, file in enumerate(files) if not file.exists()]
@@ -144,7 +165,7 @@ def predict_all(
             parts = functools.partial(picture_list.read_parts, folder / _LIST, left)
             first = os.fsdecode(next(parts())[1][0][0])
             witness = first if location.system.exists(first) else None
-            job = BulkJob(location, listing.column, recognizer, witness)
+            job = BulkJob(location, listing.column, recognizer, witness, asked)
             ended = ray_engine.results(
                 functools.partial(read_part, job=pickle.dumps(job)),
                 parts(),
@@ -164,9 +185,12 @@ def predict_all(
                     write_atomic(files[number], content)
                     done += sizes[number]
                     on_progress(done, rows)
-        unread = sum(map(_errors, files, sizes))
-        write_json(folder / _SUMMARY, {"schema_version": 1, "rows": rows, "unread": unread})
-    return BulkSummary(str(out), rows, unread, computed)
+        texts = asked is not None
+        counted = [_counted(*each, texts) for each in zip(files, sizes, strict=True)]
+        unread, refused = (sum(column) for column in zip(*counted, strict=True))
+        summary = {"rows": rows, "unread": unread, "refused": refused}
+        write_json(folder / _SUMMARY, {"schema_version": 1, **summary})
+    return BulkSummary(str(out), rows, unread, computed, refused)
 
 
 # ---- on a node
@@ -181,12 +205,14 @@ class BulkJob:
         column: of Parquet files; None where the list is one of pictures.
         recognizer: reads the pictures.
         witness: a picture of the list that exists where the job was started.
+        asked: keywords of ``Recognizer.read``; None for the one digit of each picture.
     """
 
     location: Location
     column: str | None
     recognizer: Recognizer
     witness: str | None
+    asked: dict[str, Any] | None
 
 
 def read_part(part: tuple[int, list[Range]], *, job: bytes) -> bytes:
@@ -207,10 +233,16 @@ def read_part(part: tuple[int, list[Range]], *, job: bytes) -> bytes:
         )
     rows: list[dict[str, object]] = []
     for batch in picture_list.pictures(part[1], about.location, about.column):
-        answers = about.recognizer.predict_each(picture for _, picture in batch)
+        sources = (picture for _, picture in batch)
+        answers: Iterator[Prediction | Reading | InputError] = (
+            about.recognizer.predict_each(sources)
+            if about.asked is None
+            else about.recognizer.read_each(sources, **about.asked)
+        )
         rows += [_row(name, answer) for (name, _), answer in zip(batch, answers, strict=True)]
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist(rows, ROWS), sink, compression="zstd")
+    schema = ROWS if about.asked is None else TEXT_ROWS
+    pq.write_table(pa.Table.from_pylist(rows, schema), sink, compression="zstd")
     return bytes(sink.getvalue())
 
 
@@ -221,11 +253,12 @@ def _opened(job: bytes) -> Any:
     return pickle.loads(job)  # noqa: S301
 
 
-def _row(name: str, answer: Prediction | InputError) -> dict[str, object]:
-    row: dict[str, object] = dict.fromkeys(ROWS.names) | {"path": _text(name)}
+def _row(name: str, answer: Prediction | Reading | InputError) -> dict[str, object]:
+    """Return a row; what it has none of is null, and what is no column is left out."""
     if isinstance(answer, InputError):
-        return row | {"error": _text(str(answer))}
-    return row | {name: value for name, value in answer.as_dict().items() if name in row}
+        return {"path": _text(name), "error": _text(str(answer))}
+    row = {"path": _text(name), **answer.as_dict()}
+    return row | ({"text": None} if isinstance(answer, Reading) and not answer.accepted else {})
 
 
 def _text(name: str) -> str:
@@ -237,7 +270,12 @@ def _text(name: str) -> str:
 
 
 def _begin(
-    folder: Path, location: Location, recognizer: Recognizer, column: str | None, recursive: bool
+    folder: Path,
+    location: Location,
+    recognizer: Recognizer,
+    asked: dict[str, Any] | None,
+    column: str | None,
+    recursive: bool,
 ) -> Listing:
     """List the pictures, and refuse a folder that was begun with others."""
     with tempfile.TemporaryDirectory(prefix=".listing-", dir=folder) as scratch:
@@ -249,6 +287,7 @@ def _begin(
             "source": re.sub(r"//[^/@]*@", "//***@", location.given),
             "column": listing.column,
             "model_sha256": recognizer.sha256,
+            "asked": "one digit" if asked is None else f"read {json.dumps(asked, default=str)}",
             # What the numbers in the column ``digit`` stand for.
             "class_names": list(recognizer.class_names),
             "inputs_sha256": listing.sha256,
@@ -291,18 +330,20 @@ def _refuse_other(folder: Path, wanted: dict[str, Any]) -> None:
         )
 
 
-def _errors(part: Path, size: int) -> int:
-    """Return how many rows of a part have an error.
+def _counted(part: Path, size: int, texts: bool) -> tuple[int, int]:
+    """Return how many rows of a part have an error, and in how many a text was refused.
 
     Raises:
         IntegrityError: it is damaged, or has other rows than the list says.
     """
     try:
-        errors = pq.read_table(part, columns=["error"])["error"]
+        table = pq.read_table(part, columns=["error", *(["text"] if texts else [])])
+        errors = table["error"]
         if len(errors) != size:
             raise ValueError(f"it has {len(errors):,} rows instead of {size:,}")
     except (OSError, ValueError, KeyError) as error:
         raise IntegrityError(
             f"{part} is damaged: {error}. Remove this file; the same command makes it again."
         ) from error
-    return size - int(errors.null_count)
+    unread = size - int(errors.null_count)
+    return unread, int(table["text"].null_count) - unread if texts else 0

@@ -58,13 +58,18 @@ _NO_RULE = _Rule(lambda _place, _digit: 0, 1, 0, fewest=1)
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a number must be like."""
+    """What a text must be like to be accepted."""
 
-    fewest: int
-    """Digits, at least."""
-    most: int
+    fewest: int | None = None
+    """Digits, at least; None where the text may be anything."""
+    most: int = MAX_DIGITS
     """Digits, at most."""
-    check: Check | None
+    check: Check | None = None
+    min_confidence: float = 0.0
+    """How likely it must be right."""
+
+
+ANYTHING = Wanted()
 
 
 @dataclass(frozen=True)
@@ -81,26 +86,28 @@ class Fit:
     """The probability of all texts that fit."""
 
 
-def wanted(digits: Digits | None, check: Check | None) -> Wanted | None:
-    """Return what a number must be like; None if it may be anything.
+def wanted(
+    digits: Digits | None = None, check: Check | None = None, min_confidence: float = 0.0
+) -> Wanted:
+    """Return what a text must be like.
 
     Raises:
         UsageError: one of them cannot be, or they exclude each other.
     """
+    if not 0 <= min_confidence <= 1:
+        raise UsageError(f"min_confidence={min_confidence!r}; it is a probability, 0 to 1.")
     if digits is None and check is None:
-        return None
+        return Wanted(min_confidence=min_confidence)
     least, most = _range(digits)
     if check is not None and not callable(check) and check not in _RULES:
         names = unknown_name("check", str(check), _RULES)
-        raise UsageError(
-            f"{names} Or pass a function of the digits, which returns whether they fit."
-        )
+        raise UsageError(f"{names} In Python it may be a function of the digits, too.")
     rule = _rule(check)
     fewest, largest = max(least, rule.fewest), min(most, rule.most)
     if fewest > largest:
         needs = f"{rule.fewest}" if rule.fewest == rule.most else f"at least {rule.fewest}"
         raise UsageError(f"digits={digits!r} cannot fit check={check!r}, which needs {needs}.")
-    return Wanted(fewest, largest, check)
+    return Wanted(fewest, largest, check, min_confidence)
 
 
 def likeliest(taken: _Floats, left: _Floats, goal: Wanted) -> Fit | None:
@@ -110,9 +117,9 @@ def likeliest(taken: _Floats, left: _Floats, goal: Wanted) -> Fit | None:
         taken: (K, classes), for each sign, in reading order, the logarithm of the probability that
             it is there and is this digit.
         left: (K,), of that it is none.
-        goal: what the text must be like.
+        goal: what the text must be like; not ``ANYTHING``.
     """
-    if len(taken) < goal.fewest:
+    if len(taken) < (goal.fewest or 1):
         return None
     ways = _Ways(taken, left, goal)
     ended = ways.ended()
@@ -137,7 +144,7 @@ class _Ways:
 
     def __init__(self, taken: _Floats, left: _Floats, goal: Wanted) -> None:
         self._rule, self._kept = _rule(goal.check), _TEXTS if callable(goal.check) else _WAYS
-        self._counts = range(goal.fewest, min(goal.most, len(taken)) + 1)
+        self._counts = range(goal.fewest or 1, min(goal.most, len(taken)) + 1)
         shape = self._counts.stop, self._rule.modulus
         self._before = self._sources(taken.shape[1])
         self._scores = np.full((*shape, self._kept), -np.inf)

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from digitnet.errors import InputError, UsageError
 from digitnet.machine import usable_cores
-from digitnet.reading.checks import Check, Digits, Wanted, wanted
+from digitnet.reading.checks import ANYTHING, Check, Digits, Wanted, wanted
 from digitnet.reading.finding import find_signs
 from digitnet.reading.ink.finder import find_ink
 from digitnet.reading.ink.strokes import from_strokes
@@ -142,7 +142,12 @@ class Recognizer:
                     yield next(predictions) if isinstance(one, Ink) else one
 
     def read(
-        self, picture: PictureSource, *, digits: Digits | None = None, check: Check | None = None
+        self,
+        picture: PictureSource,
+        *,
+        digits: Digits | None = None,
+        check: Check | None = None,
+        min_confidence: float = 0.0,
     ) -> Reading:
         """Return all that is written in a picture.
 
@@ -153,13 +158,13 @@ class Recognizer:
             check: ``"luhn"``, ``"mod97"``, ``"ean13"`` or a function that is given all digits as a
                 string, and returns whether they fit. The likeliest number that fits is returned,
                 and none, as a refusal, where all that fit are very unlikely.
+            min_confidence: a text that is less likely right is refused too.
 
         Raises:
             InputError: it is not a picture, or damaged, or too large.
-            UsageError: ``digits`` or ``check`` cannot be, or the model reads other things than
-                digits.
+            UsageError: what is asked for cannot be, or the model reads other things than digits.
         """
-        return self.reading_of(load(picture), self._goal(digits, check))
+        return self.reading_of(load(picture), self._goal(digits, check, min_confidence))
 
     def read_many(
         self,
@@ -167,6 +172,7 @@ class Recognizer:
         *,
         digits: Digits | None = None,
         check: Check | None = None,
+        min_confidence: float = 0.0,
     ) -> list[Reading]:
         """Return all that is written in pictures, in the order given.
 
@@ -174,7 +180,8 @@ class Recognizer:
             InputError: as for ``predict_many``.
             UsageError: as for ``predict_many`` and ``read``.
         """
-        return list(_all_read(self.read_each(pictures, digits=digits, check=check)))
+        asked: Any = {"digits": digits, "check": check, "min_confidence": min_confidence}
+        return list(_all_read(self.read_each(pictures, **asked)))
 
     def read_each(
         self,
@@ -182,6 +189,7 @@ class Recognizer:
         *,
         digits: Digits | None = None,
         check: Check | None = None,
+        min_confidence: float = 0.0,
     ) -> Iterator[Reading | InputError]:
         """Yield for each picture, in order, what is written there or why it cannot be read.
 
@@ -189,11 +197,12 @@ class Recognizer:
             pictures: as for ``predict_each``; two for each thread are read ahead.
             digits: as for ``read``.
             check: as for ``read``.
+            min_confidence: as for ``read``.
 
         Raises:
             UsageError: as for ``read_many``.
         """
-        goal = self._goal(digits, check)
+        goal = self._goal(digits, check, min_confidence)
 
         def reading_or_error(picture: PictureSource | InputError) -> Reading | InputError:
             try:
@@ -207,13 +216,14 @@ class Recognizer:
         with ThreadPoolExecutor(self._threads) as pool:
             yield from self._mapped(pool, reading_or_error, several)
 
-    def reading_of(self, loaded: Picture, goal: Wanted | None = None) -> Reading:
+    def reading_of(self, loaded: Picture, goal: Wanted = ANYTHING) -> Reading:
         """Return all that is written in a decoded picture, boxes in pixels of the original."""
 
         def read(pixels: NDArray[np.uint8]) -> Reading:
             return self._writing(pixels, loaded.scale).reading(goal)
 
-        return read_upright(read, loaded.pixels, loaded.scale)
+        reading = read_upright(read, loaded.pixels, loaded.scale)
+        return reading if reading.confidence >= goal.min_confidence else reading.refused()
 
     def find_ink(self, picture: PictureSource) -> Ink:
         """Return the ink in a picture as the model wants it, its box in pixels of the original.
@@ -280,13 +290,13 @@ class Recognizer:
         signs = find_signs(self._file, pixels)
         return Writing(signs, self.ood_threshold, self.class_names, scale)
 
-    def _goal(self, digits: Digits | None, check: Check | None) -> Wanted | None:
+    def _goal(self, digits: Digits | None, check: Check | None, min_confidence: float) -> Wanted:
         if not are_digits(self.class_names):
             raise UsageError(
                 f"{self!r} knows {self.class_names[0]}, {self.class_names[1]} and so on; only "
                 "digits make a text. Use predict, which names what is in a picture."
             )
-        return wanted(digits, check)
+        return wanted(digits, check, min_confidence)
 
     def _ink_or_error(self, picture: PictureSource | InputError) -> Ink | InputError:
         try:

@@ -18,7 +18,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from digitnet.reading.checks import LEFT_OUT, Wanted, likeliest
+from digitnet.reading.checks import ANYTHING, LEFT_OUT, Wanted, likeliest
 from digitnet.reading.finding import Signs
 from digitnet.reading.lines import in_lines
 from digitnet.reading.prediction import Box, Line, Prediction, Reading, ReadingReason, Reason
@@ -33,7 +33,7 @@ FAINTEST = 0.05
 # logarithm. Fitted by ``tools/fit_confidence.py``; until then each probability counts as it is.
 POWERS = (1.0, 1.0, 1.0, 1.0, 0.0, 0.0)
 # Where all texts that fit have a smaller probability together, none fits.
-LEAST_FIT = 1e-3
+LEAST_FIT = 0.01
 # A second digit must be so likely, and so large beside the best, that it plainly is one.
 _PLAINLY, _AS_LARGE = 0.5, 0.4
 _TINY = 1e-6
@@ -69,10 +69,10 @@ class Writing:
             self._of_order(signs.ood_score) <= ood_threshold
         )
 
-    def reading(self, goal: Wanted | None = None) -> Reading:
-        """Return what is written, or the likeliest number that is as ``goal`` says."""
+    def reading(self, goal: Wanted = ANYTHING) -> Reading:
+        """Return what is written, or the likeliest number that fits ``goal``."""
         plain = self._plain()
-        return plain if goal is None else self._fitting(goal, plain)
+        return plain if goal.fewest is None else self._fitting(goal, plain)
 
     def best(self) -> tuple[int | None, Reason | None]:
         """Return the one digit of a picture, its place among the signs, and what to beware of.

@@ -60,7 +60,7 @@ class Explanation:
     """The page, a PNG file."""
     words: str
     """One line: what was read, what came second, why it was refused if it was."""
-    prediction: Prediction
+    answer: Prediction
 
 
 def explain(
@@ -105,7 +105,7 @@ def draw(evidence: Evidence, name: str) -> Figure:
     second = first + _CAPTION + _SIDE + _GAP
     third = second + _CAPTION + _SIDE + _GAP
     figure, ax = new_sheet(third + 0.5 + (_TILE + 0.34 if evidence.neighbours else 0))
-    write(ax, MARGIN, 0.1, _title(name), size=TITLE, weight="bold")
+    write(ax, MARGIN, 0.1, fitting_title(name), size=TITLE, weight="bold")
     for line, text in enumerate(words):
         write(ax, MARGIN, 0.34 + _LINE * line, text)
     _draw_picture(ax, evidence, _COLUMNS[0], first)
@@ -227,9 +227,7 @@ def _panel(
     top += _CAPTION
     x, y = left + (_SIDE - width * pixel) / 2, top + (_SIDE - height * pixel) / 2
     extent = (x, x + width * pixel, y + height * pixel, y)
-    if (factor := _MOST_PIXELS / max(height, width)) < 1:
-        size = max(1, round(width * factor)), max(1, round(height * factor))
-        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    pixels = shrunk(pixels, _MOST_PIXELS)
     ground, frame = (Rectangle((left, top), _SIDE, _SIDE) for _ in range(2))
     ground.set(facecolor=LIGHT.panel, linewidth=0, zorder=-1)  # behind the image
     frame.set(fill=False, linewidth=0.8, edgecolor=LIGHT.line)
@@ -239,12 +237,22 @@ def _panel(
     return x, y, pixel
 
 
+def shrunk(pixels: NDArray[Any], most: int) -> NDArray[Any]:
+    """Return an image, (H, W), made smaller where a side has more than ``most`` pixels."""
+    height, width = pixels.shape
+    factor = most / max(height, width)
+    if factor >= 1:
+        return pixels
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+
+
 def _caption(ax: Axes, left: float, top: float, title: str, note: str) -> None:
     write(ax, left, top, title, weight="bold")
     write(ax, left, top + 0.19, note, size=SMALL, quiet=True)
 
 
-def _title(name: str) -> str:
+def fitting_title(name: str) -> str:
     """Return the name of a file as it fits in a line: whole, without folders, or with a gap."""
     bold = font_manager.FontProperties(family="DejaVu Sans", weight="bold")
     known = font_manager.get_font(font_manager.findfont(bold)).get_charmap()

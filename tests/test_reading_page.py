@@ -1,0 +1,66 @@
+"""Pages that show how a picture was read: true to the answer, and the same every time."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import exported
+from digitnet.errors import InputError
+from digitnet.reading import recognizer as module
+from digitnet.reading.recognizer import Recognizer
+from digitnet.showing.reading_page import explain_reading, in_words
+from made_up_signs import signs, sure
+
+PAPER = np.full((90, 400), 230, np.uint8)
+
+
+@pytest.fixture(scope="module")
+def recognizer(tmp_path_factory: pytest.TempPathFactory) -> Recognizer:
+    path = tmp_path_factory.mktemp("model") / "model.onnx"
+    path.write_bytes(exported.model_file())
+    return Recognizer(path, threads=1)
+
+
+def see(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setattr(module, "find_signs", lambda *_: signs(*sure(text)))
+
+
+def test_a_page_shows_the_recognisers_answer(
+    recognizer: Recognizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    see(monkeypatch, "4?21")
+    made = explain_reading(recognizer, PAPER, tmp_path / "deep" / "page.png")
+    assert made.answer.text == recognizer.read(PAPER).text == "4?21"
+    assert made.words.startswith("read as 4?21 (")
+    first = made.path.read_bytes()
+    with Image.open(made.path) as page:
+        assert page.width == 960
+    again = explain_reading(recognizer, PAPER, tmp_path / "again.png", name="<array>")
+    assert again.path.read_bytes() == first
+    refused = explain_reading(recognizer, PAPER, tmp_path / "page.png", digits=2)
+    assert refused.words == "not read; not accepted; seen: 4?21"
+
+
+def test_doubt_is_told_once(recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = signs(("4", 0.9, 0.9), ("1", 0.6, 0.7))
+    monkeypatch.setattr(module, "find_signs", lambda *_: found)
+    assert in_words(recognizer.read(PAPER)).startswith("read, but with doubt, as 41 (3")
+    assert in_words(recognizer.read(PAPER)).count("%") == 1
+
+
+@pytest.mark.parametrize("text", ["", "?", "7" * 60])
+def test_any_number_of_signs_fits(
+    recognizer: Recognizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    see(monkeypatch, text)
+    made = explain_reading(recognizer, PAPER, tmp_path / "page.png", name="a" * 300)
+    with Image.open(made.path) as page:
+        page.load()
+
+
+def test_what_cannot_be_read_leaves_no_page(recognizer: Recognizer, tmp_path: Path) -> None:
+    with pytest.raises(InputError):
+        explain_reading(recognizer, b"no picture", tmp_path / "page.png")
+    assert list(tmp_path.iterdir()) == []
