@@ -40,7 +40,18 @@ DOCUMENTS = (
 )
 _SPREAD = ("median", "fastest", "slowest")
 COMMANDS = (
-    *("", "train", "evaluate", "predict", "export", "report", "study", "transfer", "doctor"),
+    *(
+        "",
+        "read",
+        "predict",
+        "train",
+        "evaluate",
+        "export",
+        "report",
+        "study",
+        "transfer",
+        "doctor",
+    ),
     *("data", "data list", "data fetch", "data verify", "data import", "bench", "bench robustness"),
 )
 

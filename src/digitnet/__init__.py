@@ -3,6 +3,7 @@
     import digitnet
 
     answer = digitnet.Recognizer().predict("photo.jpg")   # .digit, .confidence, .is_digit …
+    reading = digitnet.Recognizer().read("form.jpg")      # .text, .lines, .confidence …
 
     run = digitnet.train("reference", epochs=3)   # a run folder: weights, history
     metrics = digitnet.evaluate(run)              # accuracy, misses, interval …
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from digitnet.network.cnn import CNN
     from digitnet.network.config import AugmentationConfig, ModelConfig, TrainConfig
     from digitnet.network.recipes import recipe
-    from digitnet.reading.prediction import Prediction
+    from digitnet.reading.prediction import Prediction, Reading
     from digitnet.reading.recognizer import Recognizer
     from digitnet.showing.report import write_report
     from digitnet.training.calibration import export_run
@@ -47,6 +48,7 @@ __all__ = [
     "Metrics",
     "ModelConfig",
     "Prediction",
+    "Reading",
     "Recognizer",
     "Run",
     "TrainConfig",
@@ -74,7 +76,7 @@ _HOMES = {
     "network.cnn": ["CNN"],
     "network.config": ["AugmentationConfig", "ModelConfig", "TrainConfig"],
     "network.recipes": ["recipe"],
-    "reading.prediction": ["Prediction"],
+    "reading.prediction": ["Prediction", "Reading"],
     "reading.recognizer": ["Recognizer"],
     "showing.report": ["write_report"],
     "training.calibration": ["export_run"],
