@@ -48,7 +48,7 @@ def read(
     Args:
         pictures (PICTURE...): Files, folders, quoted patterns such as 'scans/*.png', or - for
             standard input.
-        digits (N or N-N): How many digits each picture has, 6 or 4-6.
+        digits (N[-N]): How many digits each picture has, 6 or 4-6.
         check (NAME): Check digit that they have: luhn, mod97 or ean13.
         min_confidence (X): Refuse a text that is less likely right, 0 to 1.
         model (FILE_OR_RUN): An exported network, or a run folder that holds one; default:
