@@ -88,3 +88,20 @@ def test_the_order_given_does_not_matter() -> None:
     shuffled = np.random.default_rng(1).permutation(len(boxes))
     lines = in_lines(boxes[shuffled])
     assert tuple(tuple(shuffled[list(line)].tolist()) for line in lines) == as_rows(4, 7)
+
+
+def test_words_of_a_row_may_stand_higher_or_lower_where_nothing_is_above_or_below() -> None:
+    words = [(30 * i + 20 * (i // 3), 22 * (i // 3 == 1)) for i in range(9)]
+    assert in_lines(boxes_at(words)) == (tuple(range(9)),)
+    below = boxes_at([*words, *((x, 75 - y / 2) for x, y in words)])
+    assert in_lines(below) == (tuple(range(9)), tuple(range(9, 18)))
+
+
+def test_single_digits_down_a_page_are_lines_though_some_slope_would_join_them() -> None:
+    assert in_lines(boxes_at([(0, 0), (20, 45), (5, 90), (140, 130)])) == ((0,), (1,), (2,), (3,))
+
+
+def test_many_signs_anywhere_are_each_in_one_line() -> None:
+    centres = np.random.default_rng(0).uniform(0, 900, (64, 2))
+    lines = in_lines(boxes_at([(float(x), float(y)) for x, y in centres]))
+    assert sorted(place for line in lines for place in line) == list(range(64))
