@@ -50,6 +50,14 @@ class Canonical(nn.Module):
         return _to_full_range(rows @ ink @ columns.transpose(2, 3))
 
 
+def ink_boxes(ink: Tensor) -> Tensor:
+    """Return where the strokes of ink, (N, 1, H, W), lie: left, top, right, bottom, (N, 4)."""
+    ink = _to_full_range(ink)
+    top, bottom = _extent(ink.amax(3))
+    left, right = _extent(ink.amax(2))
+    return torch.cat((left, top, right, bottom), dim=1)
+
+
 def _to_full_range(ink: Tensor) -> Tensor:
     """Scale each ink so that its brightest pixel is 1; a blank stays blank."""
     return ink.clamp(min=0.0) / ink.amax((2, 3), keepdim=True).clamp(min=_TINY)

@@ -163,6 +163,8 @@ class TrainConfig:
             split.
         train_images: Images to train on, the same number of each class, drawn by the seed; 0 takes
             all. Those for validation stay the same.
+        pages: Synthetic pages in an epoch, from which the finder learns where signs are; 0 trains a
+            network that reads images.
         early_stopping: Stop after this many epochs without a lower validation loss and keep the
             best; 0 is off.
         threads: CPU threads; 0 takes one per core. The last digits of the outcome depend on it.
@@ -186,6 +188,7 @@ class TrainConfig:
     val_fraction: float = 0.1
     split_seed: int = _limited(0, 0, 2**32 - 1)
     train_images: int = _limited(0, 0, 100_000_000)
+    pages: int = _limited(0, 0, 1_000_000)
     early_stopping: int = _limited(0, 0, 100_000)
     threads: int = _limited(0, 0, 1024)
     model: ModelConfig = field(default_factory=ModelConfig)

@@ -1,17 +1,23 @@
-"""A trained network as one ONNX file: ink in, probabilities out, the same answer everywhere.
+"""A trained network as one ONNX file: a page or ink in, probabilities out, the same everywhere.
 
 Guarantees:
 
-- The file holds the whole path from ink to answer: canonical image, network, calibration. Whoever
-  runs it need not prepare the ink, and cannot do so wrongly.
+- The file holds the whole path from page to answer: finder, canonical image, network, calibration.
+  Whoever runs it need not prepare the ink, and cannot do so wrongly.
 - It is self-contained (no external data) and describes itself: classes, thresholds, origin.
 - It is written only if it passes the checks that loading it does, and ONNX Runtime gives torch's
   answers on the golden inks, to 1e-5.
 - Operator set 18, which onnxruntime and onnxruntime-web read.
 
-Input ``ink``: float32 (N, 1, H, W), any H and W, bright strokes on 0. Outputs: ``probabilities``
-float32 (N, classes); ``ood_score`` float32 (N,), larger is stranger; ``image`` float32
-(N, 1, 28, 28), what the network saw; ``features`` float32 (N, units), its last hidden layer.
+There are two inlets; whoever uses one of them feeds blanks to the other. ``page``: float32
+(1, 1, H, W), grey, from 32 pixels on. ``ink``: float32 (N, 1, h, w), bright strokes on 0, any h and
+w. Of the K signs found on the page, surest first, and then of the N inks the outputs say:
+``probabilities`` float32 (K + N, classes); ``ood_score`` float32 (K + N,), larger is stranger;
+``image`` float32 (K + N, 1, 28, 28), what the network saw; ``features`` float32 (K + N, units), its
+last hidden layer. Of the K signs alone: ``box`` float32 (K, 4), left, top, right, bottom in pixels
+of the page; ``presence`` and ``digit_share`` float32 (K,) as in ``network.finder.Found``; ``signs``
+float32 (K, 1, H, W), the ink of each. And of the page: ``strokes`` float32 (2, H, W), ink of signs
+and clutter.
 """
 
 from __future__ import annotations
@@ -28,10 +34,19 @@ from torch import Tensor, nn
 
 from digitnet import __version__
 from digitnet.errors import IntegrityError
-from digitnet.network.canonical import Canonical
+from digitnet.network.canonical import Canonical, ink_boxes
 from digitnet.network.cnn import CNN
+from digitnet.network.finder import Finder, find
 from digitnet.reading.ink.strokes import from_strokes
-from digitnet.reading.model_file import FORMAT, FORMAT_VERSION, OUTPUTS, ModelFile, checked
+from digitnet.reading.model_file import (
+    ANSWER,
+    BLANK,
+    FORMAT,
+    FORMAT_VERSION,
+    OUTPUTS,
+    ModelFile,
+    checked,
+)
 
 OPSET = 18
 # The largest difference between torch and ONNX Runtime that rounding may explain.
@@ -42,7 +57,7 @@ ENERGY = 0.5
 
 
 class Recognition(nn.Module):
-    """The exported graph: canonical image, network, calibration.
+    """The exported graph: finder, canonical image, network, calibration.
 
     Ink is scored by the free energy of the classes' logits (Liu, Wang, Owens and Li, "Energy-based
     out-of-distribution detection", NeurIPS 2020); if the network has an output for none of them, by
@@ -50,16 +65,20 @@ class Recognition(nn.Module):
     MNIST is as even as a ring, and some drawings that are not digits are.
     """
 
-    def __init__(self, model: CNN, temperature: float = 1.0) -> None:
+    def __init__(self, model: CNN, finder: Finder, temperature: float = 1.0) -> None:
         super().__init__()
-        self.canonical, self.model, self.temperature = Canonical(), model, temperature
+        self.finder, self.canonical, self.model = finder, Canonical(), model
+        self.temperature = temperature
 
-    def forward(self, ink: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return probabilities, ood_score, image and features of ink, float32 (N, 1, H, W)."""
-        image = self.canonical(ink)
+    def forward(self, page: Tensor, ink: Tensor) -> tuple[Tensor, ...]:
+        """Return ``OUTPUTS`` for a page, (1, 1, H, W), and inks, (N, 1, h, w)."""
+        found = find(self.finder(page))
+        image = torch.cat((self.canonical(found.inks), self.canonical(ink)))
         features = self.model.features_of(image)
         digits, score = digits_and_score(self.model, self.model.head[-1](features))
-        return torch.softmax(digits / self.temperature, dim=1), score, image, features
+        probabilities = torch.softmax(digits / self.temperature, dim=1)
+        answer = (probabilities, score, image, features)
+        return *answer, ink_boxes(found.inks), *found
 
 
 def digits_and_score(model: CNN, logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -79,18 +98,21 @@ class Calibration:
     """Ink whose ood_score is larger is not taken for a digit."""
 
 
-def build(model: CNN, calibration: Calibration, about: dict[str, str]) -> tuple[bytes, float]:
+def build(
+    model: CNN, finder: Finder, calibration: Calibration, about: dict[str, str]
+) -> tuple[bytes, float]:
     """Return the content of the ONNX file, and how far ONNX Runtime is from torch on it.
 
     Args:
         model: in evaluation mode.
+        finder: in evaluation mode.
         calibration: goes into the graph and the metadata.
         about: metadata on the network's origin; ``class_names`` is needed, as JSON.
 
     Raises:
         IntegrityError: it is further than 1e-5, or the file would be refused when it is loaded.
     """
-    graph = Recognition(model, calibration.temperature).eval()
+    graph = Recognition(model, finder, calibration.temperature).eval()
     content = _with_metadata(_to_onnx(graph), _metadata(calibration, about))
     difference = parity(graph, checked("The exported network", content))
     if not difference <= TOLERANCE:
@@ -125,36 +147,58 @@ def parity(graph: Recognition, file: ModelFile) -> float:
     It is relative to the largest number of an output where that exceeds 1.
     """
     largest = 0.0
-    for ink in golden_inks():
-        batch = ink[None, None]
-        for ours, theirs in zip(
-            graph(torch.from_numpy(batch)), file.run(OUTPUTS, batch), strict=True
-        ):
+    for page, ink in (*((BLANK, ink[None, None]) for ink in golden_inks()), *golden_pages()):
+        answers = graph(torch.from_numpy(page), torch.from_numpy(ink))
+        for ours, theirs in zip(answers, file.run(OUTPUTS, page, ink), strict=True):
             expected = ours.numpy()
+            if not expected.size:
+                continue
             difference = np.abs(expected - theirs).max() / max(1.0, float(np.abs(expected).max()))
             # Not Python's max, which lets NaN slip through.
             largest = float(np.maximum(largest, difference))
     return largest
 
 
+def golden_pages() -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Return pages that both runtimes must agree on, and blanks for the other inlet."""
+    pages = []
+    for ink in golden_inks()[:9]:
+        height, width = (max(32, side + 9) for side in ink.shape)
+        page = np.full((height, width), 200, np.float32)
+        page[5 : 5 + ink.shape[0], 4 : 4 + ink.shape[1]] -= 150 * ink
+        pages.append((page[None, None], np.zeros((1, 1, 1, 1), np.float32)))
+    return pages
+
+
 def _to_onnx(graph: Recognition) -> bytes:
     stream = io.BytesIO()
-    batch = {name: {0: "N"} for name in OUTPUTS}
+    axes = {
+        "page": {2: "H", 3: "W"},
+        "ink": {0: "N", 2: "h", 3: "w"},
+        **{name: {0: "M"} for name in (*ANSWER, "features")},
+        **{name: {0: "K"} for name in ("box", "presence", "digit_share")},
+        "signs": {0: "K", 2: "H", 3: "W"},
+        "strokes": {1: "H", 2: "W"},
+    }
     with warnings.catch_warnings():
         # The exporter by tracing, which torch is about to replace by one that needs another
         # package; and shape checks, which it evaluates while it traces.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             graph,
-            (torch.rand(2, 1, 40, 50),),
+            (_page_to_trace(), torch.rand(2, 1, 40, 50)),
             stream,  # type: ignore[arg-type]
-            input_names=["ink"],
+            input_names=["page", "ink"],
             output_names=list(OUTPUTS),
-            dynamic_axes={"ink": {0: "N", 2: "H", 3: "W"}, **batch},
+            dynamic_axes=axes,
             opset_version=OPSET,
             dynamo=False,
         )
     return stream.getvalue()
+
+
+def _page_to_trace() -> Tensor:
+    return 255 * torch.rand(1, 1, 90, 75)
 
 
 def _metadata(calibration: Calibration, about: dict[str, str]) -> dict[str, str]:

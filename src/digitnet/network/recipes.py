@@ -52,6 +52,17 @@ RECIPES: dict[str, TrainConfig] = {
             faults=0.06,
         ),
     ),
+    # Finds what is written on a page: another network, which learns from synthetic pages.
+    "finder": TrainConfig(
+        recipe="finder",
+        pages=4000,
+        epochs=40,
+        batch_size=8,
+        optimizer="adamw",
+        schedule="one-cycle",
+        learning_rate=3e-3,
+        weight_decay=0.02,
+    ),
     # The same network as tutorials train it: Adam at its default rate and nothing else.
     "plain": TrainConfig(recipe="plain"),
 }
@@ -59,6 +70,7 @@ RECIPES: dict[str, TrainConfig] = {
 DESCRIPTIONS: dict[str, str] = {
     "reference": "two convolutions, dropout and augmentation; the default",
     "robust": "the shipped recogniser's: any pen and paper, refuses what is no digit; an hour",
+    "finder": "the shipped finder's: where signs are on a page, from synthetic pages; hours",
     "plain": "without dropout, augmentation and schedule, at Adam's usual rate",
 }
 

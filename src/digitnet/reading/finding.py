@@ -1,26 +1,52 @@
-"""Signs on a picture: where they are, and what the network makes of each."""
+"""From a picture to the signs on it: the page that the network sees, and a closer look at tiny ones.
+
+Guarantees:
+
+- A picture of any size and proportions becomes a page of about 50,000 pixels; the network does the
+  rest, and this module only chooses which part of the picture it sees at which size.
+- Where what is found is tiny, or nothing is, the picture is looked at again, enlarged.
+- Boxes are in pixels of the picture.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from digitnet.reading.ink.finder import find_ink
-from digitnet.reading.model_file import ANSWER, ModelFile
+from digitnet.reading.model_file import LEAST_PAGE, ModelFile
+
+# Pixels of a page: of a picture that is made smaller, and of one that is enlarged to be a page.
+PAGE_AREA, LEAST_AREA = 192 * 256, 192 * 192
+# The longer side of a page, at most, and how far a picture may be enlarged.
+LONGEST, ENLARGED = 448, 5.0
+# Signs of a median side below the first, in pixels of the page, are looked at again so that it
+# becomes the second, in parts of the size of a page, of which there are at most so many.
+TINY, CLEAR, MOST_PARTS = 22.0, 40.0, 12
+# If no sign is surer than this, the whole picture is looked at again, twice as large.
+UNSURE, CLOSER = 0.3, 2.0
+# What is seen around signs that are looked at again, in units of their side.
+_MARGIN = 1.0
+_OUTPUTS = ("box", "presence", "digit_share", "probabilities", "ood_score", "image")
+
+_Grey = NDArray[np.uint8]
+_Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, eq=False)
 class Signs:
-    """Signs found on a picture, in no order; arrays of K rows.
+    """Signs found on a picture, surest first unless a part was looked at again; arrays of K rows.
 
     Attributes:
-        boxes: float32 (K, 4), left, top, right, bottom in pixels of the picture.
-        presence: float32 (K,), how likely a sign is there.
-        digit_share: float32 (K,), how likely it is a digit and not another sign.
+        boxes: float32 (K, 4), left, top, right and bottom in pixels of the picture.
+        presence: float32 (K,), 0 to 1, how sure it is that a sign is there.
+        digit_share: float32 (K,), 0 to 1, how far the finder takes it for a digit and not for
+            another sign.
         probabilities: float32 (K, classes).
-        ood_score: float32 (K,).
+        ood_score: float32 (K,), larger is stranger.
         images: float32 (K, 28, 28), what the network saw.
     """
 
@@ -31,12 +57,114 @@ class Signs:
     ood_score: NDArray[np.float32]
     images: NDArray[np.float32]
 
+    def __len__(self) -> int:
+        return len(self.presence)
 
-def find_signs(model: ModelFile, picture: NDArray[np.uint8]) -> Signs:
-    """Return the signs on a picture, uint8 (H, W): one at most."""
-    ink = find_ink(picture, crop=model.metadata.get("crops") == "true")
-    probabilities, scores, images = model.run(ANSWER, ink.pixels[None, None])
-    count = int(ink.box is not None)
-    sure = np.ones(count, np.float32)
-    boxes = np.array([ink.box or (0, 0, 0, 0)], np.float32)[:count]
-    return Signs(boxes, sure, sure, probabilities[:count], scores[:count], images[:count, 0])
+    def chosen(self, which: NDArray[np.bool_] | NDArray[np.intp]) -> Signs:
+        """Return some of them."""
+        return Signs(*(getattr(self, field.name)[which] for field in fields(self)))
+
+    @property
+    def sides(self) -> NDArray[np.float32]:
+        """The longer side of each, in pixels of the picture."""
+        sides: NDArray[np.float32] = (self.boxes[:, 2:] - self.boxes[:, :2]).max(1, initial=0)
+        return sides
+
+
+def find_signs(model: ModelFile, picture: _Grey) -> Signs:
+    """Return the signs on a picture, uint8 (H, W), dark on light or light on dark.
+
+    Raises:
+        IntegrityError: the model file cannot be run.
+    """
+    height, width = picture.shape
+    whole, scale = (0.0, 0.0, float(width), float(height)), page_scale(height, width)
+    signs = _look(model, picture, whole, scale)
+    if not len(signs) or signs.presence.max() < UNSURE:
+        closer = min(scale * CLOSER, ENLARGED)
+        return _look(model, picture, whole, closer) if closer > scale else signs
+    side = float(np.median(signs.sides))
+    if side * scale >= TINY:
+        return signs
+    region = _around(signs, side, whole)
+    area = (region[2] - region[0]) * (region[3] - region[1])
+    closer = min(CLEAR / side, float(np.sqrt(MOST_PARTS * PAGE_AREA / area)), ENLARGED)
+    return _look_in_parts(model, picture, region, closer) if closer > 1.2 * scale else signs
+
+
+def page_scale(height: int, width: int) -> float:
+    """Return how many pixels of the page one pixel of a picture becomes, along each axis."""
+    area = height * width
+    if area < LEAST_AREA:
+        scale = min(ENLARGED, float(np.sqrt(LEAST_AREA / area)))
+    else:
+        scale = min(1.0, float(np.sqrt(PAGE_AREA / area)))
+    return min(scale, max(LONGEST / max(height, width), LEAST_PAGE / min(height, width) / 2))
+
+
+def page_of(picture: _Grey, region: _Box, scale: float) -> NDArray[np.float32]:
+    """Return a part of a picture as a page, float32 (1, 1, H, W), grey, 0 to 255."""
+    left, top, right, bottom = region
+    size = [max(1, round(side * scale)) for side in (right - left, bottom - top)]
+    # Each pixel of a smaller page is the mean of what it covers; larger ones are interpolated.
+    resampling = Image.Resampling.BOX if scale < 0.5 else Image.Resampling.BILINEAR
+    page = np.asarray(
+        Image.fromarray(picture).resize((size[0], size[1]), resampling, region), np.float32
+    )
+    missing = [(0, max(0, LEAST_PAGE - side)) for side in page.shape]
+    return np.pad(page, missing, mode="edge")[None, None]
+
+
+def _look(model: ModelFile, picture: _Grey, region: _Box, scale: float) -> Signs:
+    """Return the signs in a part of a picture."""
+    page = page_of(picture, region, scale)
+    boxes, *rest, images = model.of_page(_OUTPUTS, page)
+    # Rounding made the page a fraction of a pixel longer or shorter than the part is.
+    width, height = region[2] - region[0], region[3] - region[1]
+    steps = width / max(1, round(width * scale)), height / max(1, round(height * scale))
+    boxes = boxes * np.float32(steps * 2) + np.float32(region[:2] * 2)
+    return Signs(boxes, *rest, images[:, 0])
+
+
+def _look_in_parts(model: ModelFile, picture: _Grey, region: _Box, scale: float) -> Signs:
+    """Return the signs in a part of a picture that is larger than a page.
+
+    Each page shows more than the part of it that counts, so that no sign is cut.
+    """
+    reach = 1.5 * CLEAR / scale
+    found = []
+    for rows in _cut(region[1], region[3], scale):
+        for columns in _cut(region[0], region[2], scale):
+            seen = (
+                max(region[0], float(np.floor(columns[0] - reach))),
+                max(region[1], float(np.floor(rows[0] - reach))),
+                min(region[2], float(np.ceil(columns[1] + reach))),
+                min(region[3], float(np.ceil(rows[1] + reach))),
+            )
+            signs = _look(model, picture, seen, scale)
+            x, y = ((signs.boxes[:, :2] + signs.boxes[:, 2:]) / 2).T
+            across = (columns[0] <= x) & (x < columns[1])
+            found.append(signs.chosen(across & (rows[0] <= y) & (y < rows[1])))
+    return Signs(
+        *(np.concatenate([getattr(each, field.name) for each in found]) for field in fields(Signs))
+    )
+
+
+def _cut(start: float, end: float, scale: float) -> list[tuple[float, float]]:
+    """Return a length in equal parts, each at most as long as a page is, at that scale."""
+    count = max(1, round((end - start) * scale / PAGE_AREA**0.5))
+    edges = np.linspace(start, end, count + 1)
+    # What lies on the last edge counts too.
+    edges[-1] += 1
+    return [(float(a), float(b)) for a, b in pairwise(edges)]
+
+
+def _around(signs: Signs, side: float, whole: _Box) -> _Box:
+    """Return the part of the picture that holds all signs, and some paper around them."""
+    first = signs.boxes[:, :2].min(0) - _MARGIN * side
+    last = signs.boxes[:, 2:].max(0) + _MARGIN * side
+    left, top = (max(0.0, float(np.floor(at))) for at in first)
+    right, bottom = (
+        min(end, float(np.ceil(at))) for end, at in zip(whole[2:], last, strict=True)
+    )
+    return left, top, right, bottom

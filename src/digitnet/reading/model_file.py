@@ -40,27 +40,39 @@ from digitnet.errors import InputError, IntegrityError
 from digitnet.files import storage_errors
 from digitnet.reading.prediction import INK_SIDE
 
-FORMAT, FORMAT_VERSION = "digitnet", 1
+FORMAT, FORMAT_VERSION = "digitnet", 2
 ANSWER = ("probabilities", "ood_score", "image")
-OUTPUTS = (*ANSWER, "features")
+READ = (*ANSWER, "features")
+# Of the signs on a page alone, and of the page.
+FOUND = ("box", "signs", "presence", "digit_share", "strokes")
+OUTPUTS = (*READ, *FOUND)
+# What the inlet gets that is not used: the smallest page, which has nothing on it.
+LEAST_PAGE = 32
+BLANK = np.zeros((1, 1, LEAST_PAGE, LEAST_PAGE), np.float32)
+_NO_INK = np.zeros((1, 1, 1, 1), np.float32)
 # A hundred times a usual model, whose 229 nodes take 30 kB besides the weights, in 1,500 fields.
 MAX_BYTES, MAX_DESCRIPTION, MAX_FIELDS = 128 * 2**20, 2**20, 20_000
 # For one ink of the largest size that is cut out of a picture; a usual model takes a hundredth.
 _MAX_MEMORY, _MAX_SECONDS = 256 * 2**20, 10.0
+# Of the page that it is tried on.
+_TRIED_SIDE = 256
 _MAX_CLASSES, _MAX_NAME = 1000, 100
-# No kernel, stride, axis or padding of ours is larger.
-_MAX_INTEGER = 64
+# No kernel, stride, axis, padding or number of groups of ours is larger.
+_MAX_INTEGER = 128
 
 # What the export writes for any network that digitnet can build, and close kin. None makes a
-# tensor of a size that it takes from a value, except Range, see _counts_pixels.
+# tensor of a size that it takes from a value, except Range, see _counts_pixels, and Resize, see
+# _doubles.
 _OPERATORS = frozenset(
     b"""
     Add Cast Clip Constant Conv Div Elu Erf Flatten Gather Gemm LeakyRelu LessOrEqual MatMul Max
     MaxPool Min Mul Neg Range Reciprocal ReduceLogSumExp ReduceMax ReduceSum Relu Shape Sigmoid
     Slice Softmax Sub Tanh Transpose Unsqueeze
 
-    Abs AveragePool BatchNormalization Concat Equal Exp GlobalAveragePool Greater GreaterOrEqual
-    Identity Less Log LogSoftmax Pow ReduceMean ReduceMin Reshape Split Sqrt Squeeze Where
+    And Concat DepthToSpace Equal Exp Floor Greater Identity Less NonZero Not Or Pow ReduceMean
+    ReduceMin Reshape Resize Split Sqrt Squeeze TopK
+
+    Abs AveragePool BatchNormalization GlobalAveragePool GreaterOrEqual Log LogSoftmax Where
     """.split()
 )
 _TENSOR = dict.fromkeys((1, 8, 12), "text") | {2: "data type", 9: "weights"}
@@ -130,16 +142,42 @@ class ModelFile:
     def __reduce__(self) -> tuple[Any, ...]:
         return _opened, (self.name, self.content)
 
-    def run(self, outputs: tuple[str, ...], inks: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        """Return some of ``OUTPUTS`` for inks, float32 (N, 1, H, W) in [0, 1].
+    def of_inks(
+        self, outputs: tuple[str, ...], inks: NDArray[np.float32]
+    ) -> list[NDArray[np.float32]]:
+        """Return some of ``READ`` for inks, float32 (N, 1, H, W) in [0, 1]: arrays of N rows.
 
         Raises:
             IntegrityError: ONNX Runtime cannot run it, or its answers make no sense.
         """
+        # Nothing is found on a blank page; if something were, it would come first.
+        return [rows[len(rows) - len(inks) :] for rows in self.run(outputs, BLANK, inks)]
+
+    def of_page(
+        self, outputs: tuple[str, ...], page: NDArray[np.float32]
+    ) -> list[NDArray[np.float32]]:
+        """Return some of ``OUTPUTS`` for the signs on a page, float32 (1, 1, H, W).
+
+        Raises:
+            IntegrityError: as for ``of_inks``.
+        """
+        answers = self.run(outputs, page, _NO_INK)
+        return [
+            rows[:-1] if name in READ else rows for name, rows in zip(outputs, answers, strict=True)
+        ]
+
+    def run(
+        self, outputs: tuple[str, ...], page: NDArray[np.float32], inks: NDArray[np.float32]
+    ) -> list[NDArray[np.float32]]:
+        """Return some of ``OUTPUTS`` for a page and inks at once.
+
+        Raises:
+            IntegrityError: as for ``of_inks``.
+        """
         with _refused(self.name):
-            answers: list[NDArray[np.float32]] = self.session.run(outputs, {"ink": inks})
-            if outputs == ANSWER:
-                _check_answers(answers, len(inks), len(self.class_names))
+            answers: list[NDArray[np.float32]]
+            answers = self.session.run(outputs, {"page": page, "ink": inks})
+            _check_answers(dict(zip(outputs, answers, strict=True)), len(self.class_names))
         return answers
 
 
@@ -289,6 +327,8 @@ def _check_content(content: bytes) -> None:
     makers = {bytes(output): node for node in nodes for output in node["output"]}
     if not all(_counts_pixels(node, makers) for node in nodes if b"Range" in node["operator"]):
         raise _UnsoundError("holds a Range that does not count the pixels of an axis")
+    if not all(_doubles(node, makers) for node in nodes if b"Resize" in node["operator"]):
+        raise _UnsoundError("holds a Resize that does more than double a map")
 
 
 def _checked_nodes(content: bytes) -> list[_Node]:
@@ -382,6 +422,13 @@ def _counts_pixels(node: _Node, makers: dict[bytes, _Node]) -> bool:
     return True
 
 
+def _doubles(node: _Node, makers: dict[bytes, _Node]) -> bool:
+    """Return whether a Resize makes height and width twice as large, by a constant."""
+    names = [bytes(name) for name in node["input"]]
+    scales = makers.get(names[2], _Node(list))["weights"] if len(names) == 3 else []
+    return [bytes(each) for each in scales] == [np.float32([1, 1, 2, 2]).tobytes()]
+
+
 # ---- what ONNX Runtime says and does
 
 
@@ -437,11 +484,17 @@ def _check_interface(session: onnxruntime.InferenceSession, classes: int) -> Non
         for value in values
     }
     wanted = {
+        "page": ["tensor(float)", 1, 1, None, None],
         "ink": ["tensor(float)", None, 1, None, None],
         "probabilities": ["tensor(float)", None, classes],
         "ood_score": ["tensor(float)", None],
         "image": ["tensor(float)", None, 1, 28, 28],
         "features": ["tensor(float)", None, found.get("features", [None])[-1]],
+        "box": ["tensor(float)", None, 4],
+        "signs": ["tensor(float)", None, 1, None, None],
+        "presence": ["tensor(float)", None],
+        "digit_share": ["tensor(float)", None],
+        "strokes": ["tensor(float)", 2, None, None],
     }
     if list(found.items()) != list(wanted.items()):
         raise _UnsoundError(f"has the inputs and outputs {found}, not {wanted}")
@@ -473,22 +526,33 @@ def _try(file: ModelFile) -> None:
     alarm.start()
     try:
         largest = np.ones((1, 1, INK_SIDE, INK_SIDE), np.float32)
-        open_session(file.content, bounded=True).run(OUTPUTS, {"ink": largest}, options)
+        page = np.random.default_rng(0).random((1, 1, _TRIED_SIDE, _TRIED_SIDE), np.float32)
+        feeds = {"page": 255 * page, "ink": largest}
+        open_session(file.content, bounded=True).run(OUTPUTS, feeds, options)
     finally:
         alarm.cancel()
-    for ink in (np.zeros((1, 1, 1, 1), np.float32), largest):
-        file.run(ANSWER, ink)
+    for ink in (_NO_INK, largest):
+        file.of_inks(READ, ink)
+    file.of_page(OUTPUTS, BLANK)
 
 
-def _check_answers(answers: list[NDArray[np.float32]], count: int, classes: int) -> None:
+def _check_answers(answers: dict[str, NDArray[np.float32]], classes: int) -> None:
     """Refuse what no sound model answers."""
-    probabilities, scores, images = answers
-    shapes = (probabilities.shape, scores.shape, images.shape)
-    if shapes != ((count, classes), (count,), (count, 1, 28, 28)):
-        raise _UnsoundError(f"gives answers of the shapes {shapes}")
-    # Written so that NaN is refused.
-    sound = np.isfinite(scores).all() and np.isfinite(images).all()
-    if not (np.abs(probabilities.sum(1) - 1).max() < 1e-3 and sound):
+    shapes = {"probabilities": (classes,), "image": (1, 28, 28), "box": (4,)}
+    counts = {}
+    for name, rows in answers.items():
+        wanted = shapes.get(name)
+        if wanted is not None and rows.shape[1:] != wanted:
+            raise _UnsoundError(f"gives {name} of the shape {rows.shape}")
+        if name != "strokes":
+            counts[name] = len(rows) - (name in READ)
+        # Written so that NaN is refused.
+        if not np.isfinite(rows).all():
+            raise _UnsoundError(f"gives {name} that is not finite")
+    if len({counts[name] for name in counts if name in FOUND}) > 1:
+        raise _UnsoundError(f"gives answers of different lengths: {counts}")
+    probabilities = answers.get("probabilities")
+    if probabilities is not None and not np.abs(probabilities.sum(1) - 1).max() < 1e-3:
         raise _UnsoundError("gives answers that are not probabilities")
 
 

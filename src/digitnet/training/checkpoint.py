@@ -13,19 +13,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from digitnet.errors import InputError, IntegrityError, UsageError
 from digitnet.files import storage_errors, write_atomic
 from digitnet.network.cnn import CNN
 from digitnet.network.config import SCHEMA_VERSION, TrainConfig
+from digitnet.network.finder import Finder
 
+SHIPPED_FINDER = Path(str(resources.files("digitnet"))) / "assets" / "finder.safetensors"
 _KEY = "digitnet"
 _TYPES = (torch.float32, torch.int64, torch.uint8)
 # A thousand times the reference network; nothing that digitnet writes comes near it.
@@ -89,7 +92,7 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
     return tensors, about
 
 
-def training_state(model: CNN, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+def training_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Return weights and the optimizer's moments under the names that a checkpoint has."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for index, slots in optimizer.state_dict()["state"].items():
@@ -98,7 +101,7 @@ def training_state(model: CNN, optimizer: torch.optim.Optimizer) -> dict[str, Te
 
 
 def restore_state(
-    path: Path, tensors: Mapping[str, Tensor], model: CNN, optimizer: torch.optim.Optimizer
+    path: Path, tensors: Mapping[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer
 ) -> None:
     """Put what ``training_state`` returned back into a network and its optimizer.
 
@@ -150,6 +153,29 @@ def save_model(
     write_tensors(path, "model", model.state_dict(), about)
 
 
+def save_finder(
+    path: Path, finder: Finder, config: TrainConfig, about_training: Mapping[str, Any]
+) -> None:
+    """Write the weights of ``finder``; see ``save_model``."""
+    about = {**about_training, "recipe": config.recipe, "data": config.data, "seed": config.seed}
+    write_tensors(path, "finder", finder.state_dict(), about)
+
+
+def load_finder(path: Path | str | None = None) -> Finder:
+    """Return the finder saved in ``path``, ready to find; None takes the one of digitnet.
+
+    Raises:
+        InputError: there is no such file.
+        IntegrityError: the file is damaged, holds something else, or its tensors do not fit.
+    """
+    file = SHIPPED_FINDER if path is None else Path(path)
+    tensors, _ = read_tensors(file, "finder")
+    finder = Finder()
+    check_tensors(finder, tensors, file)
+    finder.load_state_dict(tensors)
+    return finder.eval()
+
+
 def load_model(path: Path | str) -> CNN:
     """Return the network saved in ``path``, a ``model.safetensors`` file, ready to predict.
 
@@ -177,7 +203,7 @@ def read_model(path: Path) -> tuple[CNN, dict[str, Any]]:
     return model.use_fast_memory_order().eval(), about
 
 
-def check_tensors(model: CNN, tensors: Mapping[str, Tensor], path: Path) -> None:
+def check_tensors(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
     """Refuse ``tensors``, read from ``path``, unless each one fits ``model``.
 
     Raises:

@@ -1,0 +1,189 @@
+"""Batches of synthetic pages, and what the finder is to say of them.
+
+Guarantees:
+
+- Page ``i`` of a seed is the same whenever and wherever it is drawn.
+- The pages of a batch have one shape. They are drawn ahead by another process while the network
+  learns, which changes none of them.
+- Targets live on the same grids as ``network.finder.Maps``.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import multiprocessing
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from digitnet.network.finder import SIZE_UNIT
+from digitnet.synthesis.page_scenes import SHAPES, Page, PageMaker
+
+# Standard deviation of the bump around a centre, in units of the sign's longer side, and its least
+# in cells of 4 pixels.
+_BUMP, _LEAST_BUMP = 0.075, 0.6
+# Batches drawn ahead.
+_AHEAD = 6
+
+
+@dataclass(frozen=True, eq=False)
+class PageBatch:
+    """Pages of one step and the truth about them; N pages of one shape."""
+
+    pages: Tensor
+    """float32 (N, 1, H, W), grey."""
+    strokes: Tensor
+    """float32 (N, 2, H, W) in 0 to 1: ink of signs, and clutter."""
+    owned: Tensor
+    """float32 (N, 1, H / 2, W / 2): 1 where a pixel is ink of a sign."""
+    votes: Tensor
+    """float32 (N, 2, H / 2, W / 2): from there to the sign's centre, in its longer sides."""
+    centres: Tensor
+    """float32 (N, 2, H / 4, W / 4): bumps around centres of digits, and of other signs."""
+    sizes: Tensor
+    """float32 (N, 1, H / 4, W / 4): log2 of the longer side over 32 pixels."""
+
+    @property
+    def count(self) -> int:
+        """How many pages there are."""
+        return len(self.pages)
+
+
+class PageBatches:
+    """Batches of the endless stream of pages.
+
+    Args:
+        maker: draws page ``i`` of the stream.
+        batch_size: pages in a batch.
+        seed: of the stream.
+    """
+
+    def __init__(self, maker: PageMaker, batch_size: int, seed: int) -> None:
+        self.maker, self.batch_size, self.seed = maker, batch_size, seed
+        self._ahead: deque[tuple[int, concurrent.futures.Future[dict[str, Any]]]] = deque()
+        self._pool: concurrent.futures.Executor | None = None
+
+    def batch(self, indices: Tensor) -> PageBatch:
+        """Return the pages at ``indices``, which are consecutive; those that follow are begun."""
+        first = int(indices[0])
+        pool = self._started()
+        while self._ahead and self._ahead[0][0] != first:
+            self._ahead.popleft()[1].cancel()
+        begun = len(self._ahead)
+        for later in range(first + begun * self.batch_size, 2**62, self.batch_size):
+            if len(self._ahead) >= _AHEAD:
+                break
+            drawn = pool.submit(_drawn_elsewhere, self.seed, later, self.batch_size)
+            self._ahead.append((later, drawn))
+        arrays = self._ahead.popleft()[1].result()
+        whole = batch_of(arrays)
+        if len(indices) == self.batch_size:
+            return whole
+        parts = {f.name: getattr(whole, f.name)[: len(indices)] for f in dataclasses.fields(whole)}
+        return PageBatch(**parts)
+
+    def close(self) -> None:
+        """End the process that draws."""
+        if self._pool:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
+            self._ahead.clear()
+
+    def _started(self) -> concurrent.futures.Executor:
+        if self._pool is None:
+            self._pool = concurrent.futures.ProcessPoolExecutor(
+                1, multiprocessing.get_context("spawn"), _begin_drawing, (self.maker,)
+            )
+        return self._pool
+
+
+_maker: PageMaker | None = None
+
+
+def _begin_drawing(maker: PageMaker) -> None:
+    global _maker  # noqa: PLW0603 (the process draws for one training)
+    _maker = maker
+
+
+def _drawn_elsewhere(seed: int, first: int, count: int) -> dict[str, Any]:
+    assert _maker is not None
+    return drawn(_maker, seed, first, count)
+
+
+def drawn(maker: PageMaker, seed: int, first: int, count: int) -> dict[str, NDArray[Any]]:
+    """Return the arrays of the pages from ``first`` on; see ``batch_of``."""
+    random = np.random.default_rng((seed, first))
+    shape = SHAPES[random.integers(len(SHAPES))]
+    pages = [maker.page(page_seed(seed, first + i), shape) for i in range(count)]
+    greys = np.stack([page.grey for page in pages])
+    # Light on dark is as good as dark on light.
+    turned = random.random(count) < 0.5
+    greys[turned] = 255 - greys[turned]
+    targets = [_targets(page) for page in pages]
+    strokes = np.stack([np.rint(page.ink * 255).astype(np.uint8) for page in pages])
+    names = ("owned", "votes", "centres", "sizes")
+    return {"pages": greys, "strokes": strokes} | {
+        name: np.stack([target[i] for target in targets]) for i, name in enumerate(names)
+    }
+
+
+def page_seed(seed: int, index: int) -> int:
+    """Return the seed of one page of the stream of ``seed``."""
+    return (seed * 1_000_003 + index) % 2**63
+
+
+def batch_of(arrays: dict[str, NDArray[Any]]) -> PageBatch:
+    """Return the batch of such arrays."""
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    return PageBatch(
+        pages=tensors["pages"].unsqueeze(1).float(),
+        strokes=tensors["strokes"].float() / 255,
+        **{name: tensors[name].float() for name in ("owned", "votes", "centres", "sizes")},
+    )
+
+
+def _targets(page: Page) -> tuple[NDArray[np.float16], ...]:
+    """Return owned, votes, centres and sizes of a page, on their grids."""
+    height, width = page.grey.shape
+    middle = (page.boxes[:, :2] + page.boxes[:, 2:]) / 2
+    sides = np.maximum((page.boxes[:, 2:] - page.boxes[:, :2]).max(1, initial=0), 1.0)
+    owner = page.owner[::2, ::2]
+    owned = owner >= 0
+    votes = np.zeros((2, *owner.shape), np.float32)
+    rows, columns = np.nonzero(owned)
+    whose = owner[rows, columns]
+    votes[0, rows, columns] = (middle[whose, 0] - (2 * columns + 1)) / sides[whose]
+    votes[1, rows, columns] = (middle[whose, 1] - (2 * rows + 1)) / sides[whose]
+    centres = np.zeros((2, -(-height // 4), -(-width // 4)), np.float32)
+    sizes = np.zeros((1, *centres.shape[1:]), np.float32)
+    nearest = np.zeros(centres.shape[1:], np.float32)
+    for label, (x, y), side in zip(page.labels, middle, sides, strict=True):
+        bump, window = _bump(centres.shape[1:], x, y, side)
+        kind = centres[int(label > 9)][window]
+        np.maximum(kind, bump, out=kind)
+        closer = bump > nearest[window]
+        nearest[window][closer] = bump[closer]
+        sizes[0][window][closer] = np.log2(side / SIZE_UNIT)
+    return tuple(a.astype(np.float16) for a in (owned[None], votes, centres, sizes))
+
+
+def _bump(
+    shape: tuple[int, ...], x: float, y: float, side: float
+) -> tuple[NDArray[np.float32], tuple[slice, slice]]:
+    """Return a Gaussian around a centre, its top 1, and the cells that it covers."""
+    width = max(_BUMP * side / 4, _LEAST_BUMP)
+    reach = int(np.ceil(3 * width))
+    column, row = int(x / 4), int(y / 4)
+    rows = np.arange(max(row - reach, 0), min(row + reach + 1, shape[0]))
+    columns = np.arange(max(column - reach, 0), min(column + reach + 1, shape[1]))
+    # Around the cell of the centre, so that one cell is the top.
+    down = np.exp(-((rows - row) ** 2) / (2 * width**2))
+    across = np.exp(-((columns - column) ** 2) / (2 * width**2))
+    window = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    return np.outer(down, across).astype(np.float32), window
