@@ -337,12 +337,12 @@ class Recognizer:
         return [found[place] for place in range(len(inks))]
 
     def _features(self, batch: list[Ink]) -> _Array:
-        return self._file.run(("features",), _stack(batch))[0]
+        return self._file.of_inks(("features",), _stack(batch))[0]
 
     def _run(self, batch: list[Ink]) -> list[Prediction]:
         """Return the predictions for a few inks."""
         stacked = _stack(batch)
-        probabilities, scores, images = self._file.run(ANSWER, stacked)
+        probabilities, scores, images = self._file.of_inks(ANSWER, stacked)
         seen = (images[:, 0].clip(0, 1) * 255 + 0.5).astype(np.uint8)
         for array in (probabilities, seen):
             array.setflags(write=False)

@@ -32,6 +32,7 @@ from digitnet.network.cnn import CNN, to_float
 from digitnet.network.config import TrainConfig
 from digitnet.network.export import Calibration, build, digits_and_score
 from digitnet.synthesis.hand_drawings import validation_digits
+from digitnet.training.checkpoint import load_finder
 from digitnet.training.loop import DIGITS, choose_images
 from digitnet.training.runs import Run, open_run
 from digitnet.training.trained import Options, Trained, open_trained
@@ -108,7 +109,7 @@ def export_trained(
         "model_sha256": run.model_sha256,
     }
     path = Path(out) if out else run.path / "model.onnx"
-    content, difference = build(trained.model, calibration, about)
+    content, difference = build(trained.model, load_finder(), calibration, about)
     write_atomic(path, content)
     return Exported(path, len(content), difference, calibration)
 
