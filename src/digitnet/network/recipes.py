@@ -55,8 +55,8 @@ RECIPES: dict[str, TrainConfig] = {
     # Finds what is written on a page: another network, which learns from synthetic pages.
     "finder": TrainConfig(
         recipe="finder",
-        pages=4000,
-        epochs=40,
+        pages=8000,
+        epochs=24,
         batch_size=8,
         optimizer="adamw",
         schedule="one-cycle",

@@ -34,7 +34,7 @@ from digitnet.training.runs import Epoch, Run
 DECAY = 0.998
 # Validation: batches for the loss, and pages on which signs are counted; apart from every seed of
 # training.
-_VAL_BATCHES, _VAL_PAGES, VAL_SEED = 24, 200, 2**33
+_VAL_BATCHES, _VAL_PAGES, VAL_SEED = 24, 200, 2**31
 # How much each part of the loss counts.
 _CENTRES, _VOTES, _SIZES, _STROKES, _OVERLAP = 1.0, 1.0, 0.2, 1.0, 0.3
 # A centre found within this many sides of a true one is right.
