@@ -17,9 +17,11 @@ from digitnet.network.export import (
     Recognition,
     build,
     golden_inks,
+    golden_pages,
     parity,
 )
-from digitnet.reading.model_file import checked
+from digitnet.network.finder import Finder
+from digitnet.reading.model_file import BLANK, READ, checked
 from digitnet.training import calibration as calibration_module
 from digitnet.training.calibration import export_run
 
@@ -35,6 +37,11 @@ def network(config):
     return CNN(config).eval()
 
 
+def finder():
+    torch.manual_seed(1)
+    return Finder().eval()
+
+
 def about(config=REFERENCE):
     return {"class_names": json.dumps([str(n) for n in range(config.num_classes)])}
 
@@ -45,21 +52,21 @@ def session(content):
 
 @pytest.fixture(scope="module")
 def content():
-    return build(network(ROBUST), Calibration(1.5, 2.0), about())[0]
+    return build(network(ROBUST), finder(), Calibration(1.5, 2.0), about())[0]
 
 
 @pytest.mark.parametrize("config", CONFIGS)
 def test_onnxruntime_gives_torchs_answers(config):
-    content, difference = build(network(config), Calibration(1.3, 0.0), about(config))
-    assert difference <= 1e-5
-    assert parity(Recognition(network(config), 1.3), checked("it", content)) == difference
+    content, difference = build(network(config), finder(), Calibration(1.3, 0.0), about(config))
+    assert difference <= 1e-4
+    assert parity(Recognition(network(config), finder(), 1.3), checked("it", content)) == difference
 
 
 def test_the_file_is_whole_and_of_the_promised_operator_set(content):
     model = onnx.load_model_from_string(content)
     assert [(o.domain, o.version) for o in model.opset_import] == [("", OPSET)]
     assert not any(t.external_data for t in model.graph.initializer)
-    assert [i.name for i in model.graph.input] == ["ink"]
+    assert [i.name for i in model.graph.input] == ["page", "ink"]
     assert tuple(o.name for o in model.graph.output) == OUTPUTS
 
 
@@ -77,14 +84,14 @@ def test_no_path_of_the_machine_is_in_the_file(content):
 
 
 def test_the_same_network_gives_the_same_file(content):
-    again = build(network(ROBUST), Calibration(1.5, 2.0), about())[0]
+    again = build(network(ROBUST), finder(), Calibration(1.5, 2.0), about())[0]
     assert content == again
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 28, 28), (3, 1, 9, 200), (2, 1, 300, 17)])
 def test_ink_of_any_size_goes_in(content, shape):
     ink = np.random.default_rng(0).random(shape, np.float32)
-    probabilities, scores, images, features = session(content).run(OUTPUTS, {"ink": ink})
+    probabilities, scores, images, features = checked("it", content).of_inks(READ, ink)
     assert probabilities.shape == (shape[0], 10)
     assert np.allclose(probabilities.sum(1), 1, atol=1e-5)
     assert scores.shape == (shape[0],)
@@ -92,27 +99,52 @@ def test_ink_of_any_size_goes_in(content, shape):
     assert features.shape == (shape[0], 16)
 
 
+def test_signs_of_a_page_come_before_the_inks(content):
+    file = checked("it", content)
+    page, _ = golden_pages()[0]
+    ink = golden_inks()[0][None, None]
+    both = dict(zip(OUTPUTS, file.run(OUTPUTS, page, ink), strict=True))
+    found = dict(zip(OUTPUTS, file.of_page(OUTPUTS, page), strict=True))
+    count = len(both["presence"])
+    assert len(both["probabilities"]) == count + 1
+    assert found["signs"].shape == (count, 1, *page.shape[2:])
+    for name in READ:
+        np.testing.assert_allclose(both[name][:count], found[name], atol=1e-5)
+        np.testing.assert_allclose(both[name][count:], file.of_inks((name,), ink)[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (75, 190), (256, 192)])
+def test_pages_of_any_size_go_in(content, shape):
+    page = np.full((1, 1, *shape), 200, np.float32)
+    page[..., 5:25, 10:14] = 20
+    answers = dict(zip(OUTPUTS, checked("it", content).of_page(OUTPUTS, page), strict=True))
+    count = len(answers["presence"])
+    assert answers["box"].shape == (count, 4)
+    assert answers["strokes"].shape == (2, *shape)
+    assert len(checked("it", content).of_page(("box",), BLANK)[0]) <= 64
+
+
 def test_zeros_around_change_nothing(content):
     ink = next(iter(golden_inks()))[None, None]
     padded = np.pad(ink, ((0, 0), (0, 0), (3, 40), (17, 5)))
     for plain, other in zip(
-        session(content).run(OUTPUTS, {"ink": ink}),
-        session(content).run(OUTPUTS, {"ink": padded}),
+        checked("it", content).of_inks(READ, ink),
+        checked("it", content).of_inks(READ, padded),
         strict=True,
     ):
         assert np.allclose(plain, other, atol=1e-4)
 
 
 def test_a_difference_is_refused(monkeypatch):
-    monkeypatch.setattr(export_module, "parity", lambda *_: 2e-5)
-    with pytest.raises(IntegrityError, match=r"differ by 2\.0e-05"):
-        build(network(REFERENCE), Calibration(), about())
+    monkeypatch.setattr(export_module, "parity", lambda *_: 2e-4)
+    with pytest.raises(IntegrityError, match=r"differ by 2\.0e-04"):
+        build(network(REFERENCE), finder(), Calibration(), about())
 
 
 def test_a_difference_that_is_not_a_number_is_refused(monkeypatch):
     monkeypatch.setattr(export_module, "parity", lambda *_: float("nan"))
     with pytest.raises(IntegrityError, match="differ by nan"):
-        build(network(REFERENCE), Calibration(), about())
+        build(network(REFERENCE), finder(), Calibration(), about())
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +172,7 @@ def test_one_in_a_hundred_validation_digits_is_refused(run, sample):
     exported = export_run(run)
     _, val = split_train_val(sample.train_labels, seed=run.config.split_seed)
     ink = sample.train_images[val][:, None].astype(np.float32) / 255
-    scores = session(exported.path.read_bytes()).run(["ood_score"], {"ink": ink})[0]
+    (scores,) = checked("it", exported.path.read_bytes()).of_inks(("ood_score",), ink)
     rejected = (scores > exported.calibration.ood_threshold).mean()
     assert rejected == pytest.approx(0.01, abs=0.004)
 
@@ -169,7 +201,7 @@ def test_the_shipped_record_is_of_the_shipped_file():
     content = (assets / "digitnet.onnx").read_bytes()
     properties = session(content).get_modelmeta().custom_metadata_map
     assert record["sha256"] == hashlib.sha256(content).hexdigest()
-    assert record["bytes"] == len(content) <= 2_000_000
+    assert record["bytes"] == len(content) <= 2_500_000
     for name in ("temperature", "ood_threshold"):
         assert record[name] == float(properties[name])
     assert record["recipe"] == properties["recipe"]

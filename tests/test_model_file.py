@@ -21,11 +21,12 @@ from digitnet.errors import InputError, IntegrityError, StorageError
 from digitnet.network.cnn import CNN
 from digitnet.network.config import ModelConfig
 from digitnet.network.export import Calibration, Recognition, _metadata, _to_onnx, _with_metadata
+from digitnet.network.finder import Finder
 from digitnet.reading import model_file as module
 from digitnet.reading.model_file import (
     MAX_BYTES,
     MAX_DESCRIPTION,
-    OUTPUTS,
+    READ,
     ModelFile,
     load_model_file,
 )
@@ -107,7 +108,7 @@ def test_every_kind_of_network_passes(config, file):
     names = json.dumps([f"class {n}" for n in range(config.num_classes)])
     about = {**ABOUT, "class_names": names}
     # Untrained, features may be large and differ by more than build allows.
-    network = Recognition(CNN(config).eval(), 1.0)
+    network = Recognition(CNN(config).eval(), Finder().eval(), 1.0)
     content = _with_metadata(_to_onnx(network), _metadata(Calibration(), about))
     file.write_bytes(content)
     assert len(load_model_file(file).class_names) == config.num_classes
@@ -121,7 +122,7 @@ def test_a_file_can_be_pickled_and_then_runs(good, file):
     again = pickle.loads(pickle.dumps(loaded))
     assert again == loaded
     ink = np.ones((2, 1, 9, 7), np.float32)
-    for one, other in zip(again.run(OUTPUTS, ink), loaded.run(OUTPUTS, ink), strict=True):
+    for one, other in zip(again.of_inks(READ, ink), loaded.of_inks(READ, ink), strict=True):
         assert (one == other).all()
 
 
@@ -516,8 +517,9 @@ def dim(value, axis, size):
         lambda g: setattr(g.input[0], "name", "x"),
         lambda g: g.input.append(g.input[0]),
         lambda g: g.input.append(helper.make_tensor_value_info("more", TensorProto.FLOAT, [1])),
-        lambda g: dim(g.input[0], 0, 1),
-        lambda g: dim(g.input[0], 1, 3),
+        lambda g: dim(g.input[0], 2, 64),
+        lambda g: dim(g.input[1], 0, 1),
+        lambda g: dim(g.input[1], 1, 3),
         lambda g: setattr(g.input[0].type.tensor_type, "elem_type", TensorProto.UINT8),
         lambda g: g.input[0].type.tensor_type.ClearField("shape"),
         lambda g: g.input[0].type.ClearField("tensor_type"),
@@ -588,6 +590,10 @@ def of_a_value():
     return [*nodes, helper.make_node("Range", ["first", "limit", "step"], ["bomb"])]
 
 
+def enlarged(what, scales):
+    return helper.make_node("Resize", [what, "", scales], ["bomb"], mode="nearest")
+
+
 @pytest.mark.parametrize(
     ("nodes", "says"),
     [
@@ -597,7 +603,9 @@ def of_a_value():
         (ranged(0, 160, 1), "Range"),
         (of_a_value(), "Range"),
         (outer_product(), "cannot be run"),
-        ([helper.make_node("MaxPool", ["image"], ["bomb"], kernel_shape=[9**9] * 2)], "beyond 64"),
+        ([constant("s", [1, 1, 9e4, 9e4]), enlarged("ink", "s")], "Resize"),
+        ([enlarged("ink", "features")], "Resize"),
+        ([helper.make_node("MaxPool", ["image"], ["bomb"], kernel_shape=[9**9] * 2)], "beyond 128"),
     ],
 )
 def test_what_would_fill_the_memory_is_refused_unrun(nodes, says, good, file):
@@ -624,7 +632,7 @@ def test_a_convolution_of_huge_padding_is_refused(good, file):
 
         return change
 
-    refused(file, changed(good, pads(10**6)), "beyond 64")
+    refused(file, changed(good, pads(10**6)), "beyond 128")
     refused(file, changed(good, pads(64)), "cannot be run")
 
 

@@ -21,6 +21,7 @@ map (Zhou, Wang and Krähenbühl, "Objects as points", 2019), and each pixel of 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -77,16 +78,13 @@ class Finder(nn.Module):
         super().__init__()
         self.stem = _convolution(1, WIDTHS[0], 5, stride=2)
         self.down = nn.ModuleList(
-            _convolution(narrow, wide, 3, stride=2)
-            for narrow, wide in zip(WIDTHS, WIDTHS[1:], strict=False)
+            _convolution(narrow, wide, 3, stride=2) for narrow, wide in pairwise(WIDTHS)
         )
         self.encoder = nn.ModuleList(
             nn.Sequential(*(_Block(width, level) for _ in range(depth)))
             for level, (width, depth) in enumerate(zip(WIDTHS, DEPTHS, strict=True))
         )
-        self.up = nn.ModuleList(
-            nn.Conv2d(wide, narrow, 1) for narrow, wide in zip(WIDTHS, WIDTHS[1:], strict=False)
-        )
+        self.up = nn.ModuleList(nn.Conv2d(wide, narrow, 1) for narrow, wide in pairwise(WIDTHS))
         self.decoder = nn.ModuleList(
             _Block(width, level) for level, width in enumerate(WIDTHS[:-1])
         )

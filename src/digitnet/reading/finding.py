@@ -1,4 +1,4 @@
-"""From a picture to the signs on it: the page that the network sees, and a closer look at tiny ones.
+"""From a picture to the signs on it: the pages that the network sees of it.
 
 Guarantees:
 
@@ -164,7 +164,5 @@ def _around(signs: Signs, side: float, whole: _Box) -> _Box:
     first = signs.boxes[:, :2].min(0) - _MARGIN * side
     last = signs.boxes[:, 2:].max(0) + _MARGIN * side
     left, top = (max(0.0, float(np.floor(at))) for at in first)
-    right, bottom = (
-        min(end, float(np.ceil(at))) for end, at in zip(whole[2:], last, strict=True)
-    )
+    right, bottom = (min(end, float(np.ceil(at))) for end, at in zip(whole[2:], last, strict=True))
     return left, top, right, bottom

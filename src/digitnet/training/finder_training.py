@@ -93,7 +93,11 @@ class FinderTraining(Training):
         return finder_loss(logits, batch)
 
     def count(  # type: ignore[override]
-        self, batch: PageBatch, logits: Maps, loss: float, seconds: float
+        self,
+        batch: PageBatch,
+        logits: Maps,  # noqa: ARG002 (there is nothing to count in it)
+        loss: float,
+        seconds: float,
     ) -> None:
         """Add a step to the sums of the epoch, and its weights to their running mean."""
         self.position.step += 1
