@@ -44,7 +44,7 @@ RIGHT = 0.3
 def page_maker(config: TrainConfig, dataset: Dataset, *, training: bool) -> PageMaker:
     """Return what draws pages: of training images and writers, or of those for validation."""
     hands = load_hands()
-    images = choose_images(config, dataset.train_labels)[0 if training else 1]
+    images = choose_images(config, dataset)[0 if training else 1]
     items = split_writers(hands)[0 if training else 1]
     return PageMaker(dataset.train_images[images], dataset.train_labels[images], hands, items)
 
