@@ -214,15 +214,16 @@ class _Block(nn.Sequential):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        changed: Tensor = super().forward(features)
+        """Return the features and what the block adds to them."""
+        changed: Tensor = super().forward(features)  # type: ignore[no-untyped-call]
         return features + changed
 
 
 def _expect_little(finder: Finder) -> None:
     """Let an untrained network say that strokes and centres are rare, as they are."""
-    centres = finder.coarse[-1]
+    strokes, centres = finder.fine.bias, finder.coarse[-1].bias
+    assert isinstance(strokes, Tensor)
+    assert isinstance(centres, Tensor)
     with torch.no_grad():
-        finder.fine.bias[:8].fill_(-2.0)
-        assert isinstance(centres, nn.Conv2d)
-        assert centres.bias is not None
-        centres.bias[:2].fill_(-4.0)
+        strokes[:8].fill_(-2.0)
+        centres[:2].fill_(-4.0)

@@ -118,12 +118,12 @@ def page_of(picture: _Grey, region: _Box, scale: float) -> NDArray[np.float32]:
 def _look(model: ModelFile, picture: _Grey, region: _Box, scale: float) -> Signs:
     """Return the signs in a part of a picture."""
     page = page_of(picture, region, scale)
-    boxes, *rest, images = model.of_page(_OUTPUTS, page)
+    boxes, presence, share, probabilities, scores, images = model.of_page(_OUTPUTS, page)
     # Rounding made the page a fraction of a pixel longer or shorter than the part is.
     width, height = region[2] - region[0], region[3] - region[1]
     steps = width / max(1, round(width * scale)), height / max(1, round(height * scale))
-    boxes = boxes * np.float32(steps * 2) + np.float32(region[:2] * 2)
-    return Signs(boxes, *rest, images[:, 0])
+    boxes = (boxes * (steps * 2) + region[:2] * 2).astype(np.float32)
+    return Signs(boxes, presence, share, probabilities, scores, images[:, 0])
 
 
 def _look_in_parts(model: ModelFile, picture: _Grey, region: _Box, scale: float) -> Signs:

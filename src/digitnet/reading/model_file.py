@@ -426,7 +426,7 @@ def _doubles(node: _Node, makers: dict[bytes, _Node]) -> bool:
     """Return whether a Resize makes height and width twice as large, by a constant."""
     names = [bytes(name) for name in node["input"]]
     scales = makers.get(names[2], _Node(list))["weights"] if len(names) == 3 else []
-    return [bytes(each) for each in scales] == [np.float32([1, 1, 2, 2]).tobytes()]
+    return [bytes(each) for each in scales] == [np.array([1, 1, 2, 2], np.float32).tobytes()]
 
 
 # ---- what ONNX Runtime says and does

@@ -60,15 +60,20 @@ class FinderTraining(Training):
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.steps = config.pages // config.batch_size
         self.total_steps = config.epochs * self.steps
-        self.average = AveragedModel(
-            self.model, multi_avg_fn=get_ema_multi_avg_fn(DECAY), use_buffers=True
-        )
+        mean = get_ema_multi_avg_fn(DECAY)  # type: ignore[no-untyped-call]
+        self.average = AveragedModel(self.model, multi_avg_fn=mean, use_buffers=True)
+
+    @property
+    def averaged(self) -> Finder:
+        """The network with the running mean of the weights."""
+        finder: Finder = self.average.module  # type: ignore[assignment]
+        return finder
 
     def close(self, run: Run | None) -> None:
         """Save the finder, and end the process that draws."""
         self.batches.close()
         if run:
-            model = self.model if self.finished else self.average.module
+            model = self.model if self.finished else self.averaged
             save_finder(run.model_file, model, self.config, {"epochs": len(self.history)})
 
     @functools.cached_property
@@ -106,7 +111,7 @@ class FinderTraining(Training):
         self.position.seconds += seconds
         self.average.update_parameters(self.model)
         if self.done == self.total_steps:
-            self.model.load_state_dict(self.average.module.state_dict())
+            self.model.load_state_dict(self.averaged.state_dict())
 
     @functools.cached_property
     def _val_batches(self) -> list[PageBatch]:
@@ -122,7 +127,7 @@ class FinderTraining(Training):
     def validate(self) -> Epoch | None:
         """Add a row to the history: the loss, and the share of pages with exactly their signs."""
         position, started = self.position, time.perf_counter()
-        model = self.average.module.eval()
+        model = self.averaged.eval()
         with torch.inference_mode():
             losses = [finder_loss(model(batch.pages), batch).item() for batch in self._val_batches]
             exact = [all_found(model, page) for page in self._val_pages]
