@@ -28,6 +28,8 @@ from digitnet.synthesis.page_scenes import SHAPES, Page, PageMaker
 # Standard deviation of the bump around a centre, in units of the sign's longer side, and its least
 # in cells of 4 pixels.
 _BUMP, _LEAST_BUMP = 0.075, 0.6
+# Some batches are of small pages: so pictures of a few pixels look when they are enlarged.
+_SMALL, _SMALL_SHARE = ((80, 80), (96, 96), (96, 160), (128, 128)), 0.2
 # Batches drawn ahead.
 _AHEAD = 6
 
@@ -119,7 +121,8 @@ def _drawn_elsewhere(seed: int, first: int, count: int) -> dict[str, Any]:
 def drawn(maker: PageMaker, seed: int, first: int, count: int) -> dict[str, NDArray[Any]]:
     """Return the arrays of the pages from ``first`` on; see ``batch_of``."""
     random = np.random.default_rng((seed, first))
-    shape = SHAPES[random.integers(len(SHAPES))]
+    shapes = _SMALL if random.random() < _SMALL_SHARE else SHAPES
+    shape = shapes[random.integers(len(shapes))]
     pages = [maker.page(page_seed(seed, first + i), shape) for i in range(count)]
     greys = np.stack([page.grey for page in pages])
     # Light on dark is as good as dark on light.
