@@ -77,7 +77,7 @@ def load_dataset(
         name: a name that ``list_datasets`` gives, or a folder of pictures; see
             ``picture_folder``. A folder that is called like a data set is reached as ``./name``.
         data_dir: a folder with the raw files, used instead of the cache and the network.
-        crops: whether the pictures of a folder are cut from rows of writing; see ``find_ink``.
+        crops: whether the pictures of a folder are cut from rows of writing.
         offline: never use the network; default ``DIGITNET_OFFLINE``.
         progress: is called with a line of text at each step of what takes time.
             What is part of a package needs none of these four, a folder of pictures only ``crops``.
@@ -283,7 +283,7 @@ def draw_digits(hands: Hands, indices: NDArray[np.intp]) -> NDArray[np.uint8]:
     Raises:
         MissingExtraError: PyTorch is not installed.
     """
-    from digitnet.reading.ink.strokes import from_strokes
+    from digitnet.reading.strokes import from_strokes
 
     signs = ([stroke.tolist() for stroke in hands.strokes(i)] for i in indices.tolist())
     return canonical_images([from_strokes(sign).pixels for sign in signs])

@@ -4,8 +4,9 @@ It holds one subfolder for each class, with its pictures; or the subfolders ``tr
 (also called ``training`` and ``testing``), each with such subfolders; or pictures and the table
 ``labels.csv``, whose columns ``file`` and ``label`` give the class of each.
 
-Every picture is decoded once and processed like a picture to be recognised: its ink is located and
-made canonical.
+Every picture is decoded once and processed like a picture to be recognised. Classes with names of
+one letter are signs, which digitnet's own model finds; others are things, whose pictures are taken
+whole.
 
 Where there is no test split, a fifth of each class (at least one picture) is set aside: those whose
 files have the smallest SHA-256. So the choice needs no seed, does not depend on names, and stays
@@ -21,20 +22,25 @@ Guarantees:
 from __future__ import annotations
 
 import csv
+import functools
 import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from digitnet.data.dataset import Dataset, canonical_images
+from digitnet.data.dataset import Dataset
 from digitnet.errors import InputError
 from digitnet.files import storage_errors
 from digitnet.reading.picture_formats import SHOWN_SUFFIXES, SUFFIXES
 from digitnet.text import count_of
+
+if TYPE_CHECKING:
+    from digitnet.reading.recognizer import Recognizer
 
 LABELS_FILE = "labels.csv"
 TEST_SHARE = 0.2
@@ -72,7 +78,7 @@ def read_folder(folder: Path, progress: Progress, *, crops: bool = False) -> Dat
     Args:
         folder: an existing folder; see the module for what it holds.
         progress: is called with a line of text about what takes time or is left out.
-        crops: whether the pictures are cut from rows of writing; see ``find_ink``.
+        crops: whether the pictures are cut from rows of writing; the digit in the middle counts.
 
     Raises:
         InputError: the folder has another layout, a class has too few pictures, or a picture
@@ -86,7 +92,8 @@ def read_folder(folder: Path, progress: Progress, *, crops: bool = False) -> Dat
         names = _class_names(folder, listed)
         _note_left_out(folder, listed, progress)
         progress(f"Reading {len(listed):,} pictures of {len(names)} classes in {folder} …")
-        images = _read_all(folder, listed, crops)
+        signs = all(len(name) == 1 for name in names)
+        images = _read_all(folder, listed, crops=crops, signs=signs)
         digests = np.array([hashlib.sha256(each.path.read_bytes()).hexdigest() for each in listed])
     _note_copies(folder, listed, digests, progress)
     labels = np.array([names.index(each.class_name) for each in listed], np.int64)
@@ -214,29 +221,37 @@ def _note_left_out(folder: Path, files: list[LabelledPicture], progress: Progres
         progress(f"note: {left_out}: not a picture (.png, .jpg and so on) with a class.")
 
 
-def _read_all(folder: Path, listed: list[LabelledPicture], crops: bool) -> NDArray[np.uint8]:
+def _read_all(
+    folder: Path, listed: list[LabelledPicture], *, crops: bool, signs: bool
+) -> NDArray[np.uint8]:
     """Return the canonical images (N, 28, 28); one error names all pictures that give none."""
     images: list[NDArray[np.uint8]] = []
     errors: list[str] = []
     for picture in listed:
         try:
-            images.append(_canonical(picture.path, crops))
+            images.append(_canonical(picture.path, crops=crops, signs=signs))
         except InputError as error:
             errors.append(str(error))
     _raise_all(f"of the pictures in {folder} cannot be used. What to remove or replace:", errors)
-    return np.concatenate(images)
+    return np.stack(images)
 
 
-def _canonical(path: Path, crops: bool) -> NDArray[np.uint8]:
-    """Return the canonical image of a picture, (1, 28, 28)."""
-    # OpenCV takes a tenth of a second, which other data sets need not wait for.
-    from digitnet.reading.ink.finder import find_ink
-    from digitnet.reading.pictures import decode
+def _canonical(path: Path, *, crops: bool, signs: bool) -> NDArray[np.uint8]:
+    """Return the canonical image of a picture, (28, 28), as digitnet's own model sees it."""
+    from digitnet.reading.pictures import load
 
-    ink = find_ink(decode(path), crop=crops)
-    if ink.box is None:
+    image = _recognizer().seen_in(load(path), crops=crops, signs=signs)
+    if image is None:
         raise InputError(f"{path} holds no ink: nothing stands out from its background.")
-    return canonical_images([ink.pixels])
+    return image
+
+
+@functools.cache
+def _recognizer() -> Recognizer:
+    # ONNX Runtime takes a tenth of a second, which other data sets need not wait for.
+    from digitnet.reading.recognizer import Recognizer
+
+    return Recognizer(threads=1)
 
 
 def _raise_all(headline: str, errors: Sequence[str]) -> None:

@@ -37,7 +37,6 @@ from digitnet.errors import IntegrityError
 from digitnet.network.canonical import Canonical, ink_boxes
 from digitnet.network.cnn import CNN
 from digitnet.network.finder import Finder, find
-from digitnet.reading.ink.strokes import from_strokes
 from digitnet.reading.model_file import (
     ANSWER,
     BLANK,
@@ -47,6 +46,7 @@ from digitnet.reading.model_file import (
     ModelFile,
     checked,
 )
+from digitnet.reading.strokes import from_strokes
 
 OPSET = 18
 # The largest difference between torch and ONNX Runtime that rounding may explain.

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from digitnet.reading.pictures import Picture, PictureSource, load
-from digitnet.reading.prediction import Ink, Prediction, sentence
+from digitnet.reading.prediction import Prediction, sentence
 from digitnet.reading.recognizer import Recognizer
 from digitnet.text import are_digits
 
@@ -47,7 +47,7 @@ class Evidence:
 
     Attributes:
         picture: as it was decoded.
-        ink: what was found in it, its box in pixels of the original.
+        strokes: float32 (2, h, w) in [0, 1], where the finder sees ink of signs, and clutter.
         prediction: the answer.
         words: the answer in one line.
         importance: float32 (28, 28) in [-1, 1], by ``occlusion``; zeros for a blank.
@@ -56,7 +56,7 @@ class Evidence:
     """
 
     picture: Picture
-    ink: Ink
+    strokes: NDArray[np.float32]
     prediction: Prediction
     words: str
     importance: NDArray[np.float32]
@@ -77,17 +77,17 @@ def gather(
         InputError: the picture cannot be read.
     """
     loaded = load(picture)
-    found = recognizer.ink_of(loaded)
-    prediction = replace(recognizer.predict_ink(found.pixels), box=found.box)
+    prediction = recognizer.prediction_of(loaded)
     importance = np.zeros((IMAGE_SIZE, IMAGE_SIZE), np.float32)
     neighbours: tuple[Neighbour, ...] = ()
     if prediction.digit is not None:
         importance = occlusion(recognizer, prediction.image, prediction.digit)
         if are_digits(recognizer.class_names):
-            features = recognizer.features([found.pixels])[0]
+            features = recognizer.features([prediction.image])[0]
             neighbours = nearest(recognizer, features, training_digits)
     words = sentence(prediction, recognizer.ood_threshold)
-    return Evidence(loaded, found, prediction, words, importance, neighbours)
+    strokes = recognizer.strokes_of(loaded)
+    return Evidence(loaded, strokes, prediction, words, importance, neighbours)
 
 
 def occlusion(recognizer: Recognizer, image: NDArray[np.uint8], digit: int) -> NDArray[np.float32]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from digitnet.reading.model_file import LEAST_PAGE, ModelFile
+from digitnet.reading.prediction import INK_SIDE, Box, Ink
 
 # Pixels of a page: of a picture that is made smaller, and of one that is enlarged to be a page.
 PAGE_AREA, LEAST_AREA = 192 * 256, 192 * 192
@@ -28,6 +29,8 @@ LONGEST, ENLARGED = 448, 5.0
 TINY, CLEAR, MOST_PARTS = 22.0, 40.0, 12
 # If no sign is surer than this, the whole picture is looked at again, twice as large.
 UNSURE, CLOSER = 0.3, 2.0
+# What is fainter than this is not ink of a thing.
+_FAINTEST = 0.06
 # What is seen around signs that are looked at again, in units of their side.
 _MARGIN = 1.0
 _OUTPUTS = ("box", "presence", "digit_share", "probabilities", "ood_score", "image")
@@ -90,6 +93,41 @@ def find_signs(model: ModelFile, picture: _Grey) -> Signs:
     area = (region[2] - region[0]) * (region[3] - region[1])
     closer = min(CLEAR / side, float(np.sqrt(MOST_PARTS * PAGE_AREA / area)), ENLARGED)
     return _look_in_parts(model, picture, region, closer) if closer > 1.2 * scale else signs
+
+
+def ink_map(model: ModelFile, picture: _Grey) -> NDArray[np.float32]:
+    """Return what the finder takes for ink of signs and for clutter, float32 (2, h, w), 0 to 1.
+
+    It is as large as the page of the first look, which is the whole picture made smaller or larger.
+    """
+    height, width = picture.shape
+    scale = page_scale(height, width)
+    page = page_of(picture, (0.0, 0.0, float(width), float(height)), scale)
+    (strokes,) = model.of_page(("strokes",), page)
+    return strokes[:, : max(1, round(height * scale)), : max(1, round(width * scale))]
+
+
+def whole_ink(picture: _Grey) -> Ink:
+    """Return all that is in a picture, uint8 (H, W), as ink: how far it is from its edge's grey.
+
+    For what is no writing: things on an even ground.
+    """
+    edge = np.concatenate((picture[0], picture[-1], picture[:, 0], picture[:, -1]))
+    ground = int(np.bincount(edge).argmax())
+    ink = np.abs(picture.astype(np.float32) - ground) / np.float32(max(ground, 255 - ground))
+    rows, columns = (np.flatnonzero(ink.max(axis) >= _FAINTEST) for axis in (1, 0))
+    if not len(rows):
+        return Ink.blank()
+    box = Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+    return Ink(_at_most(ink[box.slices]), box)
+
+
+def _at_most(ink: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return ink of at most ``INK_SIDE`` pixels a side."""
+    factor = -(-max(ink.shape) // INK_SIDE)
+    if factor == 1:
+        return ink
+    return np.asarray(Image.fromarray(ink).reduce(factor), np.float32)
 
 
 def page_scale(height: int, width: int) -> float:

@@ -18,6 +18,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,12 +28,11 @@ from numpy.typing import NDArray
 from digitnet.errors import InputError, UsageError
 from digitnet.machine import usable_cores
 from digitnet.reading.checks import ANYTHING, Check, Digits, Wanted, wanted
-from digitnet.reading.finding import find_signs
-from digitnet.reading.ink.finder import find_ink
-from digitnet.reading.ink.strokes import from_strokes
+from digitnet.reading.finding import find_signs, ink_map, whole_ink
 from digitnet.reading.model_file import ANSWER, load_model_file
 from digitnet.reading.pictures import Picture, PictureSource, as_array, load
 from digitnet.reading.prediction import Box, Ink, Prediction, Reading, Reason
+from digitnet.reading.strokes import from_strokes
 from digitnet.reading.turning import read_upright
 from digitnet.reading.writing import Writing
 from digitnet.text import are_digits
@@ -85,6 +85,8 @@ class Recognizer:
         """One name for each probability."""
         self.ood_threshold = self._file.ood_threshold
         """Ink with a larger ``ood_score`` is refused."""
+        # Signs have names of one letter; what has longer ones is a picture of a thing.
+        self._reads_signs = all(len(name) == 1 for name in self.class_names)
         self.sha256 = self._file.sha256
         """SHA-256 of the model file, in hexadecimal."""
 
@@ -106,13 +108,12 @@ class Recognizer:
         Raises:
             InputError: it is not a picture, or damaged, or too large.
         """
-        return self._run([self.find_ink(picture)])[0]
+        return self.prediction_of(load(picture))
 
     def predict_many(self, pictures: Iterable[PictureSource]) -> list[Prediction]:
         """Return the digits in pictures, in the order given.
 
         They are taken from ``pictures`` one after the other, at most two for each thread at a time.
-        If one cannot be read, up to 256 behind it are read before the error is raised.
 
         Raises:
             InputError: one of them is not a picture; the message names it.
@@ -126,7 +127,7 @@ class Recognizer:
         """Yield for each picture, in order, its digit or why it cannot be read.
 
         Args:
-            pictures: as for ``predict_many``; up to 256 are read before the first answer. An
+            pictures: as for ``predict_many``; two for each thread are read ahead. An
                 ``InputError`` among them, for a picture that could not be fetched, is passed on.
 
         Raises:
@@ -134,12 +135,7 @@ class Recognizer:
         """
         several = _several(pictures)
         with ThreadPoolExecutor(self._threads) as pool:
-            found = self._mapped(pool, self._ink_or_error, several)
-            while window := list(itertools.islice(found, _WINDOW)):
-                inks = [one for one in window if isinstance(one, Ink)]
-                predictions = iter(self._in_batches(pool, self._run, inks))
-                for one in window:
-                    yield next(predictions) if isinstance(one, Ink) else one
+            yield from self._mapped(pool, _or_error(self.prediction_of), several)
 
     def read(
         self,
@@ -204,17 +200,10 @@ class Recognizer:
         """
         goal = self._goal(digits, check, min_confidence)
 
-        def reading_or_error(picture: PictureSource | InputError) -> Reading | InputError:
-            try:
-                if isinstance(picture, InputError):
-                    return picture
-                return self.reading_of(load(picture), goal)
-            except InputError as error:
-                return error
-
         several = _several(pictures, "read")
         with ThreadPoolExecutor(self._threads) as pool:
-            yield from self._mapped(pool, reading_or_error, several)
+            read = _or_error(lambda loaded: self.reading_of(loaded, goal))
+            yield from self._mapped(pool, read, several)
 
     def reading_of(self, loaded: Picture, goal: Wanted = ANYTHING) -> Reading:
         """Return all that is written in a decoded picture, boxes in pixels of the original."""
@@ -225,20 +214,39 @@ class Recognizer:
         reading = read_upright(read, loaded.pixels, loaded.scale)
         return reading if reading.confidence >= goal.min_confidence else reading.refused()
 
-    def find_ink(self, picture: PictureSource) -> Ink:
-        """Return the ink in a picture as the model wants it, its box in pixels of the original.
+    def prediction_of(self, loaded: Picture) -> Prediction:
+        """Return the digit in a decoded picture, its box in pixels of the original."""
+        crops = self._file.metadata.get("crops") == "true"
+        return self._sign_of(loaded, crops) if self._reads_signs else self._thing_of(loaded)
 
-        Raises:
-            InputError: it is not a picture.
+    def seen_in(self, loaded: Picture, *, crops: bool, signs: bool) -> NDArray[np.uint8] | None:
+        """Return what a network is to learn from a picture, uint8 (28, 28); None for a blank.
+
+        Args:
+            loaded: a decoded picture.
+            crops: whether it was cut from a row of writing, so that what is in the middle counts.
+            signs: whether it shows a digit or a letter, and not another thing.
         """
-        return self.ink_of(load(picture))
+        seen = self._sign_of(loaded, crops) if signs else self._thing_of(loaded)
+        return None if seen.digit is None else seen.image
 
-    def ink_of(self, loaded: Picture) -> Ink:
-        """Return the ink in a decoded picture, its box in pixels of the original."""
-        found = find_ink(loaded.pixels, crop=self._file.metadata.get("crops") == "true")
-        if found.box is None or loaded.scale == 1:
-            return found
-        return Ink(found.pixels, Box(*(round(side * loaded.scale) for side in found.box)))
+    def _sign_of(self, loaded: Picture, crops: bool) -> Prediction:
+        """Return the best sign in a picture, a digit if there is one."""
+        writing = self._writing(loaded.pixels, loaded.scale)
+        height, width = loaded.pixels.shape
+        place, reason = writing.best((width / 2, height / 2) if crops else None)
+        return self._run([Ink.blank()])[0] if place is None else writing.prediction(place, reason)
+
+    def _thing_of(self, loaded: Picture) -> Prediction:
+        """Return what is in a picture of one thing."""
+        ink = whole_ink(loaded.pixels)
+        scale = loaded.scale
+        box = ink.box and Box(*(round(side * scale) for side in ink.box))
+        return replace(self._run([ink])[0], box=box)
+
+    def strokes_of(self, loaded: Picture) -> NDArray[np.float32]:
+        """Return where in a decoded picture the finder sees strokes; see ``finding.ink_map``."""
+        return ink_map(self._file, loaded.pixels)
 
     def predict_ink(self, ink: Any) -> Prediction:
         """Return the digit of an ink.
@@ -297,12 +305,6 @@ class Recognizer:
                 "digits make a text. Use predict, which names what is in a picture."
             )
         return wanted(digits, check, min_confidence)
-
-    def _ink_or_error(self, picture: PictureSource | InputError) -> Ink | InputError:
-        try:
-            return picture if isinstance(picture, InputError) else self.find_ink(picture)
-        except InputError as error:
-            return error
 
     def _mapped(
         self, pool: ThreadPoolExecutor, function: Callable[[_T], _R], items: Iterable[_T]
@@ -374,6 +376,20 @@ class Recognizer:
         if score > self.ood_threshold:
             return "not_a_digit"
         return "ambiguous" if confidence < AMBIGUOUS else None
+
+
+def _or_error(
+    answer: Callable[[Picture], _R],
+) -> Callable[[PictureSource | InputError], _R | InputError]:
+    """Return a function from a picture to its answer, or to why it cannot be read."""
+
+    def answered(picture: PictureSource | InputError) -> _R | InputError:
+        try:
+            return picture if isinstance(picture, InputError) else answer(load(picture))
+        except InputError as error:
+            return error
+
+    return answered
 
 
 def _checked(threads: Any) -> int:

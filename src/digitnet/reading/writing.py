@@ -25,6 +25,8 @@ from digitnet.reading.prediction import Box, Line, Prediction, Reading, ReadingR
 
 # A sign is there, or a digit, where that is likelier than not.
 LIKELY = 0.5
+# Of a picture of one digit, what is surest to be there counts from here on.
+DOUBTFUL = 0.15
 # What is less sure to be there is not even taken in where a number needs more digits.
 FAINTEST = 0.05
 # The powers to which the probabilities of a text's signs are raised before they are multiplied:
@@ -74,23 +76,30 @@ class Writing:
         plain = self._plain()
         return plain if goal.fewest is None else self._fitting(goal, plain)
 
-    def best(self) -> tuple[int | None, Reason | None]:
+    def best(self, middle: tuple[float, float] | None = None) -> tuple[int | None, Reason | None]:
         """Return the one digit of a picture, its place among the signs, and what to beware of.
 
         Where there is no digit, it is the surest other sign; None where there is no sign.
+
+        Args:
+            middle: of a picture that was cut from a row of writing: what is nearest to it counts,
+                and neighbours are no second digit.
         """
-        if not self._there.any():
+        if not len(self._order) or self._presence.max() < DOUBTFUL:
             return None, "blank"
+        there = self._presence >= min(LIKELY, self._presence.max())
         weight = self._presence * self._likeness() * np.exp(-self._of_class.min(axis=1))
-        digits = np.flatnonzero(self._there & self._is_digit)
+        digits = np.flatnonzero(there & self._is_digit)
         if not len(digits):
-            chosen = int(np.argmax(np.where(self._there, self._presence, 0)))
-            return int(self._order[chosen]), "not_a_digit"
+            return int(self._order[np.argmax(self._presence)]), "not_a_digit"
         boxes = self._of_order(self._signs.boxes)
         size = np.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
+        if middle is not None:
+            away = np.abs((boxes[:, :2] + boxes[:, 2:]) / 2 - middle).max(axis=1)
+            weight = weight * np.exp(-((away / size) ** 2))
         chosen = int(digits[np.argmax((weight * np.sqrt(size))[digits])])
         plain = (weight[digits] >= _PLAINLY) & (size[digits] >= _AS_LARGE * size[chosen])
-        several = bool((plain & (digits != chosen)).any())
+        several = middle is None and bool((plain & (digits != chosen)).any())
         unsure = bool(self._signs.probabilities[self._order[chosen]].max() < LIKELY)
         return int(self._order[chosen]), "several" if several else "ambiguous" if unsure else None
 

@@ -109,10 +109,8 @@ def draw(evidence: Evidence, name: str) -> Figure:
     for line, text in enumerate(words):
         write(ax, MARGIN, 0.34 + _LINE * line, text)
     _draw_picture(ax, evidence, _COLUMNS[0], first)
-    ink = evidence.ink
-    tall, wide = ink.pixels.shape
-    note = "none was found" if ink.box is None else f"{wide} × {tall} pixels"
-    _panel(ax, _COLUMNS[1], first, "The ink in it", note, ink.pixels, INK)
+    note = "of digits and letters, by the finder"
+    _panel(ax, _COLUMNS[1], first, "The ink in it", note, evidence.strokes[0], INK)
     image = as_ink(evidence.prediction.image, dimensions=2)
     _panel(ax, _COLUMNS[2], first, "What the network saw", "28 × 28 pixels", image, INK)
     _draw_bars(ax, evidence, _COLUMNS[0], second)
@@ -122,7 +120,7 @@ def draw(evidence: Evidence, name: str) -> Figure:
 
 
 def _draw_picture(ax: Axes, evidence: Evidence, left: float, top: float) -> None:
-    pixels, scale, box = evidence.picture.pixels, evidence.picture.scale, evidence.ink.box
+    pixels, scale, box = evidence.picture.pixels, evidence.picture.scale, evidence.prediction.box
     height, width = (round(side * scale) for side in pixels.shape)
     note = f"{width:,} × {height:,} pixels".replace(",", " ")
     x, y, pixel = _panel(ax, left, top, "The picture", note, pixels, "gray", high=255)

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw
 
 from digitnet.errors import InputError
 from digitnet.reading.prediction import Ink
@@ -21,9 +21,7 @@ Strokes = Sequence[Sequence[tuple[float, float]]]
 
 # The longer side of a drawing as rendered, and the width of the pen, in pixels.
 _SIDE, _PEN = 100, 10
-# OpenCV draws at fractions of a pixel: coordinates in units of 2 to the power of minus this.
-_SHIFT = 4
-# Drawn this much finer and averaged, because OpenCV has no soft broad lines with round caps.
+# Drawn this much finer and averaged, because Pillow draws hard edges.
 _FINE = 4
 _MARGIN = 2
 # A drawing so small that its scale would overflow is a dot.
@@ -83,19 +81,15 @@ def _render(lines: list[NDArray[np.float64]]) -> NDArray[np.float32]:
     """Draw ``lines``, in pixels from 0, with a round pen."""
     before = _PEN / 2 + _MARGIN
     across, down = np.ceil(np.max([line.max(axis=0) for line in lines], axis=0) + 2 * before)
-    canvas = np.zeros((int(down) * _FINE, int(across) * _FINE), np.uint8)
-    unit = _FINE * 2**_SHIFT
+    canvas = Image.new("L", (int(across) * _FINE, int(down) * _FINE))
+    pencil, radius = ImageDraw.Draw(canvas), _PEN * _FINE / 2
     for line in lines:
-        # OpenCV counts from the middle of a pixel, we from its edge: half a pixel less.
-        corners = np.round((line + before) * unit - 2 ** (_SHIFT - 1)).astype(np.int32)
-        cv2.polylines(canvas, [corners.reshape(-1, 1, 2)], False, 255, _PEN * _FINE, shift=_SHIFT)
-        if len(corners) == 1:
-            radius = _PEN * unit // 2
-            cv2.circle(canvas, corners[0].tolist(), radius, 255, cv2.FILLED, shift=_SHIFT)
-    return _averaged(canvas)
-
-
-def _averaged(canvas: NDArray[np.uint8]) -> NDArray[np.float32]:
-    size = (canvas.shape[1] // _FINE, canvas.shape[0] // _FINE)
-    small = cv2.resize(canvas, size, interpolation=cv2.INTER_AREA)
-    return np.asarray(small.astype(np.float32) / np.float32(small.max()), np.float32)
+        # Pillow counts from the middle of a pixel, we from its edge: half a pixel less.
+        corners = (line + before) * _FINE - 0.5
+        if len(corners) > 1:
+            pencil.line(corners.ravel().tolist(), fill=255, width=_PEN * _FINE)
+        # Round ends and round corners.
+        for x, y in corners:
+            pencil.circle((x, y), radius, fill=255)
+    small = np.asarray(canvas.reduce(_FINE), np.float32)
+    return np.asarray(small / small.max(), np.float32)
