@@ -114,12 +114,12 @@ def whole_ink(picture: _Grey) -> Ink:
     """
     edge = np.concatenate((picture[0], picture[-1], picture[:, 0], picture[:, -1]))
     ground = int(np.bincount(edge).argmax())
-    ink = np.abs(picture.astype(np.float32) - ground) / np.float32(max(ground, 255 - ground))
+    ink = np.abs(picture.astype(np.float32) - ground) / max(ground, 255 - ground)
     rows, columns = (np.flatnonzero(ink.max(axis) >= _FAINTEST) for axis in (1, 0))
     if not len(rows):
         return Ink.blank()
     box = Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
-    return Ink(_at_most(ink[box.slices]), box)
+    return Ink(_at_most(ink[box.slices].astype(np.float32)), box)
 
 
 def _at_most(ink: NDArray[np.float32]) -> NDArray[np.float32]:
