@@ -209,7 +209,7 @@ class Recognizer:
         """Return all that is written in a decoded picture, boxes in pixels of the original."""
 
         def read(pixels: NDArray[np.uint8]) -> Reading:
-            return self._writing(pixels, loaded.scale).reading(goal)
+            return self.writing_of(pixels, loaded.scale).reading(goal)
 
         reading = read_upright(read, loaded.pixels, loaded.scale)
         return reading if reading.confidence >= goal.min_confidence else reading.refused()
@@ -232,7 +232,7 @@ class Recognizer:
 
     def _sign_of(self, loaded: Picture, crops: bool) -> Prediction:
         """Return the best sign in a picture, a digit if there is one."""
-        writing = self._writing(loaded.pixels, loaded.scale)
+        writing = self.writing_of(loaded.pixels, loaded.scale)
         height, width = loaded.pixels.shape
         place, reason = writing.best((width / 2, height / 2) if crops else None)
         return self._run([Ink.blank()])[0] if place is None else writing.prediction(place, reason)
@@ -294,7 +294,8 @@ class Recognizer:
         with ThreadPoolExecutor(self._threads) as pool:
             return np.stack(self._in_batches(pool, self._features, arrays))
 
-    def _writing(self, pixels: NDArray[np.uint8], scale: float = 1.0) -> Writing:
+    def writing_of(self, pixels: NDArray[np.uint8], scale: float = 1.0) -> Writing:
+        """Return what was found in a picture, uint8 (H, W), to be made a reading or a prediction."""
         signs = find_signs(self._file, pixels)
         return Writing(signs, self.ood_threshold, self.class_names, scale)
 
