@@ -295,7 +295,7 @@ class Recognizer:
             return np.stack(self._in_batches(pool, self._features, arrays))
 
     def writing_of(self, pixels: NDArray[np.uint8], scale: float = 1.0) -> Writing:
-        """Return what was found in a picture, uint8 (H, W), to be made a reading or a prediction."""
+        """Return what was found in a picture, uint8 (H, W), before anything is decided."""
         signs = find_signs(self._file, pixels)
         return Writing(signs, self.ood_threshold, self.class_names, scale)
 
