@@ -318,7 +318,7 @@ def right_logits(evaluated: EvaluatedRun) -> np.ndarray:
 def test_how_training_ended(evaluated: EvaluatedRun) -> None:
     history = [row(1, 0.3), row(2, 0.2), row(3, 0.25), row(4, 0.22)]
     whole = changed(evaluated, history, epochs=4)
-    assert ending(whole)["how"] == "complete"
+    assert ending(whole.history, whole.config)["how"] == "complete"
     assert "interrupted" not in said(whole)
     stopped = said(changed(evaluated, history, epochs=9, early_stopping=2))
     assert "after 4 of at most 9 epochs" in stopped

@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from digitnet.training.calibration import export_run
     from digitnet.training.checkpoint import load_model
     from digitnet.training.evaluation import Metrics
+    from digitnet.training.finder_evaluation import FinderMetrics
     from digitnet.training.runs import Run, open_run
-    from digitnet.training.trained import evaluate, resume, train
+    from digitnet.training.trained import evaluate, evaluate_finder, resume, train
 
 __version__ = "0.1.0"
 
@@ -45,6 +46,7 @@ __all__ = [
     "AugmentationConfig",
     "Dataset",
     "DigitnetError",
+    "FinderMetrics",
     "Metrics",
     "ModelConfig",
     "Prediction",
@@ -53,6 +55,7 @@ __all__ = [
     "Run",
     "TrainConfig",
     "evaluate",
+    "evaluate_finder",
     "export_run",
     "fine_tune",
     "load_dataset",
@@ -82,8 +85,9 @@ _HOMES = {
     "training.calibration": ["export_run"],
     "training.checkpoint": ["load_model"],
     "training.evaluation": ["Metrics"],
+    "training.finder_evaluation": ["FinderMetrics"],
     "training.runs": ["Run", "open_run"],
-    "training.trained": ["evaluate", "resume", "train"],
+    "training.trained": ["evaluate", "evaluate_finder", "resume", "train"],
 }
 
 

@@ -74,7 +74,7 @@ def train(
 
 
 def evaluate(run: Path, *, where: Places, output: Output) -> None:
-    """Measure the network of a run on the test images again.
+    """Measure the network of a run on the test images, or pages of them, again.
 
     Args:
         run (RUN): A run folder.
@@ -83,7 +83,11 @@ def evaluate(run: Path, *, where: Places, output: Output) -> None:
     from digitnet.training.runs import open_run
 
     opened = open_run(run)
-    trained.evaluate(opened, on_message=output.note, **where)
+    if opened.config.pages:
+        places = {name: value for name, value in where.items() if name != "device"}
+        trained.evaluate_finder(opened, on_message=output.note, **places)
+    else:
+        trained.evaluate(opened, on_message=output.note, **where)
     _show_result(opened, output.as_json)
 
 
@@ -107,19 +111,30 @@ def report(run: Path, *, open_page: bool = False, places: Places, as_json: bool 
         say(f"No browser could be started; open {page} yourself.")
 
 
-def export(run: Path, *, out: Path | None = None, places: Places, as_json: bool = False) -> None:
+def export(
+    run: Path,
+    *,
+    finder: Path | None = None,
+    out: Path | None = None,
+    places: Places,
+    as_json: bool = False,
+) -> None:
     """Write the network of a run as one calibrated ONNX file.
 
-    Any runtime can run it. It takes ink of any size and holds every step from there to the answer.
-    It is written only if ONNX Runtime's answers agree with PyTorch's to 1e-5.
+    Any runtime can run it. It takes a page or ink of any size and holds every step from there to
+    the answer: a finder, and a network that reads what it finds. A finder's run is exported with
+    the network that comes with digitnet. The file is written only if ONNX Runtime's answers agree
+    with PyTorch's to 1e-4.
 
     Args:
         run (RUN): A run folder.
+        finder (RUN_OR_FILE): The finder in it: a finder's run, or its model.safetensors; default:
+            the one that comes with digitnet.
         out (FILE): The file; default: model.onnx in RUN.
     """
     from digitnet.training.calibration import export_run
 
-    exported = export_run(run, out, **places)
+    exported = export_run(run, out, finder=finder, **places)
     result = {
         "file": str(exported.path),
         "bytes": exported.bytes,
@@ -141,19 +156,41 @@ def _show_result(run: Run, as_json: bool) -> None:
     if as_json:
         show_json(metrics)
         return
-    test = metrics["test"]
-    low, high = test["interval"]
-    accuracy = f"{test['accuracy']:.2%}  ({low:.2%} to {high:.2%} with 95 % confidence)"
     rows = [
         ("run", str(run.path)),
-        ("test accuracy", accuracy),
-        ("misses", f"{test['misses']} of {test['images']:,}"),
-        ("test loss", f"{test['loss']:.4f}"),
-        ("val accuracy", f"{metrics['val_accuracy']:.2%}"),
-        ("calibration error", f"{test['expected_calibration_error']:.4f}"),
+        *(_found if run.config.pages else _read)(metrics),
         ("parameters", f"{metrics['parameters']:,}"),
         ("training", f"{count_of(metrics['epochs'], 'epoch')} in {duration(metrics['seconds'])}"),
     ]
     if run.report_file.is_file():
         rows.append(("report", str(run.report_file)))
     show_rows(rows)
+
+
+def _read(metrics: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what is told of a network that reads."""
+    test = metrics["test"]
+    return [
+        ("test accuracy", f"{test['accuracy']:.2%}  {_interval(test)}"),
+        ("misses", f"{test['misses']} of {test['images']:,}"),
+        ("test loss", f"{test['loss']:.4f}"),
+        ("val accuracy", f"{metrics['val_accuracy']:.2%}"),
+        ("calibration error", f"{test['expected_calibration_error']:.4f}"),
+    ]
+
+
+def _found(metrics: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what is told of a finder."""
+    total = metrics["test"]["total"]
+    return [
+        ("pages right", f"{metrics['pages_exact']:.2%}  {_interval(metrics['test'])}"),
+        ("signs found", f"{metrics['signs_found']:.2%} of {total['signs']:,}"),
+        ("taken for another kind", f"{total['as_other']:,}"),
+        ("missed", f"{total['missed']:,}"),
+        ("found where none is", f"{total['extra']:,}"),
+    ]
+
+
+def _interval(test: dict[str, Any]) -> str:
+    low, high = test["interval"]
+    return f"({low:.2%} to {high:.2%} with 95 % confidence)"

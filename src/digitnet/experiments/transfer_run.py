@@ -40,7 +40,7 @@ from digitnet.training.calibration import export_or_note
 from digitnet.training.device import reproducible
 from digitnet.training.loop import choose_images, fit
 from digitnet.training.runs import Run, create_run
-from digitnet.training.trained import Options, Trained, fit_or_stop, measure_trained
+from digitnet.training.trained import Options, Trained, fit_or_stop, measure_reader
 
 # Method, labels of each class, and seed: how one network learns.
 Way = tuple[Method, int, int]
@@ -314,7 +314,7 @@ def _tune(
         fit_or_stop(tuning, run, task.options, f"the same call and out={str(run.path)!r}")
         knowing_old = tuning.knowing_old()
         trained = Trained(run, config, task.target, tuning.model.eval())
-        metrics = measure_trained(trained, task.options.device)
+        metrics = measure_reader(trained, task.options.device)
         seconds = sum(row.seconds for row in tuning.history)
         about |= {"finished": True, "seconds": seconds, "accuracy_after": metrics.accuracy}
         # From scratch with other classes there is no last layer that knows the old ones.

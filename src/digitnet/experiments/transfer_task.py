@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib.resources
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +33,7 @@ from digitnet.network.config import TrainConfig
 from digitnet.synthesis.nondigits import draw_non_digits
 from digitnet.training.batches import Batch, Batches, some_drawings
 from digitnet.training.calibration import set_aside
-from digitnet.training.checkpoint import read_model
+from digitnet.training.checkpoint import SHIPPED_MODEL, read_model
 from digitnet.training.device import resolve_device, resolve_threads
 from digitnet.training.loop import Training, choose_images
 from digitnet.training.runs import open_run
@@ -86,7 +85,7 @@ def load_pretrained(name: Path | str = SHIPPED) -> Pretrained:
     if run:
         file = run.model_file
     elif str(name) == SHIPPED and not file.exists():
-        file = Path(str(importlib.resources.files("digitnet"))) / "assets" / "digitnet.safetensors"
+        file = SHIPPED_MODEL
     elif not file.exists():
         raise InputError(
             f"There is no network {name}. Name a run folder, a model.safetensors file, or "

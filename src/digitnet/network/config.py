@@ -203,6 +203,14 @@ class TrainConfig:
         for name in ("non_digits", "hands", "signs"):
             canonical = self.model.canonical or not getattr(self, name)
             _require(self, name, canonical, "0 without --canonical")
+        if self.pages:
+            _require(self, "pages", self.pages >= self.batch_size, "0, or --batch-size and more")
+            for name in ("early_stopping", "train_images", "label_smoothing", "bfloat16"):
+                _require(self, name, not getattr(self, name), "its default with --pages")
+            # The finder has one shape; its data decide these two.
+            usual = dataclasses.replace(self.model, crops=False, num_classes=10) == ModelConfig()
+            whole = usual and self.augmentation.is_off
+            _require(self, "pages", whole, "0 with settings of images or of what reads them")
 
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as plain JSON values, nested as in ``config.json``."""

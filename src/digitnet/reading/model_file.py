@@ -296,12 +296,13 @@ def _read_shipped() -> bytes:
 def _refuse_outdated(file: ModelFile, run: Path) -> None:
     """Refuse the model file of a run whose network was trained further since."""
     weights = run / "model.safetensors"
-    expected = file.metadata.get("model_sha256")
-    if not expected or not weights.is_file():
+    # In the run of a finder it is the finder that must be the same.
+    made_from = {file.metadata.get(name) for name in ("model_sha256", "finder_sha256")}
+    if made_from == {None} or not weights.is_file():
         return
     with storage_errors(weights, "read"):
         found = hashlib.sha256(weights.read_bytes()).hexdigest()
-    if expected != found:
+    if found not in made_from:
         raise InputError(
             f"{file.name} was not made from the network that is in {run} now. "
             f"`digitnet export {run}` makes it again."

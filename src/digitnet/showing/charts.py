@@ -34,30 +34,42 @@ class _Quantity:
 
     axis: str
     style: str  # format of a value with its unit
-    train: NDArray[np.float64]
+    train: NDArray[np.float64] | None
     val: NDArray[np.float64]
     rising: bool  # whether better is higher
     span: float  # the least height of the axis, so that noise does not fill it
     ceiling: float
 
+    @property
+    def lines(self) -> list[tuple[str, NDArray[np.float64], str]]:
+        """Name, values and colour of each split that was measured."""
+        training = [] if self.train is None else [("training", self.train, LIGHT.orange)]
+        return [*training, ("validation", self.val, LIGHT.blue)]
 
-def learning_curves(history: Sequence[Epoch]) -> Figure:
+
+def learning_curves(
+    history: Sequence[Epoch], names: tuple[str, str] = ("Accuracy", "Loss (cross-entropy)")
+) -> Figure:
     """Draw accuracy (percent) above loss (cross-entropy, nats), both splits, against epochs.
 
     A first epoch that would flatten the rest is left off the scale and given in words.
 
     Args:
-        history: one row an epoch, at least one; accuracies in [0, 1].
+        history: one row an epoch, at least one; accuracies in [0, 1]. Training accuracy is left out
+            where it was not measured in every epoch.
+        names: of the two.
 
     Raises:
         InputError: the history is empty.
     """
     if not history:
         raise InputError("The history is empty; learning curves need at least one epoch.")
-    rows = [(r.train_accuracy, r.val_accuracy, r.train_loss, r.val_loss) for r in history]
-    train, val, train_loss, val_loss = np.array(rows, dtype=np.float64).T
-    accuracy = _Quantity("Accuracy (%)", "{:.2f} %", 100 * train, 100 * val, True, 0.5, 100.0)
-    loss = _Quantity("Loss (cross-entropy)", "{:.4f}", train_loss, val_loss, False, 0.005, np.inf)
+    rows = [(r.val_accuracy, r.train_loss, r.val_loss) for r in history]
+    val, train_loss, val_loss = np.array(rows, dtype=np.float64).T
+    shares = [r.train_accuracy for r in history if r.train_accuracy is not None]
+    train = 100 * np.array(shares) if len(shares) == len(history) else None
+    accuracy = _Quantity(f"{names[0]} (%)", "{:.2f} %", train, 100 * val, True, 0.5, 100.0)
+    loss = _Quantity(names[1], "{:.4f}", train_loss, val_loss, False, 0.005, np.inf)
     epochs = np.array([row.epoch for row in history])
     several = len(history) > 1
     # On the right, where lines end, stand their names.
@@ -82,20 +94,21 @@ def _draw_curves(ax: Axes, epochs: NDArray[np.int64], quantity: _Quantity) -> No
     ax.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
     ax.ticklabel_format(axis="y", style="plain", useOffset=False)
     ax.grid(axis="y", color=LIGHT.line, linewidth=0.6, alpha=0.6)
-    ends = (quantity.train[-1], quantity.val[-1])
-    names = ("training", "validation")
+    names, values, colours = zip(*quantity.lines, strict=True)
+    ends = [each[-1] for each in values]
     labels = [f"{n}\n{quantity.style.format(end)}" for n, end in zip(names, ends, strict=True)]
     places = (np.array(ends) - low) / (high - low)
     x = 1.0 if len(epochs) > 1 else 0.5  # a single epoch stands in the middle
-    label_lines(ax, labels, places, (LIGHT.orange, LIGHT.blue), x=x, size=BODY)
+    label_lines(ax, labels, places, colours, x=x, size=BODY)
     _note_first_epoch(ax, epochs, quantity)
 
 
 def _draw_lines(ax: Axes, epochs: NDArray[np.int64], quantity: _Quantity) -> None:
     marks = ("s", "o") if len(epochs) <= _MARKED_EPOCHS else (None, None)
     dashes = (0, (4, 1.5))
-    ax.plot(epochs, quantity.train, color=LIGHT.orange, linewidth=1.6, linestyle=dashes,
-            marker=marks[0], markersize=4, label="training")  # fmt: skip
+    if quantity.train is not None:
+        ax.plot(epochs, quantity.train, color=LIGHT.orange, linewidth=1.6, linestyle=dashes,
+                marker=marks[0], markersize=4, label="training")  # fmt: skip
     ax.plot(epochs, quantity.val, color=LIGHT.blue, linewidth=2.2,
             marker=marks[1], markersize=5, label="validation")  # fmt: skip
 
@@ -114,7 +127,7 @@ def _set_epoch_axis(ax: Axes, epochs: NDArray[np.int64]) -> None:
 def _limits(quantity: _Quantity) -> tuple[float, float]:
     """Return the range of the axis: what is there and a little more."""
     start = 1 if _first_is_aside(quantity) else 0
-    values = np.concatenate([quantity.train[start:], quantity.val[start:]])
+    values = np.concatenate([each[start:] for _, each, _ in quantity.lines])
     values = values[np.isfinite(values)]
     if not values.size:  # a run whose loss was never finite still gets its accuracy drawn
         return 0.0, 1.0
@@ -129,15 +142,15 @@ def _first_is_aside(quantity: _Quantity) -> bool:
     """Return whether the first epoch would take most of the axis for itself."""
     if len(quantity.val) < _FEWEST_TO_ZOOM:
         return False
-    whole = np.concatenate([quantity.train, quantity.val])
-    rest = np.concatenate([quantity.train[1:], quantity.val[1:]])
+    whole = np.concatenate([each for _, each, _ in quantity.lines])
+    rest = np.concatenate([each[1:] for _, each, _ in quantity.lines])
     return bool(np.ptp(rest) < 0.6 * np.ptp(whole))
 
 
 def _note_first_epoch(ax: Axes, epochs: NDArray[np.int64], quantity: _Quantity) -> None:
     """Write which values of the first epoch lie off the scale."""
     low, high = ax.get_ylim()
-    firsts = (("training", quantity.train[0]), ("validation", quantity.val[0]))
+    firsts = [(name, each[0]) for name, each, _ in quantity.lines]
     outside = [(name, value) for name, value in firsts if not low <= value <= high]
     if not outside:
         return

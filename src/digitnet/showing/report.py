@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from digitnet.files import hold_lock, write_atomic
-from digitnet.network.config import TrainConfig, setting_meanings
+from digitnet.network.config import TrainConfig, setting_meanings, setting_part
 from digitnet.network.recipes import RECIPES
+from digitnet.showing.finder_report import compose_finder
 from digitnet.showing.pages import render
 from digitnet.showing.report_facts import EvaluatedRun, answer_to, facts, read_evaluated
 from digitnet.showing.report_figures import MOST_FILTERS, ReportFigures, draw_figures, first_kernels
@@ -53,8 +54,12 @@ def write_report(
 
 def report_trained(trained: Trained) -> Path:
     """Do what ``write_report`` does; the caller holds the lock of the run."""
-    run = read_evaluated(trained)
-    write_atomic(trained.run.report_file, compose(run, draw_figures(run)))
+    if trained.config.pages:
+        page = compose_finder(trained, _record(trained))
+    else:
+        run = read_evaluated(trained)
+        page = compose(run, draw_figures(run))
+    write_atomic(trained.run.report_file, page)
     return trained.run.report_file
 
 
@@ -67,16 +72,18 @@ def compose(run: EvaluatedRun, figures: ReportFigures) -> str:
         "largest_weight": float(abs(kernels).max()),
         "example": answer_to(run, run.example),
     }
-    return render("report.html", figures=figures, shown=shown, **facts(run), **_record(run))
+    return render("report.html", figures=figures, shown=shown, **facts(run), **_record(run.trained))
 
 
-def _record(run: EvaluatedRun) -> dict[str, Any]:
+def _record(trained: Trained) -> dict[str, Any]:
     """Return what lets others check and repeat the run."""
-    folder, config = run.trained.run, run.config
+    folder, config = trained.run, trained.config
     origin, environment = folder.transfer, folder.environment
     again = transfer_command(origin, config) if origin else train_command(config)
+    settings = config.flat()
     return {
-        "settings": config.flat(),
+        # Those of the network and of its images say nothing of a finder.
+        "settings": {n: v for n, v in settings.items() if not (config.pages and setting_part(n))},
         "meanings": setting_meanings(),
         "changed": _changes(config),
         "start_recipe": _start_of(config).recipe,

@@ -10,6 +10,7 @@ Guarantees:
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,9 +95,22 @@ def read_evaluated(trained: Trained) -> EvaluatedRun:
     Raises:
         InputError: the run is not evaluated, or its parts do not belong together.
     """
+    run, summary = trained.run, read_summary(trained, _NUMBERS)
+    metrics = Metrics.from_dict(summary["test"])
+    evaluated = EvaluatedRun(trained, run.history, summary, metrics, run.predictions)
+    _check_predictions(evaluated)
+    return evaluated
+
+
+def read_summary(trained: Trained, numbers: Sequence[str]) -> dict[str, Any]:
+    """Read what ``metrics.json`` holds.
+
+    Raises:
+        InputError: there is none, it lacks one of these ``numbers``, or is of another network.
+    """
     run = trained.run
     summary = run.metrics
-    lacking = [name for name in _NUMBERS if not isinstance(summary.get(name), int | float)]
+    lacking = [name for name in numbers if not isinstance(summary.get(name), int | float)]
     if lacking or not isinstance(summary.get("test"), dict):
         raise InputError(
             f"{run.path / 'metrics.json'} lacks {', '.join(lacking or ['test'])}. "
@@ -107,10 +121,7 @@ def read_evaluated(trained: Trained) -> EvaluatedRun:
             f"The metrics of {run.path} were measured on another network than the one it has now. "
             f"`digitnet evaluate {run.path}` measures it again."
         )
-    metrics = Metrics.from_dict(summary["test"])
-    evaluated = EvaluatedRun(trained, run.history, summary, metrics, run.predictions)
-    _check_predictions(evaluated)
-    return evaluated
+    return summary
 
 
 def _check_predictions(run: EvaluatedRun) -> None:
@@ -148,7 +159,7 @@ def facts(run: EvaluatedRun) -> dict[str, Any]:
         "one_in": _one_in(metrics),
         # A network that cannot be told from guessing may know nothing.
         "guessing": None if metrics.interval[0] > commonest else commonest,
-        "ending": ending(run),
+        "ending": ending(run.history, config),
         "training_images": np.bincount(
             run.dataset.train_labels, minlength=len(run.class_names)
         ).tolist(),
@@ -174,9 +185,8 @@ def _one_in(metrics: Metrics) -> str | None:
     return None if rate <= 2 else f"{rate:.0f}" if rate >= 9.5 else f"{rate:.1f}"
 
 
-def ending(run: EvaluatedRun) -> dict[str, Any]:
+def ending(history: Sequence[Epoch], config: TrainConfig) -> dict[str, Any]:
     """Return why training ended when it did, after which epochs, and which was the best."""
-    history, config = run.history, run.config
     best = min(history, key=lambda row: row.val_loss, default=None)
     stale = history[-1].epoch - best.epoch if best else 0
     how = "interrupted"

@@ -13,6 +13,7 @@ machines" (1999).
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,17 +26,18 @@ from numpy.typing import NDArray
 
 from digitnet.data.catalogue import load_dataset
 from digitnet.data.dataset import Dataset
-from digitnet.errors import DataUnavailableError, InputError, IntegrityError
+from digitnet.errors import DataUnavailableError, InputError, IntegrityError, UsageError
 from digitnet.files import hold_lock, write_atomic
 from digitnet.network.canonical import Canonical
 from digitnet.network.cnn import CNN, to_float
 from digitnet.network.config import TrainConfig
 from digitnet.network.export import Calibration, build, digits_and_score
+from digitnet.network.finder import Finder
 from digitnet.synthesis.hand_drawings import validation_digits
-from digitnet.training.checkpoint import load_finder
+from digitnet.training.checkpoint import SHIPPED_FINDER, SHIPPED_MODEL, load_finder, read_model
 from digitnet.training.loop import DIGITS, choose_images
 from digitnet.training.runs import Run, open_run
-from digitnet.training.trained import Options, Trained, open_trained
+from digitnet.training.trained import Options, Trained, open_trained, trained_finder
 
 # Share of real digits that the threshold refuses, in order to refuse as much else as it can.
 REJECTED_DIGITS = 0.01
@@ -63,6 +65,7 @@ def export_run(
     run: Path | str | Run,
     out: Path | str | None = None,
     *,
+    finder: Path | str | None = None,
     data_dir: Path | str | None = None,
     offline: bool | None = None,
 ) -> Exported:
@@ -71,9 +74,14 @@ def export_run(
     The file always begins with the canonical image. A network that was trained and evaluated
     without it (``canonical`` off) answers a little differently there than in its report.
 
+    A file holds a finder and a network that reads what it finds. The run of a finder is exported
+    with the network that comes with digitnet.
+
     Args:
         run: the run folder.
         out: the file; by default ``model.onnx`` in the run folder.
+        finder: the run of a finder, or its ``model.safetensors``; by default the one that comes
+            with digitnet.
         data_dir: as for ``train``.
         offline: as for ``train``.
 
@@ -84,16 +92,30 @@ def export_run(
         UsageError: the data are not those of the run, or another process works in the folder.
     """
     run = open_run(run)
+    if run.config.pages and finder:
+        raise UsageError(
+            f"The run {run.path} holds a finder itself. Name with --finder another one than that "
+            "of digitnet for the run of a network that reads digits."
+        )
     with hold_lock(run.path):
+        if run.config.pages:
+            return _export_finder(run, trained_finder(run), out)
         trained = open_trained(run, Options(data_dir=data_dir, offline=offline))
-        return export_trained(trained, out, data_dir=data_dir)
+        return export_trained(trained, out, finder=finder, data_dir=data_dir)
 
 
 def export_trained(
-    trained: Trained, out: Path | str | None = None, *, data_dir: Path | str | None = None
+    trained: Trained,
+    out: Path | str | None = None,
+    *,
+    finder: Path | str | None = None,
+    data_dir: Path | str | None = None,
 ) -> Exported:
     """Do what ``export_run`` does; the caller holds the lock of the run."""
     run, config = trained.run, trained.config
+    if config.pages:
+        return _export_finder(run, trained.finder, out)
+    file, finds = _read_finder(finder)
     sources = calibration_images(trained, data_dir)
     logits, scores = answers(trained.model, np.concatenate([images for images, _ in sources]))
     labels = np.concatenate([labels for _, labels in sources])
@@ -107,11 +129,45 @@ def export_trained(
         "crops": str(config.model.crops).lower(),
         "epochs": str(len(run.history)),
         "model_sha256": run.model_sha256,
+        "finder_sha256": _sha256(file),
     }
-    path = Path(out) if out else run.path / "model.onnx"
-    content, difference = build(trained.model, load_finder(), calibration, about)
-    write_atomic(path, content)
-    return Exported(path, len(content), difference, calibration)
+    return _write(out or run.path / "model.onnx", trained.model, finds, calibration, about)
+
+
+def _export_finder(run: Run, finder: Finder, out: Path | str | None) -> Exported:
+    """Write a finder with the network that comes with digitnet, calibrated as it comes."""
+    model, said = read_model(SHIPPED_MODEL)
+    record = json.loads(SHIPPED_MODEL.with_name("digitnet.json").read_text(encoding="utf-8"))
+    calibration = Calibration(record["temperature"], record["ood_threshold"])
+    about = {
+        "class_names": json.dumps(said["class_names"]),
+        **{name: str(said[name]) for name in ("recipe", "data", "seed", "epochs")},
+        "crops": str(model.config.crops).lower(),
+        "model_sha256": _sha256(SHIPPED_MODEL),
+        "finder_sha256": run.model_sha256,
+    }
+    return _write(out or run.path / "model.onnx", model, finder, calibration, about)
+
+
+def _write(
+    path: Path | str, model: CNN, finder: Finder, calibration: Calibration, about: dict[str, str]
+) -> Exported:
+    content, difference = build(model, finder, calibration, about)
+    write_atomic(Path(path), content)
+    return Exported(Path(path), len(content), difference, calibration)
+
+
+def _read_finder(place: Path | str | None) -> tuple[Path, Finder]:
+    """Return the finder of a run or a file, None for that of digitnet, and its file."""
+    if place is not None and Path(place).is_dir():
+        run = open_run(place)
+        return run.model_file, trained_finder(run)
+    file = SHIPPED_FINDER if place is None else Path(place)
+    return file, load_finder(file)
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def export_or_note(

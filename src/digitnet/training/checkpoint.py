@@ -28,7 +28,8 @@ from digitnet.network.cnn import CNN
 from digitnet.network.config import SCHEMA_VERSION, TrainConfig
 from digitnet.network.finder import Finder
 
-SHIPPED_FINDER = Path(str(resources.files("digitnet"))) / "assets" / "finder.safetensors"
+_ASSETS = Path(str(resources.files("digitnet"))) / "assets"
+SHIPPED_FINDER, SHIPPED_MODEL = _ASSETS / "finder.safetensors", _ASSETS / "digitnet.safetensors"
 _KEY = "digitnet"
 _TYPES = (torch.float32, torch.int64, torch.uint8)
 # A thousand times the reference network; nothing that digitnet writes comes near it.
@@ -168,12 +169,16 @@ def load_finder(path: Path | str | None = None) -> Finder:
         InputError: there is no such file.
         IntegrityError: the file is damaged, holds something else, or its tensors do not fit.
     """
-    file = SHIPPED_FINDER if path is None else Path(path)
-    tensors, _ = read_tensors(file, "finder")
+    return read_finder(SHIPPED_FINDER if path is None else Path(path))[0]
+
+
+def read_finder(path: Path) -> tuple[Finder, dict[str, Any]]:
+    """Return what ``load_finder`` does, and what the file says about the finder."""
+    tensors, about = read_tensors(path, "finder")
     finder = Finder()
-    check_tensors(finder, tensors, file)
+    check_tensors(finder, tensors, path)
     finder.load_state_dict(tensors)
-    return finder.eval()
+    return finder.eval(), about
 
 
 def load_model(path: Path | str) -> CNN:

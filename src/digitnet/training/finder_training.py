@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,13 +20,15 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from digitnet.data.dataset import Dataset
+from digitnet.errors import InputError
 from digitnet.network.config import TrainConfig
-from digitnet.network.finder import Finder, Maps, find
+from digitnet.network.finder import Finder, Maps
 from digitnet.synthesis.hands import load_hands, split_writers
 from digitnet.synthesis.page_scenes import Page, PageMaker
 from digitnet.training.checkpoint import named, save_finder
 from digitnet.training.device import CPU
-from digitnet.training.loop import Position, Training, choose_images
+from digitnet.training.finder_evaluation import look_at
+from digitnet.training.loop import DIGITS, Position, Training, choose_images
 from digitnet.training.page_batches import PageBatch, PageBatches, batch_of, drawn, page_seed
 from digitnet.training.runs import Epoch, Run
 
@@ -34,11 +36,9 @@ from digitnet.training.runs import Epoch, Run
 DECAY = 0.998
 # Validation: batches for the loss, and pages on which signs are counted; apart from every seed of
 # training.
-_VAL_BATCHES, _VAL_PAGES, VAL_SEED = 24, 200, 2**31
+VAL_BATCHES, VAL_PAGES, VAL_SEED = 24, 200, 2**31
 # How much each part of the loss counts.
 _CENTRES, _VOTES, _SIZES, _STROKES, _OVERLAP = 1.0, 1.0, 0.2, 1.0, 0.3
-# A centre found within this many sides of a true one is right.
-RIGHT = 0.3
 
 
 def page_maker(config: TrainConfig, dataset: Dataset, *, training: bool) -> PageMaker:
@@ -47,6 +47,19 @@ def page_maker(config: TrainConfig, dataset: Dataset, *, training: bool) -> Page
     images = choose_images(config, dataset)[0 if training else 1]
     items = split_writers(hands)[0 if training else 1]
     return PageMaker(dataset.train_images[images], dataset.train_labels[images], hands, items)
+
+
+def refuse_other_than_digits(dataset: Dataset) -> None:
+    """Refuse data that no pages can be made of.
+
+    Raises:
+        InputError: the classes are not the ten digits.
+    """
+    if dataset.class_names != DIGITS:
+        raise InputError(
+            f"Pages are made of digits, but '{dataset.name}' has the classes "
+            f"{', '.join(dataset.class_names[:12])}. Name data of digits, such as --data mnist."
+        )
 
 
 class FinderTraining(Training):
@@ -63,18 +76,30 @@ class FinderTraining(Training):
         mean = get_ema_multi_avg_fn(DECAY)  # type: ignore[no-untyped-call]
         self.average = AveragedModel(self.model, multi_avg_fn=mean, use_buffers=True)
 
-    @property
-    def averaged(self) -> Finder:
-        """The network with the running mean of the weights."""
-        finder: Finder = self.average.module  # type: ignore[assignment]
-        return finder
-
-    def close(self, run: Run | None) -> None:
-        """Save the finder, and end the process that draws."""
+    def close(self) -> None:
+        """End the process that draws."""
         self.batches.close()
+
+    def finish(self, run: Run | None) -> None:
+        """Save the finder."""
         if run:
-            model = self.model if self.finished else self.averaged
-            save_finder(run.model_file, model, self.config, {"epochs": len(self.history)})
+            about = {"epochs": len(self.history)}
+            save_finder(run.model_file, self.network, self.config, about)
+
+    @property
+    def network(self) -> Finder:
+        """The running mean of the weights."""
+        assert isinstance(self.average.module, Finder)
+        return self.average.module
+
+    def count_right(self, batch: Any, logits: Any) -> int:  # noqa: ARG002
+        """Return nothing: see ``train_accuracy``."""
+        return 0
+
+    @property
+    def train_accuracy(self) -> float | None:
+        """None: finding what is on a page takes longer than learning from it."""
+        return None
 
     @functools.cached_property
     def batches(self) -> PageBatches:  # type: ignore[override]
@@ -97,46 +122,35 @@ class FinderTraining(Training):
         """Return what the optimizer is to lower."""
         return finder_loss(logits, batch)
 
-    def count(  # type: ignore[override]
-        self,
-        batch: PageBatch,
-        logits: Maps,  # noqa: ARG002 (there is nothing to count in it)
-        loss: float,
-        seconds: float,
-    ) -> None:
+    def count(self, batch: Any, logits: Any, loss: float, seconds: float) -> None:
         """Add a step to the sums of the epoch, and its weights to their running mean."""
-        self.position.step += 1
-        self.position.images += batch.count
-        self.position.loss_sum += loss * batch.count
-        self.position.seconds += seconds
+        super().count(batch, logits, loss, seconds)
         self.average.update_parameters(self.model)
-        if self.done == self.total_steps:
-            self.model.load_state_dict(self.averaged.state_dict())
 
     @functools.cached_property
     def _val_batches(self) -> list[PageBatch]:
         maker = page_maker(self.config, self.dataset, training=False)
         size = self.batch_size
-        return [batch_of(drawn(maker, VAL_SEED, i * size, size)) for i in range(_VAL_BATCHES)]
+        return [batch_of(drawn(maker, VAL_SEED, i * size, size)) for i in range(VAL_BATCHES)]
 
     @functools.cached_property
     def _val_pages(self) -> list[Page]:
         maker = page_maker(self.config, self.dataset, training=False)
-        return [maker.page(page_seed(VAL_SEED, 10_000 + i)) for i in range(_VAL_PAGES)]
+        return [maker.page(page_seed(VAL_SEED, 10_000 + i)) for i in range(VAL_PAGES)]
 
     def validate(self) -> Epoch | None:
         """Add a row to the history: the loss, and the share of pages with exactly their signs."""
         position, started = self.position, time.perf_counter()
-        model = self.averaged.eval()
+        model = self.network.eval()
         with torch.inference_mode():
             losses = [finder_loss(model(batch.pages), batch).item() for batch in self._val_batches]
-            exact = [all_found(model, page) for page in self._val_pages]
+            exact = [look_at(model, page).is_exact for page in self._val_pages]
         self.refuse_divergence(float(np.mean(losses)))
         row = Epoch(
             epoch=position.epoch + 1,
             learning_rate=self.optimizer.param_groups[0]["lr"],
             train_loss=position.loss_sum / position.images,
-            train_accuracy=0.0,
+            train_accuracy=self.train_accuracy,
             val_loss=float(np.mean(losses)),
             val_accuracy=float(np.mean(exact)),
             seconds=position.seconds + time.perf_counter() - started,
@@ -186,40 +200,3 @@ def _focal_loss(logits: Tensor, bumps: Tensor) -> Tensor:
     hits = F.logsigmoid(logits) * (1 - likely) ** 2 * top
     others = F.logsigmoid(-logits) * likely**2 * (1 - bumps) ** 4 * (1 - top)
     return -(hits + others).sum() / (top.sum() + 1)
-
-
-def all_found(model: Finder, page: Page) -> bool:
-    """Return whether exactly the signs of a page are found, each as what it is."""
-    grey = torch.from_numpy(page.grey).float()[None, None]
-    found = find(model(grey))
-    if len(found.presence) != len(page.labels):
-        return False
-    truth = {(int(label > 9), *map(float, box)) for label, box in _signs(page)}
-    for ink, share in zip(found.inks[:, 0], found.digit_share, strict=True):
-        rows, columns = ink.amax(1) > 0.3, ink.amax(0) > 0.3
-        if not bool(rows.any() and columns.any()):
-            return False
-        left, right = _ends(columns)
-        top, bottom = _ends(rows)
-        kind = int(share < 0.5)
-        near = {t for t in truth if t[0] == kind and _is_near(t[1:], (left, top, right, bottom))}
-        if not near:
-            return False
-        truth.discard(near.pop())
-    return True
-
-
-def _signs(page: Page) -> Iterator[tuple[int, tuple[float, ...]]]:
-    for label, box in zip(page.labels, page.boxes, strict=True):
-        yield int(label), tuple(box)
-
-
-def _ends(present: Tensor) -> tuple[float, float]:
-    where = torch.nonzero(present).flatten()
-    return float(where[0]), float(where[-1] + 1)
-
-
-def _is_near(box: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    side = max(box[2] - box[0], box[3] - box[1])
-    # Each edge, for what is found of a sign decides how it is read.
-    return all(abs(a - b) < RIGHT * side for a, b in zip(box, other, strict=True))

@@ -12,6 +12,7 @@ Guarantees:
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -31,6 +32,7 @@ from digitnet.errors import IntegrityError, TrainingDivergedError, UsageError
 from digitnet.machine import environment
 from digitnet.network.cnn import CNN, predict_logits
 from digitnet.network.config import LEAST_RATE, WARM_UP, Schedule, TrainConfig, differences
+from digitnet.network.finder import Finder
 from digitnet.synthesis.hand_drawings import validation_digits
 from digitnet.text import count_of
 from digitnet.training.batches import Batch, Batches
@@ -75,31 +77,32 @@ def fit(
     """
     training.open(run)
     stopped = False
-    while not (training.finished or stopped):
-        order = training.order()
-        training.begin_epoch()
-        for step in range(training.position.step, training.steps):
-            started = time.perf_counter()
-            size = training.batch_size
-            batch = training.batches.batch(order[step * size : (step + 1) * size])
-            logits = training.forward(batch)
-            loss = training.loss(logits, batch)
-            training.refuse_divergence(loss.item())
-            training.optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            training.set_learning_rates()
-            training.optimizer.step()
-            training.count(batch, logits, loss.item(), time.perf_counter() - started)
-            over = training.epoch_is_over
-            on_progress(training.progress(training.validate() if over else None))
-            stopped = should_stop()
-            if run and (over or stopped or (step + 1) % CHECKPOINT_STEPS == 0):
-                training.save(run)
-            if over or stopped:
-                break
-        if run:
-            run.write_history(training.history)
-    training.close(run)
+    with contextlib.closing(training):
+        while not (training.finished or stopped):
+            order = training.order()
+            training.begin_epoch()
+            for step in range(training.position.step, training.steps):
+                started = time.perf_counter()
+                size = training.batch_size
+                batch = training.batches.batch(order[step * size : (step + 1) * size])
+                logits = training.forward(batch)
+                loss = training.loss(logits, batch)
+                training.refuse_divergence(loss.item())
+                training.optimizer.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                training.set_learning_rates()
+                training.optimizer.step()
+                training.count(batch, logits, loss.item(), time.perf_counter() - started)
+                over = training.epoch_is_over
+                on_progress(training.progress(training.validate() if over else None))
+                stopped = should_stop()
+                if run and (over or stopped or (step + 1) % CHECKPOINT_STEPS == 0):
+                    training.save(run)
+                if over or stopped:
+                    break
+            if run:
+                run.write_history(training.history)
+    training.finish(run)
     return training.finished
 
 
@@ -194,13 +197,21 @@ class Training:
             if not self.finished:
                 run.write_environment(environment() | {"device": self.device.type})
 
-    def close(self, run: Run | None) -> None:
+    def close(self) -> None:
+        """Let go of what training needed besides memory; it is over, or has failed."""
+
+    def finish(self, run: Run | None) -> None:
         """Put the best weights into a network that is finished, and save it."""
         if self.finished and self.best:
             self.model.load_state_dict(self.best)
         if run:
             about = {"class_names": list(self.class_names), "epochs": len(self.history)}
             save_model(run.model_file, self.model, self.config, about)
+
+    @property
+    def network(self) -> CNN | Finder:
+        """What is kept of the training."""
+        return self.model
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return the weights that learn, in groups, each with its top learning rate."""
@@ -255,6 +266,11 @@ class Training:
         return f"Train a new run with a smaller --learning-rate than {rate:g}."
 
     @property
+    def train_accuracy(self) -> float | None:
+        """Share of the images of this epoch so far that were read correctly."""
+        return self.position.correct / max(self.position.images, 1)
+
+    @property
     def epoch_is_over(self) -> bool:
         """True after the last step of an epoch."""
         return self.position.step == self.steps or self.done == self.total_steps
@@ -266,9 +282,13 @@ class Training:
         position.images += batch.count
         position.loss_sum += loss * batch.count
         position.seconds += seconds
+        position.correct += self.count_right(batch, logits)
+
+    def count_right(self, batch: Batch, logits: Tensor) -> int:
+        """Return how many images of a batch were read correctly."""
         # Of the images themselves, not of the drawings of no digit that follow them.
         right = logits[: batch.count].argmax(1) == batch.labels[: batch.count]
-        position.correct += int(right.sum())
+        return int(right.sum())
 
     def validate(self) -> Epoch | None:
         """Add a row to the history, keep the best weights, and turn to the next epoch."""
@@ -280,7 +300,7 @@ class Training:
             epoch=position.epoch + 1,
             learning_rate=self.optimizer.param_groups[0]["lr"],
             train_loss=position.loss_sum / position.images,
-            train_accuracy=position.correct / position.images,
+            train_accuracy=self.train_accuracy,
             val_loss=val_loss,
             val_accuracy=(logits.argmax(1) == self.val_labels).double().mean().item(),
             seconds=position.seconds + time.perf_counter() - started,
@@ -299,8 +319,8 @@ class Training:
         if row:
             means = row.train_loss, row.train_accuracy
             return Progress(row.epoch, epochs, steps, steps, *means, finished=row)
-        loss, accuracy = (total / max(at.images, 1) for total in (at.loss_sum, at.correct))
-        return Progress(at.epoch + 1, epochs, at.step, steps, loss, accuracy)
+        loss = at.loss_sum / max(at.images, 1)
+        return Progress(at.epoch + 1, epochs, at.step, steps, loss, self.train_accuracy)
 
     def more_state(self) -> dict[str, Tensor]:
         """Return what a checkpoint must hold besides weights and optimizer."""

@@ -10,12 +10,10 @@ Guarantees:
 
 from __future__ import annotations
 
-import concurrent.futures
-import dataclasses
-import multiprocessing
-from collections import deque
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -24,14 +22,15 @@ from torch import Tensor
 
 from digitnet.network.finder import SIZE_UNIT
 from digitnet.synthesis.page_scenes import SHAPES, Page, PageMaker
+from digitnet.training.elsewhere import Elsewhere
+
+_Arrays: TypeAlias = dict[str, NDArray[Any]]
 
 # Standard deviation of the bump around a centre, in units of the sign's longer side, and its least
 # in cells of 4 pixels.
 _BUMP, _LEAST_BUMP = 0.075, 0.6
 # Some batches are of small pages: so pictures of a few pixels look when they are enlarged.
 _SMALL, _SMALL_SHARE = ((80, 80), (96, 96), (96, 160), (128, 128)), 0.2
-# Batches drawn ahead.
-_AHEAD = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,57 +67,33 @@ class PageBatches:
 
     def __init__(self, maker: PageMaker, batch_size: int, seed: int) -> None:
         self.maker, self.batch_size, self.seed = maker, batch_size, seed
-        self._ahead: deque[tuple[int, concurrent.futures.Future[dict[str, Any]]]] = deque()
-        self._pool: concurrent.futures.Executor | None = None
+        self._stream: Elsewhere[_Arrays] | None = None
+        self._next = 0
 
     def batch(self, indices: Tensor) -> PageBatch:
-        """Return the pages at ``indices``, which are consecutive; those that follow are begun."""
+        """Return the pages at ``indices``, a batch of consecutive ones, and begin the next ones."""
         first = int(indices[0])
-        pool = self._started()
-        while self._ahead and self._ahead[0][0] != first:
-            self._ahead.popleft()[1].cancel()
-        begun = len(self._ahead)
-        for later in range(first + begun * self.batch_size, 2**62, self.batch_size):
-            if len(self._ahead) >= _AHEAD:
-                break
-            drawn = pool.submit(_drawn_elsewhere, self.seed, later, self.batch_size)
-            self._ahead.append((later, drawn))
-        arrays = self._ahead.popleft()[1].result()
-        whole = batch_of(arrays)
-        if len(indices) == self.batch_size:
-            return whole
-        parts = {f.name: getattr(whole, f.name)[: len(indices)] for f in dataclasses.fields(whole)}
-        return PageBatch(**parts)
+        if self._stream is None or first != self._next:
+            self.close()
+            stream = (self.maker, self.seed, first, self.batch_size)
+            self._stream = Elsewhere(all_drawn, *stream)
+        self._next = first + self.batch_size
+        return batch_of(self._stream.next())
 
     def close(self) -> None:
         """End the process that draws."""
-        if self._pool:
-            self._pool.shutdown(cancel_futures=True)
-            self._pool = None
-            self._ahead.clear()
-
-    def _started(self) -> concurrent.futures.Executor:
-        if self._pool is None:
-            self._pool = concurrent.futures.ProcessPoolExecutor(
-                1, multiprocessing.get_context("spawn"), _begin_drawing, (self.maker,)
-            )
-        return self._pool
+        if self._stream:
+            self._stream.close()
+            self._stream = None
 
 
-_maker: PageMaker | None = None
+def all_drawn(maker: PageMaker, seed: int, first: int, count: int) -> Iterator[_Arrays]:
+    """Yield the arrays of all batches from page ``first`` on."""
+    for start in itertools.count(first, count):
+        yield drawn(maker, seed, start, count)
 
 
-def _begin_drawing(maker: PageMaker) -> None:
-    global _maker  # noqa: PLW0603 (the process draws for one training)
-    _maker = maker
-
-
-def _drawn_elsewhere(seed: int, first: int, count: int) -> dict[str, Any]:
-    assert _maker is not None
-    return drawn(_maker, seed, first, count)
-
-
-def drawn(maker: PageMaker, seed: int, first: int, count: int) -> dict[str, NDArray[Any]]:
+def drawn(maker: PageMaker, seed: int, first: int, count: int) -> _Arrays:
     """Return the arrays of the pages from ``first`` on; see ``batch_of``."""
     random = np.random.default_rng((seed, first))
     shapes = _SMALL if random.random() < _SMALL_SHARE else SHAPES
@@ -141,7 +116,7 @@ def page_seed(seed: int, index: int) -> int:
     return (seed * 1_000_003 + index) % 2**63
 
 
-def batch_of(arrays: dict[str, NDArray[Any]]) -> PageBatch:
+def batch_of(arrays: _Arrays) -> PageBatch:
     """Return the batch of such arrays."""
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     return PageBatch(

@@ -59,8 +59,8 @@ class Progress:
     steps: int
     loss: float
     """Mean training loss of this epoch so far."""
-    accuracy: float
-    """Training accuracy of this epoch so far."""
+    accuracy: float | None
+    """Training accuracy of this epoch so far; None where it is not counted."""
     finished: Epoch | None = None
     """The epoch's row of the history, after its last step."""
 
@@ -103,7 +103,7 @@ def show_progress(wanted: bool | None = None) -> Iterator[Callable[[Progress], N
                 description=f"epoch {progress.epoch}/{progress.epochs}",
                 total=progress.epochs * progress.steps,
                 completed=(progress.epoch - 1) * progress.steps + progress.step,
-                state=f"loss {progress.loss:.4f}  accuracy {progress.accuracy:.2%}",
+                state=_means("loss", progress.loss, "accuracy", progress.accuracy),
             )
             if progress.finished:
                 text = _epoch_text(progress.finished, progress.epochs)
@@ -115,7 +115,12 @@ def show_progress(wanted: bool | None = None) -> Iterator[Callable[[Progress], N
 def _epoch_text(row: Epoch, epochs: int) -> str:
     return (
         f"epoch {row.epoch:>{len(str(epochs))}}/{epochs}  "
-        f"loss {row.train_loss:.4f}  accuracy {row.train_accuracy:.2%}  "
-        f"val loss {row.val_loss:.4f}  val accuracy {row.val_accuracy:.2%}  "
+        f"{_means('loss', row.train_loss, 'accuracy', row.train_accuracy)}  "
+        f"{_means('val loss', row.val_loss, 'val accuracy', row.val_accuracy)}  "
         f"{row.seconds:.1f} s"
     )
+
+
+def _means(loss_name: str, loss: float, accuracy_name: str, accuracy: float | None) -> str:
+    text = f"{loss_name} {loss:.4f}"
+    return text if accuracy is None else f"{text}  {accuracy_name} {accuracy:.2%}"

@@ -46,13 +46,14 @@ class Epoch:
 
     Losses are mean cross-entropies; accuracies are shares. Training figures are means over the
     epoch while the weights change, with dropout and augmentation on; validation comes after it,
-    with both off.
+    with both off. Of a finder, ``val_accuracy`` is the share of pages on which it finds exactly
+    what is there; on training pages that is not counted, which None says, and nothing in the file.
     """
 
     epoch: int
     learning_rate: float
     train_loss: float
-    train_accuracy: float
+    train_accuracy: float | None
     val_loss: float
     val_accuracy: float
     seconds: float
@@ -142,7 +143,8 @@ class Run:
     @property
     def history(self) -> list[Epoch]:
         """One row for each finished epoch."""
-        rows = _read_csv(self._existing("history.csv", "train"), Epoch, (int, *[float] * 6))
+        types = (int, float, float, _number_or_none, float, float, float)
+        rows = _read_csv(self._existing("history.csv", "train"), Epoch, types)
         return [Epoch(*row) for row in rows]
 
     @property
@@ -247,6 +249,10 @@ def create_run(out: Path | str | None, name: str, *, resumes: bool = True) -> Ru
             path.mkdir()
             break
     return Run(path)
+
+
+def _number_or_none(text: str) -> float | None:
+    return float(text) if text else None
 
 
 def write_csv(path: Path, header: list[str], rows: Iterable[Iterable[Any]]) -> None:

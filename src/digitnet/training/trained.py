@@ -30,11 +30,14 @@ from digitnet.errors import InputError, StoppedError, UsageError
 from digitnet.files import hold_lock, storage_errors
 from digitnet.network.cnn import CNN, predict_logits
 from digitnet.network.config import SCHEMA_VERSION, TrainConfig, differences
+from digitnet.network.finder import Finder
 from digitnet.network.recipes import recipe as named_recipe
 from digitnet.text import count_of
-from digitnet.training.checkpoint import read_model
+from digitnet.training.checkpoint import read_finder, read_model
 from digitnet.training.device import reproducible, resolve_device, resolve_threads
 from digitnet.training.evaluation import DISPUTED_MNIST_TEST, Metrics, measure, predictions
+from digitnet.training.finder_evaluation import FinderMetrics, measure_finder
+from digitnet.training.finder_training import FinderTraining, refuse_other_than_digits
 from digitnet.training.loop import Training, choose_images, fit
 from digitnet.training.progress import Progress, collect_signals, show_progress
 from digitnet.training.runs import Run, create_run, open_run
@@ -80,8 +83,30 @@ class Trained:
     run: Run
     config: TrainConfig
     dataset: Dataset
-    model: CNN
+    network: CNN | Finder
     """In evaluation mode."""
+
+    @property
+    def model(self) -> CNN:
+        """The network, which reads.
+
+        Raises:
+            InputError: it is a finder.
+        """
+        if isinstance(self.network, CNN):
+            return self.network
+        raise _of_other_kind(self.run)
+
+    @property
+    def finder(self) -> Finder:
+        """The network, which finds.
+
+        Raises:
+            InputError: it is one that reads.
+        """
+        if isinstance(self.network, Finder):
+            return self.network
+        raise _of_other_kind(self.run)
 
 
 def train(
@@ -180,14 +205,43 @@ def evaluate(
         The metrics on the test images; ``metrics.json`` and ``predictions.csv`` hold them.
 
     Raises:
-        InputError: the folder is not a run, or has no model yet.
+        InputError: the folder is not a run, or has no model yet, or a finder.
         UsageError: the data are not those of the run, or another process works in the folder.
         IntegrityError: the model file is damaged.
     """
     run = open_run(path)
     options = Options(data_dir=data_dir, offline=offline, on_message=on_message)
     with hold_lock(run.path):
-        return measure_trained(open_trained(run, options), device)
+        return measure_reader(open_trained(run, options), device)
+
+
+def evaluate_finder(
+    path: Path | str | Run,
+    *,
+    data_dir: Path | str | None = None,
+    offline: bool | None = None,
+    on_message: Callable[[str], None] = _ignore,
+) -> FinderMetrics:
+    """Measure the finder of a run on 400 pages made of test images, and write the results.
+
+    Args:
+        path: the run folder.
+        data_dir: as for ``train``.
+        offline: as for ``train``.
+        on_message: as for ``train``.
+
+    Returns:
+        The metrics, which ``metrics.json`` holds.
+
+    Raises:
+        InputError: the folder is not a run, or has no finder.
+        UsageError: the data are not those of the run, or another process works in the folder.
+        IntegrityError: the model file is damaged.
+    """
+    run = open_run(path)
+    options = Options(data_dir=data_dir, offline=offline, on_message=on_message)
+    with hold_lock(run.path):
+        return _measure_finder(open_trained(run, options))
 
 
 def run_training(
@@ -204,8 +258,11 @@ def run_training(
     # The data set's own name: for a folder the full path, which holds wherever the run is used.
     config = config.override(data=dataset.name, num_classes=len(dataset.class_names))
     # An impossible network or split is an error before a folder is made for it.
-    CNN(config.model)
     choose_images(config, dataset)
+    if config.pages:
+        refuse_other_than_digits(dataset)
+    else:
+        CNN(config.model)
     run = create_run(out, f"{config.recipe}-seed{config.seed}")
     with hold_lock(run.path):
         # First, because a folder with this file is a run that can be resumed.
@@ -278,22 +335,51 @@ def open_trained(run: Run, options: Options = DEFAULTS) -> Trained:
         DataUnavailableError: the data cannot be had.
     """
     # The network first: data may have to be fetched.
-    config, (model, _) = run.config, trained_model(run)
-    return Trained(run, config, _data_of(run, options), model)
+    config = run.config
+    network = trained_finder(run) if config.pages else trained_model(run)[0]
+    return Trained(run, config, _data_of(run, options), network)
 
 
 def trained_model(run: Run) -> tuple[CNN, dict[str, Any]]:
     """Return the network of a run, and what its file says about it.
 
     Raises:
-        InputError: the run has none yet, or that of an earlier epoch.
+        InputError: the run has none yet, or that of an earlier epoch, or a finder.
         IntegrityError: the model file is damaged.
     """
+    if run.config.pages:
+        raise _of_other_kind(run)
     if run.model_file.is_file():
         model, about = read_model(run.model_file)
         if about.get("epochs") == len(run.history):
             return model, about
-    raise InputError(
+    raise _no_network(run)
+
+
+def trained_finder(run: Run) -> Finder:
+    """Return the finder of a run.
+
+    Raises:
+        InputError: the run has none yet, or that of an earlier epoch, or a network that reads.
+        IntegrityError: the model file is damaged.
+    """
+    if not run.config.pages:
+        raise _of_other_kind(run)
+    if run.model_file.is_file():
+        finder, about = read_finder(run.model_file)
+        if about.get("epochs") == len(run.history):
+            return finder
+    raise _no_network(run)
+
+
+def _of_other_kind(run: Run) -> InputError:
+    kinds = "a network that reads digits", "a finder, which says where signs are"
+    needed, there = kinds if run.config.pages else kinds[::-1]
+    return InputError(f"The run {run.path} holds {there}; what is needed here is {needed}.")
+
+
+def _no_network(run: Run) -> InputError:
+    return InputError(
         f"{run.path} has no network of its last epoch. If its training was interrupted, continue "
         f"it with: digitnet train --resume {run.path}. If it diverged, train a new run with a "
         f"smaller --learning-rate than {run.config.learning_rate:g}."
@@ -324,13 +410,24 @@ def _data_of(run: Run, options: Options) -> Dataset:
     return dataset
 
 
-def measure_trained(trained: Trained, device: str = "auto") -> Metrics:
+def measure_trained(trained: Trained, device: str = "auto") -> None:
+    """Measure a network, of whichever kind, and write the results into its run.
+
+    The caller holds the lock of the run.
+    """
+    if trained.config.pages:
+        _measure_finder(trained)
+    else:
+        measure_reader(trained, device)
+
+
+def measure_reader(trained: Trained, device: str = "auto") -> Metrics:
     """Measure a network on the test images of its data and write the results into its run.
 
     The caller holds the lock of the run.
     """
     run, config, dataset = trained.run, trained.config, trained.dataset
-    history, names = run.history, dataset.class_names
+    names = dataset.class_names
     started = time.perf_counter()
     logits = _logits(trained.model, dataset.test_images, device)
     seconds = time.perf_counter() - started
@@ -342,15 +439,7 @@ def measure_trained(trained: Trained, device: str = "auto") -> Metrics:
     run.write_predictions(predictions(logits, dataset.test_labels))
     run.write_metrics(
         {
-            "schema_version": SCHEMA_VERSION,
-            "run": str(run.path),
-            "model_sha256": run.model_sha256,
-            "recipe": config.recipe,
-            "data": config.data,
-            "seed": config.seed,
-            "parameters": trained.model.num_parameters,
-            "epochs": len(history),
-            "seconds": sum(row.seconds for row in history),
+            **_about(trained),
             "val_accuracy": validation.accuracy,
             "val_loss": validation.loss,
             "test_accuracy": metrics.accuracy,
@@ -361,6 +450,38 @@ def measure_trained(trained: Trained, device: str = "auto") -> Metrics:
         }
     )
     return metrics
+
+
+def _measure_finder(trained: Trained) -> FinderMetrics:
+    metrics, last = measure_finder(trained.finder, trained.dataset), trained.run.history[-1:]
+    trained.run.write_metrics(
+        {
+            **_about(trained),
+            # As it was after the last epoch; None before the first has ended.
+            "val_accuracy": last[0].val_accuracy if last else None,
+            "val_loss": last[0].val_loss if last else None,
+            "pages_exact": metrics.exact,
+            "signs_found": metrics.found,
+            "test": metrics.as_dict(),
+        }
+    )
+    return metrics
+
+
+def _about(trained: Trained) -> dict[str, Any]:
+    """Return what ``metrics.json`` says of a network of either kind."""
+    run, config, history = trained.run, trained.config, trained.run.history
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "run": str(run.path),
+        "model_sha256": run.model_sha256,
+        "recipe": config.recipe,
+        "data": config.data,
+        "seed": config.seed,
+        "parameters": trained.network.num_parameters,
+        "epochs": len(history),
+        "seconds": sum(row.seconds for row in history),
+    }
 
 
 def _logits(model: CNN, images: NDArray[np.uint8], device: str) -> NDArray[np.float32]:
@@ -375,10 +496,11 @@ def _trained(run: Run, config: TrainConfig, dataset: Dataset, options: Options) 
         )
     device = resolve_device(options.device)
     with reproducible(config, device):
-        training = Training(config, dataset, device)
+        kind = FinderTraining if config.pages else Training
+        training = kind(config, dataset, device)
         training.restore(run)
         fit_or_stop(training, run, options, f"digitnet train --resume {run.path}")
-    return Trained(run, config, dataset, training.model.cpu().eval())
+    return Trained(run, config, dataset, training.network.cpu().eval())
 
 
 def fit_or_stop(training: Training, run: Run | None, options: Options, command: str) -> None:

@@ -199,6 +199,10 @@ def _variants(values: Mapping[str, Any]) -> Iterator[Variant]:
             raise _not_allowed("note", note, _ALLOWED[str])
         settings = {key: value for key, value in table.items() if key != "note"}
         config = _override(base, settings, f"[variants.{name}]")
+        if config.pages:
+            raise UsageError(
+                f"The variant '{name}' is a finder; studies compare readers of digits."
+            )
         if twin := seen.get(config):
             raise UsageError(f"The variants '{twin}' and '{name}' have the same settings.")
         seen[config] = name

@@ -219,11 +219,11 @@ def _measure(
     from digitnet.training.device import reproducible, resolve_device
     from digitnet.training.evaluation import measure, predictions
     from digitnet.training.runs import write_predictions
-    from digitnet.training.trained import measure_trained
+    from digitnet.training.trained import measure_reader
 
     tests, place = {}, resolve_device(device)
     with reproducible(trained.config), hold_lock(trial.folder):
-        measure_trained(trained, device)
+        measure_reader(trained, device)
         for name, dataset in test_on.items():
             images, labels = dataset.test_images, dataset.test_labels
             if not len(images):
