@@ -42,9 +42,10 @@ bench: $(VENV)/dev.installed $(PEERS)/peers.installed ## Time training against K
 seeds: $(VENV)/dev.installed ## Train each recipe with five seeds (half an hour or more)
 	$(BIN)/python benchmarks/seeds.py $(ARGS)
 
-model: $(VENV)/dev.installed ## Train the shipped recogniser again and put it in its place (an hour or more)
+model: $(VENV)/dev.installed ## Train the shipped finder and reader again and put them in their places (many hours)
+	$(BIN)/digitnet train --recipe finder --threads 1 --out runs/finder $(ARGS)
 	$(BIN)/digitnet train --recipe robust --threads 1 --out runs/robust $(ARGS)
-	$(BIN)/python tools/ship_model.py runs/robust
+	$(BIN)/python tools/ship_model.py runs/robust runs/finder
 
 robustness: $(VENV)/dev.installed ## Read pictures of all kinds with the shipped recogniser and a plain CNN
 	test -d runs/seeds/plain-seed0 || $(BIN)/digitnet train --recipe plain --threads 1 --out runs/seeds/plain-seed0

@@ -226,6 +226,13 @@ def model_card() -> str:
             f"{record['training_seconds'] / 60:.0f} minutes",
         ),
     ]
+    if finder := record.get("finder"):
+        rows += [
+            ("finder", f"recipe `{finder['recipe']}`, seed {finder['seed']}, "
+             f"{finder['epochs']} epochs, {finder['parameters']:,} parameters"),
+            ("synthetic test pages", f"{share(finder['pages_exact'])} without a mistake, "
+             f"{share(finder['signs_found'])} of signs found"),
+        ]  # fmt: skip
     return table(("", ""), rows)
 
 
