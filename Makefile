@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
+READERS := .venv-readers
 ARGS ?=
 
-.PHONY: help train test check wheel format docs notebook bench seeds model robustness studies clean
+.PHONY: help train test check wheel format docs notebook bench reading seeds model robustness studies clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +40,9 @@ notebook: $(VENV)/dev.installed ## Execute the notebook at full length, on MNIST
 bench: $(VENV)/dev.installed $(PEERS)/peers.installed ## Time training against Keras on TensorFlow
 	$(BIN)/python benchmarks/training_speed.py --peers $(PEERS)/bin/python $(ARGS)
 
+reading: $(VENV)/dev.installed $(READERS)/readers.installed ## Read numbers beside RapidOCR; your own sets: ARGS='FILE.npz ...'
+	$(BIN)/python benchmarks/reading.py --peers $(READERS)/bin/python $(ARGS)
+
 seeds: $(VENV)/dev.installed ## Train each recipe with five seeds (half an hour or more)
 	$(BIN)/python benchmarks/seeds.py $(ARGS)
 
@@ -58,7 +62,7 @@ studies: $(VENV)/dev.installed ## Run the studies that the documents report (hou
 	$(BIN)/python tools/study_tables.py $(addprefix studies/,$(STUDIES))
 
 clean: ## Remove the environments and caches; runs stay
-	rm -rf $(VENV) $(PEERS) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(READERS) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
@@ -81,4 +85,9 @@ $(VENV)/dev.installed: pyproject.toml | $(VENV)/bin/python
 $(PEERS)/peers.installed: benchmarks/peers.txt
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet -r benchmarks/peers.txt
+	@touch $@
+
+$(READERS)/readers.installed: benchmarks/peers_reading.txt
+	$(PYTHON) -m venv $(READERS)
+	$(READERS)/bin/python -m pip install --quiet -r benchmarks/peers_reading.txt
 	@touch $@

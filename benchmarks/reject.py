@@ -34,7 +34,7 @@ from torch import Tensor, nn
 
 from digitnet import load_dataset, load_model, open_run
 from digitnet.data.dataset import split_train_val
-from digitnet.experiments.robustness import auroc
+from digitnet.experiments.robustness_scores import auroc
 from digitnet.files import write_json
 from digitnet.machine import environment
 from digitnet.network.canonical import Canonical

@@ -65,7 +65,7 @@ from IPython.display import Image, Markdown
 
 import digitnet
 from digitnet.data.dataset import split_train_val
-from digitnet.experiments.robustness import invert_and_resize
+from digitnet.experiments.robustness_readers import invert_and_resize
 from digitnet.network.cnn import layer_table, predict_logits, to_float
 from digitnet.network.config import setting_meanings
 from digitnet.reading.pictures import decode

@@ -55,6 +55,40 @@ def test_arrays_without_labels_are_no_digits(tmp_path):
     assert {name for name, _ in made.parts} == {"shoe", "A"}
 
 
+def test_labels_in_digits_are_numbers(tmp_path):
+    kinds = np.array(["page", "row"])
+    numbers = packed(label=np.array(["12|34", "007"]), kind=kinds)
+    (plan,) = own_sets([save(tmp_path / "rows.npz", **numbers)])
+    made = plan.make()
+    assert plan.group == "numbers"
+    assert made.labels is None
+    assert made.texts == ("12\n34", "007")
+    assert [name for name, _ in made.parts] == ["page", "row", "a", "b"]
+
+
+def test_digits_of_several_kinds_are_digits(tmp_path):
+    arrays = packed(kind=np.array(["paper", "box"]))
+    (plan,) = own_sets([save(tmp_path / "field.npz", **arrays)])
+    assert plan.group == "own"
+    assert [name for name, _ in plan.make().parts] == ["box", "paper", "a", "b"]
+
+
+def test_labels_in_words_are_no_digits_and_what_is_like_one_is_apart(tmp_path):
+    arrays = {
+        "x": np.zeros((3, 4, 4), np.uint8),
+        "label": np.array(["beta", "zeta", "date 3/11"]),
+        "kind": np.array(["letter", "letter", "writing"]),
+        "digit_like": np.array([0, 1, 0]),
+    }
+    (plan,) = own_sets([save(tmp_path / "others.npz", **arrays)])
+    made = plan.make()
+    assert plan.group == "non_digits"
+    assert made.labels is made.texts is None
+    assert [(name, int(chosen.sum())) for name, chosen in made.parts] == [
+        *(("not digit-like", 2), ("digit-like", 1), ("letter", 1), ("writing", 1)),
+    ]
+
+
 GOOD = {"x": np.zeros((2, 3, 3), np.uint8), "y": np.array([1, 2])}
 
 
@@ -71,6 +105,13 @@ GOOD = {"x": np.zeros((2, 3, 3), np.uint8), "y": np.array([1, 2])}
         (GOOD | {"y": np.array([1, 10])}, "1 to 10"),
         (GOOD | {"y": np.array([1, -1])}, "-1 to 1"),
         (GOOD | {"y": np.array([1.0, 2.0])}, "float64"),
+        (GOOD | {"y": np.array(["1", "x"])}, "'x'; numbers"),
+        (GOOD | {"y": np.array(["1|", "2"])}, "numbers are written"),
+        (GOOD | {"y": np.array(["a", "b"])}, "with 'kind'"),
+        (GOOD | {"y": np.array(["a", "2"]), "kind": np.array(["k", "k"])}, "'a'; numbers"),
+        (GOOD | {"y": np.array([["1", "2"]])}, r"text \(2,\)"),
+        (GOOD | {"y": np.array([b"1", b"2"])}, r"integers \(2,\)"),
+        (GOOD | {"kind": np.array(["a"])}, "'kind'"),
         (GOOD | {"split": np.array([[0, 1]])}, "'split'"),
         (packed(offset=np.array([0, 6])), "N from 1"),
         (packed(offset=np.array([0, 5, 10])), "picture 0 has shape"),

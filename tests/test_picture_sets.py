@@ -5,15 +5,24 @@ import numpy as np
 import pytest
 
 from digitnet.experiments import picture_sets
-from digitnet.experiments.picture_sets import PLACINGS, built_in_sets, place, set_title
+from digitnet.experiments.picture_sets import (
+    PLACINGS,
+    _few_of_each_writer,
+    built_in_sets,
+    place,
+    set_title,
+)
 from digitnet.reading.pictures import decode
+from digitnet.synthesis.hands import load_hands
 from digitnet.synthesis.nondigits import draw_non_digits
 from digitnet.synthesis.pens import can_be_redrawn
+
+NOTHING = np.zeros((0, 28, 28), np.uint8), np.zeros(0, np.int64)
 
 
 @pytest.fixture(scope="module")
 def sets(sample):
-    return built_in_sets(sample.test_images[:6], sample.test_labels[:6], seed=3)
+    return built_in_sets(sample.test_images[:6], sample.test_labels[:6], 3, limit=6)
 
 
 def test_groups_are_those_announced_and_names_are_unique_within_one(sets):
@@ -77,7 +86,11 @@ def test_a_set_repeats_and_has_what_it_says(group, sets):
     first, second = named.make(), named.make()
     assert first.count == second.count > 0
     np.testing.assert_array_equal(first.picture(2), second.picture(2))
-    if group == "non_digits":
+    if group == "numbers":
+        assert first.labels is None
+        assert len(first.texts) == first.count == 6
+        assert all(3 <= len(text) <= 10 and text.isdigit() for text in first.texts)
+    elif group == "non_digits":
         assert first.labels is None
         assert sum(chosen.sum() for _, chosen in first.parts) == first.count
     else:
@@ -106,6 +119,28 @@ def test_the_drawn_non_digits_are_none_that_networks_are_trained_on(sample):
     trained, _ = draw_non_digits(150, 0, sample.train_images)
     known = {drawing.tobytes() for drawing in trained}
     sets = built_in_sets(sample.test_images[:150], sample.test_labels[:150], seed=0)
-    drawn = sets[-1].make()
+    drawn = next(each for each in sets if each.name == "drawn").make()
     # Blocks and bars have few forms, so some meet again by chance.
     assert sum(drawn.picture(i).tobytes() in known for i in range(150)) < 8
+
+
+def test_hands_are_of_writers_who_train_nothing_and_pens_are_of_all_widths():
+    sets = {each.name: each for each in built_in_sets(*NOTHING, seed=0)}
+    digits, letters = sets["any_pen"].make(), sets["letters"].make()
+    assert digits.count > 1000
+    assert np.bincount(digits.labels, minlength=10).min() > 50
+    assert {name for name, chosen in digits.parts if chosen.sum() > 100} == {
+        *("pens below 3 %", "pens of 3 to 6 %", "pens above 6 %"),
+    }
+    assert letters.labels is None
+    assert {name for name, _ in letters.parts} == {"letter", "symbol"}
+    shown = digits.picture(0)
+    assert shown.dtype == np.uint8
+    assert shown.min() < 130 < 180 < shown.max()
+
+
+def test_one_writer_does_not_decide():
+    hands = load_hands()
+    rows = _few_of_each_writer(hands, np.flatnonzero(hands.is_digit), 0)
+    _, counts = np.unique(hands.writer[rows], return_counts=True)
+    assert counts.max() == picture_sets.SIGNS_OF_A_WRITER

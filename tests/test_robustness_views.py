@@ -10,6 +10,7 @@ from rich.console import Console
 
 from digitnet.experiments.robustness import run_bench
 from digitnet.experiments.robustness_views import (
+    numbers_table,
     remarks,
     results_table,
     robustness_figure,
@@ -32,7 +33,7 @@ def measured(tmp_path_factory):
         [folder / "mine[1].npz"],
         data="sample",
         limit=12,
-        only=["white_on_black", "fog", "scale", "drawn", "mine[1]"],
+        only=["white_on_black", "fog", "scale", "touching", "drawn", "mine[1]"],
         on_measured=lambda found: write_misses(found, misses),
     )
     return results, misses
@@ -83,6 +84,14 @@ def test_a_plain_network_has_a_column_of_its_own(measured):
     text = printed(measured[0] | {"digits": rows, "settings": settings})
     assert "plain CNN" in text
     assert text.count("12.50") == len(rows)
+
+
+def test_numbers_have_a_table_of_their_own(measured):
+    console = Console(width=140, file=io.StringIO())
+    console.print(numbers_table(measured[0]))
+    text = console.file.getvalue()
+    assert "the same, touching" in text
+    assert "surest 90 %" in text
 
 
 def made_up(results, share, plain):

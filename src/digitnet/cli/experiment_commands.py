@@ -184,13 +184,14 @@ def robustness(
     PATHs, those; MNIST's test images are needed even so. --data sample needs no network.
 
     Args:
-        paths ([PATH]...): Your own sets: .npz files, or folders of folders 0 to 9.
+        paths ([PATH]...): Your own sets: .npz files of digits, numbers or non-digits, or folders of
+            folders 0 to 9.
         model (FILE): Model file or run folder; default: the shipped one.
         plain (RUN): Run of a plain CNN to compare with (recipe plain).
         data (NAME): Data set: mnist, or sample (no network).
-        limit (N): Use the first N test images only.
+        limit (N): Use the first N test images, and of other built-in sets N pictures, only.
         only (NAME): Measure this set or group only; can be repeated. Groups: mnist, other_hands,
-            photographs, corruptions, corruptions_found, non_digits, own.
+            photographs, corruptions, corruptions_found, hands, numbers, non_digits, own.
         everything (--everything): With PATHs, measure the built-in sets as well.
         seed (N): Seed of everything drawn.
         out (DIR): Write robustness.json and .png there.
@@ -199,7 +200,8 @@ def robustness(
     if misses and not out:
         raise UsageError("--misses needs --out, the folder to draw what was misread in.")
     from digitnet.experiments import robustness_views as views
-    from digitnet.experiments.robustness import MeasuredSet, run_bench
+    from digitnet.experiments.robustness import run_bench
+    from digitnet.experiments.robustness_scores import MeasuredSet
     from digitnet.reading.recognizer import Recognizer
 
     recognizer = Recognizer(model)
@@ -229,7 +231,8 @@ def robustness(
     if output.as_json:
         show_json(results)
         return
-    show_tables([views.results_table(results)])
+    tables = (views.results_table(results), views.numbers_table(results))
+    show_tables([table for table in tables if table.row_count])
     for line in views.remarks(results):
         show(line)
 

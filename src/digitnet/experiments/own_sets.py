@@ -5,9 +5,12 @@ An .npz file holds pictures, and what they show:
 - pictures: ``x``, uint8 (N, H, W); or, of different sizes, ``data``, uint8, all pixels one after
   another, with ``offset``, N + 1 integers, and ``shape``, integers (N, 2): picture i is
   ``data[offset[i]:offset[i + 1]].reshape(shape[i])``;
-- what they show: ``y`` or ``label``, N integers from 0 to 9; or, of pictures that are not digits,
-  ``kind``, N names;
-- optional: ``split``, N integers, 1 for test; ``source``, N names. Both are also measured apart.
+- what they show: ``y`` or ``label``, N integers from 0 to 9; or N texts: numbers of any length,
+  rows separated by ``|``. Of pictures that are not digits, ``kind``, N names, with no label or with
+  words for one;
+- optional: ``split``, N integers, 1 for test; ``kind`` and ``source``, N names: these are measured
+  apart too. Of pictures that are not digits also ``digit_like``, N integers, 1 for what could
+  fairly be read as one: the other parts are then of what could not.
 
 A folder has one folder for each digit, ``0`` to ``9``, not all of them needed, with picture files.
 
@@ -21,6 +24,7 @@ Guarantees:
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -30,13 +34,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitnet.errors import InputError, UsageError
-from digitnet.experiments.picture_sets import NON_DIGITS, OWN, NamedSet, Parts, PictureSet, parts_by
+from digitnet.experiments.picture_sets import (
+    NON_DIGITS,
+    NUMBERS,
+    OWN,
+    NamedSet,
+    Parts,
+    PictureSet,
+    parts_by,
+)
 from digitnet.files import storage_errors
 
 # Unpacked; a hundred thousand pictures of 100 × 100 pixels.
 MAX_BYTES = 2**30
 _LONGEST_SIDE = 20_000
-_ARRAYS = ("x", "data", "offset", "shape", "y", "label", "kind", "split", "source")
+_ARRAYS = (
+    *("x", "data", "offset", "shape", "y", "label", "kind", "split", "source", "digit_like"),
+)
+_NUMBER = re.compile(r"[0-9]+(\|[0-9]+)*")
 _FORMS = (
     "Needed are pictures ('x', or 'data' with 'offset' and 'shape') and what they show "
     "('y' or 'label', or 'kind' for pictures that are not digits)"
@@ -70,7 +85,8 @@ def _own_set(path: Path) -> NamedSet:
         folder = path.is_dir()
         made = _from_folder(path) if folder else from_arrays(_read_npz(path), path)
     name = path.resolve().name if folder else path.resolve().stem
-    return NamedSet(NON_DIGITS if made.labels is None else OWN, name, lambda: made)
+    group = NUMBERS if made.texts else NON_DIGITS if made.labels is None else OWN
+    return NamedSet(group, name, lambda: made)
 
 
 def _from_folder(folder: Path) -> PictureSet:
@@ -131,16 +147,39 @@ def from_arrays(arrays: _Arrays, path: Path) -> PictureSet:
         held = ", ".join(f"'{name}'" for name in arrays) or "no array with a known name"
         raise InputError(f"{path} holds {held}. {_FORMS}.")
     made = _packed(arrays, path) if packed else _even(arrays, path)
-    if label is None:
-        parts = parts_by(_column(arrays, "kind", "Uiu", made.count, path).astype(np.str_))
-        return PictureSet(made.count, made.picture, None, parts)
-    labels = _column(arrays, label, "iu", made.count, path)
+    parts = _parts(arrays, made.count, path)
+    if label and arrays[label].dtype.kind != "U":
+        labels = _labels(arrays, label, made.count, path)
+        return PictureSet(made.count, made.picture, labels, parts)
+    if label and (texts := _texts(arrays, label, made.count, path)):
+        return PictureSet(made.count, made.picture, None, parts, texts=texts)
+    if "digit_like" in arrays:
+        parts = _parts_by_likeness(arrays, made.count, parts, path)
+    return PictureSet(made.count, made.picture, None, parts)
+
+
+def _labels(arrays: _Arrays, name: str, count: int, path: Path) -> NDArray[np.int64]:
+    labels = _column(arrays, name, "iu", count, path)
     if labels.min() < 0 or labels.max() > 9:
         raise InputError(
-            f"{path}: '{label}' goes from {labels.min()} to {labels.max()}; labels are 0 to 9."
+            f"{path}: '{name}' goes from {labels.min()} to {labels.max()}; labels are 0 to 9, and "
+            "longer numbers texts."
         )
-    parts = _parts(arrays, made.count, path)
-    return PictureSet(made.count, made.picture, labels.astype(np.int64), parts)
+    return labels.astype(np.int64)
+
+
+def _texts(arrays: _Arrays, name: str, count: int, path: Path) -> tuple[str, ...] | None:
+    """Return numbers, rows separated by newlines; None where words say what is no digit."""
+    texts = _column(arrays, name, "U", count, path).tolist()
+    words = [text for text in texts if not _NUMBER.fullmatch(text)]
+    if len(words) == count and "kind" in arrays:
+        return None
+    if words:
+        raise InputError(
+            f"{path}: '{name}' has {words[0]!r}; numbers are written with the digits 0 to 9, rows "
+            "separated by '|'. Where no picture is a number, words are allowed, with 'kind'."
+        )
+    return tuple(text.replace("|", "\n") for text in texts)
 
 
 def _require(fits: object, arrays: _Arrays, names: Iterable[str], wanted: str, path: Path) -> None:
@@ -184,8 +223,8 @@ def _packed(arrays: _Arrays, path: Path) -> PictureSet:
 def _column(arrays: _Arrays, name: str, kinds: str, count: int, path: Path) -> NDArray[Any]:
     """Return an array that says something about each picture, of some kinds of NumPy's types."""
     fits = arrays[name].dtype.kind in kinds and arrays[name].shape == (count,)
-    text = "text or " if "U" in kinds else ""
-    wanted = f"for {count} pictures it must be {text}integers ({count},)"
+    names = {"U": "text", "iu": "integers", "Uiu": "text or integers"}
+    wanted = f"for {count} pictures it must be {names[kinds]} ({count},)"
     _require(fits, arrays, [name], wanted, path)
     return arrays[name]
 
@@ -195,6 +234,15 @@ def _parts(arrays: _Arrays, count: int, path: Path) -> Parts:
     if "split" in arrays:
         test = _column(arrays, "split", "Uiu", count, path).astype(np.str_) == "1"
         parts = (("test", test),) if test.any() else ()
-    if "source" in arrays:
-        parts += parts_by(_column(arrays, "source", "Uiu", count, path).astype(np.str_))
+    for name in ("kind", "source"):
+        if name in arrays:
+            parts += parts_by(_column(arrays, name, "Uiu", count, path).astype(np.str_))
     return parts
+
+
+def _parts_by_likeness(arrays: _Arrays, count: int, parts: Parts, path: Path) -> Parts:
+    """Return what is digit-like, what is not, and of each part what is not."""
+    like = _column(arrays, "digit_like", "iu", count, path) == 1
+    both: Parts = (("not digit-like", ~like), ("digit-like", like))
+    rest = ((name, chosen & ~like) for name, chosen in parts)
+    return tuple((name, chosen) for name, chosen in (*both, *rest) if chosen.any())

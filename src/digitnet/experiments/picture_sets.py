@@ -5,12 +5,15 @@
     corruptions_found   the same as pictures, in which the ink is found first
     other_hands         scikit-learn's digits, 8 × 8 pixels
     photographs         simulated photographs of MNIST's test digits on paper
-    non_digits          drawings of what is not a digit
+    hands               digits by UNIPEN's validation writers, drawn with any pen
+    numbers             numbers of 3 to 10 digits by the same, on simulated pages
+    non_digits          drawings of what is not a digit; letters by the same writers
 
 Guarantees:
 
 - A set depends on the images and the seed only; its n-th picture is the same whenever it is asked
   for, and does not depend on how many there are.
+- Who wrote those of UNIPEN's signs wrote nothing that digitnet trains on.
 - A set is named without making anything, so choosing among sets costs nothing.
 """
 
@@ -29,8 +32,11 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from digitnet.synthesis.corruptions import CORRUPTIONS, corrupt
+from digitnet.synthesis.hands import DIGIT_LIKE, Hands, draw, load_hands, split_writers
 from digitnet.synthesis.nondigits import draw_non_digits
+from digitnet.synthesis.page_scenes import PageMaker
 from digitnet.synthesis.photographs import CONDITIONS, can_show, simulate
+from digitnet.synthesis.scene_choices import log_uniform
 from digitnet.synthesis.scenes import Camera, encode
 
 Images: TypeAlias = NDArray[np.uint8]
@@ -42,7 +48,7 @@ Parts: TypeAlias = tuple[tuple[str, NDArray[np.bool_]], ...]
 
 MNIST, OTHER_HANDS, OWN, PHOTOGRAPHS = "mnist", "other_hands", "own", "photographs"
 CORRUPTED, CORRUPTED_FOUND = "corruptions", "corruptions_found"
-NON_DIGITS = "non_digits"
+HANDS, NUMBERS, NON_DIGITS = "hands", "numbers", "non_digits"
 GROUP_TITLES = {
     MNIST: "MNIST as pictures",
     OTHER_HANDS: "Other hands",
@@ -50,6 +56,8 @@ GROUP_TITLES = {
     PHOTOGRAPHS: "Simulated photographs",
     CORRUPTED: "Corruptions, straight into the network",
     CORRUPTED_FOUND: "Corruptions, as pictures",
+    HANDS: "Hands that train nothing (UNIPEN)",
+    NUMBERS: "Numbers, exactly right",
     NON_DIGITS: "Not digits (area under the ROC curve against MNIST)",
 }
 _SET_TITLES = {
@@ -60,11 +68,21 @@ _SET_TITLES = {
     "in_a_corner": "in a corner of a page",
     "any_size_and_place": "any size, any place",
     "digits8x8": "scikit-learn's 8 × 8",
+    "any_pen": "digits, any pen",
+    "separate": "by UNIPEN's hands",
+    "touching": "the same, touching",
     "drawn": "drawn by a program",
+    "letters": "UNIPEN's letters",
 }
 
 PHOTOGRAPHS_EACH = 500
 NON_DIGITS_DRAWN = 1500
+NUMBERS_EACH = 200
+# Of one writer, so that two who wrote half of all do not decide.
+SIGNS_OF_A_WRITER = 60
+# Widths of pens, as fractions of a sign's longer side, and that side in pixels.
+PENS, SIDES = (0.015, 0.12), (60, 160)
+_PEN_CLASSES = {"pens below 3 %": 0.03, "pens of 3 to 6 %": 0.06, "pens above 6 %": 1.0}
 # Networks know the drawings that they are trained with by heart; these seeds are far from those.
 _APART = 2**32
 # Side of the page that a digit lies anywhere on, and the range of its 28-pixel frame there; pixels.
@@ -79,10 +97,12 @@ class PictureSet:
     Args:
         count: how many pictures there are, N.
         picture: returns the picture of a number, always the same.
-        labels: int64 (N,), 0–9; None when the pictures are not digits.
+        labels: int64 (N,), 0–9; None when the pictures are not single digits.
         parts: are measured alone as well.
         straight: whether the pictures are uint8 (28, 28) images that go straight into the network;
             otherwise the ink is found first.
+        texts: what is written in pictures of numbers, rows separated by a newline; None when they
+            are single digits or none.
     """
 
     count: int
@@ -90,6 +110,7 @@ class PictureSet:
     labels: Labels | None
     parts: Parts = ()
     straight: bool = False
+    texts: tuple[str, ...] | None = None
 
 
 class NamedSet(NamedTuple):
@@ -102,7 +123,8 @@ class NamedSet(NamedTuple):
 
 def set_title(group: str, name: str) -> str:
     """Return what a set is called where people read it; the user's sets are called as files are."""
-    return _SET_TITLES.get(name, name if group in (OWN, NON_DIGITS) else name.replace("_", " "))
+    as_it_is = group in (OWN, NUMBERS, NON_DIGITS)
+    return _SET_TITLES.get(name, name if as_it_is else name.replace("_", " "))
 
 
 def parts_by(names: NDArray[np.str_]) -> Parts:
@@ -110,13 +132,16 @@ def parts_by(names: NDArray[np.str_]) -> Parts:
     return tuple((str(name), names == name) for name in np.unique(names))
 
 
-def built_in_sets(images: Images, labels: Labels, seed: int) -> list[NamedSet]:
+def built_in_sets(
+    images: Images, labels: Labels, seed: int, limit: int | None = None
+) -> list[NamedSet]:
     """Return every built-in set, in the order in which they are shown.
 
     Args:
         images: uint8 (N, 28, 28), MNIST's test images or the first of them.
         labels: int64 (N,), 0–9.
         seed: 0 or more.
+        limit: the most pictures of a set that is not made of ``images``.
     """
     placed = partial(_placed, images, labels, seed)
     photographed = partial(_photographed, images, labels, seed)
@@ -130,7 +155,11 @@ def built_in_sets(images: Images, labels: Labels, seed: int) -> list[NamedSet]:
             for group in (CORRUPTED, CORRUPTED_FOUND)
             for kind in CORRUPTIONS
         ),
+        NamedSet(HANDS, "any_pen", partial(_any_pen, seed, limit)),
+        NamedSet(NUMBERS, "separate", partial(_numbers, seed, limit, touching=False)),
+        NamedSet(NUMBERS, "touching", partial(_numbers, seed, limit, touching=True)),
         NamedSet(NON_DIGITS, "drawn", partial(_drawn, images, seed)),
+        NamedSet(NON_DIGITS, "letters", partial(_letters, seed, limit)),
     ]
 
 
@@ -167,6 +196,63 @@ def _drawn(images: Images, seed: int) -> PictureSet:
     count = min(NON_DIGITS_DRAWN, len(images))
     drawings, kinds = draw_non_digits(count, seed + _APART, images)
     return PictureSet(count, drawings.__getitem__, None, parts_by(np.array(kinds)))
+
+
+def _numbers(seed: int, limit: int | None, *, touching: bool) -> PictureSet:
+    hands = load_hands()
+    _, val = split_writers(hands)
+    # Its writers wrote every digit, so images are never needed.
+    maker = PageMaker(np.zeros((0, 28, 28), np.uint8), np.zeros(0, np.int64), hands, val)
+    numbers = range(min(NUMBERS_EACH, limit or NUMBERS_EACH))
+    pages = [maker.number(seed * _APART + number, touching=touching) for number in numbers]
+    pictures, texts = [page.grey for page in pages], tuple(page.text for page in pages)
+    return PictureSet(len(pages), pictures.__getitem__, None, texts=texts)
+
+
+def _any_pen(seed: int, limit: int | None) -> PictureSet:
+    hands = load_hands()
+    _, val = split_writers(hands)
+    rows = _few_of_each_writer(hands, val[hands.is_digit[val]], seed)[:limit]
+    pens = [_pen(seed, row) for row in rows.tolist()]
+    broadest = list(_PEN_CLASSES.values())
+    kinds = np.array(list(_PEN_CLASSES))[np.searchsorted(broadest, pens)]
+    labels = hands.label[rows].astype(np.int64)
+    picture = partial(_drawn_sign, hands, rows, seed)
+    return PictureSet(len(rows), picture, labels, parts_by(kinds))
+
+
+def _letters(seed: int, limit: int | None) -> PictureSet:
+    """Return letters and symbols that may not fairly be read as digits."""
+    hands = load_hands()
+    _, val = split_writers(hands)
+    other = ~hands.is_digit[val] & ~np.isin(hands.label[val], list(DIGIT_LIKE))
+    rows = _few_of_each_writer(hands, val[other], seed)[:limit]
+    kinds = np.where(np.char.isalpha(hands.label[rows]), "letter", "symbol")
+    return PictureSet(len(rows), partial(_drawn_sign, hands, rows, seed), None, parts_by(kinds))
+
+
+def _few_of_each_writer(hands: Hands, rows: NDArray[np.intp], seed: int) -> NDArray[np.intp]:
+    """Return rows in a random order, at most ``SIGNS_OF_A_WRITER`` of one writer."""
+    mixed = np.random.default_rng(seed).permutation(rows)
+    places = [np.flatnonzero(hands.writer[mixed] == one) for one in np.unique(hands.writer[rows])]
+    kept = np.concatenate([own[:SIGNS_OF_A_WRITER] for own in places])
+    return mixed[np.sort(kept)]
+
+
+def _pen(seed: int, row: int) -> float:
+    return log_uniform(np.random.default_rng((seed, row)), *PENS)
+
+
+def _drawn_sign(hands: Hands, rows: NDArray[np.intp], seed: int, number: int) -> Images:
+    """Return one sign, dark on light, anywhere on a small page: uint8 (H, W)."""
+    row = int(rows[number])
+    rng, pen = np.random.default_rng((seed, row, 1)), _pen(seed, row)
+    side = rng.uniform(*SIDES)
+    ink = draw(hands.strokes(row), side, pen * side)
+    margins = (rng.uniform(0.1, 0.6, (2, 2)) * side).round().astype(int)
+    dark, light = rng.uniform(0, 80), rng.uniform(200, 255)
+    page = light - (light - dark) * np.pad(ink, margins)
+    return np.asarray(page.round(), np.uint8)
 
 
 def place(image: Images, placing: str, seed: int, index: int) -> bytes:

@@ -5,93 +5,36 @@ Guarantees:
 - Every random choice comes from the seed: the same arguments give the same figures. Nothing is
   chosen by what is measured.
 - A set is made, read and discarded before the next one: memory holds one set at a time.
-- digitnet and the plain CNN read the very same pictures and answer with the same ``Readings``, so
-  that nothing can treat them differently.
+- digitnet and the plain CNN read the very same pictures.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-import cv2
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from digitnet.data.catalogue import load_dataset
 from digitnet.errors import UsageError, unknown_name
 from digitnet.experiments import picture_sets
 from digitnet.experiments.own_sets import own_sets
-from digitnet.experiments.picture_sets import NamedSet, Picture, PictureSet
+from digitnet.experiments.picture_sets import NamedSet
+from digitnet.experiments.robustness_readers import read, read_plainly, read_texts
+from digitnet.experiments.robustness_scores import MeasuredSet, Row, reference_scores, rows_of
 from digitnet.machine import environment
-from digitnet.network.cnn import CNN, predict_logits
-from digitnet.reading.pictures import decode
+from digitnet.network.cnn import CNN
 from digitnet.reading.recognizer import Recognizer
-from digitnet.text import share
 from digitnet.training.checkpoint import load_model
-from digitnet.training.evaluation import calibration_error, reliability, softmax
 from digitnet.training.runs import open_run
-from digitnet.training.statistics import wilson_interval
 
-# A row of the results: "group", "name", "part" (None for the whole set) and "pictures", how many
-# there are; then the scores that ``_digit_scores`` or ``_non_digit_scores`` describes.
-Row: TypeAlias = dict[str, Any]
-
-
-@dataclass(frozen=True, eq=False)
-class Readings:
-    """What a reader says of N pictures.
-
-    Args:
-        digit: (N,), 0–9; -1 where it saw nothing at all.
-        confidence: (N,), in [0, 1].
-        strangeness: (N,), larger is less like a digit.
-        rejected: (N,), whether it refused to call the picture a digit.
-        image: (N, 28, 28), bright ink on 0: what the network saw.
-    """
-
-    digit: NDArray[np.int64]
-    confidence: NDArray[np.float64]
-    strangeness: NDArray[np.float64]
-    rejected: NDArray[np.bool_]
-    image: NDArray[np.uint8]
-
-
-@dataclass(frozen=True, eq=False)
-class MeasuredSet:
-    """A set, and what was read in it.
-
-    Args:
-        named: its names.
-        made: its pictures.
-        ours: the readings of digitnet.
-        plain: those of the plain CNN; None when there is none.
-        seconds: how long making and reading it took.
-    """
-
-    named: NamedSet
-    made: PictureSet
-    ours: Readings
-    plain: Readings | None
-    seconds: float
-
-    def right(self, readings: Readings) -> NDArray[np.bool_]:
-        """Return which pictures are read as the digits they are, bool (N,)."""
-        return np.asarray(readings.digit == self.made.labels)
-
-    def summary(self) -> str:
-        """Return a line about the set."""
-        what = f"{share(float(self.ours.rejected.mean()))} refused"
-        if self.made.labels is not None:
-            what = share(float(self.right(self.ours).mean()))
-            if self.plain is not None:
-                what += f" (plain CNN {share(float(self.right(self.plain).mean()))})"
-        name = f"{self.named.group}/{self.named.name}"
-        return f"{name}: {what} of {self.made.count:,}, {self.seconds:.1f} s"
+# What ``read`` reads too: the other sets have a quarter of a million pictures.
+_READ_TOO = (
+    *(picture_sets.OWN, picture_sets.OTHER_HANDS, picture_sets.PHOTOGRAPHS, picture_sets.HANDS),
+    *(picture_sets.NUMBERS, picture_sets.NON_DIGITS),
+)
 
 
 def run_bench(
@@ -115,7 +58,8 @@ def run_bench(
         paths: the user's own sets, as ``own_sets`` describes them.
         plain: the run of a plain CNN to compare with.
         data: the data set whose test images the sets are made of: "mnist" or "sample".
-        limit: use the first so many test images only; the user's own sets are always whole.
+        limit: use the first so many test images, and other pictures of a built-in set, only; the
+            user's own sets are always whole.
         only: names of sets or groups; all of them when it is empty, but with ``paths`` those.
         everything: with ``paths``, the built-in sets as well.
         seed: 0 or more, of everything that is drawn.
@@ -126,7 +70,7 @@ def run_bench(
     Returns:
         JSON values:
 
-        - "digits", "non_digits": rows, whole sets before their parts;
+        - "digits", "numbers", "non_digits": rows, whole sets before their parts;
         - "reference": confidence and refusals on MNIST's test images as they are; None when neither
           they nor non-digits were measured;
         - "spread": largest minus smallest accuracy of the five sets of MNIST that should not
@@ -154,7 +98,7 @@ def run_bench(
     images, labels = dataset.test_images[:limit], dataset.test_labels[:limit]
     if theirs and not only and not everything:
         only = [each.name for each in theirs]
-    sets = [*picture_sets.built_in_sets(images, labels, seed), *theirs]
+    sets = [*picture_sets.built_in_sets(images, labels, seed, limit), *theirs]
     chosen = choose(sets, only)
     model = load_model(open_run(plain).model_file) if plain else None
     reference: MeasuredSet | None = None
@@ -167,12 +111,13 @@ def run_bench(
         on_measured(measured)
         reference = measured if named is sets[0] else reference
         rows += rows_of(measured, reference)
-    digits = [row for row in rows if "accuracy" in row]
+    digits = [row for row in rows if "right" in row]
     return {
         "schema_version": 1,
         "digits": digits,
+        "numbers": [row for row in rows if "exact" in row],
         "non_digits": [row for row in rows if "auroc" in row],
-        "reference": reference and _reference_scores(reference),
+        "reference": reference and reference_scores(reference),
         "spread": _spread(digits),
         "means": _means(digits),
         "seconds": time.perf_counter() - started,
@@ -208,90 +153,10 @@ def _read_set(named: NamedSet, recognizer: Recognizer, model: CNN | None) -> Mea
     # Files, not pixels: they are decoded one after the other.
     pictures = [made.picture(i) for i in range(made.count)]
     ours = read(recognizer, pictures, made.straight)
-    plain = read_plainly(model, pictures, made.straight) if model else None
-    return MeasuredSet(named, made, ours, plain, time.perf_counter() - started)
-
-
-# ---- counting
-
-
-def rows_of(measured: MeasuredSet, reference: MeasuredSet | None = None) -> list[Row]:
-    """Return the row of a set, then one for each of its parts.
-
-    Args:
-        measured: the set.
-        reference: the digits that non-digits are told from; sets of digits need none.
-    """
-    rows: list[Row] = []
-    for part, chosen in [(None, np.ones(measured.made.count, np.bool_)), *measured.made.parts]:
-        if measured.made.labels is None and reference:
-            scores = _non_digit_scores(measured, chosen, reference)
-        else:
-            scores = _digit_scores(measured, chosen)
-        group, name, _ = measured.named
-        row = {"group": group, "name": name, "part": part, "pictures": int(chosen.sum())}
-        rows.append(row | scores)
-    return rows
-
-
-def _digit_scores(measured: MeasuredSet, chosen: NDArray[np.bool_]) -> dict[str, Any]:
-    """Return how well digits are read; fractions from 0 to 1.
-
-    "right" are read as what they are, refused or not; "accuracy" is the fraction of them, and
-    "interval" its 95 % Wilson interval; "rejected" is the fraction refused as not a digit. What
-    the plain CNN reads is None when there is none.
-    """
-    count, right = int(chosen.sum()), int(measured.right(measured.ours)[chosen].sum())
-    plain = int(measured.right(measured.plain)[chosen].sum()) if measured.plain else None
-    return {
-        "right": right,
-        "accuracy": right / count,
-        "interval": wilson_interval(right, count),
-        "rejected": float(measured.ours.rejected[chosen].mean()),
-        "plain_right": plain,
-        "plain_accuracy": None if plain is None else plain / count,
-    }
-
-
-def _non_digit_scores(
-    measured: MeasuredSet, chosen: NDArray[np.bool_], digits: MeasuredSet
-) -> dict[str, Any]:
-    """Return how well non-digits are told from digits.
-
-    "auroc" is the probability that one of them is stranger than a digit (area under the ROC
-    curve); "rejected" the fraction refused at the model's own threshold; "plain_auroc" is None when
-    there is no plain CNN.
-    """
-    ours, plain = measured.ours, None
-    if measured.plain and digits.plain:
-        plain = auroc(measured.plain.strangeness[chosen], digits.plain.strangeness)
-    return {
-        "auroc": auroc(ours.strangeness[chosen], digits.ours.strangeness),
-        "rejected": float(ours.rejected[chosen].mean()),
-        "plain_auroc": plain,
-    }
-
-
-def auroc(strange: NDArray[np.float64], usual: NDArray[np.float64]) -> float:
-    """Return the probability that a value of ``strange`` exceeds one of ``usual``; ties are half.
-
-    Infinity is a value like any other; NaN is not allowed.
-    """
-    from scipy.stats import rankdata
-    from sklearn.metrics import roc_auc_score
-
-    truth = np.repeat([1, 0], [len(strange), len(usual)])
-    # Only the order matters, and ranks, unlike scores, are always finite.
-    return float(roc_auc_score(truth, rankdata(np.concatenate([strange, usual]))))
-
-
-def _reference_scores(measured: MeasuredSet) -> dict[str, Any]:
-    bins = reliability(measured.ours.confidence, measured.right(measured.ours))
-    return {
-        "pictures": measured.made.count,
-        "expected_calibration_error": calibration_error(bins),
-        "rejected": float(measured.ours.rejected.mean()),
-    }
+    texts = read_texts(recognizer, pictures) if named.group in _READ_TOO else None
+    compare = model and made.texts is None
+    plain = read_plainly(model, pictures, made.straight) if compare else None
+    return MeasuredSet(named, made, ours, plain, time.perf_counter() - started, texts)
 
 
 def _spread(rows: Sequence[Row]) -> float | None:
@@ -312,51 +177,3 @@ def _means(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
                 for key in ("accuracy", "plain_accuracy")
             }
     return means
-
-
-# ---- who reads the pictures
-
-
-def read(recognizer: Recognizer, pictures: Sequence[Picture], straight: bool) -> Readings:
-    """Return what a recogniser says of pictures, one or more; ``straight``: as a ``PictureSet``."""
-    images = [np.asarray(each, np.uint8) for each in pictures] if straight else []
-    found = recognizer.predict_inks(images) if straight else recognizer.predict_many(pictures)
-    return Readings(
-        digit=np.array([-1 if each.digit is None else each.digit for each in found], np.int64),
-        confidence=np.array([each.confidence for each in found], np.float64),
-        strangeness=np.array([each.ood_score for each in found], np.float64),
-        rejected=np.array([not each.is_digit for each in found], np.bool_),
-        image=np.stack([each.image for each in found]),
-    )
-
-
-def read_plainly(model: CNN, pictures: Sequence[Picture], straight: bool) -> Readings:
-    """Return what a common CNN says, behind what is commonly done to a picture: invert and resize.
-
-    Pictures are decoded as well as digitnet can, so that only finding the digit is compared. It
-    refuses nothing; its strangeness is that of Hendrycks and Gimpel, "A baseline for detecting
-    misclassified and out-of-distribution examples" (ICLR 2017): one minus its confidence.
-
-    Args:
-        model: takes 28 × 28 images.
-        pictures: at least one.
-        straight: as for ``PictureSet``; otherwise they are inverted and resized.
-    """
-    images = pictures if straight else [invert_and_resize(decode(each)) for each in pictures]
-    stacked = np.stack([np.asarray(each, np.uint8) for each in images])
-    probabilities = softmax(predict_logits(model, torch.from_numpy(stacked)).numpy())
-    confidence = probabilities.max(axis=1)
-    return Readings(
-        digit=probabilities.argmax(axis=1).astype(np.int64),
-        confidence=confidence,
-        strangeness=1 - confidence,
-        rejected=np.zeros(len(images), np.bool_),
-        image=stacked,
-    )
-
-
-def invert_and_resize(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return uint8 (28, 28) of grey pixels (H, W), as tutorials do it: the rival, never our way."""
-    # Pictures that are lighter than the middle grey on average are taken for dark ink on paper.
-    ink = 255 - picture if picture.mean() > 127 else picture
-    return np.asarray(cv2.resize(ink, (28, 28), interpolation=cv2.INTER_AREA), np.uint8)

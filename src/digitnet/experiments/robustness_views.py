@@ -1,4 +1,4 @@
-"""The results of the bench as people read them: a table, a figure, and sheets of what was misread.
+"""The results of the bench as people read them: tables, a figure, and sheets of what was misread.
 
 In the figure each set is a line and each reader a mark on it, on an axis on which halving the
 mistakes is the same step everywhere: on a plain axis 99 and 99.9 % would coincide.
@@ -19,8 +19,14 @@ from numpy.typing import NDArray
 from rich.markup import escape
 from rich.table import Table
 
-from digitnet.experiments.picture_sets import CORRUPTED, CORRUPTED_FOUND, GROUP_TITLES, set_title
-from digitnet.experiments.robustness import MeasuredSet, Row
+from digitnet.experiments.picture_sets import (
+    CORRUPTED,
+    CORRUPTED_FOUND,
+    GROUP_TITLES,
+    NUMBERS,
+    set_title,
+)
+from digitnet.experiments.robustness_scores import MeasuredSet, Row
 from digitnet.files import make_folder, write_json
 from digitnet.reading.pictures import decode
 from digitnet.showing.scales import nines, set_accuracy_axis
@@ -69,29 +75,69 @@ def write_results(results: _Results, folder: Path) -> list[Path]:
 
 
 def results_table(results: _Results) -> Table:
-    """Return a table of everything measured; all numbers are percentages."""
+    """Return a table of all digits and non-digits measured; all numbers are percentages.
+
+    "accepted" are right and accepted, of non-digits wrongly accepted; "worst" names the digit of
+    which the least are right and accepted.
+    """
     plain = bool(results["settings"]["plain"])
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("set", no_wrap=True)
-    for column in ("pictures", "digitnet", "95 % interval", *["plain CNN"] * plain, "refused"):
-        table.add_column(column, justify="right", no_wrap=True)
+    beside = ("digitnet", "95 % interval", *["plain CNN"] * plain)
+    table = _empty_table("pictures", *beside, "accepted", "refused", "several", "worst")
     rows = [*results["digits"], *results["non_digits"]]
     for group, members in groupby(rows, itemgetter("group")):
         if table.row_count:
             table.add_row()
         table.add_row(GROUP_TITLES[group], style="bold")
         for row in members:
-            # Users name their sets, and rich would take square brackets for markup.
-            title = set_title(group, row["name"])
-            name = escape(f"    {row['part']}" if row["part"] else f"  {title}")
             ours, rival, interval = _scores(row)
             ours_cells = (_percent(ours), " – ".join(map(_percent, interval)))
-            cells = [*ours_cells, *[_percent(rival)] * plain, _percent(row["rejected"])]
-            table.add_row(name, f"{row['pictures']:,}", *cells)
+            accepted = row.get("accepted_right", 1 - row["rejected"])
+            shares = map(_percent, (accepted, row["rejected"], row["several"]))
+            cells = [*ours_cells, *[_percent(rival)] * plain, *shares, _worst(row)]
+            table.add_row(_name(row), f"{row['pictures']:,}", *cells)
         if mean := results["means"].get(group):
             cells = [_percent(mean["accuracy"]), "", *[_percent(mean["plain_accuracy"])] * plain]
             table.add_row(f"  mean of these {mean['sets']}", "", *cells, style="bold")
     return table
+
+
+def numbers_table(results: _Results) -> Table:
+    """Return a table of all numbers measured, of more digits than one; empty if there are none.
+
+    All but the calibration error are percentages. "accepted" are exact and accepted, "surest 90 %"
+    says how many of those are exact; the last two say what ``predict`` makes of several digits:
+    that there are several, and one digit, without a word.
+    """
+    columns = ("pictures", "exact", "95 % interval", "accepted", "refused", "surest 90 %")
+    table = _empty_table(*columns, "calibration", "said several", "one digit")
+    for row in results["numbers"]:
+        names = ("accepted_right", "rejected", "surest_accuracy")
+        interval = " – ".join(map(_percent, row["interval"]))
+        cells = [_percent(row["accuracy"]), interval, *(_percent(row[name]) for name in names)]
+        cells += [f"{row['expected_calibration_error']:.4f}"]
+        cells += [_percent(row[name]) for name in ("said_several", "one_digit")]
+        table.add_row(_name(row), f"{row['pictures']:,}", *cells)
+    return table
+
+
+def _empty_table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("set", no_wrap=True)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
+
+
+def _name(row: Row) -> str:
+    """Return the name of a row; users name their sets, and rich would take brackets for markup."""
+    return escape(
+        f"    {row['part']}" if row["part"] else f"  {set_title(row['group'], row['name'])}"
+    )
+
+
+def _worst(row: Row) -> str:
+    found = row.get("worst")
+    return f"{found['digit']}: {_percent(found['accepted_right'])}" if found else ""
 
 
 def remarks(results: _Results) -> list[str]:
@@ -110,7 +156,7 @@ def remarks(results: _Results) -> list[str]:
 def _scores(row: Row) -> tuple[float, float | None, tuple[float, ...]]:
     """Return how well digitnet and the plain CNN do, and the interval of the first, if any."""
     score = "auroc" if "auroc" in row else "accuracy"
-    return row[score], row[f"plain_{score}"], row.get("interval", ())
+    return row[score], row.get(f"plain_{score}"), row.get("interval", ())
 
 
 def _percent(value: float | None) -> str:
@@ -143,7 +189,8 @@ class _FigureLine(NamedTuple):
 
 def robustness_figure(results: _Results) -> Figure:
     """Draw every whole set, of which there is one at least: digitnet beside the plain CNN."""
-    lines = [*_digit_lines(results), *_non_digit_lines(results["non_digits"])]
+    lines = [*_digit_lines(results), *_number_lines(results["numbers"])]
+    lines += _non_digit_lines(results["non_digits"])
     marks = np.array([line.marks or (None, None, None) for line in lines], float)
     intervals = np.array([line.interval or (None, None) for line in lines], float)
     # The middles of the lines, in inches from the top of the axes; headings keep a distance.
@@ -226,6 +273,13 @@ def _line(title: str, found: Row | None, alone: Row | None = None) -> _FigureLin
     if alone:
         return _FigureLine(title, (alone["plain_accuracy"], alone["accuracy"], ours), interval)
     return _FigureLine(title, (plain, None, ours), interval)
+
+
+def _number_lines(rows: Sequence[Row]) -> Iterator[_FigureLine]:
+    """Yield a line for each set."""
+    if rows:
+        yield _FigureLine(GROUP_TITLES[NUMBERS])
+    yield from (_line(set_title(NUMBERS, row["name"]), row) for row in rows if not row["part"])
 
 
 def _non_digit_lines(rows: Sequence[Row]) -> Iterator[_FigureLine]:
