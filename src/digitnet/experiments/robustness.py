@@ -27,6 +27,7 @@ from digitnet.experiments.robustness_scores import MeasuredSet, Row, reference_s
 from digitnet.machine import environment
 from digitnet.network.cnn import CNN
 from digitnet.reading.recognizer import Recognizer
+from digitnet.text import are_digits
 from digitnet.training.checkpoint import load_model
 from digitnet.training.runs import open_run
 
@@ -153,9 +154,12 @@ def _read_set(named: NamedSet, recognizer: Recognizer, model: CNN | None) -> Mea
     # Files, not pixels: they are decoded one after the other.
     pictures = [made.picture(i) for i in range(made.count)]
     ours = read(recognizer, pictures, made.straight)
-    texts = read_texts(recognizer, pictures) if named.group in _READ_TOO else None
-    compare = model and made.texts is None
-    plain = read_plainly(model, pictures, made.straight) if compare else None
+    # Only digits make a text; a set of numbers asks for one even so, and is told.
+    able = named.group in _READ_TOO and are_digits(recognizer.class_names)
+    texts = read_texts(recognizer, pictures) if able or made.texts else None
+    # The plain CNN knows single digits only.
+    single = model if made.texts is None else None
+    plain = read_plainly(single, pictures, made.straight) if single else None
     return MeasuredSet(named, made, ours, plain, time.perf_counter() - started, texts)
 
 

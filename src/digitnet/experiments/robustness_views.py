@@ -51,6 +51,7 @@ _GAP = 0.5  # lines, above a heading
 _NAMES = 1.78  # inches, to the left of the axes
 _COLUMN = 0.62  # inches, of one column of numbers to their right
 _LONGEST_NAME = 25  # letters; more would leave the page
+_LONGEST_CELL = 32  # letters, of names in a table
 # Non-digits of more kinds than this are drawn as one line.
 _FEW_KINDS = 4
 
@@ -78,25 +79,24 @@ def results_table(results: _Results) -> Table:
     """Return a table of all digits and non-digits measured; all numbers are percentages.
 
     "accepted" are right and accepted, of non-digits wrongly accepted; "worst" names the digit of
-    which the least are right and accepted.
+    which the least are right and accepted. Intervals are in the figure and the file.
     """
     plain = bool(results["settings"]["plain"])
-    beside = ("digitnet", "95 % interval", *["plain CNN"] * plain)
-    table = _empty_table("pictures", *beside, "accepted", "refused", "several", "worst")
+    readers = ("digitnet", *["plain CNN"] * plain)
+    table = _empty_table("pictures", *readers, "accepted", "refused", "worst")
     rows = [*results["digits"], *results["non_digits"]]
     for group, members in groupby(rows, itemgetter("group")):
         if table.row_count:
             table.add_row()
         table.add_row(GROUP_TITLES[group], style="bold")
         for row in members:
-            ours, rival, interval = _scores(row)
-            ours_cells = (_percent(ours), " – ".join(map(_percent, interval)))
+            ours, rival, _ = _scores(row)
             accepted = row.get("accepted_right", 1 - row["rejected"])
-            shares = map(_percent, (accepted, row["rejected"], row["several"]))
-            cells = [*ours_cells, *[_percent(rival)] * plain, *shares, _worst(row)]
+            shares = map(_percent, (accepted, row["rejected"]))
+            cells = [_percent(ours), *[_percent(rival)] * plain, *shares, _worst(row)]
             table.add_row(_name(row), f"{row['pictures']:,}", *cells)
         if mean := results["means"].get(group):
-            cells = [_percent(mean["accuracy"]), "", *[_percent(mean["plain_accuracy"])] * plain]
+            cells = [_percent(mean["accuracy"]), *[_percent(mean["plain_accuracy"])] * plain]
             table.add_row(f"  mean of these {mean['sets']}", "", *cells, style="bold")
     return table
 
@@ -104,18 +104,17 @@ def results_table(results: _Results) -> Table:
 def numbers_table(results: _Results) -> Table:
     """Return a table of all numbers measured, of more digits than one; empty if there are none.
 
-    All but the calibration error are percentages. "accepted" are exact and accepted, "surest 90 %"
-    says how many of those are exact; the last two say what ``predict`` makes of several digits:
-    that there are several, and one digit, without a word.
+    All but the calibration error are percentages. "accepted" are exact and accepted; "surest" says
+    how many of the surest nine tenths are exact, "one digit" how many of several digits ``predict``
+    takes for one without a word.
     """
-    columns = ("pictures", "exact", "95 % interval", "accepted", "refused", "surest 90 %")
-    table = _empty_table(*columns, "calibration", "said several", "one digit")
+    table = _empty_table(
+        *("pictures", "exact", "accepted", "refused", "surest", "calibration", "one digit")
+    )
     for row in results["numbers"]:
-        names = ("accepted_right", "rejected", "surest_accuracy")
-        interval = " – ".join(map(_percent, row["interval"]))
-        cells = [_percent(row["accuracy"]), interval, *(_percent(row[name]) for name in names)]
-        cells += [f"{row['expected_calibration_error']:.4f}"]
-        cells += [_percent(row[name]) for name in ("said_several", "one_digit")]
+        names = ("accuracy", "accepted_right", "rejected", "surest_accuracy")
+        cells = [*(_percent(row[name]) for name in names)]
+        cells += [f"{row['expected_calibration_error']:.4f}", _percent(row["one_digit"])]
         table.add_row(_name(row), f"{row['pictures']:,}", *cells)
     return table
 
@@ -130,9 +129,8 @@ def _empty_table(*columns: str) -> Table:
 
 def _name(row: Row) -> str:
     """Return the name of a row; users name their sets, and rich would take brackets for markup."""
-    return escape(
-        f"    {row['part']}" if row["part"] else f"  {set_title(row['group'], row['name'])}"
-    )
+    name = f"    {row['part']}" if row["part"] else f"  {set_title(row['group'], row['name'])}"
+    return escape(shortened(name, _LONGEST_CELL))
 
 
 def _worst(row: Row) -> str:
