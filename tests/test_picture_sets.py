@@ -136,7 +136,7 @@ def test_hands_are_of_writers_who_train_nothing_and_pens_are_of_all_widths():
     assert {name for name, _ in letters.parts} == {"letter", "symbol"}
     shown = digits.picture(0)
     assert shown.dtype == np.uint8
-    assert shown.min() < 130 < 180 < shown.max()
+    assert int(shown.max()) - int(shown.min()) > 50
 
 
 def test_one_writer_does_not_decide():

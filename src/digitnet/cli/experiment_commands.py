@@ -189,7 +189,7 @@ def robustness(
         model (FILE): Model file or run folder; default: the shipped one.
         plain (RUN): Run of a plain CNN to compare with (recipe plain).
         data (NAME): Data set: mnist, or sample (no network).
-        limit (N): Use the first N test images, and of other built-in sets N pictures, only.
+        limit (N): Use the first N test images, and N of UNIPEN's signs and numbers, only.
         only (NAME): Measure this set or group only; can be repeated. Groups: mnist, other_hands,
             photographs, corruptions, corruptions_found, hands, numbers, non_digits, own.
         everything (--everything): With PATHs, measure the built-in sets as well.

@@ -141,7 +141,7 @@ def built_in_sets(
         images: uint8 (N, 28, 28), MNIST's test images or the first of them.
         labels: int64 (N,), 0–9.
         seed: 0 or more.
-        limit: the most pictures of a set that is not made of ``images``.
+        limit: the most pictures of a set of UNIPEN's signs or numbers.
     """
     placed = partial(_placed, images, labels, seed)
     photographed = partial(_photographed, images, labels, seed)

@@ -59,8 +59,8 @@ def run_bench(
         paths: the user's own sets, as ``own_sets`` describes them.
         plain: the run of a plain CNN to compare with.
         data: the data set whose test images the sets are made of: "mnist" or "sample".
-        limit: use the first so many test images, and other pictures of a built-in set, only; the
-            user's own sets are always whole.
+        limit: use the first so many test images, and so many of UNIPEN's signs and numbers, only;
+            the user's own sets are always whole.
         only: names of sets or groups; all of them when it is empty, but with ``paths`` those.
         everything: with ``paths``, the built-in sets as well.
         seed: 0 or more, of everything that is drawn.

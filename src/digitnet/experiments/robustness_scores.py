@@ -111,10 +111,11 @@ def _digit_scores(measured: MeasuredSet, chosen: NDArray[np.bool_]) -> dict[str,
     count, right = int(chosen.sum()), int(measured.right(measured.ours)[chosen].sum())
     plain = int(measured.right(measured.plain)[chosen].sum()) if measured.plain else None
     labels = measured.made.labels
+    assert labels is not None, "what has no labels is told from digits"
     by_digit = [
         {"digit": digit, "pictures": int(own.sum())} | _fractions(measured, own)
         for digit in range(10)
-        if (own := chosen & np.equal(labels, digit)).any()
+        if (own := chosen & (labels == digit)).any()
     ]
     return {
         "right": right,
@@ -123,7 +124,7 @@ def _digit_scores(measured: MeasuredSet, chosen: NDArray[np.bool_]) -> dict[str,
         **_fractions(measured, chosen),
         "by_digit": by_digit,
         "worst": min(by_digit, key=lambda each: each["accepted_right"]),
-        "read_exact": _read_exact(measured, chosen),
+        "read_exact": _mean_of(measured.exact() if measured.texts else None, chosen),
         "plain_right": plain,
         "plain_accuracy": None if plain is None else plain / count,
     }
@@ -137,10 +138,6 @@ def _fractions(measured: MeasuredSet, chosen: NDArray[np.bool_]) -> dict[str, fl
         "several": ours.several,
     }
     return {name: float(column[chosen].mean()) for name, column in columns.items()}
-
-
-def _read_exact(measured: MeasuredSet, chosen: NDArray[np.bool_]) -> float | None:
-    return _mean_of(measured.exact() if measured.texts else None, chosen)
 
 
 def _mean_of(values: NDArray[np.bool_] | None, chosen: NDArray[np.bool_]) -> float | None:
@@ -188,14 +185,14 @@ def _non_digit_scores(
     seem to be more digits than one; "read_accepted" the fraction in which ``read`` reads digits
     without a doubt, None where it was not asked; "plain_auroc" is None when there is no plain CNN.
     """
-    ours, plain = measured.ours, None
+    ours, plain, texts = measured.ours, None, measured.texts
     if measured.plain and digits.plain:
         plain = auroc(measured.plain.strangeness[chosen], digits.plain.strangeness)
     return {
         "auroc": auroc(ours.strangeness[chosen], digits.ours.strangeness),
         "rejected": float(ours.rejected[chosen].mean()),
         "several": float(ours.several[chosen].mean()),
-        "read_accepted": _mean_of(measured.texts and measured.texts.accepted, chosen),
+        "read_accepted": _mean_of(texts.accepted if texts else None, chosen),
         "plain_auroc": plain,
     }
 
