@@ -28,7 +28,8 @@ def main() -> None:
     """Read every picture of the file."""
     with np.load(sys.argv[1]) as packed:
         data, offset, shape = (packed[name] for name in ("data", "offset", "shape"))
-    texts, seconds = [], []
+    texts: list[str] = []
+    seconds: list[float] = []
     # It may write notes to the standard output, which is for the result.
     with contextlib.redirect_stdout(sys.stderr):
         engine = RapidOCR(params=ONE_THREAD)

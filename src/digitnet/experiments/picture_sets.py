@@ -236,7 +236,8 @@ def _few_of_each_writer(hands: Hands, rows: NDArray[np.intp], seed: int) -> NDAr
     mixed = np.random.default_rng(seed).permutation(rows)
     places = [np.flatnonzero(hands.writer[mixed] == one) for one in np.unique(hands.writer[rows])]
     kept = np.concatenate([own[:SIGNS_OF_A_WRITER] for own in places])
-    return mixed[np.sort(kept)]
+    chosen: NDArray[np.intp] = mixed[np.sort(kept)]
+    return chosen
 
 
 def _pen(seed: int, row: int) -> float:
