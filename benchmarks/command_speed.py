@@ -22,7 +22,8 @@ from typing import Any
 from digitnet.data.catalogue import load_dataset
 from digitnet.files import write_json
 from digitnet.machine import environment
-from digitnet.reading.ink.finder import find_ink
+from digitnet.reading.finding import find_signs
+from digitnet.reading.model_file import load_model_file
 from digitnet.reading.pictures import load
 from digitnet.reading.recognizer import Recognizer
 from digitnet.synthesis.photographs import simulate
@@ -30,7 +31,6 @@ from timing import summary
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "command_speed.json"
 PHOTOS, ROUNDS, TRAININGS = 64, 5, 3
-BATCH = 16
 
 
 def main() -> None:
@@ -68,8 +68,7 @@ def measure_threads() -> dict[str, dict[str, Any]]:
     images = load_dataset("sample").test_images
     files = [simulate(images[i], "photo", 0, i) for i in range(PHOTOS)]
     pictures = [load(file) for file in files]
-    inks = [find_ink(picture.pixels).pixels for picture in pictures]
-    batches = [inks[start : start + BATCH] for start in range(0, PHOTOS, BATCH)]
+    model = load_model_file()
     recognizers = {threads: Recognizer(threads=threads) for threads in (1, 2)}
 
     def of_pool(function: Callable[[Any], Any], items: Iterable[Any]) -> Callable[[int], object]:
@@ -82,8 +81,9 @@ def measure_threads() -> dict[str, dict[str, Any]]:
     steps: dict[str, Callable[[int], object]] = {
         "all": lambda threads: recognizers[threads].predict_many(files),
         "decoding": of_pool(load, files),
-        "finding the ink": of_pool(lambda picture: find_ink(picture.pixels), pictures),
-        "the network": of_pool(recognizers[1].predict_inks, batches),
+        "finding and reading the signs": of_pool(
+            lambda picture: find_signs(model, picture.pixels), pictures
+        ),
     }
     return {name: taking_turns(work) for name, work in steps.items()}
 

@@ -31,7 +31,7 @@ from digitnet.experiments.transfer_run import compare, fine_tune, no_results
 from digitnet.experiments.transfer_task import open_task
 from digitnet.files import write_json
 from digitnet.machine import environment
-from digitnet.reading.ink.finder import find_ink
+from digitnet.reading.pictures import load
 from digitnet.reading.recognizer import Recognizer
 from digitnet.synthesis.photographs import simulate
 from digitnet.training.calibration import export_run
@@ -260,7 +260,7 @@ def own_folder(kept: Kept, args: Any) -> None:
 def read_church(file: Path) -> tuple[list[Images], NDArray[np.int64]]:
     """Return the pictures of the half that is measured on, and their labels.
 
-    Those in which no ink is found are left out: a folder of pictures refuses them.
+    Those in which nothing is found are left out: a folder of pictures refuses them.
     """
     with np.load(file) as arrays:
         data, offset, shape = arrays["data"], arrays["offset"], arrays["shape"]
@@ -268,8 +268,10 @@ def read_church(file: Path) -> tuple[list[Images], NDArray[np.int64]]:
     order = np.random.default_rng(HALVES_SEED).permutation(len(labels))
     chosen = order[len(labels) // 2 :]
     pictures = {i: data[offset[i] : offset[i + 1]].reshape(shape[i]) for i in chosen}
-    kept = [i for i in chosen if find_ink(pictures[i]).box]
-    print(f"{len(chosen) - len(kept)} of {len(chosen):,} pictures left out: no ink found")
+    recognizer = Recognizer()
+    seen = (recognizer.seen_in(load(pictures[i]), crops=True, signs=True) for i in chosen)
+    kept = [i for i, image in zip(chosen, seen, strict=True) if image is not None]
+    print(f"{len(chosen) - len(kept)} of {len(chosen):,} pictures left out: nothing found")
     return [pictures[i] for i in kept], labels[kept]
 
 

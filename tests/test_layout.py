@@ -23,12 +23,12 @@ ORDER = (
     *("showing", "experiments", "__init__", "cli", "__main__"),
 )
 CORE = ("errors", "files", "text", "machine", "reading")
-CORE_LIBRARIES = {"numpy", "PIL", "cv2", "onnxruntime", "filelock"}
+CORE_LIBRARIES = {"numpy", "PIL", "onnxruntime", "filelock"}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 
 
 def name_of(path: Path) -> str:
-    """Return a module's name inside the package: ``reading.ink.light``, ``__init__``."""
+    """Return a module's name inside the package: ``reading.finding``, ``__init__``."""
     parts = path.relative_to(PACKAGE).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
 

@@ -20,7 +20,12 @@ from digitnet.data.catalogue import load_dataset
 
 ROOT = Path(__file__).parent.parent
 # What no one who reads digits should have to install.
-UNWANTED = ("torch", "onnx", "scipy", "scikit-image", "scikit-learn", "matplotlib", "ray")
+UNWANTED = (
+    *("torch", "onnx", "opencv-python-headless", "scipy", "scikit-image", "scikit-learn"),
+    *("matplotlib", "ray"),
+)
+# Of the environment, with pip, in which the wheel and what it needs are installed.
+MOST_MEGABYTES = 220
 TEST_IMAGE = 0
 
 
@@ -31,9 +36,11 @@ def main() -> None:
         (wheel,) = build(folder / "wheel")
         python = install(wheel, folder / "environment")
         check_packages(python)
+        size = check_size(folder / "environment")
         check_reading(python, folder)
         check_remedy(python, folder)
         print(f"{wheel.name}: installs, reads a digit, and names what training needs")
+        print(f"The environment takes {size:.0f} MB; at most {MOST_MEGABYTES} are allowed.")
 
 
 def build(folder: Path) -> list[Path]:
@@ -55,6 +62,13 @@ def check_packages(python: Path) -> None:
     listed = json.loads(run(python, "-m", "pip", "list", "--format", "json").stdout)
     installed = {package["name"].lower() for package in listed}
     assert not installed.intersection(UNWANTED), installed.intersection(UNWANTED)
+
+
+def check_size(environment: Path) -> float:
+    """Check how large what was installed is, and return it in megabytes."""
+    size = sum(path.lstat().st_size for path in environment.rglob("*")) / 1e6
+    assert size <= MOST_MEGABYTES, f"{size:.0f} MB"
+    return size
 
 
 def check_reading(python: Path, folder: Path) -> None:

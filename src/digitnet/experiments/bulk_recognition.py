@@ -35,7 +35,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -249,7 +248,6 @@ def read_part(part: tuple[int, list[Range]], *, job: bytes) -> bytes:
 @functools.lru_cache(maxsize=1)
 def _opened(job: bytes) -> Any:
     """Return the job of this process; opening the model takes as long as many pictures."""
-    cv2.setNumThreads(1)
     return pickle.loads(job)  # noqa: S301
 
 

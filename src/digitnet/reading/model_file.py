@@ -549,7 +549,7 @@ def _check_answers(answers: dict[str, NDArray[np.float32]], classes: int) -> Non
             counts[name] = len(rows) - (name in READ)
         # Written so that NaN is refused.
         if not np.isfinite(rows).all():
-            raise _UnsoundError(f"gives {name} that is not finite")
+            raise _UnsoundError(f"gives NaN or infinity as {name}")
     if len({counts[name] for name in counts if name in FOUND}) > 1:
         raise _UnsoundError(f"gives answers of different lengths: {counts}")
     probabilities = answers.get("probabilities")
