@@ -740,9 +740,9 @@ plt.show()
 # The network never saw paper. It cannot say so either: it has ten outputs, and one of them is
 # always the largest.
 #
-# So digitnet's own recogniser looks for the *ink* first: it takes the light of the page away, finds
-# the strokes, and brings them to the size and place that the network knows. Its network has also
-# been trained on many pens, and on drawings that are no digit at all.
+# So digitnet's own recogniser looks for the *ink* first: another network, the finder, says of each
+# pixel whether it belongs to a sign, and to which. Each sign's ink is then brought to the size and place
+# that the reading network knows, which has also seen many pens, and drawings that are no digit at all.
 
 # %%
 recognizer = digitnet.Recognizer()

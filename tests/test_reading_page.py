@@ -4,13 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 import exported
 from digitnet.errors import InputError
 from digitnet.reading import recognizer as module
+from digitnet.reading.pictures import Picture
 from digitnet.reading.recognizer import Recognizer
-from digitnet.showing.reading_page import explain_reading, in_words
+from digitnet.showing.reading_page import explain_reading, in_words, ink_of_page
 from made_up_signs import signs, sure
 
 PAPER = np.full((90, 400), 230, np.uint8)
@@ -58,6 +60,23 @@ def test_any_number_of_signs_fits(
     made = explain_reading(recognizer, PAPER, tmp_path / "page.png", name="a" * 300)
     with Image.open(made.path) as page:
         page.load()
+
+
+def test_the_ink_lies_as_the_picture_lies(
+    recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grey = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    seen = []
+
+    def both(_: object, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        seen.append(pixels)
+        return np.stack([pixels, pixels]).astype(np.float32)
+
+    monkeypatch.setattr(module, "ink_map", both)
+    for quarter in range(4):
+        strokes = ink_of_page(recognizer, Picture(grey, 1.0), quarter)
+        np.testing.assert_array_equal(strokes, [grey, grey])
+        np.testing.assert_array_equal(seen[-1], np.rot90(grey, -quarter))
 
 
 def test_what_cannot_be_read_leaves_no_page(recognizer: Recognizer, tmp_path: Path) -> None:

@@ -145,3 +145,10 @@ def test_two_plain_digits_are_several() -> None:
     one = Writing(signs(*sure("47")), THRESHOLD, NAMES).prediction(place or 0, "several")
     assert not one.is_digit
     assert one.digit in (4, 7)
+
+
+def test_of_a_crop_from_a_row_the_sign_in_the_middle_counts() -> None:
+    for text, reason in (("471", None), ("???", "not_a_digit"), ("?7?", None)):
+        found = Writing(signs(*sure(text)), THRESHOLD, NAMES)
+        assert found.best(middle=(40, 25)) == (1, reason)
+    assert Writing(signs(*sure("471")), THRESHOLD, NAMES).best()[1] == "several"

@@ -22,8 +22,9 @@ from digitnet.reading.prediction import INK_SIDE, Box, Ink
 
 # Pixels of a page: of a picture that is made smaller, and of one that is enlarged to be a page.
 PAGE_AREA, LEAST_AREA = 192 * 256, 192 * 192
-# The longer side of a page, at most, and how far a picture may be enlarged.
-LONGEST, ENLARGED = 448, 5.0
+# The longer side of a page, at most, unless the shorter one became too short; the pixels of a page
+# then, at most; how far a picture may be enlarged.
+LONGEST, MOST_AREA, ENLARGED = 448, 4 * PAGE_AREA, 5.0
 # Signs of a median side below the first, in pixels of the page, are looked at again so that it
 # becomes the second, in parts of the size of a page, of which there are at most so many.
 TINY, CLEAR, MOST_PARTS = 22.0, 40.0, 12
@@ -137,7 +138,8 @@ def page_scale(height: int, width: int) -> float:
         scale = min(ENLARGED, float(np.sqrt(LEAST_AREA / area)))
     else:
         scale = min(1.0, float(np.sqrt(PAGE_AREA / area)))
-    return min(scale, max(LONGEST / max(height, width), LEAST_PAGE / min(height, width) / 2))
+    longest = max(LONGEST / max(height, width), LEAST_PAGE / min(height, width) / 2)
+    return min(scale, longest, MOST_AREA / LEAST_PAGE / max(height, width))
 
 
 def page_of(picture: _Grey, region: _Box, scale: float) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""How a picture was read: one page of what was found on it, and each sign as the network saw it.
+"""How a picture was read: a page of what was found on it, its ink, and each sign as it was seen.
 
 Guarantees:
 
@@ -16,6 +16,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
 
 from digitnet.files import write_atomic
 from digitnet.reading.checks import wanted
@@ -33,6 +34,10 @@ _WIDE = WIDTH - 2 * MARGIN  # of the picture, at most
 _TALL = 4.2
 _TILE, _PITCH, _ROW = 0.62, 0.7, 1.02  # of a sign: its side, from one to the next, and of a line
 _LINE = 0.19  # of running text
+_GAP = 0.16  # between the two maps
+_MAP_WIDE, _MAP_TALL = (_WIDE - _GAP) / 2, 2.4
+_MAP_LEFT = (MARGIN, MARGIN + _MAP_WIDE + _GAP)
+_MAPS = (("Ink of signs", "digits and letters"), ("Other ink", "points, rules, scribbles …"))
 _PER_ROW = int((_WIDE + _PITCH - _TILE) / _PITCH)
 _LONGEST = 70  # letters of a text in the header
 
@@ -72,11 +77,24 @@ def explain_reading(
     """
     loaded = load(picture)
     reading = recognizer.reading_of(loaded, wanted(**asked))
+    strokes = ink_of_page(recognizer, loaded, reading.turned // 90)
     with theme():
-        figure = draw_reading(loaded, reading, name or describe(picture))
+        figure = draw_reading(loaded, reading, strokes, name or describe(picture))
         page = png_bytes(figure, few_colours=False)
     write_atomic(Path(path), page)
     return ExplainedReading(Path(path), in_words(reading), reading)
+
+
+def ink_of_page(recognizer: Recognizer, picture: Picture, quarter: int) -> NDArray[np.float32]:
+    """Return the ink that the finder saw, which lies as the picture lies.
+
+    Args:
+        recognizer: read the picture.
+        picture: as it was decoded.
+        quarter: by how many quarters of a turn, clockwise, it was turned to be read.
+    """
+    upright = np.ascontiguousarray(np.rot90(picture.pixels, -quarter))
+    return np.rot90(recognizer.strokes_of(replace(picture, pixels=upright)), quarter, (1, 2))
 
 
 def in_words(reading: Reading) -> str:
@@ -90,16 +108,31 @@ def in_words(reading: Reading) -> str:
     return "; ".join(filter(None, (said, rest)))
 
 
-def draw_reading(picture: Picture, reading: Reading, name: str) -> Figure:
-    """Return the page of a picture: its boxes, and below them a row of signs for each line."""
+def draw_reading(
+    picture: Picture, reading: Reading, strokes: NDArray[np.float32], name: str
+) -> Figure:
+    """Return the page of a picture: its boxes, its ink, and a row of signs for each line.
+
+    Args:
+        picture: as it was decoded.
+        reading: of it.
+        strokes: float32 (2, h, w), ink of signs and of clutter, 0 to 1.
+        name: of the picture.
+    """
     lines = [line.digits[i : i + _PER_ROW] for line in reading.lines for i in _starts(line.digits)]
     height, width = picture.pixels.shape
     pixel = min(_WIDE / width, _TALL / height)
-    below = 0.62 + height * pixel + 0.2
+    maps = 0.62 + height * pixel + 0.2
+    map_pixel = min(_MAP_WIDE / strokes.shape[2], _MAP_TALL / strokes.shape[1])
+    below = maps + 0.3 + strokes.shape[1] * map_pixel + 0.2
     figure, ax = new_sheet(below + 0.3 + _ROW * len(lines) + 0.1)
     write(ax, MARGIN, 0.1, fitting_title(name), size=TITLE, weight="bold")
     write(ax, MARGIN, 0.34, in_words(reading))
     _draw_picture(ax, picture, reading, pixel)
+    for left, (title, note), ink in zip(_MAP_LEFT, _MAPS, strokes, strict=True):
+        write(ax, left, maps, title, weight="bold")
+        write(ax, left + 0.9, maps + 0.01, note, size=SMALL, quiet=True)
+        _draw_map(ax, ink, left, maps + 0.3, map_pixel)
     signs = sum(len(line) for line in lines)
     note = "each as the network saw it, what it read, and how sure that is; ? is no digit"
     write(ax, MARGIN, below, count_of(signs, "sign"), weight="bold")
@@ -131,6 +164,15 @@ def _draw_picture(ax: Axes, picture: Picture, reading: Reading, pixel: float) ->
             frame = Rectangle((left + x, top + y), wide, tall, fill=False, joinstyle="miter")
             frame.set(edgecolor=edge, linewidth=line)
             ax.add_patch(frame)
+
+
+def _draw_map(ax: Axes, ink: NDArray[np.float32], left: float, top: float, pixel: float) -> None:
+    height, width = ink.shape
+    frame = Rectangle((left, top), width * pixel, height * pixel, fill=False)
+    frame.set(linewidth=0.8, edgecolor=LIGHT.line)
+    ax.add_patch(frame)
+    extent = (left, left + width * pixel, top + height * pixel, top)
+    ax.imshow(ink, INK, vmin=0, vmax=1, extent=extent, aspect="auto")
 
 
 def _draw_line(ax: Axes, signs: tuple[Prediction, ...], top: float) -> None:

@@ -1,0 +1,271 @@
+"""Which parts of a picture the network sees, at which size, and where in the picture signs are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from digitnet.data.dataset import Dataset
+from digitnet.reading.finding import (
+    ENLARGED,
+    LEAST_AREA,
+    PAGE_AREA,
+    Signs,
+    find_signs,
+    ink_map,
+    page_of,
+    page_scale,
+    whole_ink,
+)
+from digitnet.reading.model_file import LEAST_PAGE, load_model_file
+from digitnet.reading.prediction import INK_SIDE, Box
+from made_up_signs import signs, sure
+
+SIDES = st.integers(1, 6000)
+
+
+class SeesBlots:
+    """Stands in for a model file: every dark blot on a page is a sign."""
+
+    def __init__(self, presence: float = 0.9) -> None:
+        self.presence, self.pages = presence, list[tuple[int, int]]()
+
+    def of_page(self, outputs: tuple[str, ...], page: NDArray[np.float32]) -> list[Any]:
+        assert page.dtype == np.float32
+        height, width = page.shape[2:]
+        self.pages.append((height, width))
+        dark = (page[0, 0] < 128).astype(np.uint8)
+        count, _, found, _ = cv2.connectedComponentsWithStats(dark)
+        boxes = np.asarray(found[1:, :4], np.float32)
+        boxes[:, 2:] += boxes[:, :2]
+        answers = {
+            "box": boxes,
+            "presence": np.full(count - 1, self.presence, np.float32),
+            "digit_share": np.ones(count - 1, np.float32),
+            "probabilities": np.full((count - 1, 10), 0.1, np.float32),
+            "ood_score": np.zeros(count - 1, np.float32),
+            "image": np.zeros((count - 1, 1, 28, 28), np.float32),
+            "strokes": np.stack([dark, 1 - dark]).astype(np.float32),
+        }
+        return [answers[name] for name in outputs]
+
+
+def seen(model: SeesBlots, picture: NDArray[np.uint8]) -> Signs:
+    return find_signs(model, picture)  # type: ignore[arg-type]
+
+
+def with_blots(shape: tuple[int, int], *boxes: tuple[int, int, int, int]) -> NDArray[np.uint8]:
+    """Return a white picture with black boxes: left, top, right, bottom."""
+    picture = np.full(shape, 255, np.uint8)
+    for left, top, right, bottom in boxes:
+        picture[top:bottom, left:right] = 0
+    return picture
+
+
+# ---- the size of a page
+
+
+@given(SIDES, SIDES)
+def test_a_page_is_neither_large_nor_tiny(height: int, width: int) -> None:
+    scale = page_scale(height, width)
+    assert 0 < scale <= ENLARGED
+    page = [max(LEAST_PAGE, round(side * scale)) for side in (height, width)]
+    assert page[0] * page[1] <= 4.1 * PAGE_AREA
+    if height * width >= LEAST_AREA:
+        assert scale <= 1
+    if max(height, width) <= 2 * min(height, width) and height * width >= LEAST_AREA:
+        assert page[0] * page[1] >= 0.9 * LEAST_AREA
+
+
+@given(SIDES, SIDES)
+def test_of_a_larger_picture_the_page_is_no_finer(height: int, width: int) -> None:
+    scale = page_scale(height, width)
+    assert page_scale(width, height) == scale
+    assert page_scale(2 * height, 2 * width) <= scale
+    assert page_scale(height, 2 * width) <= scale
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (28, 28), (10, 300), (1, 1_000_000)])
+def test_a_page_has_at_least_32_pixels_a_side(shape: tuple[int, int]) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    whole = (0.0, 0.0, float(shape[1]), float(shape[0]))
+    page = page_of(picture, whole, page_scale(*shape))
+    assert page.shape[:2] == (1, 1)
+    assert min(page.shape[2:]) >= LEAST_PAGE
+    assert (page.dtype, page.min() >= 0, page.max() <= 255) == (np.float32, True, True)
+
+
+def test_what_a_page_lacks_is_like_its_edge() -> None:
+    picture = np.arange(20 * 40, dtype=np.uint8).reshape(20, 40)
+    page = page_of(picture, (0.0, 0.0, 40.0, 20.0), 1.0)[0, 0]
+    assert page.shape == (LEAST_PAGE, 40)
+    np.testing.assert_array_equal(page[:20], picture)
+    np.testing.assert_array_equal(page[20:], np.repeat(picture[-1:], 12, axis=0))
+
+
+def test_a_part_of_a_picture_is_that_part() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (100, 90), np.uint8)
+    page = page_of(picture, (10.0, 20.0, 60.0, 80.0), 1.0)[0, 0]
+    np.testing.assert_array_equal(page, picture[20:80, 10:60])
+
+
+def test_a_smaller_page_has_the_mean_of_what_each_pixel_covers() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (400, 400), np.uint8)
+    page = page_of(picture, (0.0, 0.0, 400.0, 400.0), 0.25)[0, 0]
+    means = picture.reshape(100, 4, 100, 4).mean((1, 3))
+    assert np.abs(page - means).max() <= 1
+
+
+# ---- boxes
+
+
+@pytest.mark.parametrize(
+    "shape", [(28, 28), (40, 900), (97, 131), (280, 280), (480, 640), (1200, 900), (3000, 2000)]
+)
+def test_boxes_are_in_pixels_of_the_picture(shape: tuple[int, int]) -> None:
+    height, width = shape
+    box = (width // 4, height // 5, width // 2, height - height // 4)
+    found = seen(SeesBlots(), with_blots(shape, box))
+    assert len(found) == 1
+    assert found.boxes.dtype == np.float32
+    pixel = 1 / min(1.0, page_scale(height, width))
+    assert np.abs(found.boxes[0] - box).max() <= pixel + 1
+
+
+def test_what_is_large_is_looked_at_once() -> None:
+    model = SeesBlots()
+    seen(model, with_blots((480, 640), (100, 100, 200, 300)))
+    assert len(model.pages) == 1
+
+
+def grid(side: int, step: int, count: int) -> list[tuple[int, int, int, int]]:
+    starts = [200 + step * place for place in range(count)]
+    return [(x, y, x + side, y + side) for y in starts for x in starts]
+
+
+@pytest.mark.parametrize(("side", "step", "count"), [(10, 60, 8), (12, 31, 20), (9, 200, 3)])
+def test_tiny_signs_are_looked_at_again_and_each_is_found_once(
+    side: int, step: int, count: int
+) -> None:
+    boxes = grid(side, step, count)
+    model = SeesBlots()
+    found = seen(model, with_blots((1000, 1000), *boxes))
+    assert len(model.pages) > 1
+    assert sorted(map(tuple, found.boxes.round().astype(int).tolist())) == sorted(boxes)
+    assert all(height * width <= 4 * PAGE_AREA for height, width in model.pages)
+
+
+def test_one_tiny_sign_is_enlarged_to_be_clear() -> None:
+    model = SeesBlots()
+    found = seen(model, with_blots((1000, 1000), (500, 700, 506, 720)))
+    assert found.boxes.round().astype(int).tolist() == [[500, 700, 506, 720]]
+    assert len(model.pages) == 2
+
+
+# ---- doubt, and nothing at all
+
+
+def test_where_nothing_is_sure_the_picture_is_looked_at_twice_as_large() -> None:
+    model = SeesBlots(presence=0.1)
+    found = seen(model, with_blots((1000, 1000), (400, 200, 600, 700)))
+    first, second = model.pages
+    assert [round(b / a) for a, b in zip(first, second, strict=True)] == [2, 2]
+    assert np.abs(found.boxes[0] - (400, 200, 600, 700)).max() <= 4
+
+
+def test_a_picture_that_is_enlarged_already_is_not_looked_at_again() -> None:
+    model = SeesBlots(presence=0.1)
+    seen(model, with_blots((20, 20), (5, 5, 10, 15)))
+    assert len(model.pages) == 1
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (28, 28), (600, 800)])
+@pytest.mark.parametrize("grey", [0, 127, 255])
+def test_a_blank_picture_has_no_signs(shape: tuple[int, int], grey: int) -> None:
+    found = find_signs(load_model_file(), np.full(shape, grey, np.uint8))
+    assert not (found.presence >= 0.3).any()
+    assert found.boxes.shape == (len(found), 4)
+    assert found.probabilities.shape == (len(found), 10)
+    assert found.images.shape == (len(found), 28, 28)
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_the_shipped_model_finds_a_digit_where_it_is(sample: Dataset, inverted: bool) -> None:
+    digit = np.kron(sample.test_images[0], np.ones((4, 4), np.uint8))
+    picture = np.zeros((280, 320), np.uint8)
+    picture[60 : 60 + 112, 150 : 150 + 112] = digit
+    rows, columns = (np.flatnonzero(picture.max(axis) > 127) for axis in (1, 0))
+    found = find_signs(load_model_file(), picture if inverted else 255 - picture)
+    best = found.boxes[found.presence.argmax()]
+    wanted = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
+    assert np.abs(best - wanted).max() <= 6
+
+
+# ---- arrays of signs
+
+
+def test_some_of_the_signs_are_chosen_in_all_arrays() -> None:
+    three = signs(*sure("123"))
+    assert len(three) == 3
+    assert three.sides.tolist() == [30, 30, 30]
+    chosen = three.chosen(np.array([True, False, True]))
+    assert chosen.probabilities.argmax(1).tolist() == [1, 3]
+    assert chosen.boxes[:, 0].tolist() == [0, 60]
+    assert len(three.chosen(np.array([], int))) == 0
+    assert three.chosen(np.array([], int)).sides.shape == (0,)
+
+
+# ---- maps of ink, and pictures of things
+
+
+@pytest.mark.parametrize("shape", [(20, 30), (300, 400), (10, 900)])
+def test_the_map_of_the_ink_is_the_page_without_what_was_added(shape: tuple[int, int]) -> None:
+    height, width = shape
+    picture = with_blots(shape, (width // 4, height // 4, width // 2, height // 2))
+    strokes = ink_map(SeesBlots(), picture)  # type: ignore[arg-type]
+    scale = page_scale(height, width)
+    assert strokes.shape == (2, round(height * scale), round(width * scale))
+    share = strokes[0].mean() / (picture == 0).mean()
+    assert share == pytest.approx(1, abs=0.3)
+
+
+def test_the_shipped_models_map_shows_the_digits_ink(sample: Dataset) -> None:
+    digit = np.kron(sample.test_images[0], np.ones((8, 8), np.uint8))
+    strokes = ink_map(load_model_file(), 255 - digit)
+    assert (strokes.dtype, strokes.shape) == (np.float32, (2, 222, 222))
+    assert strokes.min() >= 0
+    assert strokes.max() <= 1
+    inside = cv2.resize(digit, (222, 222)) > 127
+    assert strokes[0][inside].mean() > 0.5 > strokes[0][~inside].mean()
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_of_a_picture_of_a_thing_all_that_is_no_ground_is_ink(inverted: bool) -> None:
+    picture = np.full((50, 60), 230, np.uint8)
+    picture[10:30, 20:35], picture[20, 25] = 30, 200
+    ink = whole_ink(255 - picture if inverted else picture)
+    assert ink.box == Box(20, 10, 35, 30)
+    assert ink.pixels.shape == (20, 15)
+    assert ink.pixels[0, 0] == pytest.approx(200 / 230)
+    assert ink.pixels[10, 5] == pytest.approx(30 / 230)
+
+
+@pytest.mark.parametrize("grey", [0, 100, 255])
+def test_an_even_picture_shows_no_thing(grey: int) -> None:
+    ink = whole_ink(np.full((30, 20), grey, np.uint8))
+    assert ink.box is None
+    assert not ink.pixels.any()
+
+
+def test_the_ink_of_a_large_thing_is_made_smaller() -> None:
+    picture = with_blots((900, 1000), (100, 50, 900, 850))
+    ink = whole_ink(picture)
+    assert ink.box == Box(100, 50, 900, 850)
+    assert max(ink.pixels.shape) <= INK_SIDE
+    assert ink.pixels.min() == pytest.approx(1)
