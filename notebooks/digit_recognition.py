@@ -741,8 +741,9 @@ plt.show()
 # always the largest.
 #
 # So digitnet's own recogniser looks for the *ink* first: another network, the finder, says of each
-# pixel whether it belongs to a sign, and to which. Each sign's ink is then brought to the size and place
-# that the reading network knows, which has also seen many pens, and drawings that are no digit at all.
+# pixel whether it belongs to a sign, and to which. The ink of each sign is then brought to the size
+# and place that the reading network knows, which has also seen many pens, and drawings that are no
+# digit at all.
 
 # %%
 recognizer = digitnet.Recognizer()

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -436,3 +438,12 @@ def test_a_node_that_is_not_like_the_others_is_an_error_and_not_a_million_errors
     monkeypatch.undo()
     with pytest.raises(IntegrityError, match="Install the same version"):
         ray_engine._task(print, 0, "0.0", tmp_path)
+
+
+def test_it_needs_nothing_that_the_extra_for_training_has() -> None:
+    code = (
+        "import sys, digitnet.experiments.bulk_recognition;"
+        "print(*{'torch', 'cv2', 'scipy', 'sklearn', 'matplotlib', 'onnx'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
