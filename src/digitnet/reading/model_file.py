@@ -4,8 +4,8 @@ Guarantees:
 
 - The model that comes with digitnet is compared with its SHA-256. Of any other file, size, fields
   and operators are checked before ONNX Runtime sees it, so that nothing in it can refer to another
-  file or memory, loop, or hide a second graph. It is then tried on one large ink, in bounded memory
-  and time, before it is used.
+  file or memory, loop, or hide a second graph. It is then tried on a page and one large ink, in
+  bounded memory and time, before it is used.
 - Whatever is wrong becomes an ``InputError`` (there is no such file) or an ``IntegrityError`` (it
   is not what it should be) that says what to do.
 

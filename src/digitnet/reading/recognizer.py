@@ -1,4 +1,4 @@
-"""Pictures to digits: finds the ink, runs the model file, and says how sure it is.
+"""Pictures to digits: finds and reads signs with the model file, and says how sure it is.
 
 Guarantees:
 
@@ -8,7 +8,7 @@ Guarantees:
 - A blank picture and one of something other than a digit are answers with ``is_digit`` False and a
   ``reason``; a picture that cannot be read is an ``InputError``.
 - Memory does not grow with the number of pictures, except for their predictions.
-- No torch: the model file holds the whole way from ink to probabilities, and ONNX Runtime runs it.
+- No torch: the model file holds the way from a page to probabilities, and ONNX Runtime runs it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from digitnet.text import are_digits
 
 # Below it, other digits together are likelier than the one that is named.
 AMBIGUOUS = 0.5
-# Finding the ink makes them smaller than that; what is larger costs memory by the square.
+# Inks of pictures are far smaller; what is larger costs memory by the square.
 MAX_INK_SIDE = 1024
 MAX_THREADS = 256
 
@@ -438,7 +438,7 @@ def _as_floats(array: NDArray[Any]) -> _Array:
     if array.ndim != 2 or not 1 <= min(array.shape) <= max(array.shape) <= MAX_INK_SIDE:
         raise InputError(
             f"The ink has the shape {array.shape}; it must be (height, width), each of 1 to "
-            f"{MAX_INK_SIDE:,} pixels. Pass a photo or drawing to predict, which finds the ink."
+            f"{MAX_INK_SIDE:,} pixels. Pass a photo or drawing to predict, which finds the digit."
         )
     if array.dtype.kind == "b" or array.dtype == np.uint8:
         return array.astype(np.float32) / np.float32(255 if array.dtype == np.uint8 else 1)
