@@ -515,6 +515,59 @@ def test_what_cannot_be_asked_for_is_a_usage_error(reader):
         reader.read_many(drawing())
 
 
+# ---- the one digit of a picture
+
+
+def test_several_plain_digits_are_not_one(reader, writes):
+    writes("47")
+    answer = reader.predict(drawing())
+    assert (answer.is_digit, answer.reason) == (False, "several")
+    assert answer.digit in (4, 7)
+    writes("?4?")
+    answer = reader.predict(drawing())
+    assert (answer.digit, answer.is_digit, answer.reason) == (4, True, None)
+    assert answer.box == Box(30, 10, 50, 40)
+    writes("??")
+    assert reader.predict(drawing()).reason == "not_a_digit"
+    writes("")
+    answer = reader.predict(drawing())
+    assert (answer.digit, answer.reason, answer.box) == (None, "blank", None)
+
+
+def test_of_a_picture_from_a_row_the_middle_is_learnt(reader, writes):
+    loaded = pictures.Picture(np.full((50, 80), 255, np.uint8), 1.0)
+    writes("47?")
+    seen = reader.seen_in(loaded, crops=True, signs=True)
+    assert (seen.shape, seen.dtype) == ((28, 28), np.uint8)
+    writes("")
+    assert reader.seen_in(loaded, crops=True, signs=True) is None
+    assert reader.seen_in(loaded, crops=False, signs=True) is None
+    assert reader.seen_in(loaded, crops=False, signs=False) is None
+
+
+def test_a_network_for_things_reads_all_that_is_in_the_picture(reader, monkeypatch):
+    monkeypatch.setattr(reader, "_reads_signs", False)
+    monkeypatch.setattr(recognizer, "find_signs", None)  # it would fail
+    thing = np.zeros((100, 120), np.uint8)
+    thing[20:70, 30:60] = 200
+    answer = reader.predict(thing)
+    assert answer.box == Box(30, 20, 60, 70)
+    same(answer, reader.predict(255 - thing))
+    assert answer.image.any()
+    large = np.kron(thing, np.ones((32, 32), np.uint8))
+    assert pictures.load(large).scale > 1
+    assert reader.predict(large).box == Box(960, 640, 1920, 2240)
+    assert reader.predict(np.full((9, 9), 40, np.uint8)).reason == "blank"
+
+
+def test_the_finders_ink_is_where_the_strokes_are(reader):
+    strokes = reader.strokes_of(pictures.load(drawing()))
+    assert strokes.dtype == np.float32
+    written = np.asarray(Image.fromarray(drawing()).resize(strokes.shape[:0:-1])) < 100
+    assert strokes.shape == (2, *written.shape)
+    assert strokes.max(0)[written].mean() > 0.5 > strokes.max(0)[~written].mean()
+
+
 # ---- the model
 
 
