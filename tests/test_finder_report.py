@@ -89,6 +89,8 @@ def test_a_run_without_an_epoch_has_no_curves(trained: Trained, tmp_path: Path) 
 
 def test_metrics_of_another_network_are_refused(trained: Trained, tmp_path: Path) -> None:
     run = create_run(tmp_path / "run", "finder")
+    run.write_config(trained.config, trained.dataset.sha256, trained.dataset.class_names)
+    run.write_environment({"command": []})
     save_finder(run.model_file, Finder(), trained.config, {"epochs": 2})
     run.write_metrics(trained.run.metrics)
     with pytest.raises(InputError, match="another network"):
@@ -115,4 +117,4 @@ def test_boxes_are_blue_where_they_are_right_and_orange_where_not(trained: Train
 
 def test_write_report_opens_a_finder(trained: Trained) -> None:
     assert digitnet.write_report(trained.run) == trained.run.report_file
-    assert re.search("pages? (has|have) a mistake", trained.run.report_file.read_text("utf-8"))
+    assert re.search(r"pages?\s(has|have) a mistake", trained.run.report_file.read_text("utf-8"))

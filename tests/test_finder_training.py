@@ -37,11 +37,14 @@ def _few_pages() -> Iterator[None]:
 @pytest.fixture
 def drawing(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
     """Processes that were begun to draw."""
-    begun = []
+    begun: list[subprocess.Popen[bytes]] = []
+    popen = subprocess.Popen
 
     def begin(*args: Any, **options: Any) -> subprocess.Popen[bytes]:
-        begun.append(subprocess.Popen(*args, **options))
-        return begun[-1]
+        process = popen(*args, **options)
+        # What the environment of a run says is asked of other programs.
+        begun.extend([process] if "serve()" in str(args) else [])
+        return process
 
     monkeypatch.setattr(elsewhere.subprocess, "Popen", begin)
     return begun

@@ -43,6 +43,7 @@ LAYOUT_NAMES = {
     "note": "a date, an amount, a sum",
     "scattered": "digits here and there",
     "cell": "a printed box",
+    "field": "a number in one box",
     "comb": "a row of printed boxes",
     "grid": "a grid",
     "table": "a table",
