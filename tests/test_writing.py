@@ -129,7 +129,8 @@ def best(found: Signs) -> tuple[int | None, str | None]:
 
 def test_the_one_digit_is_read_among_specks_and_letters() -> None:
     assert best(signs()) == (None, "blank")
-    assert best(signs(("3", 0.2, 0.9))) == (None, "blank")
+    assert best(signs(("3", 0.1, 0.9))) == (None, "blank")
+    assert best(signs(("3", 0.2, 0.9))) == (0, None)
     assert best(signs(*sure("?4?"))) == (1, None)
     assert best(signs(*sure("4"), ("1", 0.6, 0.5))) == (0, None)
     assert best(signs(*sure("??")))[1] == "not_a_digit"
@@ -152,3 +153,6 @@ def test_of_a_crop_from_a_row_the_sign_in_the_middle_counts() -> None:
         found = Writing(signs(*sure(text)), THRESHOLD, NAMES)
         assert found.best(middle=(40, 25)) == (1, reason)
     assert Writing(signs(*sure("471")), THRESHOLD, NAMES).best()[1] == "several"
+    # Its neighbours are surer to be there.
+    faint = signs(*sure("4"), ("7", 0.4, 0.9), *sure("1"))
+    assert Writing(faint, THRESHOLD, NAMES).best(middle=(40, 25)) == (1, None)

@@ -87,13 +87,13 @@ class Writing:
         """
         if not len(self._order) or self._presence.max() < DOUBTFUL:
             return None, "blank"
-        there = self._presence >= min(LIKELY, self._presence.max())
         boxes = self._of_order(self._signs.boxes)
         size = np.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
         weight = self._presence
         if middle is not None:
             away = np.abs((boxes[:, :2] + boxes[:, 2:]) / 2 - middle).max(axis=1)
             weight = weight * np.exp(-((away / size) ** 2))
+        there = weight >= min(LIKELY, weight.max())
         digits = np.flatnonzero(there & self._is_digit)
         if not len(digits):
             return int(self._order[np.argmax(weight)]), "not_a_digit"

@@ -109,7 +109,7 @@ def draw(evidence: Evidence, name: str) -> Figure:
     for line, text in enumerate(words):
         write(ax, MARGIN, 0.34 + _LINE * line, text)
     _draw_picture(ax, evidence, _COLUMNS[0], first)
-    note = "of digits and letters, by the finder"
+    note = "where the finder sees signs"
     _panel(ax, _COLUMNS[1], first, "The ink in it", note, evidence.strokes[0], INK)
     image = as_ink(evidence.prediction.image, dimensions=2)
     _panel(ax, _COLUMNS[2], first, "What the network saw", "28 × 28 pixels", image, INK)
