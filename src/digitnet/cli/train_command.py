@@ -74,7 +74,7 @@ def train(
 
 
 def evaluate(run: Path, *, where: Places, output: Output) -> None:
-    """Measure the network of a run on the test images, or pages of them, again.
+    """Measure the network of a run again, on test images or pages.
 
     Args:
         run (RUN): A run folder.
