@@ -38,7 +38,7 @@ SIZE_UNIT = 32.0
 # Signs on one page, at most.
 MAX_SIGNS = 64
 # A centre this sure is a sign. Where none is, the surest counts if it reaches the second.
-PRESENT, BARELY_PRESENT = 0.3, 0.05
+PRESENT, BARELY_PRESENT = 0.15, 0.05
 # Two peaks of one sign: closer than this across and down, in units of the larger sign's side.
 ONE_SIGN = (0.28, 0.55)
 # How far from a centre, in units of the sign's side, a vote may fall and still count.
