@@ -17,7 +17,11 @@ from typing import Any
 from digitnet import open_run
 from digitnet.files import write_json
 from digitnet.machine import environment
-from digitnet.training.calibration import export_run
+from digitnet.network.cnn import CNN
+from digitnet.synthesis.hand_drawings import validation_digits
+from digitnet.synthesis.hands import load_hands, split_writers
+from digitnet.training.calibration import answers, export_run
+from digitnet.training.trained import trained_model
 
 ASSETS = Path(__file__).parent.parent / "src" / "digitnet" / "assets"
 
@@ -30,6 +34,7 @@ def main() -> None:
     exported = export_run(run, ASSETS / "digitnet.onnx")
     shutil.copyfile(run.model_file, ASSETS / "digitnet.safetensors")
     metrics = run.metrics
+    model, _ = trained_model(run)
     keys = ("recipe", "data", "seed", "epochs", "parameters", "val_accuracy", "test_accuracy")
     record = {
         "schema_version": 1,
@@ -40,6 +45,7 @@ def main() -> None:
         "temperature": exported.calibration.temperature,
         "ood_threshold": exported.calibration.ood_threshold,
         **{key: metrics[key] for key in keys},
+        "other_hands": _other_hands(model, exported.calibration.ood_threshold),
         "test_loss": metrics["test_loss"],
         "misses": metrics["misses"],
         "threads": run.config.threads,
@@ -49,6 +55,23 @@ def main() -> None:
     }
     write_json(ASSETS / "digitnet.json", record)
     print(f"{exported.path}: {exported.bytes:,} bytes, SHA-256 {record['sha256']}")
+
+
+def _other_hands(model: CNN, threshold: float) -> dict[str, Any]:
+    """Return how the digits are read that the threshold was set on, of writers set aside."""
+    images, labels = validation_digits()
+    logits, scores = answers(model, images)
+    right, accepted = logits.argmax(1) == labels, scores <= threshold
+    by_digit = [float((right & accepted)[labels == digit].mean()) for digit in range(10)]
+    hands = load_hands()
+    _, val = split_writers(hands)
+    return {
+        "writers": len(set(hands.writer[val[hands.is_digit[val]]].tolist())),
+        "images": len(labels),
+        "right": float(right.mean()),
+        "right_and_accepted": float((right & accepted).mean()),
+        "worst_digit": min(by_digit),
+    }
 
 
 def _machine(environment: dict[str, Any]) -> dict[str, Any]:
