@@ -52,7 +52,20 @@ def content():
 def test_onnxruntime_gives_torchs_answers(config):
     content, difference = build(network(config), Calibration(1.3, 0.0), about(config))
     assert difference <= 1e-5
-    assert parity(Recognition(network(config), 1.3), checked("it", content)) == difference
+    assert (
+        parity(Recognition(network(config), Calibration(1.3)), checked("it", content)) == difference
+    )
+
+
+def test_each_class_has_a_limit_of_its_own_in_the_file():
+    plain, shifted = (
+        session(build(network(ROBUST), Calibration(1.5, 2.0, limits), about())[0])
+        for limits in ((), tuple(np.arange(10.0)))
+    )
+    ink = {"ink": golden_inks()[0][None, None]}
+    probabilities, score = plain.run(["probabilities", "ood_score"], ink)
+    expected = score - probabilities @ np.arange(10.0)
+    assert shifted.run(["ood_score"], ink)[0] == pytest.approx(expected, abs=1e-4)
 
 
 def test_the_file_is_whole_and_of_the_promised_operator_set(content):

@@ -14,13 +14,16 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from digitnet import open_run
 from digitnet.files import write_json
 from digitnet.machine import environment
-from digitnet.network.cnn import CNN
+from digitnet.network.cnn import CNN, to_float
+from digitnet.network.export import Calibration, Recognition
 from digitnet.synthesis.hand_drawings import validation_digits
 from digitnet.synthesis.hands import load_hands, split_writers
-from digitnet.training.calibration import answers, export_run
+from digitnet.training.calibration import export_run
 from digitnet.training.trained import trained_model
 
 ASSETS = Path(__file__).parent.parent / "src" / "digitnet" / "assets"
@@ -44,8 +47,9 @@ def main() -> None:
         "largest_difference": exported.largest_difference,
         "temperature": exported.calibration.temperature,
         "ood_threshold": exported.calibration.ood_threshold,
+        "limits": list(exported.calibration.limits),
         **{key: metrics[key] for key in keys},
-        "other_hands": _other_hands(model, exported.calibration.ood_threshold),
+        "other_hands": _other_hands(model, exported.calibration),
         "test_loss": metrics["test_loss"],
         "misses": metrics["misses"],
         "threads": run.config.threads,
@@ -57,20 +61,22 @@ def main() -> None:
     print(f"{exported.path}: {exported.bytes:,} bytes, SHA-256 {record['sha256']}")
 
 
-def _other_hands(model: CNN, threshold: float) -> dict[str, Any]:
+def _other_hands(model: CNN, calibration: Calibration) -> dict[str, Any]:
     """Return how the digits are read that the threshold was set on, of writers set aside."""
     images, labels = validation_digits()
-    logits, scores = answers(model, images)
-    right, accepted = logits.argmax(1) == labels, scores <= threshold
-    by_digit = [float((right & accepted)[labels == digit].mean()) for digit in range(10)]
+    graph = Recognition(model, calibration).eval()
+    with torch.inference_mode():
+        probabilities, scores, *_ = graph(to_float(torch.from_numpy(images)))
+    right = probabilities.numpy().argmax(1) == labels
+    both = right & (scores.numpy() <= calibration.ood_threshold)
     hands = load_hands()
     _, val = split_writers(hands)
     return {
         "writers": len(set(hands.writer[val[hands.is_digit[val]]].tolist())),
         "images": len(labels),
         "right": float(right.mean()),
-        "right_and_accepted": float((right & accepted).mean()),
-        "worst_digit": min(by_digit),
+        "right_and_accepted": float(both.mean()),
+        "worst_digit": min(float(both[labels == digit].mean()) for digit in range(10)),
     }
 
 
