@@ -3,6 +3,8 @@ import pytest
 
 from digitnet.training.calibration import (
     ENOUGH_FOR_A_GROUP,
+    calibrated,
+    fit_limits,
     fit_temperature,
     fit_threshold,
     groups_to_keep,
@@ -49,3 +51,24 @@ def test_classes_are_groups_of_their_own_where_there_are_enough_of_each():
     assert len(np.unique(groups)) == 10 + 1 + 10
     assert (groups[1000:1030] == 10).all()
     assert not set(groups[:1000]) & set(groups[1030:])
+
+
+def test_each_class_is_measured_from_a_limit_of_its_own():
+    random = np.random.default_rng(0)
+    labels = np.repeat(np.arange(3), 2000)
+    scores = random.normal(np.array([0.0, 5.0, -2.0])[labels], 1).astype(np.float32)
+    logits = np.where(np.arange(3) == labels[:, None], 20.0, 0.0).astype(np.float32)
+    found = calibrated(logits, scores, labels, labels)
+    assert sum(found.limits) == pytest.approx(0, abs=1e-6)
+    assert np.diff(found.limits) == pytest.approx([5, -7], abs=0.5)
+    above = scores - np.array(found.limits)[labels] > found.ood_threshold
+    for label in range(3):
+        assert above[labels == label].mean() == pytest.approx(0.01, abs=2e-3)
+
+
+def test_there_are_no_limits_where_a_class_has_no_group_of_its_own():
+    labels = np.arange(400) % 4
+    scores = np.arange(400.0)
+    assert fit_limits(scores, labels, np.zeros(400, np.int64), 4) == ()
+    assert fit_limits(scores, labels, labels, 5) == ()
+    assert len(fit_limits(scores, labels, labels, 4)) == 4

@@ -59,7 +59,19 @@ def content():
 def test_onnxruntime_gives_torchs_answers(config):
     content, difference = build(network(config), finder(), Calibration(1.3, 0.0), about(config))
     assert difference <= 1e-4
-    assert parity(Recognition(network(config), finder(), 1.3), checked("it", content)) == difference
+    graph = Recognition(network(config), finder(), Calibration(1.3))
+    assert parity(graph, checked("it", content)) == difference
+
+
+def test_each_class_has_a_limit_of_its_own_in_the_file():
+    plain, shifted = (
+        checked("it", build(network(ROBUST), finder(), Calibration(1.5, 2.0, limits), about())[0])
+        for limits in ((), tuple(np.arange(10.0)))
+    )
+    ink = golden_inks()[0][None, None]
+    probabilities, score = plain.of_inks(("probabilities", "ood_score"), ink)
+    expected = score - probabilities @ np.arange(10.0)
+    assert shifted.of_inks(("ood_score",), ink)[0] == pytest.approx(expected, abs=1e-4)
 
 
 def test_the_file_is_whole_and_of_the_promised_operator_set(content):

@@ -108,7 +108,7 @@ def test_every_kind_of_network_passes(config, file):
     names = json.dumps([f"class {n}" for n in range(config.num_classes)])
     about = {**ABOUT, "class_names": names}
     # Untrained, features may be large and differ by more than build allows.
-    network = Recognition(CNN(config).eval(), Finder().eval(), 1.0)
+    network = Recognition(CNN(config).eval(), Finder().eval())
     content = _with_metadata(_to_onnx(network), _metadata(Calibration(), about))
     file.write_bytes(content)
     assert len(load_model_file(file).class_names) == config.num_classes

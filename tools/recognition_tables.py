@@ -7,7 +7,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from digitnet.data.optdigits import load_bitmaps
 from digitnet.experiments.picture_sets import GROUP_TITLES, set_title
+from digitnet.synthesis.hands import DIGIT_LIKE, load_hands, split_writers
 from digitnet.text import share
 
 ROOT = Path(__file__).parent.parent
@@ -168,6 +172,29 @@ def reject_methods() -> str:
     return table(header, rows)
 
 
+def hands() -> str:
+    """Return how digits of writers who are set aside are read, by digit and by pen."""
+    found = _results("hands.json")
+    rows = [
+        (f"all {found['digits']:,} digits, three pens each", found["right_and_accepted"]),
+        *(
+            (f"pens of {100 * low:g} to {100 * high:g} % of the side", row["right_and_accepted"])
+            for row in found["by_pen"]
+            for low, high in [row["pens"]]
+        ),
+        *(
+            (f"the {row['count']} digits {row['digit']}", row["right_and_accepted"])
+            for row in found["by_digit"]
+        ),
+    ]
+    accepted = share(found["other_signs_accepted"], 1)
+    return (
+        table(("", "right and accepted"), [(name, share(value, 1)) for name, value in rows])
+        + f"\n\n{found['writers']} writers. Of {found['other_signs']:,} letters and symbols that "
+        f"may not fairly be read as a digit, {accepted} are accepted."
+    )
+
+
 def recognition_speed() -> str:
     """Return how long reading takes, beside what was promised and its floor."""
     found = _results("recognition_speed.json")
@@ -213,11 +240,15 @@ def model_card() -> str:
         ("SHA-256", f"`{record['sha256']}`"),
         ("recipe", f"`{record['recipe']}`, seed {record['seed']}, {record['epochs']} epochs"),
         ("parameters", f"{record['parameters']:,}"),
-        ("trained on", "54,000 images of MNIST's training split; 6,000 to validate and calibrate"),
+        ("trained on", _learned_from()),
         ("MNIST validation", share(record["val_accuracy"])),
+        (
+            f"digits of {record['other_hands']['writers']} writers set aside",
+            f"{share(record['other_hands']['right'])} right",
+        ),
         ("MNIST test", f"{100 * record['test_accuracy']:.2f} % ({record['misses']} misses)"),
         ("temperature", f"{record['temperature']:.4f}, found on validation images"),
-        ("threshold of ood_score", f"{record['ood_threshold']:.4f}: refuses 1 % of them"),
+        ("threshold of ood_score", f"{record['ood_threshold']:.4f}: refuses at most 1 % of each"),
         ("PyTorch against ONNX Runtime", f"{record['largest_difference']:.1e} apart at most"),
         (
             "made with",
@@ -234,6 +265,20 @@ def model_card() -> str:
              f"{share(finder['signs_found'])} of signs found"),
         ]  # fmt: skip
     return table(("", ""), rows)
+
+
+def _learned_from() -> str:
+    """Return what the shipped model was trained on."""
+    pens = load_hands()
+    train, _ = split_writers(pens)
+    is_digit = pens.is_digit[train]
+    is_other = ~is_digit & ~np.isin(pens.label[train], list(DIGIT_LIKE))
+    writers = len(np.unique(pens.writer[train]))
+    return (
+        f"54,000 images of MNIST's training split, {is_digit.sum():,} digits and "
+        f"{is_other.sum():,} other signs by {writers} writers of UNIPEN, "
+        f"{len(load_bitmaps().labels):,} bitmaps of optdigits"
+    )
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -240,6 +240,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "targets": recognition_tables.targets,
     "any-picture": recognition_tables.any_picture,
     "non-digits": recognition_tables.non_digits,
+    "hands": recognition_tables.hands,
     "reject-methods": recognition_tables.reject_methods,
     "recognition-speed": recognition_tables.recognition_speed,
     "model-card": recognition_tables.model_card,

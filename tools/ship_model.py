@@ -15,10 +15,19 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from digitnet import Run, open_run
 from digitnet.files import write_json
 from digitnet.machine import environment
+from digitnet.network.cnn import CNN, to_float
+from digitnet.network.export import Calibration, Recognition
+from digitnet.reading.model_file import BLANK
+from digitnet.synthesis.hand_drawings import validation_digits
+from digitnet.synthesis.hands import load_hands, split_writers
 from digitnet.training.calibration import export_run
+from digitnet.training.checkpoint import load_finder
+from digitnet.training.trained import trained_model
 
 ASSETS = Path(__file__).parent.parent / "src" / "digitnet" / "assets"
 
@@ -34,6 +43,7 @@ def main() -> None:
     shutil.copyfile(run.model_file, ASSETS / "digitnet.safetensors")
     shutil.copyfile(finder.model_file, ASSETS / "finder.safetensors")
     metrics = run.metrics
+    model, _ = trained_model(run)
     record = {
         "schema_version": 1,
         "sha256": hashlib.sha256(exported.path.read_bytes()).hexdigest(),
@@ -42,8 +52,10 @@ def main() -> None:
         "largest_difference": exported.largest_difference,
         "temperature": exported.calibration.temperature,
         "ood_threshold": exported.calibration.ood_threshold,
+        "limits": list(exported.calibration.limits),
         **_training(run),
         **{key: metrics[key] for key in ("test_accuracy", "test_loss", "misses")},
+        "other_hands": _other_hands(model, exported.calibration),
         "finder": {
             "weights_sha256": finder.model_sha256,
             **_training(finder),
@@ -63,6 +75,26 @@ def _training(run: Run) -> dict[str, Any]:
         "threads": run.config.threads,
         "training_seconds": run.metrics["seconds"],
         "trained_on": _machine(run.environment),
+    }
+
+
+def _other_hands(model: CNN, calibration: Calibration) -> dict[str, Any]:
+    """Return how the digits are read that the threshold was set on, of writers set aside."""
+    images, labels = validation_digits()
+    graph = Recognition(model, load_finder(), calibration).eval()
+    with torch.inference_mode():
+        outputs = graph(torch.from_numpy(BLANK), to_float(torch.from_numpy(images)))
+    probabilities, scores = (rows[-len(images) :] for rows in outputs[:2])
+    right = probabilities.numpy().argmax(1) == labels
+    both = right & (scores.numpy() <= calibration.ood_threshold)
+    hands = load_hands()
+    _, val = split_writers(hands)
+    return {
+        "writers": len(set(hands.writer[val[hands.is_digit[val]]].tolist())),
+        "images": len(labels),
+        "right": float(right.mean()),
+        "right_and_accepted": float(both.mean()),
+        "worst_digit": min(float(both[labels == digit].mean()) for digit in range(10)),
     }
 
 

@@ -62,13 +62,18 @@ class Recognition(nn.Module):
     Ink is scored by the free energy of the classes' logits (Liu, Wang, Owens and Li, "Energy-based
     out-of-distribution detection", NeurIPS 2020); if the network has an output for none of them, by
     half of it plus the log odds of that output. The odds alone refuse round zeros: no digit of
-    MNIST is as even as a ring, and some drawings that are not digits are.
+    MNIST is as even as a ring, and some drawings that are not digits are. Some classes score higher
+    than others; each is measured from a limit of its own.
     """
 
-    def __init__(self, model: CNN, finder: Finder, temperature: float = 1.0) -> None:
+    limits: Tensor
+
+    def __init__(self, model: CNN, finder: Finder, calibration: Calibration | None = None) -> None:
         super().__init__()
+        calibration = calibration or Calibration()
         self.finder, self.canonical, self.model = finder, Canonical(), model
-        self.temperature = temperature
+        self.temperature = calibration.temperature
+        self.register_buffer("limits", torch.tensor(calibration.limits, dtype=torch.float32))
 
     def forward(self, page: Tensor, ink: Tensor) -> tuple[Tensor, ...]:
         """Return ``OUTPUTS`` for a page, (1, 1, H, W), and inks, (N, 1, h, w)."""
@@ -77,6 +82,8 @@ class Recognition(nn.Module):
         features = self.model.features_of(image)
         digits, score = digits_and_score(self.model, self.model.head[-1](features))
         probabilities = torch.softmax(digits / self.temperature, dim=1)
+        if len(self.limits):
+            score = score - probabilities @ self.limits
         answer = (probabilities, score, image, features)
         return *answer, ink_boxes(found.inks), *found
 
@@ -90,12 +97,14 @@ def digits_and_score(model: CNN, logits: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Two numbers that travel with an exported network."""
+    """Numbers that travel with an exported network."""
 
     temperature: float = 1.0
     """Logits are divided by it before softmax; above 1 the network was too sure of itself."""
     ood_threshold: float = float("inf")
     """Ink whose ood_score is larger is not taken for a digit."""
+    limits: tuple[float, ...] = ()
+    """What is taken from the ood_score of each class, so that one threshold suits all; or none."""
 
 
 def build(
@@ -112,7 +121,7 @@ def build(
     Raises:
         IntegrityError: it is further than 1e-4, or the file would be refused when it is loaded.
     """
-    graph = Recognition(model, finder, calibration.temperature).eval()
+    graph = Recognition(model, finder, calibration).eval()
     content = _with_metadata(_to_onnx(graph), _metadata(calibration, about))
     difference = parity(graph, checked("The exported network", content))
     if not difference <= TOLERANCE:

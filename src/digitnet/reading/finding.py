@@ -10,7 +10,7 @@ Guarantees:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 
 import numpy as np
@@ -28,6 +28,9 @@ LONGEST, MOST_AREA, ENLARGED = 448, 4 * PAGE_AREA, 5.0
 # Signs of a median side below the first, in pixels of the page, are looked at again so that it
 # becomes the second, in parts of the size of a page, of which there are at most so many.
 TINY, CLEAR, MOST_PARTS = 22.0, 40.0, 12
+# Signs of pictures up to so many pixels a side often touch their edge, where strokes are taken for
+# cut off; they get room on each side, as a share of their longer side.
+SMALL, ROOM = 64, 0.1
 # If no sign is surer than this, the whole picture is looked at again, twice as large.
 UNSURE, CLOSER = 0.3, 2.0
 # What is fainter than this is not ink of a thing.
@@ -81,12 +84,22 @@ def find_signs(model: ModelFile, picture: _Grey) -> Signs:
     Raises:
         IntegrityError: the model file cannot be run.
     """
+    if max(picture.shape) > SMALL:
+        return _find_signs(model, picture)
+    margin = max(1, round(ROOM * max(picture.shape)))
+    edge = np.concatenate((picture[0], picture[-1], picture[:, 0], picture[:, -1]))
+    signs = _find_signs(model, np.pad(picture, margin, constant_values=np.bincount(edge).argmax()))
+    return replace(signs, boxes=signs.boxes - np.float32(margin))
+
+
+def _find_signs(model: ModelFile, picture: _Grey) -> Signs:
     height, width = picture.shape
     whole, scale = (0.0, 0.0, float(width), float(height)), page_scale(height, width)
     signs = _look(model, picture, whole, scale)
     if not len(signs) or signs.presence.max() < UNSURE:
         closer = min(scale * CLOSER, ENLARGED)
-        return _look(model, picture, whole, closer) if closer > scale else signs
+        again = _look(model, picture, whole, closer) if closer > scale else signs
+        return again if again.presence.max(initial=0) > signs.presence.max(initial=0) else signs
     side = float(np.median(signs.sides))
     if side * scale >= TINY:
         return signs

@@ -120,7 +120,7 @@ def export_trained(
     logits, scores = answers(trained.model, np.concatenate([images for images, _ in sources]))
     labels = np.concatenate([labels for _, labels in sources])
     groups = groups_to_keep([labels for _, labels in sources])
-    calibration = Calibration(fit_temperature(logits, labels), fit_threshold(scores, groups))
+    calibration = calibrated(logits, scores, labels, groups)
     about = {
         "class_names": json.dumps(list(trained.dataset.class_names)),
         "recipe": config.recipe,
@@ -138,7 +138,8 @@ def _export_finder(run: Run, finder: Finder, out: Path | str | None) -> Exported
     """Write a finder with the network that comes with digitnet, calibrated as it comes."""
     model, said = read_model(SHIPPED_MODEL)
     record = json.loads(SHIPPED_MODEL.with_name("digitnet.json").read_text(encoding="utf-8"))
-    calibration = Calibration(record["temperature"], record["ood_threshold"])
+    values = record["temperature"], record["ood_threshold"], tuple(record["limits"])
+    calibration = Calibration(*values)
     about = {
         "class_names": json.dumps(said["class_names"]),
         **{name: str(said[name]) for name in ("recipe", "data", "seed", "epochs")},
@@ -252,6 +253,51 @@ def answers(
     logits = torch.cat([model.logits_of(canonical(to_float(batch))) for batch in batches])
     digits, scores = digits_and_score(model, logits)
     return digits.numpy(), scores.numpy()
+
+
+def calibrated(
+    logits: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    groups: NDArray[np.int64],
+) -> Calibration:
+    """Return what logits (N, classes) and ood_scores (N,) of digits call for.
+
+    Args:
+        logits: of the classes.
+        scores: as the network gives them.
+        labels: int64 (N,).
+        groups: int64 (N,), as of ``groups_to_keep``.
+    """
+    from scipy.special import softmax
+
+    temperature = fit_temperature(logits, labels)
+    limits = fit_limits(scores, labels, groups, logits.shape[1])
+    if limits:
+        scores = scores - softmax(logits / temperature, axis=1) @ np.array(limits, np.float32)
+    return Calibration(temperature, fit_threshold(scores, groups), limits)
+
+
+def fit_limits(
+    ood_scores: NDArray[np.floating[Any]],
+    labels: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    classes: int,
+) -> tuple[float, ...]:
+    """Return the ood_score that one in a hundred of each class exceeds, less the mean of these.
+
+    Of groups of one class each, the one with the strangest images counts. Nothing is returned where
+    a class has no group of its own.
+    """
+    highest = np.full(classes, -np.inf)
+    for group in np.unique(groups):
+        own = labels[groups == group]
+        if (own == own[0]).all():
+            score = np.quantile(ood_scores[groups == group], 1 - REJECTED_DIGITS)
+            highest[own[0]] = max(highest[own[0]], score)
+    if not np.isfinite(highest).all():
+        return ()
+    return tuple((highest - highest.mean()).tolist())
 
 
 def fit_temperature(logits: NDArray[np.floating[Any]], labels: NDArray[np.int64]) -> float:
