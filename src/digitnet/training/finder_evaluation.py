@@ -179,7 +179,10 @@ def measure_finder(finder: Finder, dataset: Dataset) -> FinderMetrics:
 def look_at(finder: Finder, page: Page) -> Look:
     """Return what a finder, in evaluation mode, finds on a page."""
     found = find(finder(torch.from_numpy(page.grey).float()[None, None]))
-    boxes, is_digit = ink_boxes(found.inks).numpy(), (found.digit_share > 0.5).numpy()
+    # As reading does: what is likelier there than not.
+    likely = found.presence >= 0.5
+    boxes = ink_boxes(found.inks[likely]).numpy()
+    is_digit = (found.digit_share[likely] > 0.5).numpy()
     match = _match(boxes, page)
     as_other = _are_of_other_kind(match, is_digit, page)
     return Look(boxes, is_digit, found.strokes.numpy(), match, as_other)
