@@ -64,6 +64,8 @@ VALUES = {
     "channels": st.lists(st.integers(1, 512), min_size=1, max_size=4).map(tuple),
     "dense": st.lists(st.integers(1, 512), max_size=3).map(tuple),
     "kernel_size": st.sampled_from([1, 3, 5, 7, 9, 11]),
+    # More need settings of the finder alone.
+    "pages": st.just(0),
     # More of them need --canonical and --reject.
     **{name: st.just(0.0) for name in ("non_digits", "hands", "signs")},
     "bfloat16": st.booleans(),
@@ -127,6 +129,7 @@ def test_the_layout_of_the_file_is_stable():
             "val_fraction",
             "split_seed",
             "train_images",
+            "pages",
             "early_stopping",
             "threads",
             "model",
