@@ -28,9 +28,10 @@ LONGEST, MOST_AREA, ENLARGED = 448, 4 * PAGE_AREA, 5.0
 # Signs of a median side below the first, in pixels of the page, are looked at again so that it
 # becomes the second, in parts of the size of a page, of which there are at most so many.
 TINY, CLEAR, MOST_PARTS = 22.0, 40.0, 12
-# Signs of pictures up to so many pixels a side often touch their edge, where strokes are taken for
-# cut off; they get room on each side, as a share of their longer side.
-SMALL, ROOM = 64, 0.1
+# Signs of drawn pictures up to so many pixels a side often touch their edge, where strokes are
+# taken for cut off; they get room on each side, as a share of their longer side. A picture is drawn
+# if so much of its edge has one grey.
+SMALL, ROOM, EVEN = 40, 0.1, 0.3
 # If no sign is surer than this, the whole picture is looked at again, twice as large.
 UNSURE, CLOSER = 0.3, 2.0
 # What is fainter than this is not ink of a thing.
@@ -84,11 +85,12 @@ def find_signs(model: ModelFile, picture: _Grey) -> Signs:
     Raises:
         IntegrityError: the model file cannot be run.
     """
-    if max(picture.shape) > SMALL:
+    edge = np.concatenate((picture[0], picture[-1], picture[:, 0], picture[:, -1]))
+    counts = np.bincount(edge)
+    if max(picture.shape) > SMALL or counts.max() < EVEN * len(edge):
         return _find_signs(model, picture)
     margin = max(1, round(ROOM * max(picture.shape)))
-    edge = np.concatenate((picture[0], picture[-1], picture[:, 0], picture[:, -1]))
-    signs = _find_signs(model, np.pad(picture, margin, constant_values=np.bincount(edge).argmax()))
+    signs = _find_signs(model, np.pad(picture, margin, constant_values=counts.argmax()))
     return replace(signs, boxes=signs.boxes - np.float32(margin))
 
 

@@ -234,7 +234,7 @@ class Recognizer:
         """Return the best sign in a picture, a digit if there is one."""
         writing = self.writing_of(loaded.pixels, loaded.scale)
         height, width = loaded.pixels.shape
-        place, reason = writing.best((width / 2, height / 2) if crops else None)
+        place, reason = writing.best((width / 2, height / 2), crops=crops)
         return self._run([Ink.blank()])[0] if place is None else writing.prediction(place, reason)
 
     def _thing_of(self, loaded: Picture) -> Prediction:
