@@ -185,16 +185,18 @@ def _light(page: Float, size: float, rng: Generator) -> None:
     if chance(rng, 0.8):
         fall = rng.uniform(0.02, 0.3) if chance(rng, 0.8) else rng.uniform(0.3, 0.6)
         page *= gradient(page.shape, rng.uniform(0, 360), fall, rng.uniform(0, 0.15))
-    if chance(rng, 0.18):
+    if chance(rng, 0.4):
         height, width = page.shape
-        hand = chance(rng, 0.35)
+        hand = chance(rng, 0.4)
+        # Most often across the middle, where something is written.
+        spread = rng.uniform(0, 1) if chance(rng, 0.3) else rng.uniform(0.25, 0.75)
         unit = 0.06 * min(height, width)
         page *= shade(
             page.shape,
             Shadow(
-                through=(rng.uniform(0, width), rng.uniform(0, height)),
+                through=(spread * width, rng.uniform(0.15, 0.85) * height),
                 direction=rng.uniform(0, 360),
-                light=rng.uniform(0.4, 0.85),
+                light=rng.uniform(0.35, 0.8),
                 softness=log_uniform(rng, 2, 12 + 0.3 * size),
                 bend=rng.uniform(-0.3, 0.3) / max(height, width),
                 fingers=tuple((unit * rng.uniform(0.8, 1.4, 4)).tolist()) if hand else (),

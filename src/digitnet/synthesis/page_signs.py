@@ -184,8 +184,8 @@ class Penman:
 
     def _choose_pen(self) -> float:
         rng = self._rng
-        kind = pick(rng, (0.2, 0.6, 0.2))
-        low, high = ((0.012, 0.035), (0.03, 0.1), (0.09, 0.2))[kind]
+        kind = pick(rng, (0.2, 0.54, 0.18, 0.08))
+        low, high = ((0.012, 0.035), (0.03, 0.1), (0.09, 0.2), (0.2, 0.3))[kind]
         return log_uniform(rng, low, high)
 
     def digit(self, digit: int) -> Glyph:
