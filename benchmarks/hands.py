@@ -90,7 +90,7 @@ def _answers(
     model: ModelFile, inks: Iterable[NDArray[np.float32]]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Return probabilities, (N, 10), and which inks are taken for digits, (N,)."""
-    answers = [model.run(("probabilities", "ood_score"), ink[None, None]) for ink in inks]
+    answers = [model.of_inks(("probabilities", "ood_score"), ink[None, None]) for ink in inks]
     probabilities, scores = (np.concatenate(part) for part in zip(*answers, strict=True))
     return probabilities, scores <= model.ood_threshold
 

@@ -342,7 +342,7 @@ def test_the_box_is_in_pixels_of_the_original(reader):
     assert pictures.load(large).scale > 1
     box = reader.predict(large).box
     for value, wanted in zip(box, (900, 1200, 1100, 3200), strict=True):
-        assert abs(value - wanted) <= 16
+        assert abs(value - wanted) <= 40  # two pixels of the page
     assert all(type(value) is int for value in box)
     small = drawing((140, 140), ((70, 30), (70, 110)), 10)
     for value, wanted in zip(reader.predict(small).box, (65, 30, 75, 110), strict=True):

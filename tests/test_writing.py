@@ -10,7 +10,7 @@ import pytest
 from digitnet.reading.checks import wanted
 from digitnet.reading.finding import Signs
 from digitnet.reading.prediction import Reading, remark
-from digitnet.reading.writing import POWERS, Writing
+from digitnet.reading.writing import LIKENESS, POWERS, Writing
 from made_up_signs import signs, sure
 
 THRESHOLD = 0.5
@@ -37,9 +37,11 @@ def test_a_sign_that_is_no_digit_is_a_question_mark() -> None:
     assert reading.text == "7?3"
     assert [one.is_digit for one in reading.lines[0].digits] == [True, False, True]
     assert reading.lines[0].digits[1].reason == "not_a_digit"
-    # The reader alone may refuse it.
-    scores = np.array([-20, 0.6, -20], np.float32)
-    assert read(signs(*sure("733"), ood_score=scores)).text == "7?3"
+    # Where the finder is not sure, the reader may refuse it.
+    found = signs(*sure("733"), ood_score=np.array([-20, 15, -20], np.float32))
+    assert read(found).text == "733"
+    found.digit_share[1] = 0.6
+    assert read(found).text == "7?3"
 
 
 def test_nothing_and_nothing_but_letters_say_so() -> None:
@@ -51,10 +53,15 @@ def test_nothing_and_nothing_but_letters_say_so() -> None:
     assert (letters.text, letters.reason) == ("??", "no_digits")
 
 
+def _likeness(share: float, beyond: float) -> float:
+    odds = LIKENESS[0] * math.log(share / (1 - share)) + LIKENESS[1] * beyond + LIKENESS[2]
+    return 1 / (1 + math.exp(-odds))
+
+
 def test_the_confidence_is_the_product_of_what_was_decided() -> None:
     row = [("4", 0.9, 0.8), ("?", 0.95, 0.6), ("1", 0.3, 0.9)]
     writing = Writing(signs(*row), THRESHOLD, NAMES)
-    like = [0.999 / (1 + math.exp(-20.5)), 0.05 / (1 + math.exp(3.5))]
+    like = [_likeness(0.999, -20.5), _likeness(0.05, 3.5)]
     expected = 0.9 * 0.8 * like[0] * 0.95 * (1 - like[1]) * 0.7
     assert writing.reading().confidence == pytest.approx(expected, rel=1e-4)
     assert math.exp(-writing.doubts() @ POWERS) == pytest.approx(expected, rel=1e-4)
@@ -124,13 +131,14 @@ def test_json_and_boxes_are_of_the_original() -> None:
 
 
 def best(found: Signs) -> tuple[int | None, str | None]:
-    return Writing(found, THRESHOLD, NAMES).best()
+    return Writing(found, THRESHOLD, NAMES).best((40, 25))
 
 
 def test_the_one_digit_is_read_among_specks_and_letters() -> None:
     assert best(signs()) == (None, "blank")
     assert best(signs(("3", 0.1, 0.9))) == (None, "blank")
-    assert best(signs(("3", 0.2, 0.9))) == (0, None)
+    assert best(signs(("3", 0.2, 0.9))) == (0, "not_a_digit")
+    assert best(signs(("3", 0.6, 0.9))) == (0, None)
     assert best(signs(*sure("?4?"))) == (1, None)
     assert best(signs(*sure("4"), ("1", 0.6, 0.5))) == (0, None)
     assert best(signs(*sure("??")))[1] == "not_a_digit"
@@ -151,8 +159,8 @@ def test_two_plain_digits_are_several() -> None:
 def test_of_a_crop_from_a_row_the_sign_in_the_middle_counts() -> None:
     for text, reason in (("471", None), ("???", "not_a_digit"), ("?7?", None)):
         found = Writing(signs(*sure(text)), THRESHOLD, NAMES)
-        assert found.best(middle=(40, 25)) == (1, reason)
-    assert Writing(signs(*sure("471")), THRESHOLD, NAMES).best()[1] == "several"
+        assert found.best((40, 25), crops=True) == (1, reason)
+    assert best(signs(*sure("471")))[1] == "several"
     # Its neighbours are surer to be there.
-    faint = signs(*sure("4"), ("7", 0.4, 0.9), *sure("1"))
-    assert Writing(faint, THRESHOLD, NAMES).best(middle=(40, 25)) == (1, None)
+    faint = signs(*sure("4"), ("7", 0.6, 0.9), *sure("1"))
+    assert Writing(faint, THRESHOLD, NAMES).best((40, 25), crops=True) == (1, None)

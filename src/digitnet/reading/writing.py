@@ -41,8 +41,8 @@ FAINTEST = 0.05
 POWERS = (1.0, 1.0, 1.0, 1.0, 0.0, 0.0)
 # Where all texts that fit have a smaller probability together, none fits.
 LEAST_FIT = 0.01
-# A second digit must be so large beside the best that it plainly is one.
-_AS_LARGE = 0.4
+# A second digit must be so likely, and so large beside the best, that it plainly is one.
+_PLAINLY, _AS_LARGE = 0.5, 0.4
 # How much a sign at the edge of the picture is less likely meant than one in the middle.
 _MIDDLE = 0.8
 _TINY = 1e-6
@@ -105,13 +105,15 @@ class Writing:
         accepted = (self._of_order(self._signs.digit_share) >= LIKELY) & (
             self._of_order(self._signs.ood_score) <= self._threshold
         )
+        if crops:  # What is in the middle does not depend on what the reader makes of it.
+            accepted &= np.arange(len(weight)) == weight.argmax()
         surest = np.where(accepted, weight, 0).argmax() if accepted.any() else weight.argmax()
         digits = np.flatnonzero(accepted & (self._presence >= SURE))
         if not len(digits):
             return int(self._order[surest]), "not_a_digit"
         weight = weight * self._likeness() * np.exp(-self._of_class.min(axis=1))
         chosen = int(digits[np.argmax((weight * np.sqrt(size))[digits])])
-        plain = (self._presence[digits] >= SURE) & (size[digits] >= _AS_LARGE * size[chosen])
+        plain = (weight[digits] >= _PLAINLY) & (size[digits] >= _AS_LARGE * size[chosen])
         several = not crops and bool((plain & (digits != chosen)).any())
         unsure = bool(self._signs.probabilities[self._order[chosen]].max() < LIKELY)
         return int(self._order[chosen]), "several" if several else "ambiguous" if unsure else None
