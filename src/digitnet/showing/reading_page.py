@@ -37,7 +37,7 @@ _LINE = 0.19  # of running text
 _GAP = 0.16  # between the two maps
 _MAP_WIDE, _MAP_TALL = (_WIDE - _GAP) / 2, 2.4
 _MAP_LEFT = (MARGIN, MARGIN + _MAP_WIDE + _GAP)
-_MAPS = (("Ink of signs", "digits and letters"), ("Other ink", "points, rules, scribbles …"))
+_MAPS = (("Signs", "ink of digits and letters"), ("Other ink", "points, rules, scribbles …"))
 _PER_ROW = int((_WIDE + _PITCH - _TILE) / _PITCH)
 _LONGEST = 70  # letters of a text in the header
 
