@@ -31,7 +31,7 @@ DOUBTFUL, SURE = 0.15, 0.55
 # The logarithm of the odds that a sign is a digit: the finder's, by which the first is multiplied;
 # how far the reader's score is above its threshold, by the second; and the third. Fitted on pages
 # of validation writers.
-LIKENESS = (1.79, -0.216, 1.33)
+LIKENESS = (1.94, -0.2, 1.55)
 # What is less sure to be there is not even taken in where a number needs more digits.
 FAINTEST = 0.05
 # The powers to which the probabilities of a text's signs are raised before they are multiplied:
