@@ -200,22 +200,6 @@ def numbers() -> str:
     return table(header + more, rows)
 
 
-def numbers_beside_peer() -> str:
-    """Return how exactly and how fast numbers are read beside RapidOCR."""
-    rows = [
-        (
-            (row["part"] or row["name"]).replace("_", " "),
-            f"{row['pictures']:,}",
-            *(share(row[who]["accuracy"], 1) for who in ("digitnet", "rapidocr")),
-            *(f"{row[who]['milliseconds']:.0f} ms" for who in ("digitnet", "rapidocr")),
-        )
-        for row in _results("reading.json")["sets"]
-        if row["part"] is None or row["part"] in LEAST_EXACT
-    ]
-    header = ("set", "pictures", "digitnet, exact", "RapidOCR, exact")
-    return table((*header, "digitnet, a picture", "RapidOCR, a picture"), rows)
-
-
 def non_digits() -> str:
     """Return how well non-digits are told from digits."""
     rows = [
