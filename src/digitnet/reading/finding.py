@@ -85,13 +85,20 @@ def find_signs(model: ModelFile, picture: _Grey) -> Signs:
     Raises:
         IntegrityError: the model file cannot be run.
     """
-    edge = np.concatenate((picture[0], picture[-1], picture[:, 0], picture[:, -1]))
-    counts = np.bincount(edge)
-    if max(picture.shape) > SMALL or counts.max() < EVEN * len(edge):
+    if max(picture.shape) > SMALL:
+        return _find_signs(model, picture)
+    counts = _greys_of_edge(picture)
+    if counts.max() < EVEN * counts.sum():
         return _find_signs(model, picture)
     margin = max(1, round(ROOM * max(picture.shape)))
     signs = _find_signs(model, np.pad(picture, margin, constant_values=counts.argmax()))
     return replace(signs, boxes=signs.boxes - np.float32(margin))
+
+
+def _greys_of_edge(picture: _Grey) -> NDArray[np.intp]:
+    """Return how many pixels of a picture's edge have each grey value from 0 on."""
+    edge = np.concatenate((picture[0], picture[-1], picture[:, 0], picture[:, -1]))
+    return np.bincount(edge)
 
 
 def _find_signs(model: ModelFile, picture: _Grey) -> Signs:
@@ -128,8 +135,7 @@ def whole_ink(picture: _Grey) -> Ink:
 
     For what is no writing: things on an even ground.
     """
-    edge = np.concatenate((picture[0], picture[-1], picture[:, 0], picture[:, -1]))
-    ground = int(np.bincount(edge).argmax())
+    ground = int(_greys_of_edge(picture).argmax())
     ink = np.abs(picture.astype(np.float32) - ground) / max(ground, 255 - ground)
     rows, columns = (np.flatnonzero(ink.max(axis) >= _FAINTEST) for axis in (1, 0))
     if not len(rows):
