@@ -1,7 +1,8 @@
 """How exactly and how fast numbers are read, beside RapidOCR in the same run.
 
 Both get the same decoded pictures, one after the other, in processes of their own, on one thread;
-RapidOCR has the models that come with its package, in a Python of its own. Sets are numbers by
+RapidOCR has the models that come with its package, in a Python of its own. It reads each picture
+twice: as a page whose lines it finds, and as one line (``rapidocr_line``). Sets are numbers by
 UNIPEN's validation writers on simulated pages, and your own: .npz files as ``digitnet bench
 robustness`` takes them, whose labels are numbers. Run it on an idle machine:
 
@@ -36,7 +37,8 @@ from digitnet.training.statistics import wilson_interval
 HERE = Path(__file__).parent
 RESULT = HERE.parent / "docs" / "results" / "reading.json"
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-_Answer = dict[str, Any]  # "texts" and "seconds" of each picture; of the peer also "versions"
+_Answer = dict[str, Any]  # "texts" and "seconds" of each picture
+READERS = ("digitnet", "rapidocr", "rapidocr_line")
 
 
 def main() -> None:
@@ -61,7 +63,7 @@ def main() -> None:
         name = row["part"] or row["name"]
         shares = ", ".join(
             f"{reader} {row[reader]['accuracy']:.1%} in {row[reader]['milliseconds']:.1f} ms"
-            for reader in ("digitnet", "rapidocr")
+            for reader in READERS
         )
         print(f"{name} ({row['pictures']}): {shares}")
 
@@ -86,8 +88,8 @@ def compare(
             own = [sys.executable, __file__, "--own", str(packed)]
             ours = run([*own, *(["--model", model] if model else [])])
             theirs = run([peers, str(HERE / "peer_rapidocr.py"), str(packed)])
-        versions = theirs["versions"]
-        rows += rows_of(each, made, order, {"digitnet": ours, "rapidocr": theirs})
+        versions = theirs.pop("versions")
+        rows += rows_of(each, made, order, {"digitnet": ours, **theirs})
         print(f"{each.name}: {len(order)} pictures read", file=sys.stderr)
     return {
         "schema_version": 1,
@@ -164,13 +166,13 @@ def digits(text: str) -> str:
     return text.replace("\n", "")
 
 
-def run(command: list[str]) -> _Answer:
+def run(command: list[str]) -> dict[str, Any]:
     """Run a process on one thread and return the JSON on the last line it prints."""
     variables = os.environ | dict.fromkeys(THREADS, "1")
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
     if done.returncode:
         sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
-    answer: _Answer = json.loads(done.stdout.strip().splitlines()[-1])
+    answer: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return answer
 
 

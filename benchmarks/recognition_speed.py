@@ -3,9 +3,10 @@
 Each round measures everything once, as the median of several repetitions; the figure to quote is
 the median over the rounds. Beside each figure stands its floor, the part that no recogniser with
 this network can avoid: decoding the picture with Pillow, the network's arithmetic on a prepared
-batch, starting Python and importing the libraries. Run it on an idle machine:
+batch, starting Python and importing the libraries. With ``--beside`` another version of digitnet,
+in an environment of its own, reads the same pictures in each round. Run it on an idle machine:
 
-    python benchmarks/recognition_speed.py
+    python benchmarks/recognition_speed.py --beside OTHER/bin/python
 """
 
 from __future__ import annotations
@@ -71,6 +72,23 @@ note("inks")
 print(json.dumps(steps))
 """
 
+# A program that reads each picture again and again, and prints the median seconds.
+BESIDE = """
+import json, statistics, sys, time
+from pathlib import Path
+from digitnet import Recognizer, __version__
+
+recognizer, seconds = Recognizer(threads=1), {}
+for picture in sorted(Path(sys.argv[1]).iterdir()):
+    content, times = picture.read_bytes(), []
+    for _ in range(int(sys.argv[2]) + 1):
+        started = time.perf_counter()
+        recognizer.predict(content)
+        times.append(time.perf_counter() - started)
+    seconds[picture.name] = statistics.median(times[1:])
+print(json.dumps({"version": __version__, "sha256": recognizer.sha256, "seconds": seconds}))
+"""
+
 Seconds = dict[str, float]
 
 
@@ -81,13 +99,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--repeats", type=int, default=30, help="of each picture in a round")
     parser.add_argument("--threads", type=int, default=usable_cores())
+    parser.add_argument("--beside", help="Python that has another version of digitnet")
     parser.add_argument("--out", type=Path, default=RESULT)
     parser.add_argument("--peak", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.peak:
         print(json.dumps({"gflops": matrix_product_peak()}))
     else:
-        result = measure(args.model, args.rounds, args.repeats, args.threads)
+        result = measure(args.model, args.rounds, args.repeats, args.threads, args.beside)
         write_json(args.out, result)
         for name, figures in result["seconds"].items():
             print(f"{name:<24}{figures['median'] * 1000:10.2f} ms")
@@ -98,17 +117,22 @@ def main() -> None:
         )
 
 
-def measure(model: str | None, rounds: int, repeats: int, threads: int) -> dict[str, Any]:
+def measure(
+    model: str | None, rounds: int, repeats: int, threads: int, beside: str | None
+) -> dict[str, Any]:
     """Measure everything ``rounds`` times, in turn."""
     recognizer = Recognizer(model, threads=threads)
     given = sample_pictures()
     found: list[Seconds] = []
     peaks: list[float] = []
+    others: list[dict[str, Any]] = []
     for number in range(1, rounds + 1):
         peaks.append(own(threads, "--peak")["gflops"])
         seconds: Seconds = {}
         for name, content in given.items():
             seconds |= time_picture(recognizer, model, name, content, repeats)
+        if beside:
+            others.append(of_other_version(beside, given, repeats))
         seconds |= time_inks(recognizer, model, threads)
         seconds |= time_command(model, given["drawing"], max(3, repeats // 10))
         found.append(seconds)
@@ -125,8 +149,27 @@ def measure(model: str | None, rounds: int, repeats: int, threads: int) -> dict[
         "pictures": {name: describe(content) for name, content in given.items()},
         "memory_megabytes": memory(model, threads, given),
         "arithmetic": arithmetic(model, results["inks_network"]["median"], peaks),
+        "beside": compared(others),
         "environment": environment() | {"command": ["python", "benchmarks/recognition_speed.py"]},
     }
+
+
+def of_other_version(python: str, given: dict[str, bytes], repeats: int) -> dict[str, Any]:
+    """Return what another version of digitnet is and the seconds that it takes for each picture."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in given.items():
+            (Path(folder) / name).write_bytes(content)
+        found: dict[str, Any] = json.loads(run([python, "-c", BESIDE, folder, str(repeats)]))
+    return found
+
+
+def compared(others: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return the medians of another version over the rounds; None if there was none."""
+    if not others:
+        return None
+    names = others[0]["seconds"]
+    seconds = {name: summary([one["seconds"][name] for one in others]) for name in names}
+    return {**{key: others[0][key] for key in ("version", "sha256")}, "seconds": seconds}
 
 
 def sample_pictures() -> dict[str, bytes]:

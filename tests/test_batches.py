@@ -73,9 +73,8 @@ def test_half_of_the_drawings_are_as_soft_as_mnist(stored, monkeypatch):
     # Were all of them sharper than digits, the network would learn to refuse what is sharp.
     monkeypatch.setattr("digitnet.training.batches._NON_DIGITS", 60)
     config = TrainConfig(model=CANONICAL, non_digits=3.0)
-    drawings = {
-        drawing.numpy().tobytes() for drawing in Batches(*stored, config, string.digits).non_digits
-    }
+    (made,) = Batches(*stored, config, string.digits).drawings
+    drawings = {drawing.numpy().tobytes() for drawing in made.images}
     images, _ = batch(stored, config)
     kept = [(image * 255).round().byte().numpy().tobytes() in drawings for image in images[64:, 0]]
     assert 0.35 < sum(kept) / len(kept) < 0.65
@@ -89,15 +88,17 @@ def steepest(images):
 
 
 def test_digits_of_other_hands_come_between_the_images_and_what_is_no_digit(stored, monkeypatch):
-    for name in ("_NON_DIGITS", "_HANDS", "_SIGNS"):
+    for name in ("_NON_DIGITS", "_HANDS", "_SIGNS", "_FOUND"):
         monkeypatch.setattr(f"digitnet.training.batches.{name}", 60)
-    config = TrainConfig(model=CANONICAL, hands=0.5, non_digits=0.25, signs=0.25)
+    config = TrainConfig(model=CANONICAL, hands=0.5, found=0.5, non_digits=0.25, signs=0.25)
     images, labels = batch(stored, config)
-    assert images.shape == (64 + 32 + 16 + 16, 1, 40, 40)
+    assert images.shape == (64 + 32 + 32 + 16 + 16, 1, 40, 40)
     assert torch.equal(labels[:64], stored[1][:64])
     assert (labels[64:96] < 10).all()
     assert len(labels[64:96].unique()) > 3
-    assert (labels[96:] == 10).all()
+    assert len(labels[96:128].unique()) > 3
+    assert (images[96:128, :, :6] < 1 / 255).all()
+    assert (labels[128:] == 10).all()
     again, _ = batch(stored, config)
     assert torch.equal(images, again)
 

@@ -67,7 +67,7 @@ VALUES = {
     # More need settings of the finder alone.
     "pages": st.just(0),
     # More of them need --canonical and --reject.
-    **{name: st.just(0.0) for name in ("non_digits", "hands", "signs")},
+    **{name: st.just(0.0) for name in ("non_digits", "hands", "signs", "found")},
     "bfloat16": st.booleans(),
     # True needs --padding.
     "residual": st.just(False),
@@ -125,6 +125,7 @@ def test_the_layout_of_the_file_is_stable():
         *("schedule", "weight_decay", "momentum", "label_smoothing", "non_digits", "hands"),
         *(
             "signs",
+            "found",
             "bfloat16",
             "val_fraction",
             "split_seed",

@@ -31,7 +31,7 @@ from digitnet.network.canonical import Canonical
 from digitnet.network.cnn import CNN, to_float
 from digitnet.network.config import TrainConfig
 from digitnet.synthesis.nondigits import draw_non_digits
-from digitnet.training.batches import Batch, Batches, some_drawings
+from digitnet.training.batches import Batch, Batches, partly_softened
 from digitnet.training.calibration import set_aside
 from digitnet.training.checkpoint import SHIPPED_MODEL, read_model
 from digitnet.training.device import resolve_device, resolve_threads
@@ -288,7 +288,8 @@ class ReplayBatches(Batches):
             new = super().batch(indices)
             parts = [(new.images, new.labels)]
             if self._drawings is not None:
-                drawn = self.distorted(some_drawings(self._drawings, DRAWN))
+                some = self._drawings[torch.randint(len(self._drawings), (DRAWN,))]
+                drawn = self.distorted(partly_softened(to_float(some)))
                 parts.append((drawn, torch.full((DRAWN,), self.config.model.num_classes)))
             if self._old:
                 parts += self._some_old(self._old)

@@ -156,6 +156,8 @@ class TrainConfig:
             UNIPEN drawn with any pen, bitmaps of optdigits, and styles that are rare.
         signs: Letters and symbols of other hands, several digits in one, pieces and boxes, added to
             each batch, as a fraction of it; refused like --non-digits.
+        found: What the finder of digitnet finds on synthetic pages, added to each batch, as a
+            fraction of it: digits as pictures give them, and what is none of them, to be refused.
         bfloat16: Train with numbers of 16 bits where convolutions allow it; up to 1.6 times as fast
             on processors that compute with them.
         val_fraction: Fraction of the training images of each class set aside for validation.
@@ -184,6 +186,7 @@ class TrainConfig:
     non_digits: float = _limited(0.0, 0, 4)
     hands: float = _limited(0.0, 0, 4)
     signs: float = _limited(0.0, 0, 4)
+    found: float = _limited(0.0, 0, 4)
     bfloat16: bool = False
     val_fraction: float = 0.1
     split_seed: int = _limited(0, 0, 2**32 - 1)
@@ -197,10 +200,10 @@ class TrainConfig:
     def __post_init__(self) -> None:
         _check(self)
         _require(self, "val_fraction", 0 < self.val_fraction < 1, "between 0 and 1, both excluded")
-        for name in ("non_digits", "signs"):
+        for name in ("non_digits", "signs", "found"):
             refuses = self.model.reject or not getattr(self, name)
             _require(self, name, refuses, "0 without --reject")
-        for name in ("non_digits", "hands", "signs"):
+        for name in ("non_digits", "hands", "signs", "found"):
             canonical = self.model.canonical or not getattr(self, name)
             _require(self, name, canonical, "0 without --canonical")
         if self.pages:

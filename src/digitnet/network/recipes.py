@@ -56,7 +56,7 @@ RECIPES: dict[str, TrainConfig] = {
     "finder": TrainConfig(
         recipe="finder",
         pages=8000,
-        epochs=21,
+        epochs=36,
         batch_size=8,
         optimizer="adamw",
         schedule="one-cycle",

@@ -230,7 +230,7 @@ def open_session(content: bytes, *, bounded: bool = False) -> onnxruntime.Infere
     # more of them compute batches side by side.
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     # Both keep the memory of every batch size that was ever seen, and make nothing faster.
-    options.enable_cpu_mem_arena = options.enable_mem_pattern = False
+    options.enable_mem_pattern = False
     options.log_severity_level = 4  # Only fatal messages: errors arrive as exceptions.
     if bounded:
         _limit_memory()

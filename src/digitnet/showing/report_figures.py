@@ -207,7 +207,7 @@ def distorted_copies(run: EvaluatedRun) -> _Copies:
     originals = data.train_images[first]
     many = torch.from_numpy(originals.repeat(_AUGMENTED_COPIES, axis=0))
     labels = torch.from_numpy(data.train_labels[first].repeat(_AUGMENTED_COPIES))
-    plain = run.config.override(non_digits=0.0, hands=0.0, signs=0.0)
+    plain = run.config.override(non_digits=0.0, hands=0.0, signs=0.0, found=0.0)
     batches = Batches(many, labels, plain, data.class_names)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(run.config.seed)

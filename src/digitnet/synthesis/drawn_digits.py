@@ -1,16 +1,16 @@
 """Ways of writing digits that neither MNIST nor UNIPEN has enough of, as the strokes of a pen.
 
-Bare ones, flags and feet, slashed and dotted zeros, sevens with curl and bar, nines like a P, fours
-like φ or ψ, eights that begin or end with a tail.
+Bare ones, flags as long as the stem, feet; slashed, barred and dotted zeros; threes with a flat
+top; fours like φ or ψ; fives like an S; sevens with curl and bar; eights that begin or end with a
+tail; nines like a P.
 
-Guarantees: ``rare_digit`` gives strokes, float64 (M, 2), x and y with y down, whose box begins at
-0, 0 and whose longer side is 1; every one is drawn anew with its corners moved, by the given
-generator only.
+Guarantees: strokes are float64 (M, 2), x and y with y down, their box begins at 0, 0 and its longer
+side is 1; every digit is drawn anew with its corners moved, by the given generator only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.random import Generator
@@ -25,8 +25,22 @@ _JITTER = 0.035
 
 def rare_digit(rng: Generator) -> tuple[int, Strokes]:
     """Return a digit and the strokes it is written with."""
-    digit, write = _STYLES[rng.choice(len(_STYLES), p=_SHARES)]
+    digit, write, _ = _STYLES[rng.choice(len(_STYLES), p=_shares(_STYLES))]
     return digit, boxed(write(rng))
+
+
+def rarely_written(digit: int, rng: Generator) -> Strokes | None:
+    """Return the strokes of this digit in one of the rare styles; None if there is none of it."""
+    styles = [style for style in _STYLES if style[0] == digit]
+    if not styles:
+        return None
+    _, write, _ = styles[rng.choice(len(styles), p=_shares(styles))]
+    return boxed(write(rng))
+
+
+def bare_one(rng: Generator) -> Strokes:
+    """Return a one that is a stem and nothing else."""
+    return boxed(_bare_one(rng))
 
 
 def boxed(strokes: Strokes) -> Strokes:
@@ -75,7 +89,8 @@ def _flagged_one(rng: Generator) -> Strokes:
     """Begin with an upstroke of any length and steepness; some stand on a foot."""
     lean = rng.normal(0.04, 0.06)
     top, bottom = np.array((lean, 0.0)), np.array((-lean, 1.0))
-    length, angle = rng.uniform(0.15, 0.85), np.radians(rng.uniform(28, 78))
+    longest = rng.uniform(0.5, 1.05) if rng.random() < 0.45 else rng.uniform(0.15, 0.6)
+    length, angle = longest, np.radians(rng.uniform(28, 78))
     begin = top + length * np.array((-np.cos(angle), np.sin(angle)))
     strokes = [np.concatenate([_line(rng, begin, top), _line(rng, top, bottom)])]
     if rng.random() < 0.4:
@@ -115,6 +130,35 @@ def _dotted_zero(rng: Generator) -> Strokes:
     ring = _ring(rng)
     middle = ring.mean(0) + rng.normal(0, 0.03, 2)
     return [ring, np.array([middle, middle + rng.normal(0, 0.03, 2)])]
+
+
+def _barred_zero(rng: Generator) -> Strokes:
+    ring = _ring(rng)
+    (left, top), (right, bottom) = ring.min(0), ring.max(0)
+    high = top + (bottom - top) * rng.uniform(0.3, 0.6)
+    return [ring, _line(rng, np.array((left, high)), np.array((right, high)))]
+
+
+def _flat_three(rng: Generator) -> Strokes:
+    """A flat top, a slope to the middle, a bow."""
+    wide, neck = rng.uniform(0.45, 0.7), rng.uniform(0.1, 0.35)
+    top = _line(rng, np.array((0.0, rng.uniform(0.0, 0.08))), np.array((0.93 * wide, 0.0)))
+    middle = (neck, rng.uniform(0.36, 0.46))
+    bow = ((wide, 0.38), (1.05 * wide, 0.98), (0.4 * wide, 1.02), (0.0, rng.uniform(0.85, 0.98)))
+    return [np.concatenate([top, _curve(rng, middle, *bow, jitter=0.02)])]
+
+
+def _s_like_five(rng: Generator) -> Strokes:
+    """An S, with or without a flag."""
+    wide = rng.uniform(0.45, 0.7)
+    upper = ((wide, 0.05), (0.5 * wide, -0.05), (0.0, 0.1), (0.05, 0.4), (0.5 * wide, 0.45))
+    lower = ((1.1 * wide, 0.55), (wide, 0.95), (0.5 * wide, 1.05), (0.0, rng.uniform(0.85, 0.97)))
+    strokes = [_curve(rng, *upper, *lower, jitter=0.025)]
+    if rng.random() < 0.4:
+        begin = strokes[0][0]
+        end = begin + np.array((rng.uniform(0.15, 0.5), rng.normal(0, 0.05)))
+        strokes.append(_line(rng, begin, end))
+    return strokes
 
 
 def _seven(rng: Generator) -> Strokes:
@@ -185,19 +229,26 @@ def _tailed_eight(rng: Generator) -> Strokes:
     return [_curve(rng, *down, *up, tail)]
 
 
-# Each style, the digit it writes, and how often it is drawn beside the others.
-_WEIGHTED: tuple[tuple[int, Callable[[Generator], Strokes], float], ...] = (
-    (1, _bare_one, 4),
-    (1, _flagged_one, 4),
-    (1, _standing_one, 1),
+# Each style: the digit it writes, how it is written, and how often beside the others.
+_Style = tuple[int, Callable[[Generator], Strokes], float]
+_STYLES: tuple[_Style, ...] = (
     (0, _plain_zero, 3),
     (0, _slashed_zero, 2),
     (0, _dotted_zero, 1),
+    (0, _barred_zero, 0.5),
+    (1, _bare_one, 4),
+    (1, _flagged_one, 6),
+    (1, _standing_one, 1),
+    (3, _flat_three, 1),
+    (4, _phi_like_four, 2),
+    (5, _s_like_five, 1.5),
     (7, _seven, 3),
+    (8, _tailed_eight, 2),
     (9, _p_shaped_nine, 1.5),
     (9, _hooked_nine, 1.5),
-    (4, _phi_like_four, 2),
-    (8, _tailed_eight, 2),
 )
-_STYLES = [(digit, write) for digit, write, _ in _WEIGHTED]
-_SHARES = np.array([share for *_, share in _WEIGHTED]) / sum(share for *_, share in _WEIGHTED)
+
+
+def _shares(styles: Sequence[_Style]) -> NDArray[np.float64]:
+    weights = np.array([weight for *_, weight in styles])
+    return np.asarray(weights / weights.sum())

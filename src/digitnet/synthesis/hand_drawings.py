@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from digitnet.data.optdigits import load_bitmaps
 from digitnet.network.canonical import Canonical
 from digitnet.synthesis.drawn_digits import boxed, rare_digit
+from digitnet.synthesis.greek_letters import greek_letter
 from digitnet.synthesis.hands import DIGIT_LIKE, Hands, draw, load_hands, split_writers
 from digitnet.synthesis.nondigits import SIZE, Canvas
 
@@ -34,8 +35,9 @@ Strokes = list[Points]
 
 # What draws a digit, and the share of each: UNIPEN's strokes, optdigits' bitmaps, rare styles.
 _UNIPEN, _BITMAPS = 0.68, 0.14
-# The share of letters and symbols among signs; the rest are a finder's mistakes.
-_LETTERS = 0.7
+# The shares of letters and symbols and of Greek letters among signs; the rest are a finder's
+# mistakes.
+_LETTERS, _GREEK = 0.65, 0.08
 # The longer side of a drawing in pixels of the 40-pixel canvas: room to be turned and stretched.
 _SMALLEST, _LARGEST = 17, 28
 # Pens, as a fraction of the longer side. Of validation digits the broadest is narrower.
@@ -114,6 +116,9 @@ def draw_signs(count: int, seed: int) -> Canvas:
     for index, lot in enumerate(rng.random(count)):
         if lot < _LETTERS:
             inks[index] = _drawn(hands.strokes(next(letters)), rng)
+            continue
+        if lot < _LETTERS + _GREEK:
+            inks[index] = _drawn(boxed(greek_letter(rng)), rng)
             continue
         make, pool = _MISTAKES[rng.integers(len(_MISTAKES))], digits
         if make is _piece:

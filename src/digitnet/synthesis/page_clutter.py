@@ -24,7 +24,7 @@ _IN_WORDS = "aabcdeefghikmnnopqrrttuvwyABDGLRMN"
 def nothing_but_clutter(desk: Desk) -> None:
     """A page without digits: letters, scribbles, empty boxes, words, or bare paper."""
     rng = desk.rng
-    kind = pick(rng, (0.12, 0.25, 0.13, 0.2, 0.12, 0.18))
+    kind = pick(rng, (0.08, 0.3, 0.25, 0.13, 0.1, 0.14))
     if kind == 1:
         _letters(desk, int(rng.integers(1, 9)))
     elif kind == 2:
@@ -196,15 +196,27 @@ def _mark(desk: Desk) -> None:
 
 def _empty_form(desk: Desk) -> None:
     """Boxes without digits."""
-    rng, kind = desk.rng, desk.rng.random()
-    if kind < 0.4:
-        rule = any_rule(rng, 0.5 * min(desk.height, desk.width))
-        for _ in range(int(rng.integers(1, 4))):
-            x, y = rng.uniform(0, desk.width), rng.uniform(0, desk.height)
-            draw_rule(desk, line(x, -2, x + rng.normal(0, 2), desk.height + 2), rule)
-            draw_rule(desk, line(-2, y, desk.width + 2, y + rng.normal(0, 2)), rule)
+    kind = desk.rng.random()
+    if kind < 0.5:
+        _few_lines(desk)
         return
     (comb if kind < 0.7 else grid)(desk, share=0.0)
+
+
+def _few_lines(desk: Desk) -> None:
+    """One to six lines of boxes whose other lines are outside the frame: an upright one is no 1."""
+    rng = desk.rng
+    rule = any_rule(rng, rng.uniform(0.4, 1) * min(desk.height, desk.width))
+    upright = int(rng.integers(0, 4))
+    level = int(rng.integers(upright == 0, 4))
+    ends = [rng.uniform(0, length, 2) if chance(rng, 0.3) else (-2, length + 2)
+            for length in (desk.height, desk.width)]  # fmt: skip
+    for _ in range(upright):
+        x = rng.uniform(0, desk.width)
+        draw_rule(desk, line(x, ends[0][0], x + rng.normal(0, 2), ends[0][1]), rule)
+    for _ in range(level):
+        y = rng.uniform(0, desk.height)
+        draw_rule(desk, line(ends[1][0], y, ends[1][1], y + rng.normal(0, 2)), rule)
 
 
 def _dots(desk: Desk) -> None:

@@ -111,12 +111,12 @@ class Spacing:
 
 def any_spacing(rng: Generator, *, closely: bool = False) -> Spacing:
     """Return wide, usual or narrow gaps; digits that touch, overlap, or do as they like."""
-    kind = pick(rng, (0.0 if closely else 0.13, 0.33, 0.24, 0.18, 0.06, 0.06))
+    kind = pick(rng, (0.0 if closely else 0.11, 0.28, 0.22, 0.25, 0.07, 0.07))
     low, high = ((0.4, 1.4), (0.12, 0.4), (0.03, 0.13), (-0.05, 0.02), (-0.22, -0.06), (0, 0.3))[
         kind
     ]
     spread = (0.2, 0.06, 0.03, 0.02, 0.05, 0.3)[kind]
-    jump, joined = rng.uniform(0, 0.1) ** 1.3, low < 0.1 and chance(rng, 0.15)
+    jump, joined = rng.uniform(0, 0.1) ** 1.3, low < 0.1 and chance(rng, 0.25)
     return Spacing(rng.uniform(low, high), spread, jump, joined=joined)
 
 
@@ -186,6 +186,8 @@ def _sign(desk: Desk, character: str, spacing: Spacing) -> tuple[Glyph | None, b
         return mark(desk.penman, character, rng), False
     if character.isdigit():
         glyph = desk.penman.digit(int(character))
+        if character == "0":
+            glyph = glyph.scaled(desk.penman.zeros)
         if desk.penman.old_style:
             return _old_style(glyph, character, rng), True
     else:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.random import Generator
 
 from digitnet.synthesis.page_desk import SMALLEST, Desk, any_spacing, fit
-from digitnet.synthesis.page_layouts import any_note
+from digitnet.synthesis.page_layouts import any_note, any_sign
 from digitnet.synthesis.page_marks import cursive, dashed, print_word, wavering
 from digitnet.synthesis.page_strokes import Bounds, Path, Pen, arc, chance, line, pick
 from digitnet.synthesis.scene_choices import log_uniform
@@ -71,10 +71,10 @@ def draw_box(desk: Desk, box: Bounds, rule: Rule, sides: str = "ltrb") -> None:
 
 
 def _fill_cell(desk: Desk, cell: Bounds, row: int, size: float | None = None) -> None:
-    """Write a digit into a cell, mostly inside, sometimes across its lines."""
+    """Write a sign into a cell, mostly inside, sometimes across its lines."""
     rng = desk.rng
     width, height = cell[2] - cell[0], cell[3] - cell[1]
-    glyph = desk.penman.digit(1 if chance(rng, 0.06) else desk.any_digit())
+    glyph = any_sign(desk, one=0.06)
     left, top, right, bottom = glyph.box
     largest = min(width / max(right - left, 0.3), height / max(bottom - top, 0.3))
     fill = rng.uniform(0.45, 0.85) if chance(rng, 0.75) else rng.uniform(0.85, 1.15)
@@ -91,9 +91,9 @@ def _fill_cell(desk: Desk, cell: Bounds, row: int, size: float | None = None) ->
 
 
 def one_cell(desk: Desk) -> None:
-    """One digit in one box, see ``_draw_cell``."""
+    """One sign in one box, or an empty one; see ``_draw_cell``."""
     cell, ring = _draw_cell(desk)
-    if ring or not chance(desk.rng, 0.06):  # an empty ring would be a zero
+    if ring or not chance(desk.rng, 0.15):  # an empty ring would be a zero
         _fill_cell(desk, cell, 0)
 
 
@@ -101,6 +101,8 @@ def one_field(desk: Desk) -> None:
     """A number in one box."""
     rng = desk.rng
     cell, _ = _draw_cell(desk, rng.uniform(1.2, 4))
+    if chance(rng, 0.05):
+        return
     inset = rng.uniform(-0.02, 0.1) * (cell[3] - cell[1])
     box = (
         max(cell[0] + inset, 0), max(cell[1] + inset, 0), min(cell[2] - inset, desk.width),

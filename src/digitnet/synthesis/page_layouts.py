@@ -15,8 +15,8 @@ from digitnet.synthesis.page_desk import SMALLEST, Desk, any_spacing, fit
 from digitnet.synthesis.page_signs import Glyph
 from digitnet.synthesis.page_strokes import chance, pick
 
-# Letters that nobody can take for a digit; a P is how some write a 9.
-LETTERS = "AaCcdEeFfHhKkLMmNnRrtUuVvWwXx"
+# What nobody can take for a digit; a P is how some write a 9.
+LETTERS = "AaCcdEeFfHhKkLMmNnRrtUuVvWwXx@"
 _MARK_LETTERS = "xkmNARHhn"
 # Notes as people write them: any digit for a 0, any letter for an L.
 _NOTES = (
@@ -30,16 +30,26 @@ _NOTES = (
 )  # fmt: skip
 
 
+# How often a sign that stands alone is a letter.
+_LETTER = 0.12
+
+
+def any_sign(desk: Desk, one: float = 0.0) -> Glyph:
+    """Return a sign to stand alone: a digit, in ``one`` of all cases a 1, or sometimes a letter."""
+    rng = desk.rng
+    letter = desk.penman.letter(LETTERS) if chance(rng, _LETTER) else None
+    return letter or desk.penman.digit(1 if chance(rng, one) else desk.any_digit())
+
+
 def one_anywhere(desk: Desk) -> None:
-    """One digit of any size, whole in the frame."""
-    glyph = desk.penman.digit(desk.any_digit())
-    _in_frame(desk, glyph, desk.some_size(0.06, 0.75))
+    """One sign of any size, whole in the frame."""
+    _in_frame(desk, any_sign(desk), desk.some_size(0.06, 0.75))
 
 
 def one_tight(desk: Desk) -> None:
-    """One digit that nearly fills the frame, touches it, or is cut a little by it."""
+    """One sign that nearly fills the frame, touches it, or is cut a little by it."""
     rng = desk.rng
-    glyph = desk.penman.digit(1 if chance(rng, 0.12) else desk.any_digit())
+    glyph = any_sign(desk, one=0.12)
     left, top, right, bottom = glyph.box
     pen = desk.penman.pen
     across, down = desk.width / (right - left + pen), desk.height / (bottom - top + pen)

@@ -10,6 +10,7 @@ Guarantees:
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -112,8 +113,8 @@ def _photo(sheet: Sheet, pen: float, size: float, rng: Generator, *, board: bool
     if chance(rng, 0.9 if board else 0.5):
         ink = _uneven(ink, rng)
     page = paper + ink * (np.float32(tone) - paper)
-    _light(page, size, rng)
-    if not board and chance(rng, 0.1):
+    _light(page, size, sheet.boxes, rng)
+    if not board and chance(rng, 0.14):
         page = _on_table(page, sheet.free_margins(), rng)
     return _camera(page, pen, rng)
 
@@ -181,20 +182,24 @@ def _waves(shape: tuple[int, int], rng: Generator) -> Float:
     return as_float32(0.5 + 0.5 * np.cos(turns * np.float32(2 * math.pi))) ** 2
 
 
-def _light(page: Float, size: float, rng: Generator) -> None:
+def _light(
+    page: Float, size: float, boxes: Sequence[tuple[int, int, int, int]], rng: Generator
+) -> None:
     if chance(rng, 0.8):
         fall = rng.uniform(0.02, 0.3) if chance(rng, 0.8) else rng.uniform(0.3, 0.6)
         page *= gradient(page.shape, rng.uniform(0, 360), fall, rng.uniform(0, 0.15))
-    if chance(rng, 0.4):
+    if chance(rng, 0.45):
         height, width = page.shape
         hand = chance(rng, 0.4)
-        # Most often across the middle, where something is written.
-        spread = rng.uniform(0, 1) if chance(rng, 0.3) else rng.uniform(0.25, 0.75)
-        unit = 0.06 * min(height, width)
+        x, y = rng.random(2) * (width, height)
+        if boxes and chance(rng, 0.75):  # where something is written
+            left, top, right, bottom = boxes[int(rng.integers(len(boxes)))]
+            x, y = rng.uniform((left, top), (right, bottom))
+        unit = 0.055 * min(height, width)
         page *= shade(
             page.shape,
             Shadow(
-                through=(spread * width, rng.uniform(0.15, 0.85) * height),
+                through=(float(x), float(y)),
                 direction=rng.uniform(0, 360),
                 light=rng.uniform(0.35, 0.8),
                 softness=log_uniform(rng, 2, 12 + 0.3 * size),

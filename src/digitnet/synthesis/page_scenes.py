@@ -50,18 +50,18 @@ _BROAD = ((128, 288), (96, 384), (160, 224), (192, 192), (128, 288))
 
 # What a page shows, and how often.
 LAYOUTS: dict[str, tuple[Callable[[Desk], None], float]] = {
-    "anywhere": (one_anywhere, 0.15),
-    "tight": (one_tight, 0.12),
-    "row": (one_row, 0.25),
-    "rows": (several_rows, 0.08),
-    "note": (one_note, 0.12),
-    "scattered": (scattered, 0.04),
-    "cell": (one_cell, 0.06),
+    "anywhere": (one_anywhere, 0.13),
+    "tight": (one_tight, 0.15),
+    "row": (one_row, 0.24),
+    "rows": (several_rows, 0.07),
+    "note": (one_note, 0.11),
+    "scattered": (scattered, 0.03),
+    "cell": (one_cell, 0.07),
     "field": (one_field, 0.05),
     "comb": (comb, 0.03),
     "grid": (grid, 0.03),
     "table": (table, 0.02),
-    "clutter": (nothing_but_clutter, 0.06),
+    "clutter": (nothing_but_clutter, 0.09),
 }
 _ROWS = ("row", "note", "field", "comb", "table")
 # Small pictures that were enlarged: their longer side, and how they were enlarged.
@@ -194,7 +194,7 @@ class PageMaker:
 def _small_shape(shape: Shape, layout: str, rng: Generator) -> Shape | None:
     """Return the shape of a picture to be enlarged to ``shape``; None for most pages."""
     alone = layout in ("anywhere", "tight", "cell", "clutter")
-    if not chance(rng, (0.35 if layout == "tight" else 0.22) if alone else 0.14):
+    if not chance(rng, (0.35 if layout == "tight" else 0.22) if alone else 0.18):
         return None
     longer = _SMALL[rng.integers(len(_SMALL))] if alone else log_uniform(rng, 26, 120)
     factor = max(longer / max(shape), 12 / min(shape))

@@ -21,9 +21,10 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from digitnet.synthesis.drawn_digits import bare_one, rarely_written
+from digitnet.synthesis.greek_letters import greek_letter
 from digitnet.synthesis.middle_lines import middle_lines
 from digitnet.synthesis.page_strokes import Bounds, Path, box_of, chance, pick
-from digitnet.synthesis.rare_styles import bare_one, drawn_digit
 from digitnet.synthesis.scene_choices import log_uniform
 
 if TYPE_CHECKING:
@@ -38,7 +39,9 @@ OTHER = 10
 # How a page's digits come about: a person's strokes, MNIST's lines redrawn, MNIST's images, print.
 _KINDS = ("hand", "lines", "images", "print")
 _SHARES = (0.45, 0.34, 0.18, 0.03)
-_RARE = 0.07
+_RARE = 0.1
+# The share of letters that are Greek.
+_GREEK = 0.12
 _PRINTED = "ACEFHKLMNRTUVWXadefhkmnrtuvwx"
 _HERSHEY = (0, 1, 2, 3, 4, 6, 7)
 _MASTER = 72
@@ -158,6 +161,7 @@ class Penman:
         contrast: see ``Pen``.
         steady: by how much the sizes of the digits differ, small for a steady hand.
         old_style: whether digits have ascenders and descenders.
+        zeros: how high zeros are beside other digits.
     """
 
     def __init__(self, collection: Collection, rng: Generator, kind: str | None = None) -> None:
@@ -175,6 +179,7 @@ class Penman:
         self._slant = float(np.clip(slant, -0.5, 0.8))
         self._stretch = float(np.exp(rng.normal(0, 0.12)))
         self.old_style = chance(rng, 0.07)
+        self.zeros = rng.uniform(0.5, 0.85) if chance(rng, 0.1) and not own else 1.0
         self._loose = rng.uniform(0.3, 1.0)
         self._face = int(rng.integers(len(_HERSHEY) + 3))
         # Some write every 1 as a bare stem.
@@ -184,7 +189,7 @@ class Penman:
 
     def _choose_pen(self) -> float:
         rng = self._rng
-        kind = pick(rng, (0.2, 0.54, 0.18, 0.08))
+        kind = pick(rng, (0.19, 0.51, 0.19, 0.11))
         low, high = ((0.012, 0.035), (0.03, 0.1), (0.09, 0.2), (0.2, 0.3))[kind]
         return log_uniform(rng, low, high)
 
@@ -194,7 +199,7 @@ class Penman:
         if self.kind in ("hand", "lines"):
             if digit == 1 and self._bare and chance(rng, 0.7):
                 return self._as_written(glyph_of_paths(bare_one(rng), 1))
-            drawn = drawn_digit(digit, rng) if chance(rng, self._rare) else None
+            drawn = rarely_written(digit, rng) if chance(rng, self._rare) else None
             if drawn is not None:
                 return self._as_written(glyph_of_paths(drawn, digit))
         if self.kind == "print":
@@ -226,6 +231,8 @@ class Penman:
         if self.kind == "print" or chance(rng, 0.25):
             text = _PRINTED[rng.integers(len(_PRINTED))]
             return self._as_written(_printed(text, int(rng.integers(len(_HERSHEY) + 3)), OTHER))
+        if chance(rng, _GREEK):
+            return self._as_written(glyph_of_paths(greek_letter(rng), OTHER))
         item = self._item(signs[rng.integers(len(signs))])
         if item is None:
             return None

@@ -4,8 +4,9 @@ Guarantees:
 
 - The same images, settings and state of torch's generator give the same batch.
 - Stored images are never changed; they, and all that is drawn for a batch, lie on one device.
-- The images asked for come first and in that order; digits of other hands follow them, then
-  drawings of no digit, labelled with the number after the last class.
+- The images asked for come first and in that order; digits of other hands and signs found on pages
+  follow them, then drawings of no digit; what is none is labelled with the number after the last
+  class.
 - Styles of writing digits are given to classes called "0" to "9" only.
 - ``augment`` keeps shape, dtype and range, float32 (N, 1, S, S) in [0, 1], and draws from the given
   generator only.
@@ -14,27 +15,34 @@ Guarantees:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 (the name that every PyTorch reader knows)
+from numpy.typing import NDArray
 from torch import Tensor
 
 from digitnet.network.cnn import to_float
 from digitnet.network.config import AugmentationConfig, TrainConfig
 from digitnet.synthesis.faults import add_faults
 from digitnet.synthesis.hand_drawings import draw_digits, draw_signs
+from digitnet.synthesis.hands import load_hands, split_writers
 from digitnet.synthesis.nondigits import KINDS, SIZE, draw_non_digits
+from digitnet.synthesis.page_scenes import PageMaker
 from digitnet.synthesis.pens import draw_with_pen, stroke_distances
 from digitnet.synthesis.styles import restyle
+from digitnet.training.checkpoint import load_finder
 from digitnet.training.device import CPU, generator_of
+from digitnet.training.found_signs import found_signs
 
 # Drawings to choose from: one for every two images, and at most this many.
 _NON_DIGITS = 24_000
 # Drawings of digits of other hands, and of signs of theirs, to choose from.
 _HANDS, _SIGNS = 60_000, 24_000
+# Signs that were found on pages, to choose from: one for every image, and at most this many.
+_FOUND = 60_000
 # Print is what pictures hold most beside handwriting.
 _LEARNED_KINDS = (*KINDS, *("printed letter", "display letter") * 3)
 # Drawings made as coarse as this, and large again, are as soft as MNIST's digits.
@@ -82,18 +90,10 @@ class Batches:
             names = np.array(list(class_names))[labels.numpy()]
             array = restyle(array, names, share, config.seed)
         self.images, self.labels = torch.from_numpy(array).to(device), labels.to(device)
-        self.distances = self.non_digits = self.hands = self.signs = None
+        self.distances = None
         if config.augmentation.pen:
             self.distances = torch.from_numpy(stroke_distances(array)).to(device)
-        if config.non_digits:
-            count = min(_NON_DIGITS, len(array) // 2)
-            drawn, _ = draw_non_digits(count, config.seed, array, _LEARNED_KINDS)
-            self.non_digits = torch.from_numpy(drawn).to(device)
-        if config.hands:
-            inks, digits = (torch.from_numpy(part) for part in draw_digits(_HANDS, config.seed))
-            self.hands = inks.to(device), digits.to(device)
-        if config.signs:
-            self.signs = torch.from_numpy(draw_signs(_SIGNS, config.seed)).to(device)
+        self.drawings = list(_drawings(array, labels.numpy(), config, device))
 
     def __len__(self) -> int:
         return len(self.images)
@@ -104,23 +104,10 @@ class Batches:
         with self.device:
             indices = indices.to(self.device)
             images, labels = self._framed(self._drawn(indices)), self.labels[indices]
-            if self.hands is not None:
-                inks, digits = self.hands
-                chosen = torch.randint(len(inks), (self._share(indices, self.config.hands),))
-                images = torch.cat((images, partly_softened(to_float(inks[chosen]))))
-                labels = torch.cat((labels, digits[chosen]))
-            refused = (self.non_digits, self.config.non_digits), (self.signs, self.config.signs)
-            for drawings, share in refused:
-                if drawings is not None:
-                    count = self._share(indices, share)
-                    images = torch.cat((images, some_drawings(drawings, count)))
-                    none = torch.full((count,), self.config.model.num_classes)
-                    labels = torch.cat((labels, none))
+            for drawings in self.drawings:
+                more, what = drawings.some(max(1, round(len(indices) * drawings.share)))
+                images, labels = torch.cat((images, more)), torch.cat((labels, what))
             return Batch(self.distorted(images), labels, len(indices))
-
-    @staticmethod
-    def _share(indices: Tensor, share: float) -> int:
-        return max(1, round(len(indices) * share))
 
     def distorted(self, images: Tensor) -> Tensor:
         """Return images, float32 (N, 1, S, S) in [0, 1], distorted as the settings say."""
@@ -146,14 +133,51 @@ class Batches:
         return F.pad(images, (margin,) * 4)
 
 
-def some_drawings(drawings: Tensor, count: int) -> Tensor:
-    """Return ``count`` of the drawings of no digit, float32 (count, 1, 40, 40) in [0, 1].
+@dataclass(frozen=True, eq=False)
+class Drawings:
+    """What is learned beside the images, to choose from."""
 
-    Args:
-        drawings: uint8 (N, 40, 40).
-        count: how many; some may come twice.
-    """
-    return partly_softened(to_float(drawings[torch.randint(len(drawings), (count,))]))
+    images: Tensor
+    """uint8 (N, 40, 40)."""
+    labels: Tensor
+    """int64 (N,)."""
+    share: float
+    """How many of them are in a batch, for each image that is asked for."""
+    soft: bool = False
+    """Whether they are as soft as pictures already."""
+
+    def some(self, count: int) -> tuple[Tensor, Tensor]:
+        """Return images, float32 (count, 1, 40, 40) in [0, 1], and labels; some may come twice."""
+        chosen = torch.randint(len(self.images), (count,))
+        images = to_float(self.images[chosen])
+        return images if self.soft else partly_softened(images), self.labels[chosen]
+
+
+def _drawings(
+    images: NDArray[np.uint8], labels: NDArray[np.int64], config: TrainConfig, device: torch.device
+) -> Iterator[Drawings]:
+    """Yield what a network with these settings learns beside images."""
+
+    def kept(drawn: NDArray[np.uint8], what: NDArray[np.int64] | None, share: float) -> Drawings:
+        meant = np.full(len(drawn), config.model.num_classes) if what is None else what
+        margin = (SIZE - drawn.shape[-1]) // 2
+        framed = np.pad(drawn, ((0, 0), (margin, margin), (margin, margin)))
+        inks, kinds = (torch.from_numpy(part).to(device) for part in (framed, meant))
+        return Drawings(inks, kinds, share, soft=margin > 0)
+
+    if config.hands:
+        yield kept(*draw_digits(_HANDS, config.seed), config.hands)
+    if config.found:
+        writers = load_hands()
+        maker = PageMaker(images, labels, writers, split_writers(writers)[0])
+        seen = found_signs(load_finder(), maker, min(_FOUND, len(images)), config.seed)
+        yield kept(*seen, config.found)
+    if config.non_digits:
+        count = min(_NON_DIGITS, len(images) // 2)
+        drawn, _ = draw_non_digits(count, config.seed, images, _LEARNED_KINDS)
+        yield kept(drawn, None, config.non_digits)
+    if config.signs:
+        yield kept(draw_signs(_SIGNS, config.seed), None, config.signs)
 
 
 def partly_softened(sharp: Tensor) -> Tensor:

@@ -143,7 +143,7 @@ class Training:
         images, labels = map(torch.from_numpy, (dataset.train_images, dataset.train_labels))
         self.train_images, self.train_labels = images[train], labels[train]
         self.val_images, self.val_labels = images[val].to(device), labels[val]
-        if config.hands:
+        if config.hands or config.found:
             self._validate_on_other_hands()
         self.batch_size = config.batch_size
         self.steps = math.ceil(len(train) / config.batch_size)
@@ -162,8 +162,9 @@ class Training:
             UsageError: the classes are not the digits.
         """
         if self.class_names != DIGITS:
+            name = "hands" if self.config.hands else "found"
             raise UsageError(
-                f"--hands cannot be {self.config.hands!r}; allowed: 0 with the classes "
+                f"--{name} cannot be {getattr(self.config, name)!r}; allowed: 0 with the classes "
                 f"{', '.join(self.class_names[:12])}, because other hands wrote the digits 0 to 9."
             )
         images, labels = map(torch.from_numpy, validation_digits())
