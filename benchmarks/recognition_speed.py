@@ -3,10 +3,10 @@
 Each round measures everything once, as the median of several repetitions; the figure to quote is
 the median over the rounds. Beside each figure stands its floor, the part that no recogniser with
 this network can avoid: decoding the picture with Pillow, the network's arithmetic on a prepared
-batch, starting Python and importing the libraries. With ``--beside`` another version of digitnet,
+batch, starting Python and importing the libraries. With ``--before`` an earlier version of digitnet,
 in an environment of its own, reads the same pictures in each round. Run it on an idle machine:
 
-    python benchmarks/recognition_speed.py --beside OTHER/bin/python
+    python benchmarks/recognition_speed.py --before OTHER/bin/python
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ print(json.dumps(steps))
 """
 
 # A program that reads each picture again and again, and prints the median seconds.
-BESIDE = """
+BEFORE = """
 import json, statistics, sys, time
 from pathlib import Path
 from digitnet import Recognizer, __version__
@@ -99,14 +99,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--repeats", type=int, default=30, help="of each picture in a round")
     parser.add_argument("--threads", type=int, default=usable_cores())
-    parser.add_argument("--beside", help="Python that has another version of digitnet")
+    parser.add_argument("--before", metavar="PYTHON", help="Python with an earlier digitnet")
     parser.add_argument("--out", type=Path, default=RESULT)
     parser.add_argument("--peak", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.peak:
         print(json.dumps({"gflops": matrix_product_peak()}))
     else:
-        result = measure(args.model, args.rounds, args.repeats, args.threads, args.beside)
+        result = measure(args.model, args.rounds, args.repeats, args.threads, args.before)
         write_json(args.out, result)
         for name, figures in result["seconds"].items():
             print(f"{name:<24}{figures['median'] * 1000:10.2f} ms")
@@ -118,7 +118,7 @@ def main() -> None:
 
 
 def measure(
-    model: str | None, rounds: int, repeats: int, threads: int, beside: str | None
+    model: str | None, rounds: int, repeats: int, threads: int, before: str | None
 ) -> dict[str, Any]:
     """Measure everything ``rounds`` times, in turn."""
     recognizer = Recognizer(model, threads=threads)
@@ -131,8 +131,8 @@ def measure(
         seconds: Seconds = {}
         for name, content in given.items():
             seconds |= time_picture(recognizer, model, name, content, repeats)
-        if beside:
-            others.append(of_other_version(beside, given, repeats))
+        if before:
+            others.append(of_earlier_version(before, given, repeats))
         seconds |= time_inks(recognizer, model, threads)
         seconds |= time_command(model, given["drawing"], max(3, repeats // 10))
         found.append(seconds)
@@ -149,22 +149,22 @@ def measure(
         "pictures": {name: describe(content) for name, content in given.items()},
         "memory_megabytes": memory(model, threads, given),
         "arithmetic": arithmetic(model, results["inks_network"]["median"], peaks),
-        "beside": compared(others),
+        "before": compared(others),
         "environment": environment() | {"command": ["python", "benchmarks/recognition_speed.py"]},
     }
 
 
-def of_other_version(python: str, given: dict[str, bytes], repeats: int) -> dict[str, Any]:
-    """Return what another version of digitnet is and the seconds that it takes for each picture."""
+def of_earlier_version(python: str, given: dict[str, bytes], repeats: int) -> dict[str, Any]:
+    """Return what an earlier digitnet is and the seconds that it takes for each picture."""
     with tempfile.TemporaryDirectory() as folder:
         for name, content in given.items():
             (Path(folder) / name).write_bytes(content)
-        found: dict[str, Any] = json.loads(run([python, "-c", BESIDE, folder, str(repeats)]))
+        found: dict[str, Any] = json.loads(run([python, "-c", BEFORE, folder, str(repeats)]))
     return found
 
 
 def compared(others: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """Return the medians of another version over the rounds; None if there was none."""
+    """Return the medians of an earlier version over the rounds; None if there was none."""
     if not others:
         return None
     names = others[0]["seconds"]

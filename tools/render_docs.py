@@ -241,6 +241,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "any-picture": recognition_tables.any_picture,
     "field": recognition_tables.field,
     "numbers": recognition_tables.numbers,
+    "numbers-beside-peer": recognition_tables.numbers_beside_peer,
     "non-digits": recognition_tables.non_digits,
     "hands": recognition_tables.hands,
     "reject-methods": recognition_tables.reject_methods,

@@ -39,23 +39,22 @@ class Canonical(nn.Module):
 
     def forward(self, ink: Tensor) -> Tensor:
         """Return canonical images, float (N, 1, 28, 28) in [0, 1], of ink, float (N, 1, H, W)."""
+        return self.and_boxes(ink)[0]
+
+    def and_boxes(self, ink: Tensor) -> tuple[Tensor, Tensor]:
+        """Return also where the strokes lie: left, top, right, bottom, (N, 4)."""
         ink = _to_full_range(ink)
-        top, bottom = _extent(ink.amax(3))
-        left, right = _extent(ink.amax(2))
+        rows, columns = (torch.arange(ink.shape[axis], dtype=ink.dtype, device=ink.device)
+                         for axis in (2, 3))  # fmt: skip
+        top, bottom = _extent(ink.amax(3), rows)
+        left, right = _extent(ink.amax(2), columns)
         # A blank has its bottom above its top; one pixel keeps the division sound.
         side = torch.maximum(bottom - top, right - left).clamp(min=1.0)
-        rows = _area_weights(ink.sum(3), top, side)
-        columns = _area_weights(ink.sum(2), left, side)
+        above = _area_weights(ink.sum(3), rows, top, side)
+        beside = _area_weights(ink.sum(2), columns, left, side)
         # Averaging dims lines thinner than an output pixel; a thin pen writes black all the same.
-        return _to_full_range(rows @ ink @ columns.transpose(2, 3))
-
-
-def ink_boxes(ink: Tensor) -> Tensor:
-    """Return where the strokes of ink, (N, 1, H, W), lie: left, top, right, bottom, (N, 4)."""
-    ink = _to_full_range(ink)
-    top, bottom = _extent(ink.amax(3))
-    left, right = _extent(ink.amax(2))
-    return torch.cat((left, top, right, bottom), dim=1)
+        image = _to_full_range(above @ ink @ beside.transpose(2, 3))
+        return image, torch.cat((left, top, right, bottom), dim=1)
 
 
 def _to_full_range(ink: Tensor) -> Tensor:
@@ -63,14 +62,14 @@ def _to_full_range(ink: Tensor) -> Tensor:
     return ink.clamp(min=0.0) / ink.amax((2, 3), keepdim=True).clamp(min=_TINY)
 
 
-def _extent(profile: Tensor) -> tuple[Tensor, Tensor]:
+def _extent(profile: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
     """Return where the digit begins and ends along one axis, (N, 1) each, in edge coordinates.
 
     Args:
         profile: the brightest pixel of each row or column, (N, 1, L).
+        position: the numbers of the rows or columns, (L,).
     """
     present = ((profile - PAPER) / (STROKE - PAPER)).clamp(0.0, 1.0).unsqueeze(2)
-    position = _positions(profile)
     # The largest value up to each position and from each position on: what lies before the first
     # stroke and behind the last one.
     earlier = (position.unsqueeze(0) <= position.unsqueeze(1)).to(profile.dtype)
@@ -79,18 +78,19 @@ def _extent(profile: Tensor) -> tuple[Tensor, Tensor]:
     return (1 - until).sum(2), since.sum(2)
 
 
-def _area_weights(profile: Tensor, start: Tensor, side: Tensor) -> Tensor:
+def _area_weights(profile: Tensor, position: Tensor, start: Tensor, side: Tensor) -> Tensor:
     """Return the share of each output pixel's footprint in each source pixel, (N, 1, 28, L).
 
     Args:
         profile: the sum of each row or column, (N, 1, L).
+        position: the numbers of the rows or columns, (L,).
         start: where the digit begins, (N, 1).
         side: the longer side of the digit, (N, 1).
     """
     # Measured from the digit and in output pixels: small numbers, so that every machine rounds
     # them alike wherever in its frame the digit lies.
     size = (BOX_SIZE / side).unsqueeze(2)
-    source = (_positions(profile) + 0.5 - start.unsqueeze(2)) * size
+    source = (position + 0.5 - start.unsqueeze(2)) * size
     mass = profile.sum(2, keepdim=True).clamp(min=_TINY)
     source = (source + CENTRE - (profile * source).sum(2, keepdim=True) / mass).unsqueeze(2)
     output = torch.arange(IMAGE_SIZE, dtype=profile.dtype, device=profile.device).view(1, 1, -1, 1)
@@ -102,8 +102,3 @@ def _area_weights(profile: Tensor, start: Tensor, side: Tensor) -> Tensor:
         middle - half, source - reach
     )
     return overlap.clamp(min=0.0) / (2 * half)
-
-
-def _positions(profile: Tensor) -> Tensor:
-    """Return 0, 1, … L - 1 for a profile (N, 1, L)."""
-    return torch.arange(profile.shape[2], dtype=profile.dtype, device=profile.device)

@@ -9,15 +9,15 @@ Guarantees:
   answers on the golden inks, to 1e-4.
 - Operator set 18, which onnxruntime and onnxruntime-web read.
 
-There are two inlets; whoever uses one of them feeds blanks to the other. ``page``: float32
-(1, 1, H, W), grey, from 32 pixels on. ``ink``: float32 (N, 1, h, w), bright strokes on 0, any h and
-w. Of the K signs found on the page, surest first, and then of the N inks the outputs say:
-``probabilities`` float32 (K + N, classes); ``ood_score`` float32 (K + N,), larger is stranger;
-``image`` float32 (K + N, 1, 28, 28), what the network saw; ``features`` float32 (K + N, units), its
-last hidden layer. Of the K signs alone: ``box`` float32 (K, 4), left, top, right, bottom in pixels
-of the page; ``presence`` and ``digit_share`` float32 (K,) as in ``network.finder.Found``; ``signs``
-float32 (K, 1, H, W), the ink of each. And of the page: ``strokes`` float32 (2, H, W), ink of signs
-and clutter.
+There are two inlets; whoever uses one of them feeds nothing to the other, a blank page or no ink (N
+= 0). ``page``: float32 (1, 1, H, W), grey, from 32 pixels on. ``ink``: float32 (N, 1, h, w), bright
+strokes on 0, any h and w. Of the K signs found on the page, surest first, and then of the N inks
+the outputs say: ``probabilities`` float32 (K + N, classes); ``ood_score`` float32 (K + N,), larger
+is stranger; ``image`` float32 (K + N, 1, 28, 28), what the network saw; ``features`` float32 (K +
+N, units), its last hidden layer. Of the K signs alone: ``box`` float32 (K, 4), left, top, right,
+bottom in pixels of the page; ``presence`` and ``digit_share`` float32 (K,) as in
+``network.finder.Found``; ``signs`` float32 (K, 1, H, W), the ink of each. And of the page:
+``strokes`` float32 (2, H, W), ink of signs and clutter.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from torch import Tensor, nn
 
 from digitnet import __version__
 from digitnet.errors import IntegrityError
-from digitnet.network.canonical import Canonical, ink_boxes
+from digitnet.network.canonical import Canonical
 from digitnet.network.cnn import CNN
 from digitnet.network.finder import Finder, find
 from digitnet.reading.model_file import (
@@ -42,6 +42,7 @@ from digitnet.reading.model_file import (
     BLANK,
     FORMAT,
     FORMAT_VERSION,
+    NO_INK,
     OUTPUTS,
     ModelFile,
     checked,
@@ -78,14 +79,15 @@ class Recognition(nn.Module):
     def forward(self, page: Tensor, ink: Tensor) -> tuple[Tensor, ...]:
         """Return ``OUTPUTS`` for a page, (1, 1, H, W), and inks, (N, 1, h, w)."""
         found = find(self.finder(page))
-        image = torch.cat((self.canonical(found.inks), self.canonical(ink)))
+        seen, boxes = self.canonical.and_boxes(found.inks)
+        image = torch.cat((seen, self.canonical(ink)))
         features = self.model.features_of(image)
         digits, score = digits_and_score(self.model, self.model.head[-1](features))
         probabilities = torch.softmax(digits / self.temperature, dim=1)
         if len(self.limits):
             score = score - probabilities @ self.limits
         answer = (probabilities, score, image, features)
-        return *answer, ink_boxes(found.inks), *found
+        return *answer, boxes, *found
 
 
 def digits_and_score(model: CNN, logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -175,7 +177,7 @@ def golden_pages() -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         height, width = (max(32, side + 9) for side in ink.shape)
         page = np.full((height, width), 200, np.float32)
         page[5 : 5 + ink.shape[0], 4 : 4 + ink.shape[1]] -= 150 * ink
-        pages.append((page[None, None], np.zeros((1, 1, 1, 1), np.float32)))
+        pages.append((page[None, None], NO_INK))
     return pages
 
 

@@ -46,10 +46,10 @@ READ = (*ANSWER, "features")
 # Of the signs on a page alone, and of the page.
 FOUND = ("box", "signs", "presence", "digit_share", "strokes")
 OUTPUTS = (*READ, *FOUND)
-# What the inlet gets that is not used: the smallest page, which has nothing on it.
+# What the inlet gets that is not used: the smallest page, which has nothing on it, or no ink.
 LEAST_PAGE = 32
 BLANK = np.zeros((1, 1, LEAST_PAGE, LEAST_PAGE), np.float32)
-_NO_INK = np.zeros((1, 1, 1, 1), np.float32)
+NO_INK = np.zeros((0, 1, 1, 1), np.float32)
 # A hundred times a usual model, whose 229 nodes take 30 kB besides the weights, in 1,500 fields.
 MAX_BYTES, MAX_DESCRIPTION, MAX_FIELDS = 128 * 2**20, 2**20, 20_000
 # For one ink of the largest size that is cut out of a picture; a usual model takes a hundredth.
@@ -161,10 +161,7 @@ class ModelFile:
         Raises:
             IntegrityError: as for ``of_inks``.
         """
-        answers = self.run(outputs, page, _NO_INK)
-        return [
-            rows[:-1] if name in READ else rows for name, rows in zip(outputs, answers, strict=True)
-        ]
+        return self.run(outputs, page, NO_INK)
 
     def run(
         self, outputs: tuple[str, ...], page: NDArray[np.float32], inks: NDArray[np.float32]
@@ -177,7 +174,8 @@ class ModelFile:
         with _refused(self.name):
             answers: list[NDArray[np.float32]]
             answers = self.session.run(outputs, {"page": page, "ink": inks})
-            _check_answers(dict(zip(outputs, answers, strict=True)), len(self.class_names))
+            named = dict(zip(outputs, answers, strict=True))
+            _check_answers(named, len(inks), len(self.class_names))
         return answers
 
 
@@ -532,13 +530,13 @@ def _try(file: ModelFile) -> None:
         open_session(file.content, bounded=True).run(OUTPUTS, feeds, options)
     finally:
         alarm.cancel()
-    for ink in (_NO_INK, largest):
+    for ink in (np.zeros((1, 1, 1, 1), np.float32), largest):
         file.of_inks(READ, ink)
     file.of_page(OUTPUTS, BLANK)
 
 
-def _check_answers(answers: dict[str, NDArray[np.float32]], classes: int) -> None:
-    """Refuse what no sound model answers."""
+def _check_answers(answers: dict[str, NDArray[np.float32]], inks: int, classes: int) -> None:
+    """Refuse what no sound model answers to a page and a number of inks."""
     shapes = {"probabilities": (classes,), "image": (1, 28, 28), "box": (4,)}
     counts = {}
     for name, rows in answers.items():
@@ -546,14 +544,14 @@ def _check_answers(answers: dict[str, NDArray[np.float32]], classes: int) -> Non
         if wanted is not None and rows.shape[1:] != wanted:
             raise _UnsoundError(f"gives {name} of the shape {rows.shape}")
         if name != "strokes":
-            counts[name] = len(rows) - (name in READ)
+            counts[name] = len(rows) - (inks if name in READ else 0)
         # Written so that NaN is refused.
         if not np.isfinite(rows).all():
             raise _UnsoundError(f"gives NaN or infinity as {name}")
-    if len({counts[name] for name in counts if name in FOUND}) > 1:
+    if len(set(counts.values())) > 1 or min(counts.values(), default=0) < 0:
         raise _UnsoundError(f"gives answers of different lengths: {counts}")
     probabilities = answers.get("probabilities")
-    if probabilities is not None and not np.abs(probabilities.sum(1) - 1).max() < 1e-3:
+    if probabilities is not None and not (np.abs(probabilities.sum(1) - 1) < 1e-3).all():
         raise _UnsoundError("gives answers that are not probabilities")
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from digitnet.data.dataset import Dataset
 from digitnet.errors import InputError
-from digitnet.network.canonical import ink_boxes
+from digitnet.network.canonical import Canonical
 from digitnet.network.finder import Finder, find
 from digitnet.synthesis.hands import load_hands, split_writers
 from digitnet.synthesis.page_scenes import LAYOUTS, Page, PageMaker
@@ -181,7 +181,7 @@ def look_at(finder: Finder, page: Page) -> Look:
     found = find(finder(torch.from_numpy(page.grey).float()[None, None]))
     # As reading does: what is likelier there than not.
     likely = found.presence >= 0.5
-    boxes = ink_boxes(found.inks[likely]).numpy()
+    boxes = Canonical().and_boxes(found.inks[likely])[1].numpy()
     is_digit = (found.digit_share[likely] > 0.5).numpy()
     match = _match(boxes, page)
     as_other = _are_of_other_kind(match, is_digit, page)
