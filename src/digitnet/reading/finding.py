@@ -172,8 +172,10 @@ def page_of(picture: _Grey, region: _Box, scale: float) -> NDArray[np.float32]:
     page = np.asarray(
         Image.fromarray(picture).resize((size[0], size[1]), resampling, region), np.float32
     )
-    missing = [(0, max(0, LEAST_PAGE - side)) for side in page.shape]
-    return np.pad(page, missing, mode="edge")[None, None]
+    if min(page.shape) < LEAST_PAGE:
+        missing = [(0, max(0, LEAST_PAGE - side)) for side in page.shape]
+        page = np.pad(page, missing, mode="edge")
+    return page[None, None]
 
 
 def _look(model: ModelFile, picture: _Grey, region: _Box, scale: float) -> Signs:

@@ -39,8 +39,8 @@ def in_lines(boxes: NDArray[np.float32]) -> tuple[tuple[int, ...], ...]:
     Args:
         boxes: (K, 4), left, top, right, bottom, in any unit.
     """
-    if not len(boxes):
-        return ()
+    if len(boxes) < 2:
+        return ((0,),) * len(boxes)
     corners = boxes.astype(np.float64)
     x, y = (corners[:, axis] / 2 + corners[:, axis + 2] / 2 for axis in (0, 1))
     width, height = corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1]
