@@ -132,13 +132,13 @@ def test_where_no_text_fits_there_is_none() -> None:
 
 @pytest.mark.parametrize("digits", [0, -1, 101, 2.5, True, (4,), (6, 4), (0, 2), (1, 2, 3), "6"])
 def test_a_number_of_digits_that_cannot_be_is_refused(digits: Any) -> None:
-    with pytest.raises(UsageError, match=r"from 1 to 100.*\(4, 6\)"):
+    with pytest.raises(UsageError, match=r"from 1 to 100.*the most of them"):
         wanted(digits, None)
 
 
 def test_a_check_that_does_not_exist_is_refused_with_those_that_do() -> None:
     with pytest.raises(
-        UsageError, match=r"'luhm'.*Did you mean 'luhn'.*luhn, mod97, ean13.*functi"
+        UsageError, match=r"'luhm'.*Did you mean 'luhn'.*luhn, mod97, ean13"
     ):
         wanted(None, "luhm")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="needs 13"):
@@ -151,5 +151,7 @@ def test_what_is_wanted_can_be_sent_to_another_process() -> None:
     goal = wanted((4, 6), "luhn")
     assert pickle.loads(pickle.dumps(goal)) == goal
     assert wanted() == ANYTHING
-    with pytest.raises(UsageError, match=r"min_confidence=1.5.*0 to 1"):
+    with pytest.raises(UsageError, match=r"cannot be 1.5.*0 to 1"):
         wanted(min_confidence=1.5)
+    with pytest.raises(UsageError, match="cannot be 'much'"):
+        wanted(min_confidence="much")  # type: ignore[arg-type]

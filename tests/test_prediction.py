@@ -68,15 +68,18 @@ def test_sentences_say_what_was_read_and_why_not() -> None:
 
 def test_a_reading_says_what_to_beware_of() -> None:
     three = prediction((3, 0.9))
-    reading = Reading((Line((three, three)), Line((three,))), 0.8, 12.0, None)
+    lines = Line((three, three), 0.9), Line((three,), 0.89)
+    reading = Reading(lines, 0.8, 12.0, None)
     assert reading.text == "33\n3"
     assert remark(reading) == ""
     assert remark(replace(reading, turned=90)) == "read after turning it by 90°"
     assert remark(replace(reading, reason="uncertain", confidence=0.4)) == "unsure (40.0 %)"
     assert "nothing" in remark(replace(reading, lines=(), reason="blank"))
     assert "no digit" in remark(replace(reading, reason="no_digits"))
-    refused = reading.refused()
-    assert (refused.text, refused.reason) == ("", "uncertain")
-    assert remark(refused) == "not accepted; seen: 33 3"
-    assert refused.as_dict()["lines"][0]["text"] == "33"
+    refused = reading.refused("no number of 5 digits fits")
+    assert (refused.text, refused.reason, refused.accepted) == ("", "uncertain", False)
+    assert remark(refused) == "no number of 5 digits fits; seen: 33 3"
+    assert refused.as_dict()["refusal"] == "no number of 5 digits fits"
+    first = refused.as_dict()["lines"][0]
+    assert (first["text"], first["confidence"]) == ("33", 0.9)
     assert repr(replace(reading, turned=180)) == "<Reading '33\\n3' confidence=0.8000 turned=180>"

@@ -99,7 +99,7 @@ def test_json_has_text_lines_boxes_and_confidences(cli: Any, folder: Path) -> No
 def test_texts_that_do_not_fit_are_empty_and_end_with_4(cli: Any, folder: Path) -> None:
     code, out, err = cli(folder, "--digits", "2")
     assert (code, out) == (4, "40\n18\n\n")
-    assert err == f"{folder}/c.png: not accepted; seen: 123\n"
+    assert err == f"{folder}/c.png: no number of 2 digits fits; seen: 123\n"
     assert cli(folder, "--digits", "2-3")[:2] == (0, "40\n18\n123\n")
     assert cli(folder / "b.png", "--check", "luhn")[:2] == (0, "18\n")
     code, out, _ = cli(folder, "--min-confidence", "0.9999")

@@ -42,7 +42,7 @@ def test_a_page_shows_the_recognisers_answer(
     again = explain_reading(recognizer, PAPER, tmp_path / "again.png", name="<array>")
     assert again.path.read_bytes() == first
     refused = explain_reading(recognizer, PAPER, tmp_path / "page.png", digits=2)
-    assert refused.words == "not read; not accepted; seen: 4?21"
+    assert refused.words == "not read; no number of 2 digits fits; seen: 4?21"
 
 
 def test_doubt_is_told_once(recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,8 +30,8 @@ def reader(upright: float = 0.97, other: float = 0.3) -> object:
         sure = upright if pixels[0, 0] == 255 else other
         rows, columns = np.nonzero(pixels == 200)
         boxes = [Box(int(x), int(y), int(x) + 1, int(y) + 1) for y, x in zip(rows, columns)]  # noqa: B905
-        line = Line(tuple(digit(box, sure) for box in boxes))
         whole = sure ** len(boxes)
+        line = Line(tuple(digit(box, sure) for box in boxes), whole)
         return Reading((line,) if boxes else (), whole, 2.0, None if whole > 0.5 else "uncertain")
 
     return read

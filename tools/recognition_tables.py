@@ -71,6 +71,15 @@ MOST_MILLISECONDS = {
     "inks": ("10,000 inks of 28 × 28", 1200.0, "inks_network"),
     "command": ("`digitnet predict one.png`", 700.0, "command_libraries"),
 }
+# Numbers in the README's table.
+NUMBER_HEADLINES = {
+    "photo_row": "photos of rows of digits",
+    "photo_pair": "pairs of digits cut out of them",
+    "cheque_amount": "amounts on bank cheques",
+    "log_cell": "cells of clinic log books, 60 × 34 pixels",
+    "separate": "numbers of 3 to 10 digits by unseen writers, simulated",
+    "touching": "the same, with digits that touch",
+}
 # What the finder may take more than the rules did.
 EXTRA_MILLISECONDS = {"drawing": 3.0}
 FLOORS = {
@@ -128,6 +137,22 @@ def reading() -> str:
     ]
     header = ("", "pictures", "read right", "refused as no digit", "plain CNN, invert and resize")
     return table(header, rows)
+
+
+def reading_numbers() -> str:
+    """Return the README's table: how exactly numbers are read."""
+    found = {row["part"] or row["name"]: row for row in _results("robustness.json")["numbers"]}
+    rows = [
+        (
+            title,
+            f"{found[name]['pictures']:,}",
+            share(found[name]["accuracy"], 1),
+            share(found[name]["rejected"], 1),
+        )
+        for name, title in NUMBER_HEADLINES.items()
+        if name in found
+    ]
+    return table(("", "pictures", "read exactly", "said to be unsure"), rows)
 
 
 def any_picture() -> str:

@@ -237,6 +237,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "modules": modules,
     "command-line": command_line,
     "reading": recognition_tables.reading,
+    "reading-numbers": recognition_tables.reading_numbers,
     "targets": recognition_tables.targets,
     "any-picture": recognition_tables.any_picture,
     "field": recognition_tables.field,

@@ -73,15 +73,21 @@ def print_digits(answers: Sequence[Answer]) -> None:
         show(_read(answer.prediction)[0] if answer.prediction else "-")
 
 
-def print_texts(answers: Sequence[Answer], *, quiet: bool) -> None:
+def print_texts(answers: Sequence[Answer], *, quiet: bool, named: bool) -> None:
     """Print a line for each picture, what is written there, its lines separated by a space.
 
     The line is empty where nothing is; unless ``quiet``, what to beware of goes to stderr.
+
+    Args:
+        answers: the next answers.
+        quiet: whether nothing but texts is printed.
+        named: whether the name of the picture comes before its text, for a person who looks.
     """
     _print_errors(answers)
     for answer in answers:
         reading = answer.reading
-        show(reading.text.replace("\n", " ") if reading else "")
+        text = reading.text.replace("\n", " ") if reading else ""
+        show(f"{printable(answer.name)}: {text}" if named else text)
         if reading and not quiet and (words := remark(reading)):
             say(f"{printable(answer.name)}: {words}")
 
@@ -173,7 +179,8 @@ def _heading(answer: Answer, prediction: Prediction) -> list[Text]:
     if prediction.is_digit:
         result = Text.assemble((label, "bold green"), f"  {chance}")
     else:
-        result = Text("blank" if prediction.reason == "blank" else nothing, "bold yellow")
+        said = {"blank": "blank", "several": "several digits"}
+        result = Text(said.get(prediction.reason or "", nothing), "bold yellow")
     words = Text(_words(answer, prediction), "yellow" if prediction.reason else "dim")
     return [name, result, words]
 
@@ -218,7 +225,7 @@ def draw_one(heading: list[Text], prediction: Prediction, console: Console) -> R
     room = beside + _FRAME_WIDTH + 3 if narrow else beside
     width = max(1, min(_WIDEST_BAR, room))
     bars = draw_bars(prediction, width, ascii_only=console.options.ascii_only)
-    words = Group(*heading, Text(), bars)
+    words = Group(*heading, *((Text(), bars) if prediction.reason != "blank" else ()))
     if narrow:
         return Group(framed, words)
     grid = Table.grid(padding=(0, 3, 0, 0))

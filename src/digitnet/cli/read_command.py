@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,7 +49,7 @@ def read(
     Args:
         pictures (PICTURE...): Files, folders, quoted patterns such as 'scans/*.png', or - for
             standard input.
-        digits (N[-N]): How many digits each picture has, 6 or 4-6.
+        digits (N[-N]): How many digits each picture has in all, 6 or 4-6.
         check (NAME): Check digit that they have: luhn, mod97 or ean13.
         min_confidence (X): Refuse a text that is less likely right, 0 to 1.
         model (FILE_OR_RUN): An exported network, or a run folder that holds one; default:
@@ -75,7 +76,8 @@ def read(
 
     inputs = collect(pictures, recursive=recursive, on_message=output.note)
     picture_verbs.check_stdin(inputs, "read")
-    in_words = functools.partial(answers.print_texts, quiet=output.quiet)
+    named = len(inputs) > 1 and sys.stdout.isatty() and not output.quiet
+    in_words = functools.partial(answers.print_texts, quiet=output.quiet, named=named)
     printer = answers.print_json if output.as_json else in_words
     each, page = functools.partial(_each, asked=asked), functools.partial(_explain, asked=asked)
     reader = picture_verbs.reader(inputs, model, threads, each, page, explain)

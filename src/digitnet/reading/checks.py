@@ -68,6 +68,13 @@ class Wanted:
     min_confidence: float = 0.0
     """How likely it must be right."""
 
+    def __str__(self) -> str:
+        length = f" of {self.fewest} digits"
+        if self.fewest != self.most:
+            length = "" if self.most == MAX_DIGITS else f" of {self.fewest} to {self.most} digits"
+        check = f" that passes {self.check!r}" if isinstance(self.check, str) else ""
+        return f"number{length}{' that passes the check' if callable(self.check) else check}"
+
 
 ANYTHING = Wanted()
 
@@ -94,19 +101,23 @@ def wanted(
     Raises:
         UsageError: one of them cannot be, or they exclude each other.
     """
-    if not 0 <= min_confidence <= 1:
-        raise UsageError(f"min_confidence={min_confidence!r}; it is a probability, 0 to 1.")
+    if not isinstance(min_confidence, (int, float, np.number)) or not 0 <= min_confidence <= 1:
+        raise UsageError(
+            f"The least confidence cannot be {min_confidence!r}; it is a probability, 0 to 1."
+        )
     if digits is None and check is None:
         return Wanted(min_confidence=min_confidence)
     least, most = _range(digits)
     if check is not None and not callable(check) and check not in _RULES:
-        names = unknown_name("check", str(check), _RULES)
-        raise UsageError(f"{names} In Python it may be a function of the digits, too.")
+        raise unknown_name("check", str(check), _RULES)
     rule = _rule(check)
     fewest, largest = max(least, rule.fewest), min(most, rule.most)
     if fewest > largest:
         needs = f"{rule.fewest}" if rule.fewest == rule.most else f"at least {rule.fewest}"
-        raise UsageError(f"digits={digits!r} cannot fit check={check!r}, which needs {needs}.")
+        raise UsageError(
+            f"The check {check!r} needs {needs} digits, which a number of {_in_words(digits)} "
+            "cannot have."
+        )
     return Wanted(fewest, largest, check, min_confidence)
 
 
@@ -215,7 +226,14 @@ def _range(digits: Any) -> tuple[int, int]:
     whole = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in ends)
     if not (len(ends) == 2 and whole and 1 <= ends[0] <= ends[1] <= MAX_DIGITS):
         raise UsageError(
-            f"digits={digits!r}; it must be a whole number from 1 to {MAX_DIGITS}, or the least "
-            "and the most of them, as in (4, 6)."
+            f"The number of digits cannot be {_in_words(digits)}; it is a whole number from 1 to "
+            f"{MAX_DIGITS}, or the least and the most of them."
         )
     return int(ends[0]), int(ends[1])
+
+
+def _in_words(digits: Any) -> str:
+    """Return a number of digits as both the command line and Python understand it."""
+    if isinstance(digits, (tuple, list)) and len(digits) == 2:
+        return f"{digits[0]} to {digits[1]}"
+    return repr(digits)

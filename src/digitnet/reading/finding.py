@@ -4,7 +4,7 @@ Guarantees:
 
 - A picture of any size and proportions becomes a page of about 50,000 pixels; the network does the
   rest, and this module only chooses which part of the picture it sees at which size.
-- Where what is found is tiny, or nothing is, the picture is looked at again, enlarged.
+- Where what is found is tiny or crowded, or nothing is, the picture is looked at again, enlarged.
 - Boxes are in pixels of the picture.
 """
 
@@ -26,8 +26,10 @@ PAGE_AREA, LEAST_AREA = 192 * 256, 192 * 192
 # then, at most; how far a picture may be enlarged.
 LONGEST, MOST_AREA, ENLARGED = 448, 4 * PAGE_AREA, 5.0
 # Signs of a median side below the first, in pixels of the page, are looked at again so that it
-# becomes the second, in parts of the size of a page, of which there are at most so many.
-TINY, CLEAR, MOST_PARTS = 22.0, 40.0, 12
+# becomes the second, in parts of the size of a page, of which there are at most so many. So is a
+# page of so many signs, of which the network may have left some out.
+TINY, CLEAR, MOST_PARTS = 22.0, 40.0, 48
+CROWD = 56
 # Signs of drawn pictures up to so many pixels a side often touch their edge, where strokes are
 # taken for cut off; they get room on each side, as a share of their longer side. A picture is drawn
 # if so much of its edge has one grey.
@@ -105,14 +107,17 @@ def _find_signs(model: ModelFile, picture: _Grey) -> Signs:
     height, width = picture.shape
     whole, scale = (0.0, 0.0, float(width), float(height)), page_scale(height, width)
     signs = _look(model, picture, whole, scale)
-    if not len(signs) or signs.presence.max() < UNSURE:
-        closer = min(scale * CLOSER, ENLARGED)
-        again = _look(model, picture, whole, closer) if closer > scale else signs
-        return again if again.presence.max(initial=0) > signs.presence.max(initial=0) else signs
-    side = float(np.median(signs.sides))
-    if side * scale >= TINY:
+    closer = min(scale * CLOSER, ENLARGED)
+    if signs.presence.max(initial=0) < UNSURE and closer > scale:
+        again = _look(model, picture, whole, closer)
+        if again.presence.max(initial=0) > signs.presence.max(initial=0):
+            signs, scale = again, closer
+    if not len(signs):
         return signs
-    region = _around(signs, side, whole)
+    side, crowded = float(np.median(signs.sides)), len(signs) >= CROWD
+    if side * scale >= TINY and not crowded:
+        return signs
+    region = whole if crowded else _around(signs, side, whole)
     area = (region[2] - region[0]) * (region[3] - region[1])
     closer = min(CLEAR / side, float(np.sqrt(MOST_PARTS * PAGE_AREA / area)), ENLARGED)
     return _look_in_parts(model, picture, region, closer) if closer > 1.2 * scale else signs

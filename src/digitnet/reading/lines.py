@@ -48,10 +48,11 @@ def in_lines(boxes: NDArray[np.float32]) -> tuple[tuple[int, ...], ...]:
     level = y - _slope(x, y, float(np.median(size))) * x
     lines: list[list[int]] = []
     for place in np.lexsort((level, x)).tolist():
-        steps = [_step(line, place, x, level, size) for line in lines]
+        near = [line for line in lines if _is_near(line[-1], place, x, level, size)]
+        steps = [_step(line, place, x, level, size) for line in near]
         nearest = int(np.argmin(steps)) if steps else 0
         if steps and steps[nearest] <= _STEP:
-            lines[nearest].append(place)
+            near[nearest].append(place)
         else:
             lines.append([place])
     while joined := _joined(lines, corners, level, size):
@@ -65,6 +66,12 @@ def _slope(x: _Floats, y: _Floats, size: float) -> float:
     heights = np.sort(y - _SLOPES[:, None] * x, axis=1)
     steps = np.minimum(np.diff(heights, axis=1) / size, 1).sum(axis=1)
     return float(_SLOPES[np.argmin(steps + _LEVEL * np.abs(_SLOPES))])
+
+
+def _is_near(last: int, place: int, x: _Floats, level: _Floats, size: _Floats) -> bool:
+    """Return whether a box may belong to the line that ends with another one."""
+    reach = 3 * max(size[last], size[place]) + 2 * _OWN_SLOPE * abs(x[place] - x[last])
+    return bool(abs(level[place] - level[last]) < reach)
 
 
 def _step(line: list[int], place: int, x: _Floats, level: _Floats, size: _Floats) -> float:

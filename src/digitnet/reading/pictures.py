@@ -202,6 +202,11 @@ def _from_image(image: Image.Image, name: str) -> Image.Image:
 
 def _from_array(array: NDArray[Any], name: str) -> Image.Image:
     shape = array.shape
+    if array.ndim == 1 and array.dtype.kind in "OSU":
+        raise InputError(
+            f"{name} holds no numbers but, for instance, {array[0]!r:.60}. If it is a list of "
+            "pictures, pass it to predict_many or read_many."
+        )
     while array.ndim > 2 and len(array) == 1 and not _has_channels(array):
         array = array[0]
     if array.ndim == 3 and array.shape[2] == 1:
@@ -240,7 +245,7 @@ def _wrong_shape(shape: tuple[int, ...]) -> InputError:
     if len(shape) == 3 and shape[0] in (3, 4):
         hint = " If its channels come first, pass array.transpose(1, 2, 0)."
     elif len(shape) != 2:
-        hint = " Pass several pictures to predict_many, or one at a time."
+        hint = " Pass several pictures to predict_many or read_many, or one at a time."
     return InputError(
         f"The array has the shape {shape}. Allowed: (height, width), (height, width, 1), "
         f"(height, width, 3) and (height, width, 4).{hint}"

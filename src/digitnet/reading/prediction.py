@@ -86,9 +86,10 @@ class Prediction:
         confidence: the largest of ``probabilities``.
         probabilities: float32 (classes,), read-only; they sum to 1.
         ood_score: how unlike a digit the ink is; larger is stranger.
-        is_digit: whether there is one digit: ink whose ``ood_score`` is within the threshold.
+        is_digit: whether there is one digit: ink that is surely there, whose ``ood_score`` is
+            within the threshold.
         reason: what to beware of. "blank": there is no ink; "not_a_digit": ``ood_score`` is above
-            the threshold; "ambiguous": a digit, but none has a probability of 0.5; "several": more
+            the threshold, or the finder doubts it; "ambiguous": a digit, but none has a probability of 0.5; "several": more
             digits than one, which ``Recognizer.read`` reads, and this is the best; None: nothing.
         image: uint8 (28, 28), read-only, bright ink on 0: what the network saw.
         box: where the ink is in the upright picture, in pixels of the original (exact to the few
@@ -141,6 +142,8 @@ class Line:
 
     digits: tuple[Prediction, ...]
     """From left to right, with their boxes; a sign that is no digit has ``is_digit`` False."""
+    confidence: float
+    """How likely the whole line is right."""
 
     @property
     def text(self) -> str:
@@ -160,8 +163,8 @@ class Reading:
         reason: what to beware of. "blank": there is no sign; "no_digits": none of the signs is a
             digit; "uncertain": the text is likelier wrong than right, or refused; None: nothing.
         turned: by how many degrees, clockwise, the picture was turned to be read: 0, 90, 180, 270.
-        accepted: False where no text fits what was asked for, or ``refused`` was called; ``text``
-            is empty then.
+        refusal: why the text is not accepted, so that ``text`` is empty: no text fits what was
+            asked for, or it is too unsure; None where it is accepted.
     """
 
     lines: tuple[Line, ...]
@@ -169,16 +172,21 @@ class Reading:
     odds: float
     reason: ReadingReason | None
     turned: int = 0
-    accepted: bool = True
+    refusal: str | None = None
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the text is what was asked for."""
+        return self.refusal is None
 
     @property
     def text(self) -> str:
         """What is written, lines separated by a newline; empty where it was refused."""
         return "\n".join(line.text for line in self.lines) if self.accepted else ""
 
-    def refused(self) -> Reading:
-        """Return it without its text: what was seen stays, with the reason."""
-        return replace(self, accepted=False, reason=self.reason or "uncertain")
+    def refused(self, refusal: str) -> Reading:
+        """Return it without its text: what was seen stays, with the reason and why."""
+        return replace(self, refusal=refusal, reason=self.reason or "uncertain")
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything but the images as plain values for JSON."""
@@ -187,9 +195,14 @@ class Reading:
             "confidence": self.confidence,
             "odds": self.odds if math.isfinite(self.odds) else None,
             "reason": self.reason,
+            "refusal": self.refusal,
             "turned": self.turned,
             "lines": [
-                {"text": line.text, "digits": [one.as_dict() for one in line.digits]}
+                {
+                    "text": line.text,
+                    "confidence": line.confidence,
+                    "digits": [one.as_dict() for one in line.digits],
+                }
                 for line in self.lines
             ],
         }
@@ -237,10 +250,12 @@ def sentence(prediction: Prediction, ood_threshold: float) -> str:
     if prediction.is_digit:
         how = "read, but with doubt," if prediction.reason == "ambiguous" else "read"
         return f"{how} as {_chance(prediction, first)}; {runner_up}"
-    return (
-        f"refused: unlike {_what_it_reads(prediction)} (ood_score {prediction.ood_score:.2f}, "
-        f"above the limit {ood_threshold:.2f}); nearest {_chance(prediction, first)}, {runner_up}"
-    )
+    why = f"unlike {_what_it_reads(prediction)}"
+    if prediction.ood_score > ood_threshold:
+        why += f" (ood_score {prediction.ood_score:.2f}, above the limit {ood_threshold:.2f})"
+    else:
+        why += ", or hardly there, by the finder"
+    return f"refused: {why}; nearest {_chance(prediction, first)}, {runner_up}"
 
 
 def remark(reading: Reading) -> str:
@@ -252,7 +267,7 @@ def remark(reading: Reading) -> str:
         None: "",
     }[reading.reason]
     if not reading.accepted and reading.reason == "uncertain":
-        words = f"not accepted; seen: {' '.join(line.text for line in reading.lines)}"
+        words = f"{reading.refusal}; seen: {' '.join(line.text for line in reading.lines)}"
     turned = f"read after turning it by {reading.turned}°" if reading.turned else ""
     return "; ".join(filter(None, (words, turned)))
 

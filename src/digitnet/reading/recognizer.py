@@ -35,7 +35,7 @@ from digitnet.reading.prediction import Box, Ink, Prediction, Reading, Reason
 from digitnet.reading.strokes import from_strokes
 from digitnet.reading.turning import read_upright
 from digitnet.reading.writing import Writing
-from digitnet.text import are_digits
+from digitnet.text import are_digits, percent
 
 # Below it, other digits together are likelier than the one that is named.
 AMBIGUOUS = 0.5
@@ -212,7 +212,10 @@ class Recognizer:
             return self.writing_of(pixels, loaded.scale).reading(goal)
 
         reading = read_upright(read, loaded.pixels, loaded.scale)
-        return reading if reading.confidence >= goal.min_confidence else reading.refused()
+        if reading.confidence >= goal.min_confidence or not reading.accepted:
+            return reading
+        least = percent(goal.min_confidence)
+        return reading.refused(f"{percent(reading.confidence)} sure, where {least} is asked for")
 
     def prediction_of(self, loaded: Picture) -> Prediction:
         """Return the digit in a decoded picture, its box in pixels of the original."""

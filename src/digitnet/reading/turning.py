@@ -1,7 +1,8 @@
 """Pages that lie on their side or upside down: read turned, where that is clearly better.
 
 Guarantees: a page that is read well as it is, or that holds fewer than three digits, is never
-turned; boxes are always those of the picture as it was given.
+turned; nor is one whose text is not clearly likelier when it is turned. Boxes are always those of
+the picture as it was given.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from digitnet.reading.prediction import Box, Line, Prediction, Reading
+from digitnet.reading.prediction import Box, Prediction, Reading
 
-# A mean confidence of the signs, a ``?`` counting nothing, that needs no second look; and by how
-# much a turned page must be better.
-_WELL, _BETTER = 0.8, 0.2
+# A mean confidence of the signs, a ``?`` counting nothing, that needs no second look, and without
+# which a turned page does not count; how many times likelier its text must be; and how many of the
+# digits must be left.
+_WELL, _LIKELIER, _LEFT = 0.8, 2.0, 0.8
 _FEWEST = 3
 
 
@@ -41,12 +43,16 @@ def read_upright(
     }
     quarter = max(turned, key=lambda each: _quality(turned[each]))
     best = turned[quarter]
-    digits = sum(one.is_digit for line in best.lines for one in line.digits)
-    clearly = _quality(best) >= _quality(plain) + _BETTER and best.confidence > plain.confidence
-    if digits < _FEWEST or best.reason or not clearly:
+    likelier = best.confidence >= _LIKELIER * plain.confidence
+    enough = _digits(best) >= max(_FEWEST, _LEFT * _digits(plain))
+    if not (likelier and enough and _quality(best) >= max(_WELL, _quality(plain))):
         return plain
     height, width = (round(side * scale) for side in pixels.shape)
     return _turned_back(best, quarter, width, height)
+
+
+def _digits(reading: Reading) -> int:
+    return sum(one.is_digit for line in reading.lines for one in line.digits)
 
 
 def _quality(reading: Reading) -> float:
@@ -68,5 +74,5 @@ def _turned_back(reading: Reading, quarter: int, width: int, height: int) -> Rea
         }
         return replace(one, box=boxes[quarter])
 
-    lines = tuple(Line(tuple(map(back, line.digits))) for line in reading.lines)
+    lines = tuple(replace(line, digits=tuple(map(back, line.digits))) for line in reading.lines)
     return replace(reading, lines=lines, turned=90 * quarter)

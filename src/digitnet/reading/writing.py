@@ -29,9 +29,11 @@ LIKELY = 0.5
 # a digit from the second on.
 DOUBTFUL, SURE = 0.15, 0.55
 # The logarithm of the odds that a sign is a digit: the finder's, by which the first is multiplied;
-# how far the reader's score is above its threshold, by the second; and the third. Fitted on pages
-# of validation writers.
+# how far the reader's score is above its threshold, by the second; and the third. A line is mostly
+# digits or mostly letters: to these odds come those of the other signs of the line, on average and
+# at most so much each, multiplied by ``COMPANY``. Fitted on pages of validation writers.
 LIKENESS = (1.94, -0.2, 1.55)
+COMPANY, _AT_MOST = 0.47, 5.0
 # What is less sure to be there is not even taken in where a number needs more digits.
 FAINTEST = 0.05
 # The powers to which the probabilities of a text's signs are raised before they are multiplied:
@@ -68,13 +70,14 @@ class Writing:
         self._order = seen[[place for line in self._lines for place in line]].astype(int)
         self._signs, self._class_names, self._scale = signs, class_names, scale
         self._threshold = ood_threshold
-        chances = (self._presence, self._likeness(), self._of_order(signs.probabilities))
+        self._like = self._likeness()
+        chances = (self._presence, self._like, self._of_order(signs.probabilities))
         there, digit, classes = (each.clip(_TINY, 1 - _TINY) for each in chances)
         # Of each sign, minus logarithms: there, not there, a digit, no digit, each class.
         self._doubts = (-np.log(there), -np.log1p(-there), -np.log(digit), -np.log1p(-digit))
         self._of_class = -np.log(classes)
         self._there = self._presence >= LIKELY
-        self._is_digit = self._likeness() >= LIKELY
+        self._is_digit = self._like >= LIKELY
 
     def reading(self, goal: Wanted = ANYTHING) -> Reading:
         """Return what is written, or the likeliest number that fits ``goal``."""
@@ -111,7 +114,7 @@ class Writing:
         digits = np.flatnonzero(accepted & (self._presence >= SURE))
         if not len(digits):
             return int(self._order[surest]), "not_a_digit"
-        weight = weight * self._likeness() * np.exp(-self._of_class.min(axis=1))
+        weight = weight * self._like * np.exp(-self._of_class.min(axis=1))
         chosen = int(digits[np.argmax((weight * np.sqrt(size))[digits])])
         plain = (weight[digits] >= _PLAINLY) & (size[digits] >= _AS_LARGE * size[chosen])
         several = not crops and bool((plain & (digits != chosen)).any())
@@ -136,8 +139,20 @@ class Writing:
         share = self._of_order(self._signs.digit_share).clip(_TINY, 1 - _TINY)
         beyond = self._of_order(self._signs.ood_score) - self._threshold
         odds = LIKENESS[0] * np.log(share / (1 - share)) + LIKENESS[1] * beyond + LIKENESS[2]
+        odds = odds + COMPANY * self._company(odds.clip(-_AT_MOST, _AT_MOST))
         likeness: _Floats = 1 / (1 + np.exp(-odds.clip(-50, 50)))
         return likeness
+
+    def _company(self, odds: _Floats) -> _Floats:
+        """Return for each sign the mean odds of the others of its line, 0 if it is alone."""
+        sizes = np.array([len(line) for line in self._lines], int)
+        line = np.repeat(np.arange(len(sizes)), sizes)
+        there = odds * (self._presence >= LIKELY)
+        others = np.bincount(line, self._presence >= LIKELY, len(sizes))[line]
+        others -= self._presence >= LIKELY
+        total = np.bincount(line, there, len(sizes))[line] - there
+        company: _Floats = total / others.clip(min=1)
+        return company
 
     def _of_order(self, array: NDArray[np.float32]) -> _Floats:
         values: _Floats = array[self._order].astype(np.float64)
@@ -158,7 +173,7 @@ class Writing:
         taken, left = self._logarithms()
         fit = likeliest(taken, left, goal)
         if fit is None or fit.mass < LEAST_FIT:
-            return replace(plain.refused(), confidence=0.0, odds=0.0)
+            return replace(plain.refused(f"no {goal} fits"), confidence=0.0, odds=0.0)
         lines = self._written(fit.picks)
         return Reading(lines, fit.share, fit.odds, None if fit.share >= LIKELY else "uncertain")
 
@@ -186,12 +201,25 @@ class Writing:
     def _written(self, picks: Sequence[int]) -> tuple[Line, ...]:
         """Return the lines of what was picked; a digit, -2 for another sign, or ``LEFT_OUT``."""
         rows: Iterator[tuple[int, int]] = iter(zip(self._order.tolist(), picks, strict=True))
+        chances = iter(self._chances(np.array(picks, int)).tolist())
         lines = []
         for line in self._lines:
             found = [(sign, pick) for sign, pick in (next(rows) for _ in line) if pick != LEFT_OUT]
+            confidence = math.exp(sum(next(chances) for _ in line))
             if found:
-                lines.append(Line(tuple(self._as_picked(sign, pick) for sign, pick in found)))
+                signs = tuple(self._as_picked(sign, pick) for sign, pick in found)
+                lines.append(Line(signs, confidence))
         return tuple(lines)
+
+    def _chances(self, picks: NDArray[np.intp]) -> _Floats:
+        """Return the logarithm of how likely what was picked of each sign is right, (K,)."""
+        there, absent, digit, other = self._doubts
+        rows = np.arange(len(picks))
+        classes = self._of_class[rows, picks.clip(min=0)]
+        kind = np.where(picks >= 0, POWERS[2] * digit + POWERS[3] * classes, POWERS[2] * other)
+        taken = POWERS[0] * there + POWERS[4] + kind
+        chances: _Floats = -np.where(picks == LEFT_OUT, POWERS[1] * absent, taken)
+        return chances
 
     def _as_picked(self, sign: int, pick: int) -> Prediction:
         if pick < 0:

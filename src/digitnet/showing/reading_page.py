@@ -2,7 +2,8 @@
 
 Guarantees:
 
-- Everything on a page is what the answer was made of; nothing is computed otherwise for it.
+- Everything on a page is what the answer was made of; nothing is computed otherwise for it. The ink
+  is that of the first look at the whole picture; what is tiny or crowded is looked at again.
 - The same picture and recogniser give the same bytes.
 """
 
@@ -37,9 +38,9 @@ _LINE = 0.19  # of running text
 _GAP = 0.16  # between the two maps
 _MAP_WIDE, _MAP_TALL = (_WIDE - _GAP) / 2, 2.4
 _MAP_LEFT = (MARGIN, MARGIN + _MAP_WIDE + _GAP)
-_MAPS = (("Signs", "ink of digits and letters"), ("Other ink", "points, rules, scribbles …"))
+_MAPS = (("Signs", "ink of digits and letters, at first"), ("Other ink", "rules, points …, at first"))
 _PER_ROW = int((_WIDE + _PITCH - _TILE) / _PITCH)
-_LONGEST = 70  # letters of a text in the header
+_LONGEST = 50  # letters of a text in the header
 
 
 @dataclass(frozen=True, eq=False)
