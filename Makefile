@@ -48,7 +48,8 @@ seeds: $(VENV)/dev.installed ## Train each recipe with five seeds (half an hour 
 
 model: $(VENV)/dev.installed ## Train the shipped finder and reader again and put them in their places (many hours)
 	$(BIN)/digitnet train --recipe finder --threads 1 --out runs/finder $(ARGS)
-	$(BIN)/digitnet train --recipe robust --threads 1 --out runs/robust $(ARGS)
+	cp runs/finder/model.safetensors src/digitnet/assets/finder.safetensors # its finds teach the reader
+	$(BIN)/digitnet train --recipe robust --threads 2 --out runs/robust $(ARGS)
 	$(BIN)/python tools/ship_model.py runs/robust runs/finder
 
 robustness: $(VENV)/dev.installed ## Read pictures of all kinds with the shipped recogniser and a plain CNN
