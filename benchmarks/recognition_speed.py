@@ -3,8 +3,9 @@
 Each round measures everything once, as the median of several repetitions; the figure to quote is
 the median over the rounds. Beside each figure stands its floor, the part that no recogniser with
 this network can avoid: decoding the picture with Pillow, the network's arithmetic on a prepared
-batch, starting Python and importing the libraries. With ``--before`` an earlier version of digitnet,
-in an environment of its own, reads the same pictures in each round. Run it on an idle machine:
+batch, starting Python and importing the libraries. With ``--before`` an earlier version of
+digitnet, in an environment of its own, reads the same pictures in each round. Run it on an idle
+machine:
 
     python benchmarks/recognition_speed.py --before OTHER/bin/python
 """
@@ -159,7 +160,7 @@ def of_earlier_version(python: str, given: dict[str, bytes], repeats: int) -> di
     with tempfile.TemporaryDirectory() as folder:
         for name, content in given.items():
             (Path(folder) / name).write_bytes(content)
-        found: dict[str, Any] = json.loads(run([python, "-c", BEFORE, folder, str(repeats)]))
+        found: dict[str, Any] = json.loads(run([python, "-I", "-c", BEFORE, folder, str(repeats)]))
     return found
 
 

@@ -137,9 +137,7 @@ def test_a_number_of_digits_that_cannot_be_is_refused(digits: Any) -> None:
 
 
 def test_a_check_that_does_not_exist_is_refused_with_those_that_do() -> None:
-    with pytest.raises(
-        UsageError, match=r"'luhm'.*Did you mean 'luhn'.*luhn, mod97, ean13"
-    ):
+    with pytest.raises(UsageError, match=r"'luhm'.*Did you mean 'luhn'.*luhn, mod97, ean13"):
         wanted(None, "luhm")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="needs 13"):
         wanted(12, "ean13")

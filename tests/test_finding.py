@@ -60,6 +60,15 @@ def seen(model: SeesBlots, picture: NDArray[np.uint8]) -> Signs:
     return find_signs(model, picture)  # type: ignore[arg-type]
 
 
+class Trembles(SeesBlots):
+    """Sees each blot half a pixel of the page elsewhere in each look."""
+
+    def of_page(self, outputs: tuple[str, ...], page: NDArray[np.float32]) -> list[Any]:
+        answers = super().of_page(outputs, page)
+        answers[outputs.index("box")] += np.float32(0.5 if len(self.pages) % 2 else -0.5)
+        return answers
+
+
 def with_blots(shape: tuple[int, int], *boxes: tuple[int, int, int, int]) -> NDArray[np.uint8]:
     """Return a white picture with black boxes: left, top, right, bottom."""
     picture = np.full(shape, 255, np.uint8)
@@ -159,6 +168,37 @@ def test_tiny_signs_are_looked_at_again_and_each_is_found_once(
     assert len(model.pages) > 1
     assert sorted(map(tuple, found.boxes.round().astype(int).tolist())) == sorted(boxes)
     assert all(height * width <= 4 * PAGE_AREA for height, width in model.pages)
+
+
+def test_a_sign_on_the_seam_between_two_parts_is_found_once() -> None:
+    # A row of blots with another one on every pixel, so that some lie on each seam.
+    boxes = [(200 + 33 * k, 100 + 31 * row + k, 210 + 33 * k, 112 + 31 * row + k)
+             for k in range(18) for row in range(20)]  # fmt: skip
+    model = Trembles()
+    found = seen(model, with_blots((1000, 1000), *boxes))
+    assert len(model.pages) > 4
+    assert len(found) == len(boxes)
+
+
+def test_a_crowded_page_is_looked_at_again_in_parts() -> None:
+    boxes = [(x, y, x + 100, y + 105) for x in range(20, 950, 120) for y in range(20, 950, 120)]
+    model = SeesBlots()
+    found = seen(model, with_blots((1000, 1000), *boxes))
+    assert len(model.pages) > 3
+    assert len(found) == len(boxes)
+    ordered = np.array(sorted(found.boxes.round().tolist()))
+    assert np.abs(ordered - np.array(sorted(boxes))).max() <= 3
+
+
+@pytest.mark.parametrize("side", [20, 28, 33])
+def test_boxes_lie_in_the_picture(side: int) -> None:
+    for seed in range(6):
+        left, top = np.random.default_rng(seed).integers(0, side // 2, 2).tolist()
+        picture = with_blots((side, side), (left, top, left + side // 2, side))
+        (box,) = seen(SeesBlots(), picture).boxes
+        assert (box >= 0).all()
+        assert (box <= side).all()
+        assert (box[2:] > box[:2]).all()
 
 
 def test_one_tiny_sign_is_enlarged_to_be_clear() -> None:

@@ -86,11 +86,13 @@ def test_json_has_text_lines_boxes_and_confidences(cli: Any, folder: Path) -> No
     assert code == 4
     first, second, bad, third = lines_of(out)
     assert first.keys() == {
-        *("schema_version", "file", "text", "confidence", "odds", "reason", "turned", "lines")
+        *("schema_version", "file", "text", "confidence", "odds", "reason", "refusal", "turned"),
+        "lines",
     }
     assert (first["text"], second["text"], third["text"]) == ("40", "18", "123")
     assert first["confidence"] > 0.9
     (line,) = first["lines"]
+    assert line["confidence"] > 0.9
     assert [digit["digit"] for digit in line["digits"]] == [4, 0]
     assert line["digits"][1]["box"] == {"left": 30, "top": 10, "width": 20, "height": 30}
     assert bad["error"]["type"] == "InputError"

@@ -10,7 +10,7 @@ import pytest
 from digitnet.reading.checks import wanted
 from digitnet.reading.finding import Signs
 from digitnet.reading.prediction import Reading, remark
-from digitnet.reading.writing import LIKENESS, POWERS, Writing
+from digitnet.reading.writing import COMPANY, LIKENESS, POWERS, Writing
 from made_up_signs import signs, sure
 
 THRESHOLD = 0.5
@@ -40,8 +40,17 @@ def test_a_sign_that_is_no_digit_is_a_question_mark() -> None:
     # Where the finder is not sure, the reader may refuse it.
     found = signs(*sure("733"), ood_score=np.array([-20, 15, -20], np.float32))
     assert read(found).text == "733"
-    found.digit_share[1] = 0.6
+    found.digit_share[1] = 0.2
     assert read(found).text == "7?3"
+
+
+def test_digits_vouch_for_a_doubtful_one_and_letters_for_a_letter() -> None:
+    doubtful = {"digit_share": np.array([0.99, 0.55, 0.99], np.float32)}
+    scores = {"ood_score": np.array([-20, 4 + THRESHOLD, -20], np.float32)}
+    assert read(signs(*sure("713"), **doubtful, **scores)).text == "713"
+    among_letters = np.array([0.02, 0.55, 0.02], np.float32)
+    scores = {"ood_score": np.array([9, 4 + THRESHOLD, 9], np.float32)}
+    assert read(signs(*sure("713"), digit_share=among_letters, **scores)).text == "???"
 
 
 def test_nothing_and_nothing_but_letters_say_so() -> None:
@@ -53,15 +62,20 @@ def test_nothing_and_nothing_but_letters_say_so() -> None:
     assert (letters.text, letters.reason) == ("??", "no_digits")
 
 
-def _likeness(share: float, beyond: float) -> float:
-    odds = LIKENESS[0] * math.log(share / (1 - share)) + LIKENESS[1] * beyond + LIKENESS[2]
-    return 1 / (1 + math.exp(-odds))
+def _odds(share: float, beyond: float) -> float:
+    return LIKENESS[0] * math.log(share / (1 - share)) + LIKENESS[1] * beyond + LIKENESS[2]
+
+
+def _likeness(odds: float, company: float) -> float:
+    """Return how likely a sign with these odds is a digit, beside another one with those."""
+    return 1 / (1 + math.exp(-odds - COMPANY * min(max(company, -5), 5)))
 
 
 def test_the_confidence_is_the_product_of_what_was_decided() -> None:
     row = [("4", 0.9, 0.8), ("?", 0.95, 0.6), ("1", 0.3, 0.9)]
     writing = Writing(signs(*row), THRESHOLD, NAMES)
-    like = [_likeness(0.999, -20.5), _likeness(0.05, 3.5)]
+    odds = [_odds(0.999, -20.5), _odds(0.05, 3.5)]
+    like = [_likeness(odds[0], odds[1]), _likeness(odds[1], odds[0])]
     expected = 0.9 * 0.8 * like[0] * 0.95 * (1 - like[1]) * 0.7
     assert writing.reading().confidence == pytest.approx(expected, rel=1e-4)
     assert math.exp(-writing.doubts() @ POWERS) == pytest.approx(expected, rel=1e-4)

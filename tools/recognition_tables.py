@@ -311,9 +311,9 @@ def recognition_speed() -> str:
     found = _results("recognition_speed.json")
     seconds, before = found["seconds"], (found.get("before") or {}).get("seconds", {})
     rows = []
-    for name, (title, most, floor) in MOST_MILLISECONDS.items():
+    for name, (title, usual, floor) in MOST_MILLISECONDS.items():
         reached = 1000 * seconds[name]["median"]
-        promised = f"≤ {most:,.0f} ms"
+        most, promised = usual, f"≤ {usual:,.0f} ms"
         if name in before:
             most = 1000 * before[name]["median"] + EXTRA_MILLISECONDS.get(name, 0)
             promised = f"≤ {most:,.1f} ms"

@@ -3,7 +3,8 @@
 Guarantees:
 
 - Of all texts that leave signs out or read them as another digit, the likeliest that fits is found,
-  not one that a guess led to. A function of the caller's is asked about the 1,000 likeliest.
+  among the eight likeliest ways to each remainder. A function of the caller's is asked about the
+  1,000 likeliest.
 - What is asked for is checked before any picture is read.
 
 ``luhn`` is the check digit of payment cards; ``mod97`` that of ISO 7064, MOD 97-10: the number
@@ -69,9 +70,11 @@ class Wanted:
     """How likely it must be right."""
 
     def __str__(self) -> str:
-        length = f" of {self.fewest} digits"
+        length = f" of {self.fewest} digit{'s' if self.fewest != 1 else ''}"
         if self.fewest != self.most:
-            length = "" if self.most == MAX_DIGITS else f" of {self.fewest} to {self.most} digits"
+            length = f" of {self.fewest} to {self.most} digits"
+        if self.fewest != self.most == MAX_DIGITS:
+            length = f" of at least {self.fewest} digits"
         check = f" that passes {self.check!r}" if isinstance(self.check, str) else ""
         return f"number{length}{' that passes the check' if callable(self.check) else check}"
 
@@ -108,7 +111,8 @@ def wanted(
     if digits is None and check is None:
         return Wanted(min_confidence=min_confidence)
     least, most = _range(digits)
-    if check is not None and not callable(check) and check not in _RULES:
+    known = check is None or callable(check) or (isinstance(check, str) and check in _RULES)
+    if not known:
         raise unknown_name("check", str(check), _RULES)
     rule = _rule(check)
     fewest, largest = max(least, rule.fewest), min(most, rule.most)

@@ -30,6 +30,8 @@ LONGEST, MOST_AREA, ENLARGED = 448, 4 * PAGE_AREA, 5.0
 # page of so many signs, of which the network may have left some out.
 TINY, CLEAR, MOST_PARTS = 22.0, 40.0, 48
 CROWD = 56
+# Looks at parts, at most: where signs ran together in the first, their size was not known.
+_LOOKS = 2
 # Signs of drawn pictures up to so many pixels a side often touch their edge, where strokes are
 # taken for cut off; they get room on each side, as a share of their longer side. A picture is drawn
 # if so much of its edge has one grey.
@@ -40,6 +42,9 @@ UNSURE, CLOSER = 0.3, 2.0
 _FAINTEST = 0.06
 # What is seen around signs that are looked at again, in units of their side.
 _MARGIN = 1.0
+# A sign counts if its centre lies this much of a sign's side beyond the part that it was found in;
+# signs nearer to each other than the second, of the larger's side, are one.
+_BEYOND, _ONE_SIGN = 0.25, 0.3
 _OUTPUTS = ("box", "presence", "digit_share", "probabilities", "ood_score", "image")
 
 _Grey = NDArray[np.uint8]
@@ -87,14 +92,14 @@ def find_signs(model: ModelFile, picture: _Grey) -> Signs:
     Raises:
         IntegrityError: the model file cannot be run.
     """
-    if max(picture.shape) > SMALL:
-        return _find_signs(model, picture)
-    counts = _greys_of_edge(picture)
-    if counts.max() < EVEN * counts.sum():
-        return _find_signs(model, picture)
-    margin = max(1, round(ROOM * max(picture.shape)))
-    signs = _find_signs(model, np.pad(picture, margin, constant_values=counts.argmax()))
-    return replace(signs, boxes=signs.boxes - np.float32(margin))
+    margin, counts = 0, _greys_of_edge(picture)
+    if max(picture.shape) <= SMALL and counts.max() >= EVEN * counts.sum():
+        margin = max(1, round(ROOM * max(picture.shape)))
+    roomy = np.pad(picture, margin, constant_values=counts.argmax()) if margin else picture
+    signs = _find_signs(model, roomy)
+    height, width = picture.shape
+    boxes = (signs.boxes - np.float32(margin)).clip(0, np.array([width, height] * 2, np.float32))
+    return replace(signs, boxes=boxes)
 
 
 def _greys_of_edge(picture: _Grey) -> NDArray[np.intp]:
@@ -112,15 +117,20 @@ def _find_signs(model: ModelFile, picture: _Grey) -> Signs:
         again = _look(model, picture, whole, closer)
         if again.presence.max(initial=0) > signs.presence.max(initial=0):
             signs, scale = again, closer
-    if not len(signs):
-        return signs
-    side, crowded = float(np.median(signs.sides)), len(signs) >= CROWD
-    if side * scale >= TINY and not crowded:
-        return signs
-    region = whole if crowded else _around(signs, side, whole)
-    area = (region[2] - region[0]) * (region[3] - region[1])
-    closer = min(CLEAR / side, float(np.sqrt(MOST_PARTS * PAGE_AREA / area)), ENLARGED)
-    return _look_in_parts(model, picture, region, closer) if closer > 1.2 * scale else signs
+    parts = 1
+    for _ in range(_LOOKS):
+        side = float(np.median(signs.sides)) if len(signs) else 0.0
+        crowded = len(signs) >= CROWD * parts
+        if not len(signs) or (side * scale >= TINY and not crowded):
+            break
+        region = whole if crowded else _around(signs, side, whole)
+        area = (region[2] - region[0]) * (region[3] - region[1])
+        closer = min(CLEAR / side, float(np.sqrt(MOST_PARTS * PAGE_AREA / area)), ENLARGED)
+        if closer <= 1.2 * scale:
+            break
+        signs, parts = _look_in_parts(model, picture, region, closer)
+        scale = closer
+    return signs
 
 
 def ink_map(model: ModelFile, picture: _Grey) -> NDArray[np.float32]:
@@ -191,15 +201,20 @@ def _look(model: ModelFile, picture: _Grey, region: _Box, scale: float) -> Signs
     width, height = region[2] - region[0], region[3] - region[1]
     steps = width / max(1, round(width * scale)), height / max(1, round(height * scale))
     boxes = (boxes * (steps * 2) + region[:2] * 2).astype(np.float32)
-    return Signs(boxes, presence, share, probabilities, scores, images[:, 0])
+    signs = Signs(boxes, presence, share, probabilities, scores, images[:, 0])
+    # A sign of which next to no ink is left has no box.
+    return signs.chosen((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]))
 
 
-def _look_in_parts(model: ModelFile, picture: _Grey, region: _Box, scale: float) -> Signs:
-    """Return the signs in a part of a picture that is larger than a page.
+def _look_in_parts(
+    model: ModelFile, picture: _Grey, region: _Box, scale: float
+) -> tuple[Signs, int]:
+    """Return the signs in a part of a picture that is larger than a page, and how many pages.
 
-    Each page shows more than the part of it that counts, so that no sign is cut.
+    Each page shows more than the part of it that counts, so that no sign is cut; two may see the
+    same centre at places that differ a little.
     """
-    reach = 1.5 * CLEAR / scale
+    reach, beyond = 1.5 * CLEAR / scale, _BEYOND * CLEAR / scale
     found = []
     for rows in _cut(region[1], region[3], scale):
         for columns in _cut(region[0], region[2], scale):
@@ -211,11 +226,22 @@ def _look_in_parts(model: ModelFile, picture: _Grey, region: _Box, scale: float)
             )
             signs = _look(model, picture, seen, scale)
             x, y = ((signs.boxes[:, :2] + signs.boxes[:, 2:]) / 2).T
-            across = (columns[0] <= x) & (x < columns[1])
-            found.append(signs.chosen(across & (rows[0] <= y) & (y < rows[1])))
-    return Signs(
-        *(np.concatenate([getattr(each, field.name) for each in found]) for field in fields(Signs))
-    )
+            across = (columns[0] - beyond <= x) & (x < columns[1] + beyond)
+            down = (rows[0] - beyond <= y) & (y < rows[1] + beyond)
+            found.append(signs.chosen(across & down))
+    names = [field.name for field in fields(Signs)]
+    together = Signs(*(np.concatenate([getattr(each, name) for each in found]) for name in names))
+    return _unrepeated(together), len(found)
+
+
+def _unrepeated(signs: Signs) -> Signs:
+    """Return signs without those that repeat a surer one."""
+    signs = signs.chosen(np.argsort(-signs.presence, kind="stable"))
+    middle = (signs.boxes[:, :2] + signs.boxes[:, 2:]) / 2
+    apart = np.abs(middle[:, None] - middle).max(2)
+    near = apart < _ONE_SIGN * np.maximum.outer(signs.sides, signs.sides)
+    # Of two that are near, the one that comes later.
+    return signs.chosen(~np.tril(near, -1).any(1))
 
 
 def _cut(start: float, end: float, scale: float) -> list[tuple[float, float]]:

@@ -202,7 +202,7 @@ def _from_image(image: Image.Image, name: str) -> Image.Image:
 
 def _from_array(array: NDArray[Any], name: str) -> Image.Image:
     shape = array.shape
-    if array.ndim == 1 and array.dtype.kind in "OSU":
+    if array.ndim == 1 and array.size and array.dtype.kind in "OSU":
         raise InputError(
             f"{name} holds no numbers but, for instance, {array[0]!r:.60}. If it is a list of "
             "pictures, pass it to predict_many or read_many."

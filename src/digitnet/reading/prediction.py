@@ -89,8 +89,9 @@ class Prediction:
         is_digit: whether there is one digit: ink that is surely there, whose ``ood_score`` is
             within the threshold.
         reason: what to beware of. "blank": there is no ink; "not_a_digit": ``ood_score`` is above
-            the threshold, or the finder doubts it; "ambiguous": a digit, but none has a probability of 0.5; "several": more
-            digits than one, which ``Recognizer.read`` reads, and this is the best; None: nothing.
+            the threshold, or the finder doubts it; "ambiguous": a digit, but none has a probability
+            of 0.5; "several": more digits than one, which ``Recognizer.read`` reads, and this is
+            the best; None: nothing.
         image: uint8 (28, 28), read-only, bright ink on 0: what the network saw.
         box: where the ink is in the upright picture, in pixels of the original (exact to the few
             pixels that are averaged into one in a large picture); None for a blank, and for ink
@@ -143,7 +144,8 @@ class Line:
     digits: tuple[Prediction, ...]
     """From left to right, with their boxes; a sign that is no digit has ``is_digit`` False."""
     confidence: float
-    """How likely the whole line is right."""
+    """How likely the whole line is right; of a number that must fit, if it is the only line, among
+    all that fit."""
 
     @property
     def text(self) -> str:

@@ -33,7 +33,7 @@ from digitnet.reading.model_file import ANSWER, load_model_file
 from digitnet.reading.pictures import Picture, PictureSource, as_array, load
 from digitnet.reading.prediction import Box, Ink, Prediction, Reading, Reason
 from digitnet.reading.strokes import from_strokes
-from digitnet.reading.turning import read_upright
+from digitnet.reading.turning import turned_back, upright
 from digitnet.reading.writing import Writing
 from digitnet.text import are_digits, percent
 
@@ -208,10 +208,12 @@ class Recognizer:
     def reading_of(self, loaded: Picture, goal: Wanted = ANYTHING) -> Reading:
         """Return all that is written in a decoded picture, boxes in pixels of the original."""
 
-        def read(pixels: NDArray[np.uint8]) -> Reading:
-            return self.writing_of(pixels, loaded.scale).reading(goal)
+        def look(pixels: NDArray[np.uint8]) -> Writing:
+            return self.writing_of(pixels, loaded.scale)
 
-        reading = read_upright(read, loaded.pixels, loaded.scale)
+        writing, quarter = upright(look, loaded.pixels)
+        height, width = (round(side * loaded.scale) for side in loaded.pixels.shape)
+        reading = turned_back(writing.reading(goal), quarter, height, width)
         if reading.confidence >= goal.min_confidence or not reading.accepted:
             return reading
         least = percent(goal.min_confidence)

@@ -1,19 +1,21 @@
 """Pages that lie on their side or upside down: read turned, where that is clearly better.
 
 Guarantees: a page that is read well as it is, or that holds fewer than three digits, is never
-turned; nor is one whose text is not clearly likelier when it is turned. Boxes are always those of
-the picture as it was given.
+turned; nor is one whose text is not clearly likelier when it is turned, whatever number is asked
+for. Boxes are always those of the picture as it was given.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from digitnet.reading.prediction import Box, Prediction, Reading
+from digitnet.reading.writing import Writing
 
 # A mean confidence of the signs, a ``?`` counting nothing, that needs no second look, and without
 # which a turned page does not count; how many times likelier its text must be; and how many of the
@@ -22,49 +24,50 @@ _WELL, _LIKELIER, _LEFT = 0.8, 2.0, 0.8
 _FEWEST = 3
 
 
-def read_upright(
-    read: Callable[[NDArray[np.uint8]], Reading], pixels: NDArray[np.uint8], scale: float
-) -> Reading:
-    """Return the reading of a picture, turned if it says clearly that it lies.
+class Upright(NamedTuple):
+    """What is written in a picture, and by how many quarters of a turn it was turned."""
+
+    writing: Writing
+    quarter: int
+
+
+def upright(look: Callable[[NDArray[np.uint8]], Writing], pixels: NDArray[np.uint8]) -> Upright:
+    """Return what is written in a picture, turned if it says clearly that it lies.
 
     Args:
-        read: returns the reading of pixels as they are, with boxes in pixels of the original.
+        look: returns what is written in pixels as they are.
         pixels: uint8 (H, W).
-        scale: how many pixels of the original one pixel spans.
     """
-    plain = read(pixels)
-    if plain.reason in (None, "blank") and _quality(plain) >= _WELL:
-        return plain
-    if not plain.lines:
-        return plain
+    as_it_is = look(pixels)
+    plain = as_it_is.reading()
+    if not plain.lines or (plain.reason is None and _quality(plain) >= _WELL):
+        return Upright(as_it_is, 0)
     # Clockwise; NumPy turns the other way.
     turned = {
-        quarter: read(np.ascontiguousarray(np.rot90(pixels, -quarter))) for quarter in (2, 1, 3)
+        quarter: look(np.ascontiguousarray(np.rot90(pixels, -quarter))) for quarter in (2, 1, 3)
     }
-    quarter = max(turned, key=lambda each: _quality(turned[each]))
-    best = turned[quarter]
+    readings = {quarter: writing.reading() for quarter, writing in turned.items()}
+    quarter = max(readings, key=lambda each: _quality(readings[each]))
+    best = readings[quarter]
     likelier = best.confidence >= _LIKELIER * plain.confidence
     enough = _digits(best) >= max(_FEWEST, _LEFT * _digits(plain))
-    if not (likelier and enough and _quality(best) >= max(_WELL, _quality(plain))):
-        return plain
-    height, width = (round(side * scale) for side in pixels.shape)
-    return _turned_back(best, quarter, width, height)
+    if likelier and enough and _quality(best) >= max(_WELL, _quality(plain)):
+        return Upright(turned[quarter], quarter)
+    return Upright(as_it_is, 0)
 
 
-def _digits(reading: Reading) -> int:
-    return sum(one.is_digit for line in reading.lines for one in line.digits)
+def turned_back(reading: Reading, quarter: int, height: int, width: int) -> Reading:
+    """Return the reading of a turned picture with boxes in the picture before it was turned.
 
-
-def _quality(reading: Reading) -> float:
-    signs = [one for line in reading.lines for one in line.digits]
-    return sum(one.confidence * one.is_digit for one in signs) / max(1, len(signs))
-
-
-def _turned_back(reading: Reading, quarter: int, width: int, height: int) -> Reading:
-    """Return a reading with its boxes in the picture before it was turned."""
+    Args:
+        reading: of the turned picture.
+        quarter: by how many quarters of a turn, clockwise, it was turned.
+        height: of the picture before, in pixels.
+        width: likewise.
+    """
 
     def back(one: Prediction) -> Prediction:
-        if one.box is None:
+        if one.box is None or not quarter:
             return one
         left, top, right, bottom = one.box
         boxes = {
@@ -76,3 +79,12 @@ def _turned_back(reading: Reading, quarter: int, width: int, height: int) -> Rea
 
     lines = tuple(replace(line, digits=tuple(map(back, line.digits))) for line in reading.lines)
     return replace(reading, lines=lines, turned=90 * quarter)
+
+
+def _digits(reading: Reading) -> int:
+    return sum(one.is_digit for line in reading.lines for one in line.digits)
+
+
+def _quality(reading: Reading) -> float:
+    signs = [one for line in reading.lines for one in line.digits]
+    return sum(one.confidence * one.is_digit for one in signs) / max(1, len(signs))

@@ -174,7 +174,9 @@ class Writing:
         fit = likeliest(taken, left, goal)
         if fit is None or fit.mass < LEAST_FIT:
             return replace(plain.refused(f"no {goal} fits"), confidence=0.0, odds=0.0)
-        lines = self._written(fit.picks)
+        lines = self._written(fit.picks, left)
+        if len(lines) == 1:
+            lines = (replace(lines[0], confidence=fit.share),)
         return Reading(lines, fit.share, fit.odds, None if fit.share >= LIKELY else "uncertain")
 
     def _logarithms(self) -> tuple[_Floats, _Floats]:
@@ -198,10 +200,16 @@ class Writing:
         options[rows, picks + 2] = -np.inf
         return math.exp(float((chosen - options.max(axis=1)).min()))
 
-    def _written(self, picks: Sequence[int]) -> tuple[Line, ...]:
-        """Return the lines of what was picked; a digit, -2 for another sign, or ``LEFT_OUT``."""
+    def _written(self, picks: Sequence[int], left: _Floats | None = None) -> tuple[Line, ...]:
+        """Return the lines of what was picked; a digit, -2 for another sign, or ``LEFT_OUT``.
+
+        Args:
+            picks: of each sign.
+            left: (K,), logarithm of how likely each is rightly left out; by default, not there.
+        """
         rows: Iterator[tuple[int, int]] = iter(zip(self._order.tolist(), picks, strict=True))
-        chances = iter(self._chances(np.array(picks, int)).tolist())
+        left = -POWERS[1] * self._doubts[1] if left is None else left
+        chances = iter(self._chances(np.array(picks, int), left).tolist())
         lines = []
         for line in self._lines:
             found = [(sign, pick) for sign, pick in (next(rows) for _ in line) if pick != LEFT_OUT]
@@ -211,15 +219,14 @@ class Writing:
                 lines.append(Line(signs, confidence))
         return tuple(lines)
 
-    def _chances(self, picks: NDArray[np.intp]) -> _Floats:
+    def _chances(self, picks: NDArray[np.intp], left: _Floats) -> _Floats:
         """Return the logarithm of how likely what was picked of each sign is right, (K,)."""
-        there, absent, digit, other = self._doubts
+        there, _, digit, other = self._doubts
         rows = np.arange(len(picks))
         classes = self._of_class[rows, picks.clip(min=0)]
         kind = np.where(picks >= 0, POWERS[2] * digit + POWERS[3] * classes, POWERS[2] * other)
         taken = POWERS[0] * there + POWERS[4] + kind
-        chances: _Floats = -np.where(picks == LEFT_OUT, POWERS[1] * absent, taken)
-        return chances
+        return np.where(picks == LEFT_OUT, left, -taken)
 
     def _as_picked(self, sign: int, pick: int) -> Prediction:
         if pick < 0:
@@ -244,6 +251,12 @@ class Writing:
             is_digit=reason in (None, "ambiguous"),
             reason=reason,
             image=image,
-            box=Box(math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom)),
+            box=_whole(left, top, right, bottom),
             class_names=self._class_names,
         )
+
+
+def _whole(left: float, top: float, right: float, bottom: float) -> Box:
+    """Return the pixels that a box touches, at least one."""
+    x, y = math.floor(left), math.floor(top)
+    return Box(x, y, max(x + 1, math.ceil(right)), max(y + 1, math.ceil(bottom)))

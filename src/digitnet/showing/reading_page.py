@@ -38,7 +38,10 @@ _LINE = 0.19  # of running text
 _GAP = 0.16  # between the two maps
 _MAP_WIDE, _MAP_TALL = (_WIDE - _GAP) / 2, 2.4
 _MAP_LEFT = (MARGIN, MARGIN + _MAP_WIDE + _GAP)
-_MAPS = (("Signs", "ink of digits and letters, at first"), ("Other ink", "rules, points …, at first"))
+_MAPS = (
+    ("Signs", "ink of digits and letters, at first"),
+    ("Other ink", "rules, points …, at first"),
+)
 _PER_ROW = int((_WIDE + _PITCH - _TILE) / _PITCH)
 _LONGEST = 50  # letters of a text in the header
 

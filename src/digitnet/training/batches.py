@@ -2,7 +2,7 @@
 
 Guarantees:
 
-- The same images, settings and state of torch's generator give the same batch.
+- The same images, settings, finder of digitnet and state of torch's generator give the same batch.
 - Stored images are never changed; they, and all that is drawn for a batch, lie on one device.
 - The images asked for come first and in that order; digits of other hands and signs found on pages
   follow them, then drawings of no digit; what is none is labelled with the number after the last
@@ -158,12 +158,18 @@ def _drawings(
 ) -> Iterator[Drawings]:
     """Yield what a network with these settings learns beside images."""
 
-    def kept(drawn: NDArray[np.uint8], what: NDArray[np.int64] | None, share: float) -> Drawings:
+    def kept(
+        drawn: NDArray[np.uint8],
+        what: NDArray[np.int64] | None,
+        share: float,
+        *,
+        soft: bool = False,
+    ) -> Drawings:
         meant = np.full(len(drawn), config.model.num_classes) if what is None else what
         margin = (SIZE - drawn.shape[-1]) // 2
         framed = np.pad(drawn, ((0, 0), (margin, margin), (margin, margin)))
         inks, kinds = (torch.from_numpy(part).to(device) for part in (framed, meant))
-        return Drawings(inks, kinds, share, soft=margin > 0)
+        return Drawings(inks, kinds, share, soft)
 
     if config.hands:
         yield kept(*draw_digits(_HANDS, config.seed), config.hands)
@@ -171,7 +177,7 @@ def _drawings(
         writers = load_hands()
         maker = PageMaker(images, labels, writers, split_writers(writers)[0])
         seen = found_signs(load_finder(), maker, min(_FOUND, len(images)), config.seed)
-        yield kept(*seen, config.found)
+        yield kept(*seen, config.found, soft=True)
     if config.non_digits:
         count = min(_NON_DIGITS, len(images) // 2)
         drawn, _ = draw_non_digits(count, config.seed, images, _LEARNED_KINDS)

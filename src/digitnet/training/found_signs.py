@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from digitnet.errors import InputError
 from digitnet.network.canonical import Canonical
 from digitnet.network.finder import Finder, find
 from digitnet.synthesis.page_scenes import Page, PageMaker
@@ -33,6 +34,8 @@ NONE = OTHER
 _FIRST_SEED = 2**33
 # What is less sure to be there nobody reads.
 _SURE = 0.25
+# Pages without any sign before it is clear that there will be none.
+_PATIENCE = 300
 # A sign was found if so much of its ink was, and if so much of what was found is its own; nothing
 # was if less than the last part of it is any sign's.
 _WHOLE, _OWN, _STRAY = 0.75, 0.75, 0.2
@@ -57,13 +60,20 @@ def found_signs(
 
     Returns:
         Canonical images uint8 (count, 28, 28), and labels int64 (count,), 0 to 9 or ``NONE``.
+
+    Raises:
+        InputError: it finds nothing on hundreds of pages.
     """
     images = np.zeros((count, 28, 28), np.uint8)
     labels = np.zeros(count, np.int64)
     pages: Elsewhere[Page] = Elsewhere(_pages, maker, seed + _FIRST_SEED)
     try:
         done = 0
-        while done < count:
+        for number in itertools.count():
+            if done == count:
+                break
+            if number == _PATIENCE and not done:
+                raise InputError(f"The finder found no sign on {_PATIENCE} pages; train it longer.")
             seen, meant = look(finder, pages.next())
             fresh = min(len(meant), count - done)
             images[done : done + fresh], labels[done : done + fresh] = seen[:fresh], meant[:fresh]

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import hashlib
 import math
 import time
 from collections.abc import Callable
@@ -37,6 +38,7 @@ from digitnet.synthesis.hand_drawings import validation_digits
 from digitnet.text import count_of
 from digitnet.training.batches import Batch, Batches
 from digitnet.training.checkpoint import (
+    SHIPPED_FINDER,
     named,
     read_tensors,
     restore_state,
@@ -338,6 +340,7 @@ class Training:
         about = {
             "config": self.config.as_dict(),
             "data_sha256": self.data_sha256,
+            "finder_sha256": self._finder_sha256,
             "device": self.device.type,
             "position": dataclasses.asdict(self.position),
             "history": [dataclasses.asdict(row) for row in self.history],
@@ -368,14 +371,22 @@ class Training:
                 f"{file} is not a complete checkpoint: {type(error).__name__}, {error}."
             ) from error
 
+    @property
+    def _finder_sha256(self) -> str | None:
+        """Of the finder whose finds are learned from."""
+        content = SHIPPED_FINDER.read_bytes() if self.config.found else b""
+        return hashlib.sha256(content).hexdigest() if content else None
+
     def _refuse_other(self, run: Run, about: dict[str, Any]) -> None:
         """Refuse a checkpoint of other settings or data, saying which."""
         saved = TrainConfig.from_dict(about["config"])
         if saved.schedule == "constant":
             # Nothing but their number depends on the epochs: the run is being extended.
             saved = saved.override(epochs=self.config.epochs)
-        wanted = self.config.flat() | {"data_sha256": self.data_sha256}
-        if differing := differences(saved.flat() | {"data_sha256": about["data_sha256"]}, wanted):
+        learned = {"data_sha256": self.data_sha256, "finder_sha256": self._finder_sha256}
+        wanted = self.config.flat() | learned
+        held = saved.flat() | {name: about.get(name) for name in learned}
+        if differing := differences(held, wanted):
             raise IntegrityError(
                 f"{run.checkpoint_file} was written with other settings: {differing}."
             )

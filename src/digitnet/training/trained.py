@@ -490,9 +490,10 @@ def _logits(model: CNN, images: NDArray[np.uint8], device: str) -> NDArray[np.fl
 
 def _trained(run: Run, config: TrainConfig, dataset: Dataset, options: Options) -> Trained:
     """Train in a run folder, from its checkpoint if there is one."""
-    if config.non_digits or config.hands or config.augmentation.style or config.augmentation.pen:
+    drawn = config.non_digits, config.hands, config.signs, config.found
+    if any((*drawn, config.augmentation.style, config.augmentation.pen)):
         options.on_message(
-            "Preparing the images: styles, pens, other hands, what is no digit; a minute or two …"
+            "Preparing the images: styles, pens, other hands, what is no digit; some minutes …"
         )
     device = resolve_device(options.device)
     with reproducible(config, device):
