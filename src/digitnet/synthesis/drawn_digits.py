@@ -89,8 +89,8 @@ def _flagged_one(rng: Generator) -> Strokes:
     """Begin with an upstroke of any length and steepness; some stand on a foot."""
     lean = rng.normal(0.04, 0.06)
     top, bottom = np.array((lean, 0.0)), np.array((-lean, 1.0))
-    longest = rng.uniform(0.5, 1.05) if rng.random() < 0.45 else rng.uniform(0.15, 0.6)
-    length, angle = longest, np.radians(rng.uniform(28, 78))
+    length = rng.uniform(0.5, 1.05) if rng.random() < 0.45 else rng.uniform(0.15, 0.6)
+    angle = np.radians(rng.uniform(28, 78))
     begin = top + length * np.array((-np.cos(angle), np.sin(angle)))
     strokes = [np.concatenate([_line(rng, begin, top), _line(rng, top, bottom)])]
     if rng.random() < 0.4:
