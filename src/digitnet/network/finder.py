@@ -44,7 +44,7 @@ PRESENT, BARELY_PRESENT = 0.15, 0.05
 # The focal loss leaves its map unsure of most centres. These two numbers, by which its logits are
 # multiplied and to which they are added, make of it how often a sign is there, on simulated pages
 # of validation writers.
-PRESENCE = (3.32, 2.0)
+PRESENCE = (3.57, 2.03)
 # Two peaks of one sign: closer than this across and down, in units of the larger sign's side.
 ONE_SIGN = (0.28, 0.55)
 # How far from a centre, in units of the sign's side, a vote may fall and still count.
