@@ -32,8 +32,8 @@ DOUBTFUL, SURE = 0.15, 0.55
 # how far the reader's score is above its threshold, by the second; and the third. A line is mostly
 # digits or mostly letters: to these odds come those of the other signs of the line, on average and
 # at most so much each, multiplied by ``COMPANY``. Fitted on pages of validation writers.
-LIKENESS = (1.94, -0.2, 1.55)
-COMPANY, _AT_MOST = 0.47, 5.0
+LIKENESS = (2.2, -0.287, -0.09)
+COMPANY, _AT_MOST = 0.35, 5.0
 # What is less sure to be there is not even taken in where a number needs more digits.
 FAINTEST = 0.05
 # The powers to which the probabilities of a text's signs are raised before they are multiplied:
