@@ -2,9 +2,10 @@
 
 Guarantees:
 
-- A picture of any size and proportions becomes a page of about 50,000 pixels; the network does the
+- A picture of any size and proportions becomes a page of about 37,000 pixels; the network does the
   rest, and this module only chooses which part of the picture it sees at which size.
 - Where what is found is tiny or crowded, or nothing is, the picture is looked at again, enlarged.
+- A 1 whose flag and stem were found apart, and which the reader knows together, is one sign.
 - Boxes are in pixels of the picture.
 """
 
@@ -20,8 +21,8 @@ from PIL import Image
 from digitnet.reading.model_file import LEAST_PAGE, ModelFile
 from digitnet.reading.prediction import INK_SIDE, Box, Ink
 
-# Pixels of a page: of a picture that is made smaller, and of one that is enlarged to be a page.
-PAGE_AREA, LEAST_AREA = 192 * 256, 192 * 192
+# Pixels of a page, as many as those that the network learned from have.
+PAGE_AREA = 192 * 192
 # The longer side of a page, at most, unless the shorter one became too short; the pixels of a page
 # then, at most; how far a picture may be enlarged.
 LONGEST, MOST_AREA, ENLARGED = 448, 4 * PAGE_AREA, 5.0
@@ -42,6 +43,9 @@ UNSURE, CLOSER = 0.3, 2.0
 _FAINTEST = 0.06
 # What is seen around signs that are looked at again, in units of their side.
 _MARGIN = 1.0
+# The strokes of a 1 are no further apart than this, and it is no wider, beside its height; and it
+# must be so probable.
+_ONE, _TOUCH, _AS_WIDE, _SURELY = 1, 0.12, 1.2, 0.9
 # A sign counts if its centre lies this much of a sign's side beyond the part that it was found in;
 # signs nearer to each other than the second, of the larger's side, are one.
 _BEYOND, _ONE_SIGN = 0.25, 0.3
@@ -169,11 +173,7 @@ def _at_most(ink: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def page_scale(height: int, width: int) -> float:
     """Return how many pixels of the page one pixel of a picture becomes, along each axis."""
-    area = height * width
-    if area < LEAST_AREA:
-        scale = min(ENLARGED, float(np.sqrt(LEAST_AREA / area)))
-    else:
-        scale = min(1.0, float(np.sqrt(PAGE_AREA / area)))
+    scale = min(ENLARGED, float(np.sqrt(PAGE_AREA / (height * width))))
     longest = max(LONGEST / max(height, width), LEAST_PAGE / min(height, width) / 2)
     return min(scale, longest, MOST_AREA / LEAST_PAGE / max(height, width))
 
@@ -202,8 +202,50 @@ def _look(model: ModelFile, picture: _Grey, region: _Box, scale: float) -> Signs
     steps = width / max(1, round(width * scale)), height / max(1, round(height * scale))
     boxes = (boxes * (steps * 2) + region[:2] * 2).astype(np.float32)
     signs = Signs(boxes, presence, share, probabilities, scores, images[:, 0])
+    signs = _with_flags(model, page, signs)
     # A sign of which next to no ink is left has no box.
-    return signs.chosen((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]))
+    left, top, right, bottom = signs.boxes.T
+    return signs.chosen((right > left) & (bottom > top))
+
+
+def _with_flags(model: ModelFile, page: NDArray[np.float32], signs: Signs) -> Signs:
+    """Return signs with each 1 whole whose flag was found as a sign of its own.
+
+    Two strokes are one sign if the reader takes them for one, a 1, without doubt.
+    """
+    pairs = _two_strokes(signs)
+    if not pairs:
+        return signs
+    (inks,) = model.of_page(("signs",), page)
+    both = np.stack([np.maximum(inks[one], inks[other]) for one, other in pairs])
+    probabilities, scores, images = model.of_inks(("probabilities", "ood_score", "image"), both)
+    whole = {field.name: getattr(signs, field.name).copy() for field in fields(signs)}
+    left = np.ones(len(signs), np.bool_)
+    for place, (one, other) in enumerate(pairs):
+        sure = probabilities[place, _ONE] >= _SURELY and scores[place] <= model.ood_threshold
+        if sure and left[one] and left[other]:
+            left[other] = False
+            whole["boxes"][one, :2] = signs.boxes[[one, other], :2].min(0)
+            whole["boxes"][one, 2:] = signs.boxes[[one, other], 2:].max(0)
+            whole["probabilities"][one], whole["ood_score"][one] = (
+                probabilities[place],
+                scores[place],
+            )
+            whole["images"][one] = images[place, 0]
+    return Signs(**whole).chosen(left)
+
+
+def _two_strokes(signs: Signs) -> list[tuple[int, int]]:
+    """Return pairs of neighbours, the surer one first, that may be the stem and flag of a 1."""
+    left, top, right, bottom = signs.boxes.T
+    between = np.maximum.outer(left, left) - np.minimum.outer(right, right)
+    shared = np.minimum.outer(bottom, bottom) - np.maximum.outer(top, top)
+    wide = np.maximum.outer(right, right) - np.minimum.outer(left, left)
+    tall = np.maximum.outer(bottom, bottom) - np.minimum.outer(top, top)
+    near = (between <= _TOUCH * tall) & (shared >= tall / 3) & (wide <= _AS_WIDE * tall)
+    ones = signs.probabilities.argmax(1) == _ONE
+    pairs = np.argwhere(np.triu(near & np.logical_or.outer(ones, ones), 1))
+    return [(int(one), int(other)) for one, other in pairs]
 
 
 def _look_in_parts(

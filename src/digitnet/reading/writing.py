@@ -28,6 +28,10 @@ LIKELY = 0.5
 # Of a picture of one digit, what is surest to be there counts from the first on, and is accepted as
 # a digit from the second on.
 DOUBTFUL, SURE = 0.15, 0.55
+# It must be a digit rather by the reader than by the finder, which has seen fewer letters: the
+# least share of being one; and how far its score may exceed the threshold, which is set on ink that
+# a pen drew. What is found in a picture is softer.
+LEAST_SHARE, SOFTER = 0.15, 0.7
 # The logarithm of the odds that a sign is a digit: the finder's, by which the first is multiplied;
 # how far the reader's score is above its threshold, by the second; and the third. A line is mostly
 # digits or mostly letters: to these odds come those of the other signs of the line, on average and
@@ -105,8 +109,8 @@ class Writing:
         far = (away.max(axis=1) / size) if crops else (away / middle).max(axis=1) * _MIDDLE
         weight = self._presence * np.exp(-(far**2))
         # A lone digit is refused more readily than one of a number, which others vouch for.
-        accepted = (self._of_order(self._signs.digit_share) >= LIKELY) & (
-            self._of_order(self._signs.ood_score) <= self._threshold
+        accepted = (self._of_order(self._signs.digit_share) >= LEAST_SHARE) & (
+            self._of_order(self._signs.ood_score) <= self._threshold + SOFTER
         )
         if crops:  # What is in the middle does not depend on what the reader makes of it.
             accepted &= np.arange(len(weight)) == weight.argmax()
