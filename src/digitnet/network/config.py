@@ -156,8 +156,8 @@ class TrainConfig:
             UNIPEN drawn with any pen, bitmaps of optdigits, and styles that are rare.
         signs: Letters and symbols of other hands, several digits in one, pieces and boxes, added to
             each batch, as a fraction of it; refused like --non-digits.
-        found: What the finder of digitnet finds on synthetic pages, added to each batch, as a
-            fraction of it: digits as pictures give them, and what is none of them, to be refused.
+        found: What digitnet's finder finds on synthetic pages, added to each batch, as a fraction
+            of it: digits as pictures give them, and what is none, to be refused.
         bfloat16: Train with numbers of 16 bits where convolutions allow it; up to 1.6 times as fast
             on processors that compute with them.
         val_fraction: Fraction of the training images of each class set aside for validation.
