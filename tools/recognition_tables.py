@@ -12,7 +12,7 @@ import numpy as np
 from digitnet.data.optdigits import load_bitmaps
 from digitnet.experiments.picture_sets import GROUP_TITLES, set_title
 from digitnet.synthesis.hands import DIGIT_LIKE, load_hands, split_writers
-from digitnet.text import share
+from digitnet.text import count_of, share
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "results"
@@ -370,7 +370,7 @@ def model_card() -> str:
         (
             "made with",
             f"torch {machine['packages']['torch']}, Python {machine['python']}, "
-            f"{record['threads']} thread of an {machine['cpu']}, "
+            f"{count_of(record['threads'], 'thread')} of an {machine['cpu']}, "
             f"{record['training_seconds'] / 60:.0f} minutes",
         ),
     ]
