@@ -28,13 +28,13 @@ def right(recognizer, pictures, labels):
 LEAST = {
     "corner": 0.97,
     "tiny": 0.97,
-    "huge": 0.92,
+    "huge": 0.97,
     "thin": 0.97,
     "thick": 0.95,
     "inverted": 0.97,
     "faint": 0.97,
     "rotated_exif": 0.97,
-    "shadow": 0.82,
+    "shadow": 0.88,
     "squared": 0.96,
 }
 

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from digitnet.reading.prediction import Box, Prediction, Reading
 from digitnet.reading.writing import Writing
 
-# A mean confidence of the signs, a ``?`` counting nothing, that needs no second look, and without
-# which a turned page does not count; how many times likelier its text must be; and how many of the
-# digits must be left.
-_WELL, _LIKELIER, _LEFT = 0.8, 2.0, 0.8
+# A mean confidence of the signs, a ``?`` counting nothing, that needs no second look where the text
+# is likely right, and without which a turned page does not count; one that never needs any; how
+# many times likelier the turned text must be; and how many of the digits must be left.
+_WELL, _VERY_WELL, _LIKELIER, _LEFT = 0.8, 0.97, 2.0, 0.8
 _FEWEST = 3
 
 
@@ -40,7 +40,7 @@ def upright(look: Callable[[NDArray[np.uint8]], Writing], pixels: NDArray[np.uin
     """
     as_it_is = look(pixels)
     plain = as_it_is.reading()
-    if not plain.lines or (plain.reason is None and _quality(plain) >= _WELL):
+    if not plain.lines or _quality(plain) >= (_WELL if plain.reason is None else _VERY_WELL):
         return Upright(as_it_is, 0)
     # Clockwise; NumPy turns the other way.
     turned = {
