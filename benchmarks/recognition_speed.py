@@ -13,6 +13,7 @@ machine:
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import json
 import math
@@ -23,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -157,11 +158,18 @@ def measure(
 
 def of_earlier_version(python: str, given: dict[str, bytes], repeats: int) -> dict[str, Any]:
     """Return what an earlier digitnet is and the seconds that it takes for each picture."""
+    with as_files(given) as folder:
+        found: dict[str, Any] = json.loads(run([python, "-I", "-c", BEFORE, folder, str(repeats)]))
+    return found
+
+
+@contextlib.contextmanager
+def as_files(given: dict[str, bytes]) -> Iterator[str]:
+    """Yield a folder that holds the pictures."""
     with tempfile.TemporaryDirectory() as folder:
         for name, content in given.items():
             (Path(folder) / name).write_bytes(content)
-        found: dict[str, Any] = json.loads(run([python, "-I", "-c", BEFORE, folder, str(repeats)]))
-    return found
+        yield folder
 
 
 def compared(others: list[dict[str, Any]]) -> dict[str, Any] | None:
@@ -293,9 +301,7 @@ def multiply_adds(content: bytes) -> int:
 
 def memory(model: str | None, threads: int, given: dict[str, bytes]) -> dict[str, float]:
     """Return megabytes of a process after each step of using a recogniser, and its peak."""
-    with tempfile.TemporaryDirectory() as folder:
-        for name, content in given.items():
-            (Path(folder) / name).write_bytes(content)
+    with as_files(given) as folder:
         command = [sys.executable, "-c", MEMORY, folder, str(threads), *([model] if model else [])]
         return json.loads(run(command))  # type: ignore[no-any-return]
 

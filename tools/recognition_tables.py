@@ -119,7 +119,39 @@ def targets() -> str:
         _row("MNIST test refused", "about 1 %", f"{rejected:.2f} %", abs(rejected - 1) <= 0.3)
     )
     rows.append(_row("calibration error, MNIST test", "≤ 0.003", f"{error:.4f}", error <= 0.003))
+    rows += _refusal_targets(found)
     return table(("set", "promised", "reached", ""), rows)
+
+
+def _refusal_targets(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    """Return what was promised of refusing, of texts and of writers who are set aside."""
+    parts = {(row["name"], row["part"]): row for row in found["non_digits"] + found["numbers"]}
+    field_set = next(row for row in found["digits"] if row["name"] == "field" and not row["part"])
+    hands_found, texts = _results("hands.json"), parts["strings", None]
+    refused = {row["digit"]: row["rejected"] for row in field_set["by_digit"]}
+    accepted = 1 - parts["field_nondigits", "not digit-like"]["rejected"]
+    mean = found["means"]["corruptions_found"]["accuracy"]
+    worst = min(row["right_and_accepted"] for row in hands_found["by_digit"])
+    at_least = (
+        ("MNIST's corruptions as pictures, mean", 0.93, mean),
+        ("fashion refused", 0.97, parts["letters_and_clothes", "fashion"]["rejected"]),
+        ("notmnist refused", 0.97, parts["letters_and_clothes", "notmnist"]["rejected"]),
+        ("unseen writers' digits, right and accepted", 0.99, hands_found["right_and_accepted"]),
+        ("the same, worst digit", 0.975, worst),
+        ("strings, exact of the 90 % surest", 0.98, texts["surest_accuracy"]),
+    )
+    at_most = (
+        ("field, zeros refused", 0.02, refused[0]),
+        ("field, ones refused", 0.03, refused[1]),
+        ("unseen writers' other signs accepted", 0.025, hands_found["other_signs_accepted"]),
+        ("field_nondigits, not digit-like, accepted", 0.03, accepted),
+        ("field_several, read as one digit", 0.01, parts["field_several", None]["one_digit"]),
+        ("strings, calibration error", 0.03, texts["expected_calibration_error"]),
+    )
+    return [
+        *(_row(name, f"≥ {100 * b:g} %", share(v, 1), v >= b) for name, b, v in at_least),
+        *(_row(name, f"≤ {100 * b:g} %", share(v, 1), v <= b) for name, b, v in at_most),
+    ]
 
 
 def reading() -> str:

@@ -67,17 +67,15 @@ def found_signs(
     images = np.zeros((count, 28, 28), np.uint8)
     labels = np.zeros(count, np.int64)
     pages: Elsewhere[Page] = Elsewhere(_pages, maker, seed + _FIRST_SEED)
+    done = number = 0
     try:
-        done = 0
-        for number in itertools.count():
-            if done == count:
-                break
+        while done < count:
             if number == _PATIENCE and not done:
                 raise InputError(f"The finder found no sign on {_PATIENCE} pages; train it longer.")
             seen, meant = look(finder, pages.next())
             fresh = min(len(meant), count - done)
             images[done : done + fresh], labels[done : done + fresh] = seen[:fresh], meant[:fresh]
-            done += fresh
+            done, number = done + fresh, number + 1
     finally:
         pages.close()
     return images, labels

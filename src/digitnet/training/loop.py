@@ -371,11 +371,12 @@ class Training:
                 f"{file} is not a complete checkpoint: {type(error).__name__}, {error}."
             ) from error
 
-    @property
+    @functools.cached_property
     def _finder_sha256(self) -> str | None:
-        """Of the finder whose finds are learned from."""
-        content = SHIPPED_FINDER.read_bytes() if self.config.found else b""
-        return hashlib.sha256(content).hexdigest() if content else None
+        """Of the finder whose finds are learned from, None if there is none."""
+        if not self.config.found:
+            return None
+        return hashlib.sha256(SHIPPED_FINDER.read_bytes()).hexdigest()
 
     def _refuse_other(self, run: Run, about: dict[str, Any]) -> None:
         """Refuse a checkpoint of other settings or data, saying which."""
