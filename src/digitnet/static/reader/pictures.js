@@ -19,15 +19,17 @@ import { decodePng, isPng, pngSize } from "./png.js";
  * @throws InputError it is not a picture, damaged or too large
  */
 export async function load(source) {
-  if (!(source instanceof Blob)) return loaded(fromPixels(source), 1);
-  const bytes = new Uint8Array(await source.arrayBuffer());
+  if (source instanceof Blob) return loadBytes(new Uint8Array(await source.arrayBuffer()));
+  return loaded(fromPixels(source), 1);
+}
+
+/** Return the same of a file's bytes. */
+export async function loadBytes(bytes) {
   if (!bytes.length) throw new InputError("The picture is empty (0 bytes). Choose another file.");
-  if (isPng(bytes)) {
-    checkSize(...pngSize(bytes));
-    const { picture, orientation } = await decodePng(bytes);
-    return loaded(picture, orientation);
-  }
-  return loaded(await fromBrowser(source), 1);
+  if (!isPng(bytes)) return loaded(await fromBrowser(new Blob([bytes])), 1);
+  checkSize(...pngSize(bytes));
+  const { picture, orientation } = await decodePng(bytes);
+  return loaded(picture, orientation);
 }
 
 function loaded(picture, orientation) {
