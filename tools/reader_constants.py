@@ -23,7 +23,6 @@ from digitnet.reading import (
     lines,
     model_file,
     pictures,
-    prediction,
     recognizer,
     turning,
     writing,
@@ -36,7 +35,6 @@ SHARED: tuple[tuple[str, ModuleType, str], ...] = (
     ("pictures", pictures, "MAX_PIXELS MAX_SIDE"),
     ("grey", grey, "_CLEARLY_MORE _MIN_CONTRAST _JUDGED_SIDE _BLANK_RANGE _DEPTHS"),
     ("modelFile", model_file, "LEAST_PAGE FORMAT FORMAT_VERSION"),
-    ("prediction", prediction, "INK_SIDE"),
     (
         "finding",
         finding,

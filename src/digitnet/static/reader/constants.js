@@ -19,10 +19,6 @@ export const modelFile = Object.freeze({
   FORMAT_VERSION: 2,
 });
 
-export const prediction = Object.freeze({
-  INK_SIDE: 160,
-});
-
 export const finding = Object.freeze({
   PAGE_AREA: 36864,
   LONGEST: 448,
