@@ -49,6 +49,9 @@ _ONE, _TOUCH, _AS_WIDE, _SURELY = 1, 0.12, 1.2, 0.9
 # A sign counts if its centre lies this much of a sign's side beyond the part that it was found in;
 # signs nearer to each other than the second, of the larger's side, are one.
 _BEYOND, _ONE_SIGN = 0.25, 0.3
+# Parts are looked at if they become so many times as large as before; and each shows so much beyond
+# what counts of it, in sides of a sign.
+_CLOSER_BY, _REACH = 1.2, 1.5
 _OUTPUTS = ("box", "presence", "digit_share", "probabilities", "ood_score", "image")
 
 _Grey = NDArray[np.uint8]
@@ -130,7 +133,7 @@ def _find_signs(model: ModelFile, picture: _Grey) -> Signs:
         region = whole if crowded else _around(signs, side, whole)
         area = (region[2] - region[0]) * (region[3] - region[1])
         closer = min(CLEAR / side, float(np.sqrt(MOST_PARTS * PAGE_AREA / area)), ENLARGED)
-        if closer <= 1.2 * scale:
+        if closer <= _CLOSER_BY * scale:
             break
         signs, parts = _look_in_parts(model, picture, region, closer)
         scale = closer
@@ -256,7 +259,7 @@ def _look_in_parts(
     Each page shows more than the part of it that counts, so that no sign is cut; two may see the
     same centre at places that differ a little.
     """
-    reach, beyond = 1.5 * CLEAR / scale, _BEYOND * CLEAR / scale
+    reach, beyond = _REACH * CLEAR / scale, _BEYOND * CLEAR / scale
     found = []
     for rows in _cut(region[1], region[3], scale):
         for columns in _cut(region[0], region[2], scale):

@@ -1,0 +1,122 @@
+/**
+ * The engine of the page in private mode: pictures and strokes are read by a worker in the browser.
+ *
+ *     const engine = await BrowserEngine.start(document.baseURI, ({ loaded, total }) => …);
+ *     const reading = await engine.readStrokes(strokes, { live: true });
+ *
+ * No picture leaves the machine: the worker fetches the runtime and the model from the folder of the
+ * page, once, and nothing else.
+ */
+
+export class BrowserEngine {
+  /**
+   * Return an engine that is ready.
+   *
+   * @param baseUrl the folder with `runtime/` and `model/`, as `make page` builds it
+   * @param onProgress is told `{loaded, total}` in bytes while runtime and model come
+   * @throws Error something is missing or damaged, or the browser cannot run it
+   */
+  static async start(baseUrl, onProgress = () => {}) {
+    const engine = new BrowserEngine(onProgress);
+    try {
+      engine.model = await engine.run("start", new URL(".", baseUrl).href);
+    } catch (error) {
+      engine.stop();
+      throw error;
+    }
+    return engine;
+  }
+
+  constructor(onProgress) {
+    /** What the model says about itself: `sha256`, `class_names`, `ood_threshold`, `layers` …. */
+    this.model = null;
+    this.worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
+    this.worker.onmessage = ({ data }) => {
+      if (data.progress) onProgress(data.progress);
+      else this.finish(data);
+    };
+    this.worker.onerror = () => this.fail("The reader could not be started in this browser.");
+    this.running = null;
+    this.waiting = [];
+    this.calls = 0;
+  }
+
+  /** Return all that is written in a `Blob`, or in `{pixels, width, height}` with RGBA bytes. */
+  read(source, options) {
+    return this.run("read", source, options);
+  }
+
+  /** Return all that is written with strokes: lists of points `[x, y]`, y down, in any unit. */
+  readStrokes(strokes, options) {
+    return this.run("readStrokes", strokes, options);
+  }
+
+  /** Return the one digit of a picture, given as for `read`. */
+  predict(source, options) {
+    return this.run("predict", source, options);
+  }
+
+  /** Return the one digit that strokes draw. */
+  predictStrokes(strokes, options) {
+    return this.run("predictStrokes", strokes, options);
+  }
+
+  /** Return the digit of an ink `{data, width, height}`, bytes or floats from 0 to 1, full ink. */
+  predictInk(ink, options) {
+    return this.run("predictInk", ink, options);
+  }
+
+  /** Return outputs of `model/layers.onnx` by name, `{data, dims}`; so are its `feeds`. */
+  layers(feeds, wanted, options) {
+    return this.run("layers", { feeds, wanted }, options);
+  }
+
+  /**
+   * Return what the worker answers to a call by name, one call after the other.
+   *
+   * @param live whether a newer live call makes this one needless; it then resolves to null, unless
+   *   it runs already. So a drawing hand is never behind by more than one answer.
+   */
+  run(name, argument, { live = false } = {}) {
+    if (!this.worker) return Promise.reject(new Error("The reader was stopped."));
+    if (live) {
+      for (const call of this.waiting.filter((each) => each.live)) call.resolve(null);
+      this.waiting = this.waiting.filter((each) => !each.live);
+    }
+    return new Promise((resolve, reject) => {
+      this.waiting.push({ id: ++this.calls, name, argument, live, resolve, reject });
+      this.next();
+    });
+  }
+
+  next() {
+    if (this.running || !this.waiting.length) return;
+    this.running = this.waiting.shift();
+    const { id, name, argument } = this.running;
+    try {
+      this.worker.postMessage({ id, name, argument });
+    } catch (error) {
+      this.finish({ id, error: { name: "InputError", message: `${error.message}` } });
+    }
+  }
+
+  finish({ answer, error }) {
+    const { resolve, reject } = this.running;
+    this.running = null;
+    if (error) reject(Object.assign(new Error(error.message), { name: error.name }));
+    else resolve(answer);
+    this.next();
+  }
+
+  /** End the worker; what was not answered is refused. */
+  stop() {
+    this.fail("The reader was stopped.");
+  }
+
+  fail(message) {
+    this.worker?.terminate();
+    this.worker = null;
+    for (const call of [this.running, ...this.waiting]) call?.reject(new Error(message));
+    [this.running, this.waiting] = [null, []];
+  }
+}

@@ -1,0 +1,268 @@
+/**
+ * From a picture to the signs on it: the pages that the network sees of it.
+ *
+ * The same pages, looked at in the same order, as of `digitnet.reading.finding`. A sign is
+ * `{box: [left, top, right, bottom], presence, digitShare, probabilities, oodScore, image}`, its box
+ * in pixels of the picture, all numbers float32. A picture is grey, one channel.
+ */
+
+import { finding as C, modelFile } from "./constants.js";
+import { argmax, clip, f32, median32, round } from "./rounding.js";
+import { resize } from "./resize.js";
+
+const READER = ["probabilities", "ood_score", "image"];
+const OUTPUTS = ["box", "presence", "digit_share", ...READER];
+
+/** Return the signs on a picture, surest first unless a part was looked at again. */
+export async function findSigns(model, picture) {
+  const { width, height } = picture;
+  const counts = greysOfEdge(picture);
+  const total = counts.reduce((sum, count) => sum + count, 0);
+  const longest = Math.max(width, height);
+  const drawn = longest <= C.SMALL && Math.max(...counts) >= C.EVEN * total;
+  const margin = drawn ? Math.max(1, round(C.ROOM * longest)) : 0;
+  const signs = await found(model, margin ? padded(picture, margin, argmax(counts)) : picture);
+  for (const sign of signs) {
+    sign.box = sign.box.map((at, axis) => clip(f32(at - margin), 0, axis % 2 ? height : width));
+  }
+  return signs;
+}
+
+/** Return how many pixels of a picture's edge have each grey value. */
+function greysOfEdge({ data, width, height }) {
+  const counts = new Array(256).fill(0);
+  for (let x = 0; x < width; x++) {
+    counts[data[x]]++;
+    counts[data[(height - 1) * width + x]]++;
+  }
+  for (let y = 0; y < height; y++) {
+    counts[data[y * width]]++;
+    counts[data[y * width + width - 1]]++;
+  }
+  return counts;
+}
+
+function padded({ data, width, height }, margin, ground) {
+  const across = width + 2 * margin;
+  const roomy = new Uint8Array(across * (height + 2 * margin)).fill(ground);
+  for (let y = 0; y < height; y++) {
+    roomy.set(data.subarray(y * width, (y + 1) * width), (y + margin) * across + margin);
+  }
+  return { data: roomy, width: across, height: height + 2 * margin, channels: 1 };
+}
+
+async function found(model, picture) {
+  const { width, height } = picture;
+  const whole = [0, 0, width, height];
+  let scale = pageScale(height, width);
+  let signs = await look(model, picture, whole, scale);
+  let closer = Math.min(scale * C.CLOSER, C.ENLARGED);
+  if (surest(signs) < C.UNSURE && closer > scale) {
+    const again = await look(model, picture, whole, closer);
+    if (surest(again) > surest(signs)) [signs, scale] = [again, closer];
+  }
+  for (let looks = 0, parts = 1; looks < C.LOOKS && signs.length; looks++) {
+    const side = median32(signs.map(sideOf));
+    const crowded = signs.length >= C.CROWD * parts;
+    if (side * scale >= C.TINY && !crowded) break;
+    const region = crowded ? whole : around(signs, side, whole);
+    const area = (region[2] - region[0]) * (region[3] - region[1]);
+    const most = Math.sqrt((C.MOST_PARTS * C.PAGE_AREA) / area);
+    closer = Math.min(C.CLEAR / side, most, C.ENLARGED);
+    if (closer <= C.CLOSER_BY * scale) break;
+    [signs, parts] = await lookInParts(model, picture, region, closer);
+    scale = closer;
+  }
+  return signs;
+}
+
+function surest(signs) {
+  return signs.reduce((most, sign) => Math.max(most, sign.presence), 0);
+}
+
+/** Return the longer side of a sign. */
+function sideOf({ box }) {
+  return Math.max(0, f32(box[2] - box[0]), f32(box[3] - box[1]));
+}
+
+/** Return how many pixels of the page one pixel of a picture becomes, along each axis. */
+export function pageScale(height, width) {
+  const scale = Math.min(C.ENLARGED, Math.sqrt(C.PAGE_AREA / (height * width)));
+  const [longer, shorter] = [Math.max(height, width), Math.min(height, width)];
+  const longest = Math.max(C.LONGEST / longer, modelFile.LEAST_PAGE / shorter / 2);
+  return Math.min(scale, longest, C.MOST_AREA / modelFile.LEAST_PAGE / longer);
+}
+
+/** Return a part of a picture as a page, float32, grey, 0 to 255. */
+export function pageOf(picture, [left, top, right, bottom], scale) {
+  const [width, height] = [right - left, bottom - top].map((side) =>
+    Math.max(1, round(side * scale)),
+  );
+  // Each pixel of a smaller page is the mean of what it covers; larger ones are interpolated.
+  const filter = scale < 0.5 ? "box" : "bilinear";
+  const small = resize(picture, width, height, filter, [left, top, right, bottom]);
+  const page = {
+    width: Math.max(width, modelFile.LEAST_PAGE),
+    height: Math.max(height, modelFile.LEAST_PAGE),
+  };
+  page.data = new Float32Array(page.width * page.height);
+  for (let y = 0; y < page.height; y++) {
+    const line = Math.min(y, height - 1) * width;
+    for (let x = 0; x < page.width; x++) {
+      page.data[y * page.width + x] = small.data[line + Math.min(x, width - 1)];
+    }
+  }
+  return page;
+}
+
+/** Return the signs in a part of a picture. */
+async function look(model, picture, region, scale) {
+  const page = pageOf(picture, region, scale);
+  const answers = await model.ofPage(OUTPUTS, page);
+  // Rounding made the page a fraction of a pixel longer or shorter than the part is.
+  const [width, height] = [region[2] - region[0], region[3] - region[1]];
+  const steps = [width, height].map((side) => side / Math.max(1, round(side * scale)));
+  const signs = answers.presence.map((presence, row) => ({
+    box: Array.from(answers.box[row], (at, axis) => f32(at * steps[axis % 2] + region[axis % 2])),
+    presence: presence[0],
+    digitShare: answers.digit_share[row][0],
+    ...readerRow(answers, row),
+  }));
+  const whole = await withFlags(model, page, signs);
+  // A sign of which next to no ink is left has no box.
+  return whole.filter(({ box }) => box[2] > box[0] && box[3] > box[1]);
+}
+
+function readerRow(answers, row) {
+  return {
+    probabilities: answers.probabilities[row],
+    oodScore: answers.ood_score[row][0],
+    image: answers.image[row],
+  };
+}
+
+/** Return signs with each 1 whole whose flag was found as a sign of its own. */
+async function withFlags(model, page, signs) {
+  const pairs = twoStrokes(signs);
+  if (!pairs.length) return signs;
+  const inks = (await model.ofPage(["signs"], page)).signs;
+  const size = page.width * page.height;
+  const both = new Float32Array(pairs.length * size);
+  pairs.forEach(([one, other], place) => {
+    both.set(inks[one].map((value, pixel) => Math.max(value, inks[other][pixel])), place * size);
+  });
+  const drawn = { data: both, count: pairs.length, height: page.height, width: page.width };
+  const answers = await model.ofInks(READER, drawn);
+  const whole = signs.map((sign) => ({ ...sign }));
+  const left = signs.map(() => true);
+  pairs.forEach(([one, other], place) => {
+    const together = readerRow(answers, place);
+    const sure =
+      together.probabilities[C.ONE] >= f32(C.SURELY) && together.oodScore <= f32(model.threshold);
+    if (!sure || !left[one] || !left[other]) return;
+    left[other] = false;
+    Object.assign(whole[one], together, { box: united(signs[one].box, signs[other].box) });
+  });
+  return whole.filter((_, place) => left[place]);
+}
+
+function united(one, other) {
+  return one.map((at, axis) => (axis < 2 ? Math.min : Math.max)(at, other[axis]));
+}
+
+/** Return pairs of neighbours, the surer one first, that may be the stem and flag of a 1. */
+function twoStrokes(signs) {
+  const pairs = [];
+  const isOne = signs.map(({ probabilities }) => argmax(probabilities) === C.ONE);
+  for (let one = 0; one < signs.length; one++) {
+    for (let other = one + 1; other < signs.length; other++) {
+      if ((isOne[one] || isOne[other]) && mayBeOne(signs[one].box, signs[other].box)) {
+        pairs.push([one, other]);
+      }
+    }
+  }
+  return pairs;
+}
+
+function mayBeOne(a, b) {
+  const [left, top, right, bottom] = united(a, b);
+  const [wide, tall] = [f32(right - left), f32(bottom - top)];
+  const between = f32(Math.max(a[0], b[0]) - Math.min(a[2], b[2]));
+  const shared = f32(Math.min(a[3], b[3]) - Math.max(a[1], b[1]));
+  return (
+    between <= f32(f32(C.TOUCH) * tall) &&
+    shared >= f32(tall / 3) &&
+    wide <= f32(f32(C.AS_WIDE) * tall)
+  );
+}
+
+/**
+ * Return the signs in a part of a picture that is larger than a page, and how many pages.
+ *
+ * Each page shows more than the part of it that counts, so that no sign is cut.
+ */
+async function lookInParts(model, picture, region, scale) {
+  const [reach, beyond] = [(C.REACH * C.CLEAR) / scale, (C.BEYOND * C.CLEAR) / scale];
+  const all = [];
+  let pages = 0;
+  for (const rows of cut(region[1], region[3], scale)) {
+    for (const columns of cut(region[0], region[2], scale)) {
+      const seen = [
+        Math.max(region[0], Math.floor(columns[0] - reach)),
+        Math.max(region[1], Math.floor(rows[0] - reach)),
+        Math.min(region[2], Math.ceil(columns[1] + reach)),
+        Math.min(region[3], Math.ceil(rows[1] + reach)),
+      ];
+      const signs = await look(model, picture, seen, scale);
+      const counts = ([x, y]) => isWithin(x, columns, beyond) && isWithin(y, rows, beyond);
+      all.push(...signs.filter((sign) => counts(middleOf(sign))));
+      pages++;
+    }
+  }
+  return [unrepeated(all), pages];
+}
+
+function isWithin(at, [start, end], beyond) {
+  return f32(start - beyond) <= at && at < f32(end + beyond);
+}
+
+function middleOf({ box }) {
+  return [f32(f32(box[0] + box[2]) / 2), f32(f32(box[1] + box[3]) / 2)];
+}
+
+/** Return signs without those that repeat a surer one. */
+function unrepeated(signs) {
+  const sorted = [...signs].sort((one, other) => other.presence - one.presence);
+  const middles = sorted.map(middleOf);
+  const sides = sorted.map(sideOf);
+  const repeats = (later, earlier) => {
+    const [across, down] = [0, 1].map((axis) =>
+      Math.abs(f32(middles[later][axis] - middles[earlier][axis])),
+    );
+    const near = f32(f32(C.ONE_SIGN) * Math.max(sides[later], sides[earlier]));
+    return Math.max(across, down) < near;
+  };
+  return sorted.filter((_, later) => !sorted.slice(0, later).some((__, at) => repeats(later, at)));
+}
+
+/** Return a length in equal parts, each at most as long as a page is, at that scale. */
+function cut(start, end, scale) {
+  const count = Math.max(1, round(((end - start) * scale) / Math.sqrt(C.PAGE_AREA)));
+  const step = (end - start) / count;
+  return Array.from({ length: count }, (_, part) => [
+    start + part * step,
+    // What lies on the last edge counts too.
+    part === count - 1 ? end + 1 : start + (part + 1) * step,
+  ]);
+}
+
+/** Return the part of the picture that holds all signs, and some paper around them. */
+function around(signs, side, whole) {
+  const room = f32(C.MARGIN * side);
+  const first = (axis) => Math.min(...signs.map(({ box }) => box[axis]));
+  const last = (axis) => Math.max(...signs.map(({ box }) => box[axis]));
+  return [
+    ...[0, 1].map((axis) => Math.max(0, Math.floor(f32(first(axis) - room)))),
+    ...[2, 3].map((axis) => Math.min(whole[axis], Math.ceil(f32(last(axis) + room)))),
+  ];
+}

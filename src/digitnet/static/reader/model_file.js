@@ -1,0 +1,66 @@
+/**
+ * The model file in the browser: `digitnet.onnx` as it is, run by onnxruntime-web.
+ *
+ * Nothing is prepared outside the file but what `digitnet.reading` does in Python too. The inlet
+ * that is not used gets the smallest page, which has nothing on it, or no ink.
+ */
+
+import { modelFile as C } from "./constants.js";
+import { f32 } from "./rounding.js";
+
+const BLANK = {
+  data: new Float32Array(C.LEAST_PAGE * C.LEAST_PAGE),
+  height: C.LEAST_PAGE,
+  width: C.LEAST_PAGE,
+};
+const NO_INK = { data: new Float32Array(0), count: 0, height: 1, width: 1 };
+
+export class ModelFile {
+  /**
+   * @param session an onnxruntime-web session of the file
+   * @param Tensor onnxruntime-web's class of tensors
+   * @param record what the file says about itself: `sha256`, `class_names`, `ood_threshold`, `crops`
+   */
+  constructor(session, Tensor, record) {
+    this.session = session;
+    this.Tensor = Tensor;
+    this.record = record;
+    this.threshold = record.ood_threshold;
+    this.classNames = record.class_names;
+  }
+
+  /** Return outputs by name for inks: arrays whose first axis is the inks. */
+  async ofInks(outputs, inks) {
+    const answers = await this.run(outputs, BLANK, inks);
+    // Nothing is found on a blank page; if something were, it would come first.
+    for (const name of outputs) answers[name] = answers[name].slice(-inks.count);
+    return answers;
+  }
+
+  /** Return outputs by name for the signs on a page, float32, grey 0 to 255. */
+  ofPage(outputs, page) {
+    return this.run(outputs, page, NO_INK);
+  }
+
+  /** Return outputs for a page and inks at once, of each the list of its rows. */
+  async run(outputs, page, inks) {
+    const tensor = (data, dims) => new this.Tensor("float32", data, dims);
+    const feeds = {
+      page: tensor(page.data, [1, 1, page.height, page.width]),
+      ink: tensor(inks.data, [inks.count, 1, inks.height, inks.width]),
+    };
+    const answers = await this.session.run(feeds, outputs);
+    return Object.fromEntries(outputs.map((name) => [name, rowsOf(answers[name])]));
+  }
+}
+
+/** Return a tensor as the list of its rows, flat arrays. */
+function rowsOf({ data, dims }) {
+  const size = dims.slice(1).reduce((product, side) => product * side, 1);
+  return Array.from({ length: dims[0] }, (_, row) => data.slice(row * size, (row + 1) * size));
+}
+
+/** Return what the network saw as bytes, bright ink on 0. */
+export function asBytes(image) {
+  return Uint8Array.from(image, (value) => f32(f32(Math.min(Math.max(value, 0), 1) * 255) + 0.5));
+}

@@ -1,0 +1,106 @@
+/**
+ * Anything that holds a picture, decoded to upright grey pixels, in a worker or a page.
+ *
+ * PNG is decoded here, with the pixels that Pillow gives; other files by the browser. The limits
+ * are those of `digitnet.reading.pictures`: a picture is halved until its longer side is short
+ * enough, and one of too many pixels is refused before it is decoded, as far as the browser says.
+ */
+
+import { pictures as C } from "./constants.js";
+import { InputError } from "./errors.js";
+import { toGrey } from "./grey.js";
+import { decodePng, isPng, pngSize } from "./png.js";
+
+/**
+ * Return `{picture, scale}`: a grey picture, and how many pixels of the original one of it spans.
+ *
+ * @param source a `Blob` (a file), or `{pixels, width, height}` with four bytes a pixel: red, green,
+ *   blue, opacity, as `ImageData` has them
+ * @throws InputError it is not a picture, damaged or too large
+ */
+export async function load(source) {
+  if (source instanceof Blob) return loadBytes(new Uint8Array(await source.arrayBuffer()));
+  return loaded(fromPixels(source), 1);
+}
+
+/** Return the same of a file's bytes. */
+export async function loadBytes(bytes) {
+  if (!bytes.length) throw new InputError("The picture is empty (0 bytes). Choose another file.");
+  if (!isPng(bytes)) return loaded(await fromBrowser(new Blob([bytes])), 1);
+  checkSize(...pngSize(bytes));
+  const { picture, orientation } = await decodePng(bytes);
+  return loaded(picture, orientation);
+}
+
+function loaded(picture, orientation) {
+  const factor = halvings(Math.max(picture.width, picture.height));
+  return { picture: upright(toGrey(picture, factor), orientation), scale: factor };
+}
+
+function fromPixels({ pixels, width, height }) {
+  if (!Number.isInteger(width) || !Number.isInteger(height) || pixels?.length !== 4 * width * height) {
+    throw new InputError(
+      `A picture of ${width} × ${height} pixels has four bytes for each, red, green, blue and ` +
+        `opacity; there are ${pixels?.length ?? "none"}.`,
+    );
+  }
+  checkSize(width, height);
+  return { data: pixels, width, height, channels: 4 };
+}
+
+async function fromBrowser(blob) {
+  let bitmap;
+  try {
+    bitmap = await createImageBitmap(blob, {
+      colorSpaceConversion: "none",
+      premultiplyAlpha: "none",
+      imageOrientation: "from-image",
+    });
+  } catch {
+    throw new InputError(
+      "The file is not a picture that this browser can open. Save it as PNG or JPEG.",
+    );
+  }
+  const { width, height } = bitmap;
+  checkSize(width, height);
+  const canvas = new OffscreenCanvas(width, height);
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(bitmap, 0, 0);
+  bitmap.close();
+  return { data: context.getImageData(0, 0, width, height).data, width, height, channels: 4 };
+}
+
+function checkSize(width, height) {
+  const names = `${width.toLocaleString("en")} × ${height.toLocaleString("en")} pixels`;
+  if (width < 1 || height < 1) throw new InputError(`The picture has no pixels (${names}).`);
+  if (width * height > C.MAX_PIXELS) {
+    throw new InputError(
+      `The picture has ${names}; it may have ${C.MAX_PIXELS.toLocaleString("en")}. Save it smaller.`,
+    );
+  }
+}
+
+/** Return the smallest power of two that brings a side down to `MAX_SIDE`. */
+function halvings(side) {
+  let factor = 1;
+  while (side > factor * C.MAX_SIDE) factor *= 2;
+  return factor;
+}
+
+/** Undo an orientation as EXIF defines it: a grey picture mirrored, turned or both. */
+function upright(picture, orientation) {
+  if (!(orientation >= 2 && orientation <= 8)) return picture;
+  const { data, width, height } = picture;
+  const swapped = orientation >= 5;
+  const [across, down] = swapped ? [height, width] : [width, height];
+  const [fromRight, fromBottom] = [[2, 3, 7, 8], [3, 4, 6, 7]].map((all) => all.includes(orientation));
+  const turned = new Uint8Array(data.length);
+  for (let y = 0, at = 0; y < down; y++) {
+    for (let x = 0; x < across; x++, at++) {
+      const [column, row] = swapped ? [y, x] : [x, y];
+      const from = fromRight ? width - 1 - column : column;
+      turned[at] = data[(fromBottom ? height - 1 - row : row) * width + from];
+    }
+  }
+  return { data: turned, width: across, height: down, channels: 1 };
+}

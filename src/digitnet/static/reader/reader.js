@@ -1,0 +1,80 @@
+/**
+ * Pictures, strokes and ink to digits: what `digitnet.Recognizer` is in Python, with the same file.
+ *
+ * Answers are plain objects with the fields of Python's `Reading.as_dict()` and
+ * `Prediction.as_dict()`; each prediction has `image` too, 28 × 28 bytes, what the network saw.
+ */
+
+import { reader as C } from "./constants.js";
+import { InputError } from "./errors.js";
+import { findSigns } from "./finding.js";
+import { f32 } from "./rounding.js";
+import { readUpright } from "./turning.js";
+import { Writing, predictionOf } from "./writing.js";
+
+export class Reader {
+  /** @param model a `ModelFile` */
+  constructor(model) {
+    this.model = model;
+  }
+
+  /** Return all that is written in a picture, as `pictures.load` returns it. */
+  read({ picture, scale }) {
+    const look = async (pixels) => new Writing(await findSigns(this.model, pixels), this.model, scale);
+    return readUpright(look, picture, scale);
+  }
+
+  /** Return the one digit of a picture, as `pictures.load` returns it. */
+  async predict({ picture, scale }) {
+    const writing = new Writing(await findSigns(this.model, picture), this.model, scale);
+    const middle = [picture.width / 2, picture.height / 2];
+    return writing.best(middle, this.model.record.crops) ?? this.predictInk(BLANK);
+  }
+
+  /**
+   * Return the digit of an ink.
+   *
+   * @param ink `{data, width, height}`: bytes, or floats from 0, paper, to 1, full ink
+   */
+  async predictInk(ink) {
+    const data = inkOf(ink);
+    const drawn = { data, count: 1, height: ink.height, width: ink.width };
+    const answers = await this.model.ofInks(["probabilities", "ood_score", "image"], drawn);
+    const [probabilities, oodScore] = [answers.probabilities[0], answers.ood_score[0][0]];
+    const most = data.reduce((largest, value) => Math.max(largest, value), 0);
+    return predictionOf({
+      ...{ probabilities, oodScore, image: answers.image[0], box: null },
+      classNames: this.model.classNames,
+      reason: this.reasonOf(most, oodScore, Math.max(...probabilities)),
+    });
+  }
+
+  /** Return what to beware of in an ink whose strongest pixel is `most`. */
+  reasonOf(most, oodScore, confidence) {
+    if (most < f32(C.FAINTEST)) return "blank";
+    if (oodScore > f32(this.model.threshold)) return "not_a_digit";
+    return confidence < C.AMBIGUOUS ? "ambiguous" : null;
+  }
+}
+
+const BLANK = { data: new Float32Array(1), width: 1, height: 1 };
+
+/** Return an ink as float32, checked. */
+function inkOf({ data, width, height }) {
+  if (!(width >= 1 && height >= 1 && Math.max(width, height) <= C.MAX_INK_SIDE)) {
+    throw new InputError(
+      `The ink has ${width} × ${height} pixels; each side must have 1 to ${C.MAX_INK_SIDE}.`,
+    );
+  }
+  if (data.length !== width * height) {
+    throw new InputError(`An ink of ${width} × ${height} pixels cannot have ${data.length} values.`);
+  }
+  if (data instanceof Uint8Array || data instanceof Uint8ClampedArray) {
+    return Float32Array.from(data, (value) => value / 255);
+  }
+  const values = Float32Array.from(data);
+  if (!values.every((value) => value >= 0 && value <= 1)) {
+    throw new InputError("The ink has values outside 0 to 1, where 0 is paper and 1 full ink.");
+  }
+  return values;
+}

@@ -1,0 +1,52 @@
+/**
+ * Numbers as Python and NumPy round them, where JavaScript's own way differs.
+ *
+ * NumPy computes most of what the finder says in float32, so a comparison that is close must be made
+ * in float32 here too: every operation is followed by `f32`.
+ */
+
+export const f32 = Math.fround;
+
+/** Return the nearest whole number; of two the even one, as Python's `round` does. */
+export function round(value) {
+  const low = Math.floor(value);
+  const rest = value - low;
+  if (rest !== 0.5) return rest < 0.5 ? low : low + 1;
+  return low % 2 === 0 ? low : low + 1;
+}
+
+/** Return the median of float32 numbers, as `numpy.median` computes it in float32. */
+export function median32(values) {
+  const sorted = Float32Array.from(values).sort();
+  const half = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[half] : f32(f32(sorted[half - 1] + sorted[half]) / 2);
+}
+
+/** Return the median of numbers. */
+export function median(values) {
+  const sorted = Float64Array.from(values).sort();
+  const half = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
+}
+
+export function mean(values) {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+export function clip(value, low, high) {
+  return Math.min(Math.max(value, low), high);
+}
+
+/** Return the place of the largest number, of equals the first. */
+export function argmax(values) {
+  let best = 0;
+  for (let place = 1; place < values.length; place++) if (values[place] > values[best]) best = place;
+  return best;
+}
+
+/** Return the place of the smallest number, of equals the first. */
+export function argmin(values) {
+  let best = 0;
+  for (let place = 1; place < values.length; place++) if (values[place] < values[best]) best = place;
+  return best;
+}

@@ -1,0 +1,136 @@
+/**
+ * The worker that owns the model: it loads the runtime and the file, and answers one call at a time.
+ *
+ * A message in is `{id, name, argument}`, one out `{id, answer}`, `{id, error: {name, message}}` or,
+ * while it starts, `{progress: {loaded, total}}`. Everything comes from the folder that `start` was
+ * given; nothing else is ever fetched.
+ */
+
+import { modelFile as C } from "./constants.js";
+import { InputError } from "./errors.js";
+import { ModelFile } from "./model_file.js";
+import { load } from "./pictures.js";
+import { Reader } from "./reader.js";
+
+const RUNTIME = { script: "runtime/ort.wasm.bundle.min.mjs", wasm: "runtime/ort-wasm-simd-threaded.wasm" };
+let base, ort, reader, record;
+let layers = null;
+
+const calls = {
+  start,
+  layers: runLayers,
+  read: async (source) => reader.read(await load(source)),
+  readStrokes: (strokes) => reader.readStrokes(strokes),
+  predict: async (source) => reader.predict(await load(source)),
+  predictStrokes: (strokes) => reader.predictStrokes(strokes),
+  predictInk: (ink) => reader.predictInk(ink),
+};
+
+// One session runs one thing at a time.
+let last = Promise.resolve();
+self.onmessage = ({ data: { id, name, argument } }) => {
+  last = last.then(() => answer(id, name, argument));
+};
+
+async function answer(id, name, argument) {
+  try {
+    if (!Object.hasOwn(calls, name)) throw new InputError(`The reader has no call "${name}".`);
+    self.postMessage({ id, answer: await calls[name](argument) });
+  } catch (error) {
+    self.postMessage({ id, error: { name: error.name, message: error.message } });
+  }
+}
+
+/** Load runtime and model from a folder; return what the model says about itself. */
+async function start(folder) {
+  base = folder;
+  record = await (await fetched("model/digitnet.json")).json();
+  if (record.format !== C.FORMAT || record.format_version !== C.FORMAT_VERSION) {
+    throw new Error(`model/digitnet.json is not of format ${C.FORMAT} ${C.FORMAT_VERSION}.`);
+  }
+  const sizes = [record.runtime.bytes, record.bytes];
+  const loaded = [0, 0];
+  const report = (part) => (bytes) => {
+    loaded[part] = bytes;
+    const sum = (parts) => parts.reduce((total, each) => total + each, 0);
+    self.postMessage({ progress: { loaded: sum(loaded), total: sum(sizes) } });
+  };
+  const [wasm, content] = await Promise.all([
+    bytesOf(RUNTIME.wasm, record.runtime.bytes, report(0)),
+    bytesOf("model/digitnet.onnx", record.bytes, report(1)),
+  ]);
+  await checkHash("model/digitnet.onnx", content, record.sha256);
+  ort = await import(new URL(RUNTIME.script, base).href);
+  Object.assign(ort.env.wasm, { numThreads: 1, proxy: false, wasmBinary: wasm });
+  ort.env.logLevel = "error";
+  reader = new Reader(new ModelFile(await sessionOf(content), ort.Tensor, record));
+  // The first run of each kind is slow: what it needs is compiled then.
+  await reader.predictInk({ data: new Float32Array(1), width: 1, height: 1 });
+  return record;
+}
+
+function sessionOf(content) {
+  return ort.InferenceSession.create(content, {
+    executionProviders: ["wasm"],
+    graphOptimizationLevel: "all",
+  });
+}
+
+async function fetched(path) {
+  const response = await fetch(new URL(path, base));
+  if (!response.ok) throw new Error(`${path} could not be loaded (status ${response.status}).`);
+  return response;
+}
+
+/** Return the content of a file, telling how much has come. */
+async function bytesOf(path, size, report) {
+  const response = await fetched(path);
+  const stream = response.body.getReader();
+  const content = new Uint8Array(size);
+  for (let at = 0; ; ) {
+    const { done, value } = await stream.read();
+    if (done && at === size) return content;
+    if (done || at + value.length > size) {
+      throw new Error(`${path} has not the ${size} bytes that model/digitnet.json says.`);
+    }
+    content.set(value, at);
+    report((at += value.length));
+  }
+}
+
+/** Refuse a damaged file. Pages over plain http, except of this machine, have no hashing. */
+async function checkHash(path, content, expected) {
+  if (!self.crypto.subtle) return;
+  const digest = new Uint8Array(await self.crypto.subtle.digest("SHA-256", content));
+  const found = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  if (found !== expected) throw new Error(`${path} is damaged: its SHA-256 is not the recorded one.`);
+}
+
+/**
+ * Run the second model, `model/layers.onnx`, if the build has it; it is loaded at the first call.
+ *
+ * `feeds` are arrays by name, `{data: Float32Array, dims}`; so is what is returned, for each name
+ * that is wanted.
+ */
+async function runLayers({ feeds, wanted }) {
+  if (!record.layers) throw new Error("This build has no model of layers, model/layers.onnx.");
+  layers ??= openLayers().catch((error) => {
+    layers = null;
+    throw error;
+  });
+  const session = await layers;
+  const tensors = Object.entries(feeds).map(([name, { data, dims }]) => [
+    name,
+    new ort.Tensor("float32", data, dims),
+  ]);
+  const answers = await session.run(Object.fromEntries(tensors), wanted);
+  return Object.fromEntries(
+    wanted.map((name) => [name, { data: answers[name].data, dims: [...answers[name].dims] }]),
+  );
+}
+
+async function openLayers() {
+  const content = await bytesOf("model/layers.onnx", record.layers.bytes, () => {});
+  await checkHash("model/layers.onnx", content, record.layers.sha256);
+  return sessionOf(content);
+}

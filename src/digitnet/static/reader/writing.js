@@ -1,0 +1,228 @@
+/**
+ * From the signs found on a picture to what is written there, and how likely that is right.
+ *
+ * As `digitnet.reading.writing` without what is asked of a number, its length or check digit. What
+ * is returned has the fields of Python's `Reading.as_dict()` and `Prediction.as_dict()`, and of each
+ * prediction also `image`, the 28 × 28 bytes that the network saw.
+ */
+
+import { writing as C } from "./constants.js";
+import { inLines } from "./lines.js";
+import { asBytes } from "./model_file.js";
+import { argmax, argmin, clip, f32 } from "./rounding.js";
+
+const OTHER_SIGN = -2;
+
+export class Writing {
+  /**
+   * @param signs as `findSigns` returns them
+   * @param model a `ModelFile`: its threshold and the names of its classes
+   * @param scale how many pixels of the original one pixel of the signs' boxes spans
+   */
+  constructor(signs, model, scale = 1) {
+    const seen = signs.filter((sign) => sign.presence >= f32(C.FAINTEST));
+    this.lines = inLines(seen.map((sign) => sign.box)).map((line) => line.map((at) => seen[at]));
+    this.signs = this.lines.flat();
+    this.threshold = model.threshold;
+    this.classNames = model.classNames;
+    this.scale = scale;
+    const line = this.lines.flatMap((each, number) => each.map(() => number));
+    this.like = this.likeness(line);
+    this.there = this.signs.map((sign) => sign.presence >= C.LIKELY);
+    this.isDigit = this.like.map((like) => like >= C.LIKELY);
+    // Of each sign, minus logarithms: there, not there, a digit, no digit, each class.
+    this.doubts = this.signs.map((sign, place) => doubtsOf(sign, this.like[place]));
+  }
+
+  /** Return what is written. */
+  reading() {
+    const picks = this.doubts.map(({ classes }, place) => {
+      if (!this.there[place]) return C.LEFT_OUT;
+      return this.isDigit[place] ? argmin(classes) : OTHER_SIGN;
+    });
+    const lines = this.written(picks);
+    const digits = lines.flatMap((line) => line.digits).filter((one) => one.is_digit).length;
+    const confidence = this.confidence(picks);
+    let reason = confidence >= C.LIKELY ? null : "uncertain";
+    if (!digits) reason = lines.length ? "no_digits" : "blank";
+    const odds = this.odds(picks);
+    return {
+      text: lines.map((line) => line.text).join("\n"),
+      confidence,
+      odds: Number.isFinite(odds) ? odds : null,
+      reason,
+      refusal: null,
+      turned: 0,
+      lines,
+    };
+  }
+
+  /**
+   * Return the one digit of a picture, a prediction; null where there is no sign.
+   *
+   * @param middle of the picture, x and y
+   * @param crops whether it was cut from a row of writing, so that what is in the middle counts
+   */
+  best(middle, crops = false) {
+    const { signs } = this;
+    if (!(Math.max(0, ...signs.map((sign) => sign.presence)) >= C.DOUBTFUL)) return null;
+    const size = signs.map(({ box }) => Math.max(box[2] - box[0], box[3] - box[1]));
+    const weight = signs.map((sign, place) => {
+      const away = [0, 1].map((axis) =>
+        Math.abs((sign.box[axis] + sign.box[axis + 2]) / 2 - middle[axis]),
+      );
+      const far = crops
+        ? Math.max(...away) / size[place]
+        : Math.max(away[0] / middle[0], away[1] / middle[1]) * C.MIDDLE;
+      return sign.presence * Math.exp(-(far ** 2));
+    });
+    const central = argmax(weight);
+    // A lone digit is refused more readily than one of a number, which others vouch for.
+    const accepted = signs.map(
+      (sign, place) =>
+        sign.digitShare >= C.LEAST_SHARE &&
+        sign.oodScore <= this.threshold + C.SOFTER &&
+        (!crops || place === central),
+    );
+    const digits = signs.flatMap((sign, place) =>
+      accepted[place] && sign.presence >= C.SURE ? [place] : [],
+    );
+    if (!digits.length) {
+      const taken = accepted.includes(true) ? weight.map((w, at) => (accepted[at] ? w : 0)) : weight;
+      return this.prediction(signs[argmax(taken)], "not_a_digit");
+    }
+    return this.bestOf(digits, weight, size, crops);
+  }
+
+  /** Return the best of the digits of a picture, and whether there are others. */
+  bestOf(digits, weight, size, crops) {
+    const sure = weight.map(
+      (each, place) => each * this.like[place] * Math.exp(-Math.min(...this.doubts[place].classes)),
+    );
+    const chosen = digits[argmax(digits.map((place) => sure[place] * Math.sqrt(size[place])))];
+    const isSecond = (place) =>
+      place !== chosen && sure[place] >= C.PLAINLY && size[place] >= C.AS_LARGE * size[chosen];
+    if (!crops && digits.some(isSecond)) return this.prediction(this.signs[chosen], "several");
+    const unsure = Math.max(...this.signs[chosen].probabilities) < C.LIKELY;
+    return this.prediction(this.signs[chosen], unsure ? "ambiguous" : null);
+  }
+
+  /** Return how likely each sign is a digit, as both finder and reader see it. */
+  likeness(line) {
+    const odds = this.signs.map(({ digitShare, oodScore }) => {
+      const share = clip(digitShare, C.TINY, 1 - C.TINY);
+      const [byFinder, byReader, more] = C.LIKENESS;
+      return byFinder * Math.log(share / (1 - share)) + byReader * (oodScore - this.threshold) + more;
+    });
+    return odds.map((own, place) => {
+      const all = own + C.COMPANY * this.company(odds, line, place);
+      return 1 / (1 + Math.exp(-clip(all, -50, 50)));
+    });
+  }
+
+  /** Return the mean odds of the others of a sign's line, 0 if it is alone. */
+  company(odds, line, place) {
+    const others = odds.filter(
+      (_, other) =>
+        other !== place && line[other] === line[place] && this.signs[other].presence >= C.LIKELY,
+    );
+    const total = others.reduce((sum, each) => sum + clip(each, -C.AT_MOST, C.AT_MOST), 0);
+    return total / Math.max(1, others.length);
+  }
+
+  /** Return how likely a whole text is right. */
+  confidence(picks) {
+    const doubts = this.doubts.reduce((sum, _, place) => sum - this.chance(place, picks[place]), 0);
+    return Math.exp(-(doubts + C.POWERS[5]));
+  }
+
+  /** Return the logarithm of how likely what was picked of a sign is right. */
+  chance(place, pick) {
+    const { there, absent, digit, other, classes } = this.doubts[place];
+    if (pick === C.LEFT_OUT) return -C.POWERS[1] * absent;
+    const kind = pick >= 0 ? C.POWERS[2] * digit + C.POWERS[3] * classes[pick] : C.POWERS[2] * other;
+    return -(C.POWERS[0] * there + C.POWERS[4] + kind);
+  }
+
+  /** Return how many times likelier a text is than any that differs in one sign. */
+  odds(picks) {
+    const leads = picks.map((pick, place) => {
+      const all = [OTHER_SIGN, C.LEFT_OUT, ...this.classNames.keys()];
+      const others = all.filter((each) => each !== pick).map((each) => this.chance(place, each));
+      return this.chance(place, pick) - Math.max(...others);
+    });
+    return Math.exp(Math.min(Infinity, ...leads));
+  }
+
+  /** Return the lines of what was picked. */
+  written(picks) {
+    let place = 0;
+    const lines = this.lines.map((line) => {
+      let [digits, chance] = [[], 0];
+      for (const sign of line) {
+        chance += this.chance(place, picks[place]);
+        if (picks[place] !== C.LEFT_OUT) digits.push(this.asPicked(sign, picks[place]));
+        place++;
+      }
+      const text = digits.map((one) => (one.is_digit && one.label) || "?").join("");
+      return { text, confidence: Math.exp(chance), digits };
+    });
+    return lines.filter((line) => line.digits.length);
+  }
+
+  asPicked(sign, pick) {
+    if (pick < 0) return this.prediction(sign, "not_a_digit");
+    const confidence = sign.probabilities[pick];
+    return this.prediction(sign, confidence < C.LIKELY ? "ambiguous" : null);
+  }
+
+  /** Return a sign as a prediction. */
+  prediction(sign, reason) {
+    return predictionOf({
+      ...sign,
+      classNames: this.classNames,
+      reason,
+      box: wholeBox(sign.box.map((at) => at * this.scale)),
+    });
+  }
+}
+
+/** Return what is asked of a sign as minus logarithms of probabilities. */
+function doubtsOf({ presence, probabilities }, like) {
+  const inside = (value) => clip(value, C.TINY, 1 - C.TINY);
+  return {
+    there: -Math.log(inside(presence)),
+    absent: -Math.log1p(-inside(presence)),
+    digit: -Math.log(inside(like)),
+    other: -Math.log1p(-inside(like)),
+    classes: Array.from(probabilities, (value) => -Math.log(inside(value))),
+  };
+}
+
+/** Return a plain object with the fields of Python's `Prediction.as_dict()`, and the image. */
+export function predictionOf({ probabilities, oodScore, image, box, reason, classNames }) {
+  const likeliest = argmax(probabilities);
+  const digit = reason === "blank" ? null : likeliest;
+  return {
+    digit,
+    label: digit === null ? null : classNames[digit],
+    confidence: probabilities[likeliest],
+    probabilities: Array.from(probabilities),
+    ood_score: oodScore,
+    is_digit: reason === null || reason === "ambiguous",
+    reason,
+    box,
+    image: asBytes(image),
+  };
+}
+
+/** Return the pixels that a box touches, at least one. */
+function wholeBox([left, top, right, bottom]) {
+  const [x, y] = [Math.floor(left), Math.floor(top)];
+  return {
+    left: x,
+    top: y,
+    width: Math.max(1, Math.ceil(right) - x),
+    height: Math.max(1, Math.ceil(bottom) - y),
+  };
+}

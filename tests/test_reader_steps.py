@@ -1,0 +1,270 @@
+"""The steps of the reader in JavaScript beside those in Python: the same bytes, the same lines."""
+
+import base64
+import io
+import json
+import os
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from digitnet.reading import finding, grey
+from digitnet.reading.lines import in_lines
+from digitnet.reading.pictures import load
+
+ROOT = Path(__file__).parent.parent
+READER = ROOT / "src" / "digitnet" / "static" / "reader"
+sys.path.insert(0, str(ROOT / "tools"))
+
+import reader_constants  # noqa: E402
+
+NODE = shutil.which("node")
+needs_node = pytest.mark.skipif(
+    NODE is None and not os.environ.get("DIGITNET_CI"), reason="node is not installed"
+)
+
+Grey = NDArray[np.uint8]
+
+
+def in_javascript(calls: list[tuple[str, str, list[Any]]]) -> list[Any]:
+    """Return what functions of the reader answer: module, name and arguments of each."""
+    assert NODE, "node is not installed"
+    wanted = [{"module": m, "name": n, "arguments": _closed(given)} for m, n, given in calls]
+    done = subprocess.run(
+        [NODE, str(Path(__file__).with_name("reader_node.mjs"))],
+        input=json.dumps(wanted).encode(),
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
+    assert not done.returncode, done.stderr.decode()
+    answers: list[Any] = json.loads(done.stdout)
+    return answers
+
+
+def _closed(value: Any) -> Any:
+    if isinstance(value, (bytes, np.ndarray)):
+        return {"bytes": base64.b64encode(bytes(value)).decode()}
+    if isinstance(value, dict):
+        return {key: _closed(each) for key, each in value.items()}
+    return [_closed(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+
+def picture_of(pixels: Grey) -> dict[str, Any]:
+    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+    height, width = pixels.shape[:2]
+    return {"data": pixels.tobytes(), "width": width, "height": height, "channels": channels}
+
+
+def pixels_of(picture: dict[str, Any]) -> Grey:
+    flat = np.frombuffer(base64.b64decode(picture["data"]["bytes"]), np.uint8)
+    shape = (picture["height"], picture["width"], picture["channels"])
+    return flat.reshape(shape if shape[2] > 1 else shape[:2])
+
+
+def noise(rng: np.random.Generator, *shape: int) -> Grey:
+    return rng.integers(0, 256, shape, np.uint8)
+
+
+def test_constants_are_those_of_python() -> None:
+    assert (READER / "constants.js").read_text(encoding="utf-8") == reader_constants.source(), (
+        "run: python tools/reader_constants.py"
+    )
+
+
+def test_every_shared_constant_is_used_in_the_browser() -> None:
+    text = "".join(
+        path.read_text(encoding="utf-8")
+        for path in READER.glob("*.js")
+        if path.name != "constants.js"
+    )
+    for name, _, constants in reader_constants.SHARED:
+        unused = [
+            constant
+            for constant in (each.lstrip("_") for each in constants.split())
+            if not re.search(rf"\b(C|{name})\.{constant}\b", text)
+        ]
+        assert unused == [], name
+
+
+@needs_node
+def test_pictures_are_resized_to_the_bit_as_pillow_does_it() -> None:
+    rng = np.random.default_rng(1)
+    calls, wanted = [], []
+    for case in range(60):
+        height, width = (int(side) for side in rng.integers(1, 160, 2))
+        if case % 6 == 0:
+            height *= 6  # much taller than wide: Pillow then begins with the other axis
+        pixels = noise(rng, height, width)
+        region = [0.0, 0.0, float(width), float(height)]
+        if case % 2:
+            left, top = rng.uniform(0, width / 2), rng.uniform(0, height / 2)
+            region = [left, top, rng.uniform(left + 0.5, width), rng.uniform(top + 0.5, height)]
+        if case % 5 == 0:
+            region = [float(round(side)) for side in region]
+            region[2:] = max(region[2], region[0] + 1), max(region[3], region[1] + 1)
+        size = tuple(int(side) for side in rng.integers(1, 200, 2))
+        if case % 10 == 0:
+            size = (round(region[2] - region[0]), round(region[3] - region[1]))
+        kind = "box" if case % 3 else "bilinear"
+        calls.append(("resize.js", "resize", [picture_of(pixels), *size, kind, region]))
+        method = Image.Resampling.BOX if kind == "box" else Image.Resampling.BILINEAR
+        wanted.append(np.asarray(Image.fromarray(pixels).resize(size, method, tuple(region))))
+    for answer, expected in zip(in_javascript(calls), wanted, strict=True):
+        np.testing.assert_array_equal(pixels_of(answer), expected)
+
+
+@needs_node
+def test_pictures_are_reduced_sampled_and_blurred_to_the_bit_as_pillow_does_it() -> None:
+    rng = np.random.default_rng(2)
+    calls, wanted = [], []
+    for factor in (2, 3, 4, 5, 6, 7, 8, 11, 16):
+        pixels = noise(rng, *(int(side) for side in rng.integers(2, 60, 2)), 3)
+        calls.append(("resize.js", "reduce", [picture_of(pixels), factor]))
+        wanted.append(np.asarray(Image.fromarray(pixels).reduce(factor)))
+        size = tuple(int(side) for side in rng.integers(1, 40, 2))
+        calls.append(("resize.js", "nearest", [picture_of(pixels), *size]))
+        wanted.append(np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.NEAREST)))
+    blurs = [noise(rng, int(rng.integers(1, 50)), int(rng.integers(1, 50))) for _ in range(8)]
+    for pixels in blurs:
+        height, width = pixels.shape
+        calls.append(("resize.js", "boxBlur", [pixels.tobytes(), width, height, 8]))
+    answers = in_javascript(calls)
+    for answer, expected in zip(answers, wanted, strict=False):
+        np.testing.assert_array_equal(pixels_of(answer), expected)
+    for answer, pixels in zip(answers[len(wanted) :], blurs, strict=True):
+        expected = np.asarray(Image.fromarray(pixels).filter(ImageFilter.BoxBlur(8)))
+        found = np.frombuffer(base64.b64decode(answer["bytes"]), np.uint8)
+        np.testing.assert_array_equal(found.reshape(pixels.shape), expected)
+
+
+@needs_node
+@pytest.mark.parametrize("kind", ["colours", "pale pen", "clear", "white on nothing"])
+def test_grey_is_that_of_python(kind: str) -> None:
+    rng = np.random.default_rng(3)
+    calls, wanted = [], []
+    for factor in (1, 2, 4):
+        for sides in ((40, 37), (150, 90), (700, 33)):
+            pixels = np.full((*sides, 4), 255, np.uint8)
+            ink = rng.random(sides) < 0.2
+            if kind == "colours":
+                pixels[..., :3] = noise(rng, *sides, 3)
+            elif kind == "pale pen":
+                pixels[ink, 2] = 40  # yellow: luma hardly sees it
+                pixels[..., :3] -= rng.integers(0, 6, (*sides, 3), np.uint8)
+            elif kind == "clear":
+                pixels[:] = noise(rng, *sides, 4)
+            else:
+                pixels[..., 3] = ink * 200
+            calls.append(("grey.js", "toGrey", [picture_of(pixels), factor]))
+            opaque = kind in ("colours", "pale pen")
+            image = Image.fromarray(pixels[..., :3].copy() if opaque else pixels)
+            small = image.reduce(factor) if factor > 1 else image
+            wanted.append(np.asarray(grey.to_grey(small)))
+    for answer, expected in zip(in_javascript(calls), wanted, strict=True):
+        np.testing.assert_array_equal(pixels_of(answer), expected)
+
+
+def files() -> dict[str, bytes]:
+    """Return PNG files of every kind of pixel that Pillow writes, and others."""
+    rng = np.random.default_rng(4)
+    colours = Image.fromarray(noise(rng, 23, 31, 4))
+    made: dict[str, Image.Image] = {
+        "grey": colours.convert("L"),
+        "one bit": colours.convert("1"),
+        "palette": colours.convert("RGB").quantize(7),
+        "grey and opacity": colours.convert("LA"),
+        "colours": colours.convert("RGB"),
+        "colours and opacity": colours,
+        "16 bits": Image.fromarray(rng.integers(0, 65536, (23, 31)).astype(np.uint16)),
+        "12 bits in 16": Image.fromarray(rng.integers(0, 4096, (23, 31)).astype(np.uint16)),
+        "8 bits in 16": Image.fromarray(rng.integers(0, 256, (23, 31)).astype(np.uint16)),
+        "large": Image.fromarray(noise(rng, 40, 2100)),
+    }
+    encoded = {name: _png(image) for name, image in made.items()}
+    encoded["clear colour of a palette"] = _png(made["palette"], transparency=3)
+    encoded["clear grey"] = _png(made["grey"], transparency=int(made["grey"].getpixel((3, 3)) or 0))
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        encoded[f"orientation {orientation}"] = _png(made["grey"], exif=exif)
+    encoded["interlaced"] = interlaced(np.asarray(made["colours"]))
+    return encoded
+
+
+def _png(image: Image.Image, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, "PNG", **options)
+    return stream.getvalue()
+
+
+def interlaced(pixels: Grey) -> bytes:
+    """Return colours as a PNG of seven passes (Adam7), which Pillow reads and does not write."""
+    starts = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2))
+    lines = b"".join(
+        b"\0" + row.tobytes()
+        for x, y, across, down in (*starts, (0, 1, 1, 2))
+        for row in pixels[y::down, x::across]
+    )
+    height, width = pixels.shape[:2]
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 1)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        for name, body in chunks
+    )
+
+
+@needs_node
+def test_png_files_become_the_pixels_that_they_become_in_python() -> None:
+    named = files()
+    answers = in_javascript([("pictures.js", "loadBytes", [content]) for content in named.values()])
+    for (name, content), answer in zip(named.items(), answers, strict=True):
+        expected = load(content)
+        assert answer.get("scale") == expected.scale, f"{name}: {answer}"
+        np.testing.assert_array_equal(pixels_of(answer["picture"]), expected.pixels, name)
+
+
+@needs_node
+def test_boxes_are_put_in_the_lines_of_python() -> None:
+    rng = np.random.default_rng(5)
+    cases = []
+    for case in range(80):
+        count = int(rng.integers(0, 25))
+        rows = rng.integers(0, 4, count)
+        x, slope = rng.uniform(0, 600, count), rng.uniform(-0.3, 0.3) if case % 2 else 0.0
+        y = rows * 60 + slope * x + rng.normal(0, 5, count)
+        width, height = rng.uniform(4, 30, count), rng.uniform(10, 40, count)
+        boxes = np.stack([x, y, x + width, y + height], axis=1).astype(np.float32)
+        cases.append(boxes.reshape(-1, 4))
+    answers = in_javascript([("lines.js", "inLines", [boxes.tolist()]) for boxes in cases])
+    for boxes, answer in zip(cases, answers, strict=True):
+        assert tuple(map(tuple, answer)) == in_lines(boxes)
+
+
+@needs_node
+def test_pages_are_those_of_python() -> None:
+    rng = np.random.default_rng(6)
+    calls, wanted = [], []
+    for _ in range(40):
+        height, width = (int(side) for side in np.exp(rng.uniform(0, np.log(900), 2)))
+        pixels = noise(rng, max(height, 1), max(width, 1))
+        scale = finding.page_scale(*pixels.shape)
+        whole = (0.0, 0.0, float(pixels.shape[1]), float(pixels.shape[0]))
+        calls.append(("finding.js", "pageOf", [picture_of(pixels), list(whole), scale]))
+        wanted.append((scale, finding.page_of(pixels, whole, scale)[0, 0]))
+        calls.append(("finding.js", "pageScale", list(pixels.shape)))
+    answers = in_javascript(calls)
+    for (scale, page), answer, found in zip(wanted, answers[::2], answers[1::2], strict=True):
+        assert found == scale
+        np.testing.assert_array_equal(np.reshape(answer["data"], page.shape), page)

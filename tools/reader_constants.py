@@ -1,0 +1,89 @@
+"""Write the constants that the reader in the browser shares with Python.
+
+    python tools/reader_constants.py            write src/digitnet/static/reader/constants.js
+    python tools/reader_constants.py --check    only say whether it is up to date
+
+Every number that decides what is read stands in a module of ``digitnet.reading``, and nowhere else;
+JavaScript gets them from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from digitnet.reading import (
+    finding,
+    grey,
+    lines,
+    model_file,
+    pictures,
+    recognizer,
+    turning,
+    writing,
+)
+
+TARGET = Path(__file__).parents[1] / "src" / "digitnet" / "static" / "reader" / "constants.js"
+HEAD = "// Written by tools/reader_constants.py from digitnet.reading; do not edit.\n"
+# The name in JavaScript, the module, and its constants; there they have no leading underscore.
+SHARED: tuple[tuple[str, ModuleType, str], ...] = (
+    ("pictures", pictures, "MAX_PIXELS MAX_SIDE"),
+    ("grey", grey, "_CLEARLY_MORE _MIN_CONTRAST _JUDGED_SIDE _BLANK_RANGE _DEPTHS"),
+    ("modelFile", model_file, "LEAST_PAGE FORMAT FORMAT_VERSION"),
+    (
+        "finding",
+        finding,
+        "PAGE_AREA LONGEST MOST_AREA ENLARGED TINY CLEAR MOST_PARTS CROWD _LOOKS SMALL ROOM EVEN "
+        "UNSURE CLOSER _MARGIN _ONE _TOUCH _AS_WIDE _SURELY _BEYOND _ONE_SIGN "
+        "_CLOSER_BY _REACH",
+    ),
+    ("lines", lines, "_STEP _FAR_STEP _SLOPES _LEVEL _OWN_SLOPE _LONG _FLAT _OVERLAP"),
+    (
+        "writing",
+        writing,
+        "LEFT_OUT LIKELY DOUBTFUL SURE LEAST_SHARE SOFTER LIKENESS COMPANY _AT_MOST FAINTEST "
+        "POWERS _PLAINLY _AS_LARGE _MIDDLE _TINY",
+    ),
+    ("turning", turning, "_WELL _VERY_WELL _LIKELIER _LEFT _FEWEST"),
+    ("reader", recognizer, "AMBIGUOUS MAX_INK_SIDE _FAINTEST"),
+)
+
+
+def source() -> str:
+    """Return the text of ``constants.js``."""
+    parts = [HEAD]
+    for name, module, constants in SHARED:
+        rows = (f"  {each.lstrip('_')}: {_value(module, each)},\n" for each in constants.split())
+        parts.append(f"\nexport const {name} = Object.freeze({{\n{''.join(rows)}}});\n")
+    return "".join(parts)
+
+
+def _value(module: ModuleType, name: str) -> str:
+    value = getattr(module, name)
+    # Slopes are sums in floating point; their text is what Python computes with.
+    return json.dumps(value.tolist() if isinstance(value, np.ndarray) else value)
+
+
+def main() -> int:
+    """Write or compare the file; return the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if outdated")
+    check = parser.parse_args().check
+    text = source()
+    if not check:
+        TARGET.write_text(text, encoding="utf-8")
+    elif not TARGET.is_file() or TARGET.read_text(encoding="utf-8") != text:
+        sys.stderr.write(
+            f"{TARGET.name} differs from digitnet.reading; run: python tools/reader_constants.py\n"
+        )
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
