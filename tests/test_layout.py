@@ -19,7 +19,7 @@ from code_lines import code_lines  # noqa: E402
 
 # Each may import from itself and from what stands before it, lazily or not.
 ORDER = (
-    *("errors", "text", "machine", "files", "reading", "serving", "network", "data", "synthesis"),
+    *("errors", "text", "machine", "files", "reading", "network", "data", "serving", "synthesis"),
     *("training", "showing", "experiments", "__init__", "cli", "__main__"),
 )
 CORE = ("errors", "files", "text", "machine", "reading")

@@ -28,10 +28,12 @@ import onnxruntime
 
 from digitnet.errors import DataUnavailableError, DigitnetError, InputError, IntegrityError
 from digitnet.reading.model_file import OUTPUTS, ModelFile, load_model_file
+from digitnet.reading.recognizer import Recognizer
+from digitnet.serving.lessons import Lessons
 
 ROOT = Path(__file__).parent.parent
 STATIC = ROOT / "src" / "digitnet" / "static"
-LAYERS = ROOT / "src" / "digitnet" / "assets" / "layers.onnx"
+LAYERS = "layers.onnx"
 TEMPLATE = Path(__file__).with_name("service_worker.js")
 
 PACKAGE, VERSION = "onnxruntime-web", "1.30.0"
@@ -160,15 +162,14 @@ def write_model(page: Path) -> None:
     folder.mkdir()
     model = load_model_file()
     (folder / "digitnet.onnx").write_bytes(model.content)
-    if LAYERS.is_file():
-        shutil.copyfile(LAYERS, folder / LAYERS.name)
+    for name, make in Lessons(Recognizer()).files.items():
+        (folder / name).write_bytes(make())
     record = json.dumps(record_of(model, page), indent=2, ensure_ascii=False)
     (folder / "digitnet.json").write_text(record + "\n", encoding="utf-8")
 
 
 def record_of(model: ModelFile, page: Path) -> dict[str, Any]:
     """Return what onnxruntime-web does not say of a model, and how large the files are."""
-    layers = page / "model" / LAYERS.name
     return {
         "format": model.metadata["format"],
         "format_version": int(model.metadata["schema_version"]),
@@ -184,7 +185,7 @@ def record_of(model: ModelFile, page: Path) -> dict[str, Any]:
             "version": VERSION,
             "bytes": (page / "runtime" / WASM).stat().st_size,
         },
-        "layers": _file_record(layers) if layers.is_file() else None,
+        "layers": _file_record(page / "model" / LAYERS),
     }
 
 

@@ -95,6 +95,11 @@ class Recognizer:
         """What the model file says about itself: recipe, data, seed, version …."""
         return dict(self._file.metadata)
 
+    @property
+    def content(self) -> bytes:
+        """The whole model file."""
+        return self._file.content
+
     def __repr__(self) -> str:
         return f"<Recognizer {self._file.name} sha256={self.sha256[:12]}>"
 

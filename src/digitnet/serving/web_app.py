@@ -26,6 +26,7 @@ from digitnet.serving.answer_routes import answer_router
 from digitnet.serving.api_page import STYLE, STYLE_ADDRESS, api_page
 from digitnet.serving.api_schemas import SCHEMAS
 from digitnet.serving.guard import Guard
+from digitnet.serving.lesson_routes import lesson_router
 from digitnet.serving.page_files import PageFiles
 from digitnet.serving.problems import RefusedError
 from digitnet.serving.service import Service
@@ -72,7 +73,8 @@ def create_app(
     )
     app.state.service = service
     app.add_middleware(Guard, service=service)
-    for router in (answer_router(service), state_router(service), *routers):
+    own = (answer_router(service), state_router(service), lesson_router(service))
+    for router in (*own, *routers):
         app.include_router(router)
     _add_documents(app)
     _add_page(app, PageFiles(service.settings.page))

@@ -1,0 +1,196 @@
+"""What the page explains with: the opened network, the sample of MNIST, and where scores lie.
+
+Guarantees:
+
+- Every file is made from the recogniser and what is part of the package, alike each time, when it
+  is first asked for; the service and ``make page`` give out the same bytes.
+- The digits of other hands are of writers that no training saw, chosen by the recorded seed.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+import io
+import json
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from PIL import Image
+
+from digitnet.data.catalogue import SAMPLE_FILE
+from digitnet.data.pen_signs import DIGIT_LIKE, load_hands, split_writers
+from digitnet.errors import InputError, importing_extras
+from digitnet.reading.recognizer import Recognizer
+from digitnet.reading.strokes import from_strokes
+
+# Digits in a row of the sheet.
+COLUMNS = 100
+# Of other hands and of letters, so many are scored; of images, the layers are asked for at most so
+# many at a time.
+SCORED, MOST_IMAGES = 1000, 256
+_SIDE = 28
+_SEED = 0
+
+Files = dict[str, Callable[[], bytes]]
+
+
+class Lessons:
+    """The files of ``model/`` and the opened network of one recogniser.
+
+    Args:
+        recognizer: that answers.
+
+    Raises:
+        IntegrityError: at the first use of the layers, if the network's cannot be shown.
+    """
+
+    def __init__(self, recognizer: Recognizer) -> None:
+        self._recognizer, self._lock = recognizer, threading.RLock()
+        makers: Files = {
+            "layers.onnx": lambda: self._opened[0],
+            "layers.json": lambda: self._opened[1],
+            "sample.png": sample_sheet,
+            "sample.json": lambda: self._features[0],
+            "features.bin": lambda: self._features[1],
+            "scores.json": lambda: json.dumps(scores(recognizer)).encode(),
+        }
+        self.files = {n: functools.cache(self._alone(maker)) for n, maker in makers.items()}
+        """What makes each file, by its name; made once."""
+
+    def layers_of(self, feeds: dict[str, NDArray[np.float32]], wanted: list[str]) -> list[Any]:
+        """Return outputs of the opened network, float32 arrays.
+
+        Args:
+            feeds: ``images``, float32 (N, 1, 28, 28), and any of its other inputs; where they are
+                left out every filter is on, and the last layer is the network's own.
+            wanted: names of outputs.
+
+        Raises:
+            InputError: there is no such input or output, or one has the wrong shape.
+        """
+        with self._lock:
+            session, own = self._session
+        shapes = {each.name: each.shape for each in session.get_inputs()}
+        outputs = {each.name for each in session.get_outputs()}
+        for name, array in feeds.items():
+            expected = shapes.get(name)
+            sides = None if expected is None else [None if s == "N" else s for s in expected]
+            if (
+                sides is None
+                or len(sides) != array.ndim
+                or any(
+                    side not in (None, found)
+                    for side, found in zip(sides, array.shape, strict=True)
+                )
+            ):
+                raise InputError(
+                    f"The layers have no input '{name[:40]}' of the shape {list(array.shape)}; "
+                    f"there are {shapes}."
+                )
+        if unknown := [name for name in wanted if name not in outputs]:
+            raise InputError(
+                f"The layers have no output '{unknown[0][:40]}'; there are "
+                f"{', '.join(sorted(outputs))}."
+            )
+        found: list[Any] = session.run(wanted, own | feeds)
+        return found
+
+    def _alone(self, make: Callable[[], bytes]) -> Callable[[], bytes]:
+        """Return a maker that two threads do not run at a time."""
+
+        def made() -> bytes:
+            with self._lock:
+                return make()
+
+        return made
+
+    @functools.cached_property
+    def _opened(self) -> tuple[bytes, bytes]:
+        with importing_extras():
+            from digitnet.serving.layers_graph import described, opened
+        content, layers = opened(self._recognizer.content)
+        return content, described(layers).encode()
+
+    @functools.cached_property
+    def _session(self) -> tuple[onnxruntime.InferenceSession, dict[str, Any]]:
+        """Return a session of the opened network, and what is fed to inputs that are left out."""
+        from digitnet.serving.layers_graph import blank_feeds
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        content = self.files["layers.onnx"]()
+        session = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
+        own = blank_feeds(session)
+        names = ("last_weight", "last_bias")
+        last = session.run(["weight_last", "bias_last"], own)
+        return session, own | dict(zip(names, last, strict=True))
+
+    @functools.cached_property
+    def _features(self) -> tuple[bytes, bytes]:
+        """Return about the sample's digits, and what the last layer sees of them, in bytes."""
+        images, labels, train = sample()
+        features = self._recognizer.features(images)
+        scale = np.maximum(features.max(axis=0), 1e-6) / 255
+        packed = (features / scale + 0.5).clip(0, 255).astype(np.uint8)
+        about = {
+            "columns": COLUMNS,
+            "train": train,
+            "labels": "".join(map(str, labels)),
+            "scale": [float(f"{each:.6g}") for each in scale],
+        }
+        return json.dumps(about).encode(), packed.tobytes()
+
+
+def sample() -> tuple[NDArray[np.uint8], NDArray[np.int64], int]:
+    """Return the sample's images (N, 28, 28), training digits first, labels, and their number."""
+    file = importlib.resources.files("digitnet") / "assets" / SAMPLE_FILE
+    with np.load(io.BytesIO(file.read_bytes())) as stored:
+        images = np.concatenate((stored["train_images"], stored["test_images"]))
+        labels = np.concatenate((stored["train_labels"], stored["test_labels"]))
+        return images, labels.astype(np.int64), len(stored["train_labels"])
+
+
+def sample_sheet() -> bytes:
+    """Return the sample's digits as one grey PNG, ``COLUMNS`` in a row."""
+    images, *_ = sample()
+    missing = -len(images) % COLUMNS
+    full = np.concatenate((images, np.zeros((missing, _SIDE, _SIDE), np.uint8)))
+    rows = full.reshape(-1, COLUMNS, _SIDE, _SIDE).swapaxes(1, 2)
+    stream = io.BytesIO()
+    sheet = Image.fromarray(np.ascontiguousarray(rows.reshape(-1, COLUMNS * _SIDE)))
+    sheet.save(stream, "PNG", optimize=True)
+    return stream.getvalue()
+
+
+def scores(recognizer: Recognizer) -> dict[str, Any]:
+    """Return the ``ood_score`` of many digits and letters, sorted, and the recogniser's limit.
+
+    They are ``digits``, MNIST's test digits of the sample; ``hands``, digits of writers of many
+    countries; and ``letters`` of the same writers, without those that may be read as a digit.
+    """
+    images, _, train = sample()
+    hands = load_hands()
+    _, val = split_writers(hands, _SEED)
+    random = np.random.default_rng(_SEED)
+    is_letter = np.array([label not in DIGIT_LIKE for label in hands.label]) & ~hands.is_digit
+
+    def drawn(which: NDArray[np.bool_]) -> list[NDArray[np.float32]]:
+        places = val[which[val]]
+        chosen = random.choice(places, min(SCORED, len(places)), replace=False)
+        return [from_strokes([s.tolist() for s in hands.strokes(k)]).pixels for k in chosen]
+
+    groups = {
+        "digits": list(images[train:]),
+        "hands": drawn(hands.is_digit),
+        "letters": drawn(is_letter),
+    }
+    found = {
+        name: sorted(round(each.ood_score, 3) for each in recognizer.predict_inks(inks))
+        for name, inks in groups.items()
+    }
+    return {"threshold": recognizer.ood_threshold, **found}

@@ -1,0 +1,129 @@
+/** The answer beside the paper: the number as buttons, the verdict, the chosen digit and its bars. */
+
+import { HEIGHT, WIDTH } from "./pad.js";
+import { showDigit } from "./drawing.js";
+import { likeliest, percent, verdict } from "./words.js";
+
+const byId = (id) => document.getElementById(id);
+
+export class Answer {
+  /** @param onChoose is called with the chosen sign, or null, whenever another one is shown */
+  constructor(onChoose) {
+    this.onChoose = onChoose;
+    this.reading = this.chosen = null;
+    this.signs = [];
+    this.bars = Array.from({ length: 10 }, (_, digit) => new Bar(digit));
+    byId("bars").replaceChildren(...this.bars.map((bar) => bar.element));
+    byId("text").addEventListener("click", ({ target }) => target.dataset.sign && this.choose(Number(target.dataset.sign)));
+    this.show(null);
+  }
+
+  /**
+   * Show a reading.
+   *
+   * @param scale and left and top: how its boxes lie on the paper
+   */
+  show(reading, placed = { scale: 1, left: 0, top: 0 }) {
+    [this.reading, this.placed] = [reading, placed];
+    this.signs = reading ? reading.lines.flatMap((line) => line.digits) : [];
+    const last = this.signs.findLastIndex((sign) => sign.is_digit);
+    const kept = this.picked != null && this.picked < this.signs.length ? this.picked : last;
+    this.showText();
+    this.choose(kept >= 0 ? kept : this.signs.length - 1, { picked: false });
+  }
+
+  /** Forget which sign was picked: a new drawing begins. */
+  reset() {
+    this.picked = null;
+    this.show(null);
+  }
+
+  choose(number, { picked = true } = {}) {
+    if (picked) this.picked = number;
+    this.chosen = this.signs[number] ?? null;
+    for (const [place, button] of byId("text").querySelectorAll("button").entries()) {
+      button.setAttribute("aria-pressed", String(place === number));
+    }
+    byId("verdict").textContent = verdict(this.reading, this.chosen);
+    this.showSeen();
+    this.showBars(this.chosen?.probabilities ?? null);
+    this.mark();
+    this.onChoose(this.chosen);
+  }
+
+  showText() {
+    const parts = [];
+    let number = 0;
+    for (const [place, line] of (this.reading?.lines ?? []).entries()) {
+      if (place) parts.push(Object.assign(document.createElement("span"), { className: "line-break" }));
+      for (const sign of line.digits) {
+        const button = Object.assign(document.createElement("button"), { type: "button", textContent: sign.is_digit ? sign.digit : "?" });
+        button.dataset.sign = number++;
+        if (sign.reason) button.className = "doubtful";
+        const name = sign.is_digit ? `Digit ${sign.digit}` : "A sign that is no digit";
+        button.setAttribute("aria-label", `${name}, number ${number}`);
+        parts.push(button);
+      }
+    }
+    byId("text").replaceChildren(...parts);
+  }
+
+  showSeen() {
+    const canvas = byId("seen");
+    showDigit(canvas, this.chosen?.image ?? new Uint8Array(784));
+    const what = this.chosen ? `a digit that it reads as ${likeliest(this.chosen)[0]}` : "nothing yet";
+    canvas.setAttribute("aria-label", `What the network sees: ${what}`);
+  }
+
+  /**
+   * Show probabilities as bars.
+   *
+   * @param before those to compare with, or null
+   */
+  showBars(probabilities, before = null) {
+    const best = probabilities ? likeliest({ probabilities })[0] : -1;
+    for (const bar of this.bars) bar.show(probabilities?.[bar.digit] ?? null, bar.digit === best, before?.[bar.digit]);
+  }
+
+  /** Draw the boxes of all signs over the paper. */
+  mark() {
+    const canvas = byId("marks");
+    const context = canvas.getContext("2d");
+    context.setTransform(canvas.width / WIDTH, 0, 0, canvas.height / HEIGHT, 0, 0);
+    context.clearRect(0, 0, WIDTH, HEIGHT);
+    const { scale, left, top } = this.placed;
+    for (const sign of this.signs) {
+      if (!sign.box) continue;
+      context.lineWidth = sign === this.chosen ? 3 : 1.5;
+      // On white paper in every mode.
+      context.strokeStyle = sign.is_digit ? "#1f4fd8" : "#b84a00";
+      context.setLineDash(sign.is_digit ? [] : [6, 4]);
+      const box = sign.box;
+      context.strokeRect(left + box.left * scale - 3, top + box.top * scale - 3, box.width * scale + 6, box.height * scale + 6);
+    }
+  }
+}
+
+class Bar {
+  constructor(digit) {
+    this.digit = digit;
+    this.element = document.createElement("li");
+    const make = (name, className) => Object.assign(document.createElement(name), { className });
+    [this.track, this.fill, this.before] = [make("div", "track"), make("div", "fill"), make("div", "before")];
+    this.value = document.createElement("output");
+    this.track.append(this.fill, this.before);
+    this.track.setAttribute("aria-hidden", "true");
+    this.element.append(make("span", ""), this.track, this.value);
+    this.element.firstChild.textContent = digit;
+    this.show(null, false);
+  }
+
+  show(share, isBest, before) {
+    this.element.className = isBest ? "best" : "";
+    this.fill.style.transform = `scaleX(${share ?? 0})`;
+    this.before.hidden = before == null;
+    if (before != null) this.before.style.left = `calc(${100 * before}% - 1px)`;
+    this.value.textContent = share == null ? "–" : percent(share);
+  }
+}
+

@@ -1,0 +1,172 @@
+/** "Damage it until it flips": one slider for each kind of damage, and a search for where it flips. */
+
+import { chart, colour, curve, showDigit, upright } from "./drawing.js";
+import { likeliest, percent } from "./words.js";
+
+const SIDE = 28;
+/** Steps in which "Find the flip" goes through a range. */
+const STEPS = 41;
+
+/** Each with its range, what its value says, and what it does to an image of floats. */
+const KINDS = [
+  { name: "Noise", most: 1, least: 0, words: (v) => percent(v), change: noisy },
+  { name: "Shift", most: 10, least: -10, words: (v) => `${Math.round(v)} px`, change: (image, v) => moved(image, { across: Math.round(v) }) },
+  { name: "Thickness", most: 3, least: -3, words: (v) => (v > 0 ? "+" : "") + v.toFixed(1), change: thickened },
+  { name: "Turn", most: 180, least: -180, words: (v) => `${Math.round(v)}°`, change: (image, v) => moved(image, { degrees: v }) },
+];
+
+export class Damage {
+  constructor(network) {
+    this.network = network;
+    this.values = KINDS.map(() => 0);
+    this.rows = KINDS.map((kind, place) => this.row(kind, place));
+    document.getElementById("sliders").replaceChildren(...this.rows.map((row) => row.element), this.backButton());
+  }
+
+  row(kind, place) {
+    const element = Object.assign(document.createElement("div"), { className: "slider" });
+    const label = document.createElement("label");
+    const name = Object.assign(document.createElement("span"), { textContent: kind.name });
+    const input = Object.assign(document.createElement("input"), { type: "range", min: kind.least, max: kind.most, step: "any", value: 0 });
+    const output = Object.assign(document.createElement("output"), { textContent: kind.words(0) });
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: "Find the flip" });
+    button.setAttribute("aria-label", `Find where the answer flips: ${kind.name}`);
+    input.addEventListener("input", () => this.set(place, Number(input.value)));
+    button.addEventListener("click", () => this.sweep(place));
+    label.append(name, input);
+    element.append(label, output, button);
+    return { element, input, output };
+  }
+
+  backButton() {
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: "Undo the damage" });
+    button.addEventListener("click", () => this.reset());
+    return button;
+  }
+
+  /** Begin with another digit, or none. */
+  show(sign) {
+    this.sign = sign;
+    for (const { input } of this.rows) input.disabled = !sign;
+    this.reset();
+  }
+
+  reset() {
+    this.values.fill(0);
+    this.update();
+  }
+
+  set(place, value) {
+    this.values[place] = value;
+    this.update();
+  }
+
+  /** Show the damaged digit and what the network makes of it. */
+  async update() {
+    for (const [place, { input, output }] of this.rows.entries()) {
+      input.value = this.values[place];
+      output.textContent = KINDS[place].words(this.values[place]);
+    }
+    const words = document.getElementById("damaged-words");
+    const image = this.sign ? this.damaged(this.values) : new Uint8Array(784);
+    showDigit(document.getElementById("damaged"), image);
+    if (!this.sign) {
+      words.textContent = "The damaged digit";
+      return;
+    }
+    this.newest = image;
+    const [{ probabilities }] = await this.network.judge(image);
+    if (this.newest !== image) return;
+    const [first] = likeliest({ probabilities });
+    const still = first === this.own ? "Still a" : "Now a";
+    words.textContent = `${still} ${first}, ${percent(probabilities[first])} sure.`;
+    document.getElementById("damaged").setAttribute("aria-label", `The damaged digit: ${words.textContent}`);
+  }
+
+  get own() {
+    return likeliest(this.sign)[0];
+  }
+
+  /** Return the digit, bytes, with every damage. */
+  damaged(values) {
+    let image = Float32Array.from(this.sign.image, (value) => value / 255);
+    // Turning and moving first, so that noise lies over everything.
+    for (const place of [3, 1, 2, 0]) if (values[place]) image = KINDS[place].change(image, values[place]);
+    return Uint8Array.from(image, (value) => Math.round(255 * Math.min(1, Math.max(0, value))));
+  }
+
+  /** Go through a slider's range, with the other damage as it is, and show where the answer flips. */
+  async sweep(place) {
+    if (!this.sign) return;
+    const { least, most, words, name } = KINDS[place];
+    const steps = Array.from({ length: STEPS }, (_, k) => least + ((most - least) * k) / (STEPS - 1));
+    const images = new Uint8Array(784 * STEPS);
+    steps.forEach((value, k) => images.set(this.damaged(this.values.with(place, value)), 784 * k));
+    const answers = await this.network.judge(images);
+    const own = this.own;
+    const canvas = document.getElementById("sweep");
+    const { context, area } = chart(canvas, `${name}, from ${words(least)} to ${words(most)}`, "probability");
+    for (let digit = 0; digit < answers[0].probabilities.length; digit++) {
+      if (digit !== own) curve(context, area, answers.map((each) => each.probabilities[digit]), colour("line"));
+    }
+    curve(context, area, answers.map((each) => each.probabilities[own]), colour("blue"));
+    const middle = steps.reduce((nearest, value, k) => (Math.abs(value) < Math.abs(steps[nearest]) ? k : nearest), 0);
+    const flips = [1, -1].map((way) => flip(answers, own, middle, way)).filter((k) => k !== null);
+    for (const k of flips) upright(context, area, k / (STEPS - 1), colour("orange"), `${likeliest(answers[k])[0]}`);
+    const said = flips.map((k) => `at ${words(steps[k])} it becomes a ${likeliest(answers[k])[0]}`);
+    const sentence = said.length ? `${name}: ${said.join(", and ")}.` : `${name}: it stays a ${own} all the way.`;
+    document.getElementById("sweep-words").textContent = `${sentence} The blue line is how sure it is of the ${own}.`;
+    canvas.setAttribute("aria-label", sentence);
+  }
+}
+
+/** Return the first step from the middle at which another digit is likeliest, or null. */
+function flip(answers, own, middle, way) {
+  for (let k = middle; k >= 0 && k < answers.length; k += way) if (likeliest(answers[k])[0] !== own) return k;
+  return null;
+}
+
+/** Add the same noise each time, more of it or less. */
+function noisy(image, amount) {
+  let seed = 1;
+  const random = () => (seed = (seed * 48271) % 2147483647) / 2147483647;
+  return image.map((value) => value + amount * (random() + random() + random() - 1.5));
+}
+
+/** Return an image turned about its middle and moved, by interpolation. */
+function moved(image, { across = 0, degrees = 0 }) {
+  const [cosine, sine] = [Math.cos, Math.sin].map((of) => of((-degrees * Math.PI) / 180));
+  const middle = (SIDE - 1) / 2;
+  return image.map((_, k) => {
+    const [x, y] = [(k % SIDE) - middle - across, Math.floor(k / SIDE) - middle];
+    return between(image, middle + cosine * x - sine * y, middle + sine * x + cosine * y);
+  });
+}
+
+function between(image, x, y) {
+  const [left, top] = [Math.floor(x), Math.floor(y)];
+  const at = (column, row) => (column < 0 || row < 0 || column >= SIDE || row >= SIDE ? 0 : image[row * SIDE + column]);
+  const [right, down] = [x - left, y - top];
+  const upper = at(left, top) * (1 - right) + at(left + 1, top) * right;
+  const lower = at(left, top + 1) * (1 - right) + at(left + 1, top + 1) * right;
+  return upper * (1 - down) + lower * down;
+}
+
+/** Return strokes thicker, or thinner, by so many pixels: the brightest or darkest around. */
+function thickened(image, amount) {
+  const [whole, part] = [Math.floor(Math.abs(amount)), Math.abs(amount) % 1];
+  let result = image;
+  for (let k = 0; k < whole; k++) result = around(result, amount > 0);
+  if (!part) return result;
+  const further = around(result, amount > 0);
+  return result.map((value, k) => value * (1 - part) + further[k] * part);
+}
+
+function around(image, brightest) {
+  const choose = brightest ? Math.max : Math.min;
+  return image.map((value, k) => {
+    const [x, y] = [k % SIDE, Math.floor(k / SIDE)];
+    const beside = [x > 0 ? image[k - 1] : 0, x < SIDE - 1 ? image[k + 1] : 0, y > 0 ? image[k - SIDE] : 0, y < SIDE - 1 ? image[k + SIDE] : 0];
+    return choose(value, ...beside);
+  });
+}

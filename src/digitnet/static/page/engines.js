@@ -1,0 +1,172 @@
+/**
+ * The two engines that the page can read with: the browser itself, or the service that sent the page.
+ *
+ * Both have one interface, so nothing else on the page knows which one answers:
+ *
+ * - `read(source, options)` and `readStrokes(strokes, pen, options)` return a reading as
+ *   `digitnet read --json` prints it, with `image`, 784 bytes, on each digit; null if `options.live`
+ *   and a newer drawing came first.
+ * - `layers(images, feeds, wanted)` returns outputs of the opened network by name, `{data, dims}`.
+ * - `taught(last)` returns the model with another last layer, as a Blob.
+ * - `file(name)` returns a file of `model/`.
+ */
+
+import { BrowserEngine } from "../reader/browser_engine.js";
+
+/** Return the engine that this page was built for. */
+export function openEngine(onProgress) {
+  const kind = document.querySelector('meta[name="engine"]').content;
+  return kind === "browser" ? InBrowser.open(onProgress) : InService.open();
+}
+
+class InBrowser {
+  static async open(onProgress) {
+    const engine = new InBrowser();
+    engine.reader = await BrowserEngine.start(document.baseURI, onProgress);
+    engine.model = engine.reader.model;
+    return engine;
+  }
+
+  kind = "browser";
+  file = file;
+
+  read(source, options) {
+    return this.reader.read(source, options);
+  }
+
+  readStrokes(strokes, pen, options) {
+    return this.reader.readStrokes(strokes, { pen, ...options });
+  }
+
+  async layers(images, feeds, wanted) {
+    this.own ??= this.lastLayer(feeds);
+    const pixels = { data: Float32Array.from(images, (value) => value / 255), dims: [images.length / 784, 1, 28, 28] };
+    return this.reader.layers({ images: pixels, ...(await this.own), ...feeds }, wanted);
+  }
+
+  /** Return the network's own last layer, which the opened network takes from outside. */
+  async lastLayer(feeds) {
+    const { layers } = await (await this.file("layers.json")).json();
+    const [outputs, units] = ["logits", "hidden"].map((name) => layers.find((layer) => layer.output === name).shape[0]);
+    const blank = {
+      images: { data: new Float32Array(784), dims: [1, 1, 28, 28] },
+      last_weight: { data: new Float32Array(outputs * units), dims: [outputs, units] },
+      last_bias: { data: new Float32Array(outputs), dims: [outputs] },
+    };
+    const own = await this.reader.layers({ ...blank, ...feeds }, ["weight_last", "bias_last"]);
+    return { last_weight: own.weight_last, last_bias: own.bias_last };
+  }
+
+  /** Replace the weights in the file: they are there as they are, so many bytes for so many. */
+  async taught(last) {
+    const content = new Uint8Array(await (await this.file("digitnet.onnx")).arrayBuffer());
+    const own = await this.own;
+    for (const name of ["last_weight", "last_bias"]) {
+      const place = indexOf(content, bytesOf(own[name].data));
+      if (place < 0) throw new Error("The model's last layer could not be found in its file.");
+      content.set(bytesOf(last[name].data), place);
+    }
+    return new Blob([content]);
+  }
+}
+
+class InService {
+  static async open() {
+    const engine = new InService();
+    engine.model = await (await asked("v1/model")).json();
+    return engine;
+  }
+
+  kind = "service";
+  file = file;
+  waiting = null;
+
+  async read(source) {
+    const response = await asked("v1/read?images=1", { method: "POST", body: source });
+    return unpacked(await response.json());
+  }
+
+  /** Only the newest live drawing waits for an answer, as in the browser. */
+  async readStrokes(strokes, pen, { live = false } = {}) {
+    const mine = { strokes, pen };
+    if (live) this.newest = mine;
+    await this.last;
+    if (live && this.newest !== mine) return null;
+    this.last = this.ask(mine);
+    return this.last;
+  }
+
+  async ask(drawing) {
+    try {
+      const response = await asked("v1/read?images=1", json(drawing));
+      return unpacked(await response.json());
+    } finally {
+      this.last = null;
+    }
+  }
+
+  async layers(images, feeds, wanted) {
+    const body = { images: base64(images), feeds: mapped(feeds, packed), wanted };
+    const { outputs } = await (await asked("v1/layers", json(body))).json();
+    return mapped(outputs, ({ dims, float32 }) => ({ dims, data: new Float32Array(bytes(float32).buffer) }));
+  }
+
+  async taught(last) {
+    return (await asked("v1/taught", json(mapped(last, packed)))).blob();
+  }
+}
+
+/** Return a file of `model/`, fetched once. */
+const files = new Map();
+async function file(name) {
+  if (!files.has(name)) files.set(name, asked(`model/${name}`));
+  try {
+    return (await files.get(name)).clone();
+  } catch (error) {
+    files.delete(name);
+    throw error;
+  }
+}
+
+async function asked(path, options) {
+  let response;
+  try {
+    response = await fetch(new URL(path, document.baseURI), options);
+  } catch {
+    throw new Error("The service does not answer. Is it still running?");
+  }
+  if (response.ok) return response;
+  const problem = await response.json().catch(() => ({}));
+  throw new Error(problem.detail ?? `The service answered with status ${response.status}.`);
+}
+
+const json = (values) => ({
+  method: "POST",
+  headers: { "content-type": "application/json" },
+  body: JSON.stringify(values),
+});
+
+function unpacked(reading) {
+  for (const line of reading.lines) for (const digit of line.digits) digit.image = bytes(digit.image);
+  return reading;
+}
+
+const mapped = (values, change) => Object.fromEntries(Object.entries(values).map(([name, value]) => [name, change(value)]));
+const packed = ({ data, dims }) => ({ dims, float32: base64(bytesOf(data)) });
+const bytesOf = (data) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+
+function base64(content) {
+  let text = "";
+  for (let at = 0; at < content.length; at += 0x8000) text += String.fromCharCode(...content.subarray(at, at + 0x8000));
+  return btoa(text);
+}
+
+function indexOf(content, part) {
+  for (let at = content.indexOf(part[0]); at >= 0; at = content.indexOf(part[0], at + 1)) {
+    let length = 1;
+    while (length < part.length && content[at + length] === part[length]) length += 1;
+    if (length === part.length) return at;
+  }
+  return -1;
+}

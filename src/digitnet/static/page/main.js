@@ -1,0 +1,175 @@
+/** The page: what is drawn or shown goes to the engine, and its answer to every part of the page. */
+
+import { Answer } from "./answer.js";
+import { Damage } from "./damage.js";
+import { openEngine } from "./engines.js";
+import { LayersView } from "./layers_view.js";
+import { Network } from "./network.js";
+import { Pad } from "./pad.js";
+import { Refusing } from "./refusing.js";
+import { offerSamples } from "./samples.js";
+import { listen } from "./sources.js";
+import { Teach } from "./teach.js";
+import { Why } from "./why.js";
+
+/** How long the pen must rest before the lessons follow, in milliseconds. */
+const REST = 200;
+const PRIVACY = {
+  browser: "Private: this browser reads by itself, and no drawing or picture leaves your machine.",
+  service: "Drawings and pictures go to the service that this page comes from. It stores nothing.",
+};
+
+const byId = (id) => document.getElementById(id);
+const pad = new Pad(byId("paper"), drawn);
+const answer = new Answer(chosen);
+let engine = null;
+let lessons = null;
+let resting = 0;
+let shown = 0;
+
+byId("undo").addEventListener("click", () => pad.undo());
+byId("clear").addEventListener("click", () => pad.clear());
+byId("pen").addEventListener("input", ({ target }) => {
+  pad.pen = Number(target.value);
+  drawn(false);
+});
+offerSamples(byId("samples"), pad);
+listen(readPicture, problem);
+start();
+
+async function start() {
+  const bar = document.createElement("progress");
+  try {
+    engine = await openEngine(({ loaded, total }) => {
+      Object.assign(bar, { value: loaded, max: total });
+      if (!bar.isConnected) byId("privacy").replaceChildren("Loading the reader, once: ", bar);
+    });
+  } catch (error) {
+    byId("privacy").textContent = "";
+    problem(`The reader could not be started: ${error.message}`);
+    return;
+  }
+  byId("privacy").textContent = PRIVACY[engine.kind];
+  byId("model-words").textContent = `Its model: ${engine.model.sha256.slice(0, 12)}.`;
+  document.documentElement.dataset.ready = engine.kind;
+  if (!pad.isEmpty) drawn(false);
+  const near = new IntersectionObserver(([entry]) => entry.isIntersecting && openLessons(), { rootMargin: "300px" });
+  near.observe(byId("lessons"));
+}
+
+/** Something on the paper changed. */
+function drawn(moving) {
+  byId("pad-hint").hidden = !pad.isEmpty;
+  byId("undo").disabled = byId("clear").disabled = pad.isEmpty;
+  if (pad.picture) return;
+  if (!pad.strokes.length) {
+    shown += 1;
+    answer.reset();
+    byId("speed").textContent = "";
+  } else if (engine) {
+    show(engine.readStrokes(pad.strokes, pad.pen, { live: moving }));
+  }
+}
+
+async function readPicture(blob) {
+  if (!engine) return;
+  try {
+    pad.show(await createImageBitmap(blob));
+  } catch {
+    problem("This file is no picture that the browser can show. Take a PNG, JPEG, WebP or GIF.");
+    return;
+  }
+  answer.reset();
+  drawn(false);
+  byId("verdict").textContent = "Reading …";
+  await show(engine.read(blob), pad.placed);
+}
+
+/** Show an answer when it comes, unless a newer one was shown before. */
+async function show(asked, placed) {
+  const mine = ++shown;
+  const started = performance.now();
+  try {
+    const reading = await asked;
+    if (!reading || mine < shown - 2 || pad.isEmpty) return;
+    if (lessons?.network.last) await rescore(reading);
+    byId("verdict").classList.remove("error");
+    answer.show(reading, placed);
+    byId("speed").textContent = `Answered in ${Math.max(1, Math.round(performance.now() - started))} ms.`;
+  } catch (error) {
+    problem(error.message);
+  }
+}
+
+/** Let the taught last layer judge the signs of a reading. */
+async function rescore(reading) {
+  const signs = reading.lines.flatMap((line) => line.digits);
+  if (!signs.length) return;
+  const images = new Uint8Array(784 * signs.length);
+  signs.forEach((sign, k) => images.set(sign.image, 784 * k));
+  const judged = await lessons.network.judge(images);
+  for (const [k, { probabilities, score }] of judged.entries()) {
+    const digit = probabilities.reduce((top, share, place) => (share > probabilities[top] ? place : top), 0);
+    const isDigit = score <= engine.model.ood_threshold;
+    const reason = isDigit ? (probabilities[digit] < 0.5 ? "ambiguous" : null) : "not_a_digit";
+    Object.assign(signs[k], { probabilities: [...probabilities], digit, label: `${digit}`, confidence: probabilities[digit] });
+    Object.assign(signs[k], { ood_score: score, is_digit: isDigit, reason });
+  }
+  for (const line of reading.lines) line.text = line.digits.map((sign) => (sign.is_digit ? sign.digit : "?")).join("");
+  reading.text = reading.lines.map((line) => line.text).join("\n");
+}
+
+/** Another sign was chosen; the lessons follow when the pen rests. */
+function chosen(sign) {
+  clearTimeout(resting);
+  resting = setTimeout(() => follow(sign), REST);
+}
+
+async function follow(sign) {
+  for (const each of document.querySelectorAll("#lessons .empty")) each.hidden = Boolean(sign);
+  if (!lessons) return;
+  const { network, layers, parts } = lessons;
+  for (const part of parts) part.show(sign);
+  try {
+    await layers.show(sign?.image ?? new Uint8Array(784));
+    if (!network.isWhole) await showSwitched();
+  } catch (error) {
+    problem(error.message);
+  }
+}
+
+/** Show the bars with filters off beside those of the whole network. */
+async function showSwitched() {
+  const sign = answer.chosen;
+  if (!sign) return;
+  if (lessons.network.isWhole) {
+    answer.showBars(sign.probabilities);
+    return;
+  }
+  const { probabilities } = await lessons.network.run(sign.image, ["probabilities"]);
+  if (sign === answer.chosen) answer.showBars(probabilities.data, sign.probabilities);
+}
+
+async function openLessons() {
+  if (lessons || !engine) return;
+  lessons = {};
+  try {
+    const network = await Network.open(engine);
+    const layers = new LayersView(byId("layers"), network, showSwitched);
+    const refusing = await Refusing.open(engine);
+    const teach = new Teach(engine, network, () => drawn(false), () => pad.clear());
+    lessons = { network, layers, parts: [new Damage(network), refusing, new Why(engine, network), teach] };
+    document.documentElement.dataset.lessons = "ready";
+  } catch (error) {
+    lessons = null;
+    byId("inside-empty").textContent = `The layers cannot be shown: ${error.message}`;
+    return;
+  }
+  follow(answer.chosen);
+}
+
+function problem(words) {
+  const verdict = byId("verdict");
+  verdict.classList.add("error");
+  verdict.textContent = words;
+}

@@ -1,0 +1,72 @@
+/**
+ * The opened network, as the lessons ask it: for maps of an image, for many images at once, with
+ * filters switched off, and with a last layer that was taught.
+ */
+
+export class Network {
+  static async open(engine) {
+    const network = new Network(engine);
+    network.layers = (await (await engine.file("layers.json")).json()).layers;
+    network.convolutions = network.layers.filter((layer) => layer.kind === "convolution");
+    return network;
+  }
+
+  constructor(engine) {
+    this.engine = engine;
+    /** Numbers of the filters that are off, by the name of the input `keep_…`. */
+    this.off = {};
+    /** `{last_weight, last_bias}` once it was taught. */
+    this.last = null;
+    this.weights = new Map();
+  }
+
+  get isWhole() {
+    return Object.values(this.off).every((filters) => !filters.length);
+  }
+
+  /**
+   * Return outputs for images.
+   *
+   * @param images bytes, 784 for each
+   * @param wanted names of outputs
+   * @param whole whether all filters count, also those that are switched off
+   */
+  run(images, wanted, { whole = false } = {}) {
+    const keep = this.convolutions.map((layer) => [layer.keep, this.keep(layer, whole)]);
+    return this.engine.layers(images, { ...Object.fromEntries(keep), ...(this.last ?? {}) }, wanted);
+  }
+
+  keep({ keep, shape }, whole) {
+    const data = new Float32Array(shape[0]).fill(1);
+    if (!whole) for (const filter of this.off[keep] ?? []) data[filter] = 0;
+    return { data, dims: [1, shape[0], 1, 1] };
+  }
+
+  /** Return probabilities and strangeness of each of many images, with every filter. */
+  async judge(images) {
+    const count = images.length / 784;
+    const [rows, scores] = [[], []];
+    for (let start = 0; start < count; start += MOST) {
+      const part = images.subarray(784 * start, 784 * Math.min(count, start + MOST));
+      const { probabilities, ood_score: score } = await this.run(part, ["probabilities", "ood_score"], { whole: true });
+      const classes = probabilities.dims[1];
+      for (let k = 0; k < part.length / 784; k++) rows.push(probabilities.data.slice(k * classes, (k + 1) * classes));
+      scores.push(...score.data);
+    }
+    return rows.map((probabilities, k) => ({ probabilities, score: scores[k] }));
+  }
+
+  /** Return `{weight, bias}` of a layer, `{data, dims}` each. */
+  weightsOf(layer) {
+    const name = layer.weight.replace("weight_", "");
+    if (!this.weights.has(name)) {
+      const [weight, bias] = [`weight_${name}`, `bias_${name}`];
+      const asked = this.run(new Uint8Array(784), [weight, bias]);
+      this.weights.set(name, asked.then((found) => ({ weight: found[weight], bias: found[bias] })));
+    }
+    return this.weights.get(name);
+  }
+}
+
+/** The service takes so many at a time. */
+const MOST = 128;

@@ -1,0 +1,192 @@
+/**
+ * The drawing paper: strokes of mouse, finger, pen or keyboard, as points in a space of 640 × 400.
+ *
+ * Whatever the size of the screen, the same movement gives the same points. A pen's pressure is the
+ * third number of a point; mouse and finger press as usual, 0.5.
+ */
+
+export const WIDTH = 640;
+export const HEIGHT = 400;
+const USUAL = 0.5;
+/** How far an arrow key moves the keyboard's pen. */
+const STEP = 10;
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+export class Pad {
+  /**
+   * @param canvas that is drawn on; its own pixels may be more than 640 × 400
+   * @param onChange is called after each change, with whether the pen is still moving
+   */
+  constructor(canvas, onChange) {
+    [this.canvas, this.onChange] = [canvas, onChange];
+    this.context = canvas.getContext("2d");
+    this.context.lineCap = this.context.lineJoin = "round";
+    this.strokes = [];
+    this.pen = 16;
+    this.picture = null;
+    this.active = null;
+    this.cursor = { x: WIDTH / 2, y: HEIGHT / 2, down: false, shown: false };
+    canvas.addEventListener("pointerdown", (event) => this.begin(event));
+    canvas.addEventListener("pointermove", (event) => this.move(event));
+    for (const name of ["pointerup", "pointercancel"]) canvas.addEventListener(name, (event) => this.end(event));
+    canvas.addEventListener("keydown", (event) => this.key(event));
+    canvas.addEventListener("blur", () => this.lift());
+  }
+
+  /** Whether there is nothing on the paper. */
+  get isEmpty() {
+    return !this.strokes.length && !this.picture;
+  }
+
+  begin(event) {
+    if (!event.isPrimary || event.button !== 0) return;
+    event.preventDefault();
+    this.canvas.focus({ preventScroll: true });
+    this.cursor.shown = false;
+    this.lift();
+    this.canvas.setPointerCapture(event.pointerId);
+    if (this.picture) this.picture = null;
+    this.active = event.pointerId;
+    this.strokes.push([this.point(event)]);
+    this.changed(true);
+  }
+
+  move(event) {
+    if (event.pointerId !== this.active) return;
+    const stroke = this.strokes.at(-1);
+    const events = event.getCoalescedEvents?.() ?? [];
+    for (const each of events.length ? events : [event]) {
+      const point = this.point(each);
+      const last = stroke.at(-1);
+      if (Math.hypot(point[0] - last[0], point[1] - last[1]) >= 0.5) stroke.push(point);
+    }
+    this.changed(true);
+  }
+
+  end(event) {
+    if (event.pointerId !== this.active) return;
+    this.active = null;
+    this.changed(false);
+  }
+
+  /** Return where an event is, in points of the paper. */
+  point({ clientX, clientY, pressure, pointerType }) {
+    const box = this.canvas.getBoundingClientRect();
+    const at = [((clientX - box.left) / box.width) * WIDTH, ((clientY - box.top) / box.height) * HEIGHT];
+    return [...at.map((value) => Math.round(value * 100) / 100), pointerType === "pen" ? pressure || USUAL : USUAL];
+  }
+
+  key(event) {
+    const cursor = this.cursor;
+    const arrow = ARROWS[event.key];
+    if (arrow) this.steer(arrow, event.shiftKey ? STEP / 5 : STEP);
+    else if (event.key === " ") cursor.down ? this.lift() : this.lower();
+    else if (event.key === "Backspace" || (event.key === "z" && (event.ctrlKey || event.metaKey))) this.undo();
+    else if (event.key === "Escape") this.clear();
+    else return;
+    event.preventDefault();
+  }
+
+  steer([across, down], step) {
+    const cursor = this.cursor;
+    cursor.x = Math.min(WIDTH, Math.max(0, cursor.x + across * step));
+    cursor.y = Math.min(HEIGHT, Math.max(0, cursor.y + down * step));
+    cursor.shown = true;
+    if (cursor.down) this.strokes.at(-1).push([cursor.x, cursor.y, USUAL]);
+    cursor.down ? this.changed(true) : this.paint();
+  }
+
+  lower() {
+    this.picture = null;
+    Object.assign(this.cursor, { down: true, shown: true });
+    this.strokes.push([[this.cursor.x, this.cursor.y, USUAL]]);
+    this.changed(true);
+  }
+
+  lift() {
+    if (!this.cursor.down) return;
+    this.cursor.down = false;
+    this.changed(false);
+  }
+
+  undo() {
+    this.cursor.down = false;
+    if (this.picture) this.picture = null;
+    else this.strokes.pop();
+    this.changed(false);
+  }
+
+  clear() {
+    this.cursor.down = false;
+    this.active = this.picture = null;
+    this.strokes = [];
+    this.changed(false);
+  }
+
+  /** Put strokes on the paper, in place of what is there. */
+  draw(strokes) {
+    this.clear();
+    this.strokes = strokes.map((stroke) => stroke.map(([x, y, pressure = USUAL]) => [x, y, pressure]));
+    this.changed(false);
+  }
+
+  /** Show a picture instead of strokes. */
+  show(bitmap) {
+    this.strokes = [];
+    this.picture = bitmap;
+    this.paint();
+  }
+
+  changed(moving) {
+    this.paint();
+    this.onChange(moving);
+  }
+
+  /** Return how the picture lies on the paper: `{left, top, scale}`. */
+  get placed() {
+    const { width, height } = this.picture;
+    const scale = Math.min(WIDTH / width, HEIGHT / height);
+    return { scale, left: (WIDTH - width * scale) / 2, top: (HEIGHT - height * scale) / 2 };
+  }
+
+  paint() {
+    const { context, canvas } = this;
+    context.setTransform(canvas.width / WIDTH, 0, 0, canvas.height / HEIGHT, 0, 0);
+    context.clearRect(0, 0, WIDTH, HEIGHT);
+    if (this.picture) {
+      const { left, top, scale } = this.placed;
+      context.drawImage(this.picture, left, top, this.picture.width * scale, this.picture.height * scale);
+    }
+    context.strokeStyle = context.fillStyle = "#15171c";
+    for (const stroke of this.strokes) paintStroke(context, stroke, this.pen);
+    if (this.cursor.shown) paintCursor(context, this.cursor);
+  }
+}
+
+function paintStroke(context, stroke, pen) {
+  const width = (pressure) => pen * (0.5 + pressure);
+  if (stroke.length === 1) {
+    const [x, y, pressure] = stroke[0];
+    context.beginPath();
+    context.arc(x, y, width(pressure) / 2, 0, 2 * Math.PI);
+    context.fill();
+  }
+  for (let k = 1; k < stroke.length; k++) {
+    context.lineWidth = width((stroke[k - 1][2] + stroke[k][2]) / 2);
+    context.beginPath();
+    context.moveTo(...stroke[k - 1].slice(0, 2));
+    context.lineTo(...stroke[k].slice(0, 2));
+    context.stroke();
+  }
+}
+
+function paintCursor(context, { x, y, down }) {
+  context.strokeStyle = down ? "#b84a00" : "#1f4fd8";
+  context.lineWidth = 2;
+  context.beginPath();
+  context.moveTo(x - 12, y);
+  context.lineTo(x + 12, y);
+  context.moveTo(x, y - 12);
+  context.lineTo(x, y + 12);
+  context.stroke();
+}

@@ -1,0 +1,59 @@
+/** What the page says: answers, verdicts and numbers as people read them. */
+
+/** Return a probability as people read it: never 100 % or 0 % of what is not certain. */
+export function percent(share) {
+  if (share >= 0.99995) return share >= 1 ? "100 %" : "> 99.99 %";
+  if (share < 0.0005) return share <= 0 ? "0 %" : "< 0.1 %";
+  return `${(100 * share).toFixed(share > 0.995 ? 2 : 1)} %`;
+}
+
+/** Return the two likeliest digits of a prediction, the likeliest first. */
+export function likeliest({ probabilities }) {
+  const order = [...probabilities.keys()].sort((a, b) => probabilities[b] - probabilities[a]);
+  return order.slice(0, 2);
+}
+
+/** Return a sentence on one sign. */
+export function aboutSign(sign) {
+  const [first, second] = likeliest(sign);
+  const chance = (digit) => `${digit} (${percent(sign.probabilities[digit])})`;
+  if (sign.reason === "not_a_digit") return `Not a digit: it is unlike all of them. The nearest would be ${first}.`;
+  if (sign.reason === "ambiguous") return `Hard to tell: ${chance(first)}, or ${chance(second)}.`;
+  return `A ${first}, ${percent(sign.probabilities[first])} sure. Next comes ${chance(second)}.`;
+}
+
+/** Return what to say of a whole reading and the chosen sign of it. */
+export function verdict(reading, chosen) {
+  if (!reading || (reading.reason === "blank" && !chosen)) return "Blank: there is nothing to read yet.";
+  const signs = reading.lines.flatMap((line) => line.digits);
+  const parts = [];
+  if (signs.length > 1) {
+    const text = reading.lines.map((line) => line.text).join(", ");
+    const what = signs.some((sign) => sign.is_digit) ? `Several: the number ${text}` : "Several signs, and none is a digit";
+    parts.push(`${what}, ${percent(reading.confidence)} sure of all of it.`);
+  }
+  if (reading.turned) parts.push(`The picture was turned by ${reading.turned}° to be read.`);
+  if (chosen) parts.push((signs.length > 1 ? "The marked one: " : "") + aboutSign(chosen));
+  return parts.join(" ");
+}
+
+/** Return a name of a layer with what to look for in it. */
+export function aboutLayer(layer, number) {
+  const [count, height, width] = layer.shape;
+  if (layer.kind === "pooling") {
+    return `Of each two by two cells the brightest stays: ${count} maps of ${width} × ${height}. Where exactly a stroke lies matters less now.`;
+  }
+  if (layer.output === "hidden") {
+    return `${count} cells, each a weighted sum of everything above. Digits that look alike light up the same cells.`;
+  }
+  if (layer.kind === "convolution") {
+    const what =
+      number === 1
+        ? "Edges and strokes of one direction light up."
+        : number === 2
+          ? "Corners, ends and bends begin to stand out."
+          : "Larger parts: loops, hooks, crossings. Few cells are still bright.";
+    return `${count} filters of 3 × 3, maps of ${width} × ${height}. ${what}`;
+  }
+  return "";
+}
