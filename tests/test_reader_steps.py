@@ -21,6 +21,7 @@ from PIL import Image, ImageFilter
 from digitnet.reading import finding, grey
 from digitnet.reading.lines import in_lines
 from digitnet.reading.pictures import load
+from digitnet.reading.strokes import as_picture, from_strokes
 
 ROOT = Path(__file__).parent.parent
 READER = ROOT / "src" / "digitnet" / "static" / "reader"
@@ -268,3 +269,42 @@ def test_pages_are_those_of_python() -> None:
     for (scale, page), answer, found in zip(wanted, answers[::2], answers[1::2], strict=True):
         assert found == scale
         np.testing.assert_array_equal(np.reshape(answer["data"], page.shape), page)
+
+
+@needs_node
+def test_strokes_are_drawn_to_the_bit_as_python_draws_them() -> None:
+    rng = np.random.default_rng(7)
+    drawings: list[Any] = [[], [[]], [[[3, 4]]], [[[5, 5], [5, 5]]], [[[0, 0], [1e-310, 0]]]]
+    drawings += [[[[4e307, -4e307], [-4e307, 4e307]]], [[[0, 0], [300, 0]]], [[[0, 0], [0, 9]]]]
+    for _ in range(30):
+        size = float(np.exp(rng.uniform(-3, 8)))
+        lengths = rng.integers(1, 9, int(rng.integers(1, 7)))
+        points = 2 + int(rng.integers(0, 2))
+        drawings.append(
+            [(rng.random((int(n), points)) * [size, size, 1][:points]).tolist() for n in lengths]
+        )
+    pens = [None if case % 3 else float(np.exp(rng.uniform(-3, 4))) for case in range(len(drawings))]
+    calls = [("strokes.js", "fromStrokes", [drawing]) for drawing in drawings]
+    calls += [
+        ("strokes.js", "asPicture", [drawing, pen])
+        for drawing, pen in zip(drawings, pens, strict=True)
+    ]
+    answers = in_javascript(calls)
+    for drawing, answer in zip(drawings, answers, strict=False):
+        ink = from_strokes(drawing).pixels
+        np.testing.assert_array_equal(np.float32(answer["data"]).reshape(ink.shape), ink)
+    for drawing, pen, answer in zip(drawings, pens, answers[len(drawings) :], strict=True):
+        expected = as_picture(drawing, pen)
+        np.testing.assert_array_equal(pixels_of(answer["picture"]), expected.pixels)
+        found = [answer[name] for name in ("scale", "left", "top")]
+        assert found == [expected.scale, expected.left, expected.top]
+
+
+@needs_node
+def test_what_is_no_drawing_is_refused_in_a_sentence() -> None:
+    wrong = ["ab", [[1, 2]], [[[1, 2], [3]]], [[[1, None]]], [[[1, 2, 1.5]]], 3, [[[1, 2, 3, 4]]]]
+    for answer in in_javascript([("strokes.js", "asPicture", [each]) for each in wrong]):
+        assert answer["error"] == "InputError", answer
+        assert answer["message"].endswith(".")
+    (answer,) = in_javascript([("strokes.js", "asPicture", [[[[1, 2]]], -1])])
+    assert "positive" in answer["message"]

@@ -24,6 +24,7 @@ from digitnet.reading import (
     model_file,
     pictures,
     recognizer,
+    strokes,
     turning,
     writing,
 )
@@ -41,6 +42,12 @@ SHARED: tuple[tuple[str, ModuleType, str], ...] = (
         "PAGE_AREA LONGEST MOST_AREA ENLARGED TINY CLEAR MOST_PARTS CROWD _LOOKS SMALL ROOM EVEN "
         "UNSURE CLOSER _MARGIN _ONE _TOUCH _AS_WIDE _SURELY _BEYOND _ONE_SIGN "
         "_CLOSER_BY _REACH",
+    ),
+    (
+        "strokes",
+        strokes,
+        "_SIDE _PEN _MARGIN USUAL_PRESSURE _STEP _SMALLEST _PEN_OF_SIGN _PAPER _LEAST_SIGN "
+        "_MOST_STROKES _FLAT _FINEST _BROADEST",
     ),
     ("lines", lines, "_STEP _FAR_STEP _SLOPES _LEVEL _OWN_SLOPE _LONG _FLAT _OVERLAP"),
     (

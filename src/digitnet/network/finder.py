@@ -187,9 +187,13 @@ def _owned(votes: Tensor, where: Tensor, sides: Tensor) -> Tensor:
 
 
 def _normalised(page: Tensor) -> Tensor:
-    """Return pages with mean 0 and, unless they are nearly even, standard deviation 1/2."""
-    page = page - page.mean((2, 3), keepdim=True)
-    std = (page**2).mean((2, 3), keepdim=True).sqrt()
+    """Return pages with mean 0 and, unless they are nearly even, standard deviation 1/2.
+
+    Means are taken row by row: one by one, as some runtimes add them up, the squares of a page's
+    37,000 pixels make a float32 that is wrong by a thousandth.
+    """
+    page = page - page.mean(3, keepdim=True).mean(2, keepdim=True)
+    std = (page**2).mean(3, keepdim=True).mean(2, keepdim=True).sqrt()
     return (page / (2 * std.clamp(min=LEAST_STD))).clamp(-4.0, 4.0)
 
 

@@ -46,9 +46,14 @@ export class BrowserEngine {
     return this.run("read", source, options);
   }
 
-  /** Return all that is written with strokes: lists of points `[x, y]`, y down, in any unit. */
-  readStrokes(strokes, options) {
-    return this.run("readStrokes", strokes, options);
+  /**
+   * Return all that is written with strokes: lists of points `[x, y]`, y down, in any unit, or
+   * `[x, y, pressure]`; boxes are in whole units of them.
+   *
+   * @param pen its width in the same unit; null for a tenth of a sign
+   */
+  readStrokes(strokes, { pen = null, ...options } = {}) {
+    return this.run("readStrokes", { strokes, pen }, options);
   }
 
   /** Return the one digit of a picture, given as for `read`. */

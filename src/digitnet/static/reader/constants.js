@@ -45,6 +45,22 @@ export const finding = Object.freeze({
   REACH: 1.5,
 });
 
+export const strokes = Object.freeze({
+  SIDE: 100.0,
+  PEN: 10.0,
+  MARGIN: 2.0,
+  USUAL_PRESSURE: 0.5,
+  STEP: 4.0,
+  SMALLEST: 1e-300,
+  PEN_OF_SIGN: 0.1,
+  PAPER: 0.5,
+  LEAST_SIGN: 48.0,
+  MOST_STROKES: 0.75,
+  FLAT: 0.05,
+  FINEST: 1.5,
+  BROADEST: 60.0,
+});
+
 export const lines = Object.freeze({
   STEP: 0.55,
   FAR_STEP: 0.8,

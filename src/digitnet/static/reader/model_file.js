@@ -13,7 +13,10 @@ const BLANK = {
   height: C.LEAST_PAGE,
   width: C.LEAST_PAGE,
 };
-const NO_INK = { data: new Float32Array(0), count: 0, height: 1, width: 1 };
+// ONNX Runtime for the web cannot multiply nothing by a matrix: where Python gives no ink, it gets a
+// blank one, whose answer, the last, is left out.
+const NO_INK = { data: new Float32Array(1), count: 1, height: 1, width: 1 };
+const OF_INKS = ["probabilities", "ood_score", "image", "features"];
 
 export class ModelFile {
   /**
@@ -38,8 +41,10 @@ export class ModelFile {
   }
 
   /** Return outputs by name for the signs on a page, float32, grey 0 to 255. */
-  ofPage(outputs, page) {
-    return this.run(outputs, page, NO_INK);
+  async ofPage(outputs, page) {
+    const answers = await this.run(outputs, page, NO_INK);
+    for (const name of outputs) if (OF_INKS.includes(name)) answers[name].pop();
+    return answers;
   }
 
   /** Return outputs for a page and inks at once, of each the list of its rows. */

@@ -9,6 +9,7 @@ import { reader as C } from "./constants.js";
 import { InputError } from "./errors.js";
 import { findSigns } from "./finding.js";
 import { f32 } from "./rounding.js";
+import { asPicture, fromStrokes, placed } from "./strokes.js";
 import { readUpright } from "./turning.js";
 import { Writing, predictionOf } from "./writing.js";
 
@@ -29,6 +30,22 @@ export class Reader {
     const writing = new Writing(await findSigns(this.model, picture), this.model, scale);
     const middle = [picture.width / 2, picture.height / 2];
     return writing.best(middle, this.model.record.crops) ?? this.predictInk(BLANK);
+  }
+
+  /**
+   * Return all that a pen wrote, boxes in whole units of the strokes.
+   *
+   * @param strokes lists of points `[x, y]`, y down, in any unit, or `[x, y, pressure]`
+   * @param pen its width in the same unit; null for a tenth of a sign
+   */
+  async readStrokes(strokes, pen = null) {
+    const drawing = asPicture(strokes, pen);
+    return placed(await this.read({ picture: drawing.picture, scale: 1 }), drawing);
+  }
+
+  /** Return the one digit that a pen drew. */
+  predictStrokes(strokes) {
+    return this.predictInk(fromStrokes(strokes));
   }
 
   /**

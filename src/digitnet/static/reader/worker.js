@@ -20,7 +20,7 @@ const calls = {
   start,
   layers: runLayers,
   read: async (source) => reader.read(await load(source)),
-  readStrokes: (strokes) => reader.readStrokes(strokes),
+  readStrokes: ({ strokes, pen }) => reader.readStrokes(strokes, pen),
   predict: async (source) => reader.predict(await load(source)),
   predictStrokes: (strokes) => reader.predictStrokes(strokes),
   predictInk: (ink) => reader.predictInk(ink),

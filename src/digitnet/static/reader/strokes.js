@@ -1,0 +1,176 @@
+/**
+ * From the strokes of a pen, lists of points, to ink or to a picture: the same pixels, to the last
+ * bit, as of `digitnet.reading.strokes`.
+ *
+ * A point is `[x, y]`, y down, in any unit, or `[x, y, pressure]` with a pressure from 0 to 1.
+ */
+
+import { finding, pictures, strokes as C } from "./constants.js";
+import { InputError } from "./errors.js";
+import { clip } from "./rounding.js";
+
+/** Return the ink of a drawing of one digit, `{data, width, height}` in float32, 0 to 1. */
+export function fromStrokes(strokes) {
+  const lines = checked(strokes);
+  if (!lines.length) return { data: new Float32Array(1), width: 1, height: 1 };
+  const { low, scale } = fitted(lines, C.SIDE);
+  const radius = C.PEN / 2;
+  const ink = drawn(lines, low, scale, radius, widest(lines, radius) + C.MARGIN);
+  return { ...ink, data: Float32Array.from(ink.data) };
+}
+
+/**
+ * Return a drawing of any number of signs as a picture: `{picture, scale, left, top}`, black on
+ * white, `scale` pixels to one unit of the strokes, beginning at `left` and `top` in that unit.
+ *
+ * @param pen width of the pen in the unit of the strokes; null for a tenth of a sign
+ */
+export function asPicture(strokes, pen = null) {
+  const lines = checked(strokes);
+  if (pen !== null && !(Number.isFinite(pen) && pen > 0)) {
+    throw new InputError(`The pen's width is ${pen}; it must be a positive number.`);
+  }
+  if (!lines.length) {
+    const data = new Uint8Array([255]);
+    return { picture: { data, width: 1, height: 1, channels: 1 }, scale: 1, left: 0, top: 0 };
+  }
+  const { low, extent, scale: unit } = fitted(lines, 1);
+  // From here on the longer side of the drawing is 1 long, or 0 if it is a dot.
+  const size = extent.map((side) => side * unit);
+  const sign = signOf(lines, size, unit);
+  const width = pen === null ? C.PEN_OF_SIGN * sign : clip(pen * unit, 1e-6, 1);
+  const paper = C.PAPER * sign + widest(lines, width / 2);
+  const [across, down] = size.map((side) => side + 2 * paper);
+  const longer = Math.max(across, down);
+  const page = Math.min(Math.sqrt(finding.PAGE_AREA / (across * down)), finding.LONGEST / longer);
+  const scale = Math.min(Math.max(page, C.LEAST_SIGN / sign), pictures.MAX_SIDE / longer);
+  const radius = clip(width * scale, C.FINEST, C.BROADEST) / 2;
+  const ink = drawn(lines, low, scale * unit, radius, paper * scale);
+  const [left, top] = low.map((half) => half * 2 - (unit > 0 ? paper / unit : 0));
+  const data = Uint8Array.from(ink.data, (cover) => 255 - Math.trunc(cover * 255 + 0.5));
+  return { picture: { ...ink, data, channels: 1 }, scale: unit * scale || 1, left, top };
+}
+
+/** Return a reading of a drawing's picture with boxes in whole units of its strokes. */
+export function placed(reading, { scale, left, top }) {
+  const moved = (box) => {
+    const x = Math.floor(box.left / scale + left);
+    const y = Math.floor(box.top / scale + top);
+    const right = Math.ceil((box.left + box.width) / scale + left);
+    const bottom = Math.ceil((box.top + box.height) / scale + top);
+    return { left: x, top: y, width: Math.max(1, right - x), height: Math.max(1, bottom - y) };
+  };
+  const lines = reading.lines.map((line) => ({
+    ...line,
+    digits: line.digits.map((one) => ({ ...one, box: one.box && moved(one.box) })),
+  }));
+  return { ...reading, lines };
+}
+
+/** Return the strokes that have points, each a list of `[x, y, pressure]`. */
+function checked(strokes) {
+  if (!Array.isArray(strokes)) {
+    throw new InputError(`Expected a list of strokes, each a list of points, got ${strokes}.`);
+  }
+  return strokes.map(pointsOf).filter((line) => line.length);
+}
+
+function pointsOf(stroke, index) {
+  const name = `Stroke ${index}`;
+  const sizes = Array.isArray(stroke) ? new Set(stroke.map((point) => point?.length)) : new Set([0]);
+  if (sizes.size > 1 || [...sizes].some((size) => size !== 2 && size !== 3)) {
+    throw new InputError(`${name} must be a list of points [x, y] or [x, y, pressure].`);
+  }
+  if (!stroke.every((point) => Array.from(point).every(Number.isFinite))) {
+    throw new InputError(`${name} holds what is no finite number; every x and y must be one.`);
+  }
+  if (stroke.some(([, , pressure = C.USUAL_PRESSURE]) => pressure < 0 || pressure > 1)) {
+    throw new InputError(`${name} has a pressure beyond 0 to 1, the third number of a point.`);
+  }
+  return stroke.map(([x, y, pressure = C.USUAL_PRESSURE]) => [x, y, pressure]);
+}
+
+/** Return half of where a drawing begins, its extent, and the scale to be so long. */
+function fitted(lines, side) {
+  const axes = [0, 1].map((axis) => rangeOf(lines.flat(), axis));
+  const low = axes.map(([least]) => least / 2);
+  // Halves, so that the difference of the largest numbers does not overflow.
+  const half = axes.map(([least, most]) => most / 2 - least / 2);
+  const longest = Math.max(...half) * 2;
+  const scale = longest > C.SMALLEST && longest < Infinity ? side / longest : 0;
+  return { low, extent: half.map((each) => (longest < Infinity ? each * 2 : 0)), scale };
+}
+
+function rangeOf(points, axis) {
+  let [least, most] = [Infinity, -Infinity];
+  for (const point of points) {
+    least = Math.min(least, point[axis]);
+    most = Math.max(most, point[axis]);
+  }
+  return [least, most];
+}
+
+/** Return how large a sign of a drawing is whose longer side is 1; 1 for a dot. */
+function signOf(lines, size, unit) {
+  const extents = lines.map((line) =>
+    Math.max(...[0, 1].map((axis) => rangeOf(line, axis)).map(([least, most]) => most - least)),
+  );
+  const sizes = Float64Array.from(extents, (extent) => extent * unit).sort();
+  const large = sizes[Math.ceil(C.MOST_STROKES * sizes.length) - 1];
+  return size.some((each) => each !== 0) ? Math.max(Math.min(large, size[1]), C.FLAT) : 1;
+}
+
+/** Return the largest radius of the pen. */
+function widest(lines, radius) {
+  return radius * (0.5 + rangeOf(lines.flat(), 2)[1]);
+}
+
+/** Return strokes as ink, float64, 0 to 1, with so many pixels of paper around them. */
+function drawn(lines, low, scale, radius, before) {
+  const moved = lines.map((line) =>
+    line.map(([x, y, pressure]) => [
+      (x / 2 - low[0]) * (2 * scale) + before,
+      (y / 2 - low[1]) * (2 * scale) + before,
+      radius * (0.5 + pressure),
+    ]),
+  );
+  const [width, height] = [0, 1].map((axis) =>
+    Math.max(1, Math.ceil(rangeOf(moved.flat(), axis)[1] + before)),
+  );
+  const ink = { data: new Float64Array(width * height), width, height };
+  for (const line of moved) for (const [from, to] of piecesOf(line)) cover(ink, from, to);
+  return ink;
+}
+
+/** Return a stroke in pieces of at most `STEP`: x, y and radius at both ends. */
+function piecesOf(line) {
+  if (line.length === 1) return [[line[0], line[0]]];
+  return line.slice(1).flatMap((end, place) => {
+    const start = line[place];
+    const step = end.map((value, axis) => value - start[axis]);
+    const length = Math.sqrt(step[0] * step[0] + step[1] * step[1]);
+    const count = Math.max(1, Math.ceil(length / C.STEP));
+    const at = (number) => start.map((value, axis) => value + step[axis] * (number / count));
+    return Array.from({ length: count }, (_, number) => [at(number), at(number + 1)]);
+  });
+}
+
+/** Add how much of each pixel a round pen covers on its way. */
+function cover({ data, width, height }, [x, y, r], [x2, y2, r2]) {
+  const reach = Math.max(r, r2) + 1;
+  const [dx, dy, dr] = [x2 - x, y2 - y, r2 - r];
+  const square = Math.max(dx * dx + dy * dy, 1e-12);
+  const [left, right] = [Math.min(x, x2) - reach, Math.max(x, x2) + reach];
+  const [top, bottom] = [Math.min(y, y2) - reach, Math.max(y, y2) + reach];
+  for (let row = Math.max(0, Math.floor(top)); row < Math.min(height, bottom); row++) {
+    for (let column = Math.max(0, Math.floor(left)); column < Math.min(width, right); column++) {
+      const [fromX, fromY] = [column + 0.5 - x, row + 0.5 - y];
+      const along = clip((fromX * dx + fromY * dy) / square, 0, 1);
+      const [offX, offY] = [fromX - along * dx, fromY - along * dy];
+      const distance = Math.sqrt(offX * offX + offY * offY);
+      const ink = clip(r + along * dr + 0.5 - distance, 0, 1);
+      const at = row * width + column;
+      if (ink > data[at]) data[at] = ink;
+    }
+  }
+}
