@@ -7,12 +7,14 @@ const SIDE = 28;
 /** Steps in which "Find the flip" goes through a range. */
 const STEPS = 41;
 
+const signed = (value) => `${value}`.replace("-", "−");
+
 /** Each with its range, what its value says, and what it does to an image of floats. */
 const KINDS = [
   { name: "Noise", most: 1, least: 0, words: (v) => percent(v), change: noisy },
-  { name: "Shift", most: 10, least: -10, words: (v) => `${Math.round(v)} px`, change: (image, v) => moved(image, { across: Math.round(v) }) },
-  { name: "Thickness", most: 3, least: -3, words: (v) => (v > 0 ? "+" : "") + v.toFixed(1), change: thickened },
-  { name: "Turn", most: 180, least: -180, words: (v) => `${Math.round(v)}°`, change: (image, v) => moved(image, { degrees: v }) },
+  { name: "Shift", most: 10, least: -10, words: (v) => signed(Math.round(v)) + " px", change: (image, v) => moved(image, { across: Math.round(v) }) },
+  { name: "Thickness", most: 3, least: -3, words: (v) => (v > 0 ? "+" : "") + signed(v.toFixed(1)), change: thickened },
+  { name: "Turn", most: 180, least: -180, words: (v) => signed(Math.round(v)) + "°", change: (image, v) => moved(image, { degrees: v }) },
 ];
 
 export class Damage {

@@ -4,7 +4,7 @@
  */
 
 import { cellAt, showMaps } from "./drawing.js";
-import { aboutLayer } from "./words.js";
+import { aboutLayer, aboutOutcome } from "./words.js";
 
 /** Maps in a row, and pixels to a cell, by the side of a map. */
 const LAYOUT = { 28: [8, 2], 26: [8, 2], 14: [8, 4], 13: [8, 4], 7: [16, 4], 3: [24, 8] };
@@ -21,15 +21,30 @@ export class LayersView {
       .filter((layer) => layer.output !== "logits")
       .map((layer, number) => new LayerCard(layer, number, this));
     place.replaceChildren(...this.cards.map((card) => card.element));
+    this.columns = Array.from({ length: 10 }, (_, digit) => column(digit));
+    byId("columns").replaceChildren(...this.columns.map(({ element }) => element));
+    byId("all-on").addEventListener("click", () => this.switchAllOn());
   }
 
   /** Show what the layers make of an image, 784 bytes. */
   async show(image) {
     this.image = image;
-    const found = await this.network.run(image, this.cards.map((card) => card.layer.output));
+    const wanted = this.cards.map((card) => card.layer.output);
+    const found = await this.network.run(image, [...wanted, "probabilities"]);
+    const whole = this.network.isWhole ? found : await this.network.run(image, ["probabilities"], { whole: true });
     if (this.image !== image) return;
     this.maps = found;
     for (const card of this.cards) card.show(found[card.layer.output]);
+    this.showOutcome(whole.probabilities.data, found.probabilities.data);
+  }
+
+  /** Show the end of the path: the bars, and what the filters that are off changed. */
+  showOutcome(before, after) {
+    [this.before, this.after] = [before, after];
+    const off = Object.values(this.network.off).reduce((sum, filters) => sum + filters.length, 0);
+    this.columns.forEach(({ fill }, digit) => (fill.style.transform = `scaleY(${after[digit]})`));
+    byId("outcome").textContent = aboutOutcome(before, after, off);
+    byId("all-on").hidden = !off;
   }
 
   /** Return what goes into a layer: the image, or the maps of the layer before. */
@@ -50,7 +65,7 @@ export class LayersView {
 
   async switchAllOn() {
     this.network.off = {};
-    if (this.image) await this.show(this.image);
+    await this.show(this.image);
     this.onSwitch();
   }
 }
@@ -205,6 +220,16 @@ class LayerCard {
   at({ data, dims: [, , height, width] }, map, y, x) {
     return y < 0 || x < 0 || y >= height || x >= width ? 0 : data[(map * height + y) * width + x];
   }
+}
+
+const byId = (id) => document.getElementById(id);
+
+function column(digit) {
+  const [element, track, fill] = ["li", "div", "div"].map((name) => document.createElement(name));
+  [track.className, fill.className] = ["track", "fill"];
+  track.append(fill);
+  element.append(track, digit);
+  return { element, fill };
 }
 
 const short = (value) => (Math.abs(value) < 0.005 ? "0" : value.toFixed(2).replace("-", "−"));

@@ -20,12 +20,12 @@ const PRIVACY = {
 };
 
 const byId = (id) => document.getElementById(id);
-const pad = new Pad(byId("paper"), drawn);
-const answer = new Answer(chosen);
 let engine = null;
 let lessons = null;
 let resting = 0;
 let shown = 0;
+const pad = new Pad(byId("paper"), drawn);
+const answer = new Answer(chosen);
 
 byId("undo").addEventListener("click", () => pad.undo());
 byId("clear").addEventListener("click", () => pad.clear());
@@ -92,7 +92,7 @@ async function show(asked, placed) {
   try {
     const reading = await asked;
     if (!reading || mine < shown - 2 || pad.isEmpty) return;
-    if (lessons?.network.last) await rescore(reading);
+    if (lessons?.network?.last) await rescore(reading);
     byId("verdict").classList.remove("error");
     answer.show(reading, placed);
     byId("speed").textContent = `Answered in ${Math.max(1, Math.round(performance.now() - started))} ms.`;
@@ -127,27 +127,22 @@ function chosen(sign) {
 
 async function follow(sign) {
   for (const each of document.querySelectorAll("#lessons .empty")) each.hidden = Boolean(sign);
-  if (!lessons) return;
+  if (!lessons?.network) return;
   const { network, layers, parts } = lessons;
   for (const part of parts) part.show(sign);
   try {
     await layers.show(sign?.image ?? new Uint8Array(784));
-    if (!network.isWhole) await showSwitched();
+    if (!network.isWhole) showSwitched();
   } catch (error) {
     problem(error.message);
   }
 }
 
 /** Show the bars with filters off beside those of the whole network. */
-async function showSwitched() {
-  const sign = answer.chosen;
-  if (!sign) return;
-  if (lessons.network.isWhole) {
-    answer.showBars(sign.probabilities);
-    return;
-  }
-  const { probabilities } = await lessons.network.run(sign.image, ["probabilities"]);
-  if (sign === answer.chosen) answer.showBars(probabilities.data, sign.probabilities);
+function showSwitched() {
+  const { isWhole } = lessons.network;
+  const { before, after } = lessons.layers;
+  if (answer.chosen) answer.showBars(isWhole ? answer.chosen.probabilities : after, isWhole ? null : before);
 }
 
 async function openLessons() {

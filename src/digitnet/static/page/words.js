@@ -13,13 +13,13 @@ export function likeliest({ probabilities }) {
   return order.slice(0, 2);
 }
 
-/** Return a sentence on one sign. */
+/** Return what to say of one sign, as the rest of a sentence. */
 export function aboutSign(sign) {
   const [first, second] = likeliest(sign);
   const chance = (digit) => `${digit} (${percent(sign.probabilities[digit])})`;
-  if (sign.reason === "not_a_digit") return `Not a digit: it is unlike all of them. The nearest would be ${first}.`;
-  if (sign.reason === "ambiguous") return `Hard to tell: ${chance(first)}, or ${chance(second)}.`;
-  return `A ${first}, ${percent(sign.probabilities[first])} sure. Next comes ${chance(second)}.`;
+  if (sign.reason === "not_a_digit") return `not a digit: it is unlike all of them. The nearest would be ${first}.`;
+  if (sign.reason === "ambiguous") return `hard to tell: ${chance(first)}, or ${chance(second)}.`;
+  return `a ${first}, ${percent(sign.probabilities[first])} sure. Next comes ${chance(second)}.`;
 }
 
 /** Return what to say of a whole reading and the chosen sign of it. */
@@ -33,7 +33,8 @@ export function verdict(reading, chosen) {
     parts.push(`${what}, ${percent(reading.confidence)} sure of all of it.`);
   }
   if (reading.turned) parts.push(`The picture was turned by ${reading.turned}° to be read.`);
-  if (chosen) parts.push((signs.length > 1 ? "The marked one: " : "") + aboutSign(chosen));
+  const about = chosen ? aboutSign(chosen) : "";
+  if (chosen) parts.push(signs.length > 1 ? `The marked one: ${about}` : about[0].toUpperCase() + about.slice(1));
   return parts.join(" ");
 }
 
@@ -56,4 +57,13 @@ export function aboutLayer(layer, number) {
     return `${count} filters of 3 × 3, maps of ${width} × ${height}. ${what}`;
   }
   return "";
+}
+
+/** Return a sentence on the end of the path, with some filters off. */
+export function aboutOutcome(before, after, off) {
+  const first = (each) => likeliest({ probabilities: each })[0];
+  const said = (each) => `${first(each)}, ${percent(each[first(each)])} sure`;
+  if (!off) return `All filters on: ${said(before)}.`;
+  const filters = off === 1 ? "One filter off" : `${off} filters off`;
+  return `${filters}: ${said(after)}. With all on: ${said(before)}.`;
 }
