@@ -198,6 +198,32 @@ def by_command(inputs: Sequence[GoldenInput], folder: Path) -> Answers:
     return answers
 
 
+def by_service(inputs: Sequence[GoldenInput]) -> Answers:
+    """Return what the service answers over HTTP: needs the extra ``serve``."""
+    # Loaded here: the extra is not needed for the other ways.
+    from fastapi.testclient import TestClient
+
+    from digitnet.serving.web_app import create_app
+
+    answers: Answers = {one.name: {} for one in inputs}
+    with TestClient(create_app(Recognizer(threads=1)), base_url="http://localhost") as client:
+        for one in inputs:
+            for verb, field in (("read", "reading"), ("predict", "prediction")):
+                if one.kind == "ink" and verb == "read":
+                    continue
+                body: dict[str, Any] = {"json": {one.kind: one.content}}
+                if one.kind == "file":
+                    body = {"content": one.content}
+                elif one.kind == "ink":
+                    body = {"json": {"ink": (one.content / np.float32(255)).tolist()}}
+                response = client.post(f"/v1/{verb}", **body)
+                if response.is_success:
+                    answers[one.name][field] = response.json()
+                else:
+                    answers[one.name]["error"] = f"{response.status_code}: {response.text}"
+    return answers
+
+
 @dataclass(frozen=True)
 class Served:
     """A page that is served: where, and what was asked of the server."""

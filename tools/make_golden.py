@@ -10,6 +10,7 @@ here keep what was measured before.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import sys
 import tempfile
@@ -42,6 +43,8 @@ def measure() -> None:
         folder = Path(name)
         (folder / "files").mkdir()
         found["command line"] = ways.by_command(inputs, folder / "files")
+        if importlib.util.find_spec("digitnet.serving"):
+            found["REST"] = ways.by_service(inputs)
         if ways.chromium():
             build(folder / "page", FIRST_PAGE)
             with ways.served(folder / "page") as site, ways.browser() as browser:

@@ -20,7 +20,7 @@ import { decodePng, isPng, pngSize } from "./png.js";
  */
 export async function load(source) {
   if (source instanceof Blob) return loadBytes(new Uint8Array(await source.arrayBuffer()));
-  return loaded(fromPixels(source), 1);
+  return loaded(fromPixels(source ?? {}), 1);
 }
 
 /** Return the same of a file's bytes. */

@@ -1,0 +1,76 @@
+"""Golden vectors: the same answers by Python, the command line, the service and the browser."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from browser_site import browser, built, need, opened
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
+
+import golden_ways as ways  # noqa: E402
+
+# Runtimes and processors round differently. Of so many in a hundred inputs no logit may differ by
+# more than the first, and of none by more than the second.
+MOST, NEARLY_ALL, EVER = 1e-4, 95, 5e-4
+
+
+@pytest.fixture(scope="module")
+def golden():
+    return ways.stored()
+
+
+def check(golden, answers: ways.Answers, least: int) -> None:
+    """Check that texts, digits and reasons are the expected ones, and numbers nearly so."""
+    inputs, expected = golden
+    found = ways.compared(inputs, expected, answers)
+    assert len(found) >= least
+    assert {one.name: one.words for one in found if one.words} == {}
+    logits = np.array([one.logits for one in found])
+    worst = max(found, key=lambda one: one.logits)
+    assert np.percentile(logits, NEARLY_ALL) <= MOST, worst
+    assert worst.logits <= EVER, worst
+    assert max(one.ood_score for one in found) <= EVER
+    # A half may be rounded up or down.
+    assert max(one.image or 0 for one in found) <= 1
+    assert max(one.box for one in found) <= 1
+
+
+def test_the_file_holds_inputs_of_every_kind(golden) -> None:
+    inputs, expected = golden
+    assert ways.FILE.stat().st_size <= 1_500_000
+    assert len({one.name for one in inputs}) == len(inputs) >= 300
+    kinds = [one.kind for one in inputs]
+    assert min(map(kinds.count, ("file", "ink", "strokes"))) >= 50
+    reasons = {answer["prediction"]["reason"] for answer in expected.values()}
+    assert reasons >= {None, "blank", "not_a_digit", "several"}
+    readings = [answer["reading"] for answer in expected.values() if "reading" in answer]
+    assert {reading["turned"] for reading in readings} >= {0, 90, 180, 270}
+    assert any("\n" in reading["text"] for reading in readings)
+    endings = {one.name.rpartition(".")[2] for one in inputs if one.kind == "file"}
+    assert endings == {"png", "jpg", "gif", "webp"}
+
+
+def test_python_answers_as_expected(golden) -> None:
+    check(golden, ways.by_python(golden[0]), 300)
+
+
+def test_the_command_line_answers_as_expected(golden, tmp_path) -> None:
+    check(golden, ways.by_command(golden[0], tmp_path), 200)
+
+
+def test_the_service_answers_as_expected(golden) -> None:
+    if importlib.util.find_spec("digitnet.serving") is None:
+        pytest.skip("this digitnet has no service")
+    need(importlib.util.find_spec("fastapi") is not None, "fastapi is not installed")
+    check(golden, ways.by_service(golden[0]), 300)
+
+
+@pytest.mark.slow
+def test_the_browser_answers_as_expected(golden, tmp_path) -> None:
+    folder = built(tmp_path)
+    with ways.served(folder) as site, browser() as started:
+        check(golden, ways.by_browser(golden[0], opened(started, site.url)), 300)
