@@ -18,6 +18,7 @@ import multiprocessing
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -57,14 +58,12 @@ def serve_socket(
     """
     sys.setswitchinterval(_TURN)
     app = create_app(Recognizer(model, threads=1), settings)
-    # What it would say is said by the answers, or by us.
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
-    server = _Server(app, settings, on_ready)
+    server = DrainingServer(app, settings, on_ready)
     server.run(sockets=[listener])
     return server.exit_code
 
 
-class _Server(uvicorn.Server):
+class DrainingServer(uvicorn.Server):
     """uvicorn's server, which drains before it stops, and takes signals for itself alone."""
 
     def __init__(
@@ -86,6 +85,8 @@ class _Server(uvicorn.Server):
             timeout_graceful_shutdown=None,
         )
         super().__init__(config)
+        # What it would say is said by the answers, or by us.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         self._service: Service = app.state.service
         self._settings, self._on_ready = settings, on_ready
         self.exit_code = 0
@@ -93,6 +94,10 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Take the signals that end a program, and do not raise them again afterwards."""
+        if threading.current_thread() is not threading.main_thread():
+            # Nobody else may take signals.
+            yield
+            return
         names = [signal.SIGINT, signal.SIGTERM]
         before = {each: signal.signal(each, self.handle_exit) for each in names}
         try:

@@ -42,7 +42,8 @@ def bound_socket(host: str, port: int) -> socket.socket:
         UsageError: it is taken, not allowed, or none of this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # By its name, or asyncio takes it for something else and lets small answers wait (Nagle).
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if os.name == "posix":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
