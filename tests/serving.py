@@ -131,6 +131,9 @@ class Process(NamedTuple):
     def port(self) -> int:
         return int(self.address.rpartition(":")[2])
 
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
+
     def stop(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
         return self.process.wait(30)

@@ -129,6 +129,7 @@ class DrainingServer(uvicorn.Server):
         """Answer what was accepted, and stop."""
         # Who connects now has not heard yet, and is answered.
         await self._wait(LAST_SECONDS)
+        await self._stop_listening(sockets or [])
         try:
             async with asyncio.timeout(self._settings.drain_timeout or None):
                 await super().shutdown(sockets)
@@ -138,6 +139,22 @@ class DrainingServer(uvicorn.Server):
         if self.server_state.tasks and not self.exit_code:
             self.exit_code = 1
 
+    async def _stop_listening(self, listeners: list[socket.socket]) -> None:
+        """Take who is connected already, and nobody after them."""
+        last = [taken for listener in listeners for taken in _waiting(listener)]
+        # Nothing may come between: whoever connects to a socket that is closed then is lost.
+        for server in self.servers:
+            server.close()
+        for listener in listeners:
+            listener.close()
+        loop, config = asyncio.get_running_loop(), self.config
+        given = {"config": config, "server_state": self.server_state}
+        given |= {"app_state": self.lifespan.state, "_loop": loop}
+        for connection in last:
+            await loop.connect_accepted_socket(
+                functools.partial(config.http_protocol_class, **given), connection
+            )
+
     async def _wait(self, seconds: float) -> None:
         ends = asyncio.get_running_loop().time() + seconds
         while asyncio.get_running_loop().time() < ends and not self.force_exit:
@@ -146,3 +163,12 @@ class DrainingServer(uvicorn.Server):
     def _orphaned(self, loop: asyncio.AbstractEventLoop, sentinel: int) -> None:
         loop.remove_reader(sentinel)
         self.handle_exit(signal.SIGTERM, None)
+
+
+def _waiting(listener: socket.socket) -> Iterator[socket.socket]:
+    """Yield the connections that the kernel has made for a socket, and that nobody has taken."""
+    with contextlib.suppress(OSError):
+        while True:
+            connection, _ = listener.accept()
+            connection.setblocking(False)
+            yield connection

@@ -132,6 +132,8 @@ class _Watch:
         return max(codes, default=0)
 
     def _start(self) -> None:
+        if self._signals:
+            return
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe(duplex=False)
         process = context.Process(target=_work, args=(*self._given, theirs))
@@ -199,6 +201,8 @@ class _Watch:
 
     def _pass_on(self, number: int, _frame: FrameType | None) -> None:
         self._signals.append(number)
+        # Or clients could still connect when no worker takes them any more.
+        self._given[0].close()
         for worker in self._workers:
             worker.process.terminate()
 
