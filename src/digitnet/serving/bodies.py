@@ -271,10 +271,12 @@ def _one_input(values: dict[str, Any]) -> Input:
     unknown = [name for name in values if name not in (*KINDS, "pen")]
     if unknown:
         raise unknown_name("field", unknown[0][:100], (*KINDS, "pen", *ASKED, "images"))
-    pen = _pen(values) if "strokes" in values and "pen" in values else None
+    pen = _pen(values) if "pen" in values else None
     if len(values) != 1:
         raise InputError(f"Give one of {', '.join(KINDS)}; the request has {len(values)} of them.")
     ((name, value),) = values.items()
+    if pen is not None and name != "strokes":
+        raise InputError("'pen' is the width of the pen that drew strokes; leave it out.")
     if KINDS[name] != "picture":
         return Input(KINDS[name], value, pen)
     if not isinstance(value, str):
@@ -286,7 +288,7 @@ def _one_input(values: dict[str, Any]) -> Input:
 
 
 def _pen(values: dict[str, Any]) -> float:
-    """Return the width of the pen, taken out of an object."""
+    """Return the width of the pen that is given with strokes, taken out of their object."""
     pen = values.pop("pen")
     if type(pen) not in (int, float):
         raise InputError("'pen' must be a number: the pen's width in the unit of the strokes.")

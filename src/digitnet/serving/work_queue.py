@@ -102,6 +102,10 @@ class WorkQueue:
         """
         return self._add(calls)
 
+    def open(self) -> None:
+        """Take jobs again after ``close``."""
+        self._closed = False
+
     def close(self) -> None:
         """Take nothing more, finish what waits, and end the threads."""
         with self._changed:
@@ -109,6 +113,7 @@ class WorkQueue:
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
+        self._threads.clear()
 
     def _add(self, calls: Sequence[tuple[Callable[[], Any], bool]]) -> list[asyncio.Future[Any]]:
         with self._changed:

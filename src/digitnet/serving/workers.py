@@ -42,7 +42,8 @@ def bound_socket(host: str, port: int) -> socket.socket:
         UsageError: it is taken, not allowed, or none of this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # By its name, or asyncio takes it for something else and lets small answers wait (Nagle).
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if os.name == "posix":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -131,6 +132,8 @@ class _Watch:
         return max(codes, default=0)
 
     def _start(self) -> None:
+        if self._signals:
+            return
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe(duplex=False)
         process = context.Process(target=_work, args=(*self._given, theirs))
@@ -198,6 +201,8 @@ class _Watch:
 
     def _pass_on(self, number: int, _frame: FrameType | None) -> None:
         self._signals.append(number)
+        # Or clients could still connect when no worker takes them any more.
+        self._given[0].close()
         for worker in self._workers:
             worker.process.terminate()
 

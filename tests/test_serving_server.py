@@ -1,0 +1,222 @@
+"""The life of a service: how it starts, and that it stops without losing anything."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import serving
+from serving import answered, request
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are those of POSIX systems")
+
+
+class Load:
+    """Clients that send requests one after the other until nobody takes them.
+
+    Each notes what became of every request; one that was sent and not answered is lost.
+    """
+
+    def __init__(self, port: int, clients: int, *, keep: bool) -> None:
+        self._port, self._keep = port, keep
+        self.answers: list[tuple[int, str]] = []
+        self.lost: list[str] = []
+        self._threads = [threading.Thread(target=self._run, args=(n,)) for n in range(clients)]
+
+    def __enter__(self) -> "Load":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for thread in self._threads:
+            thread.join(30)
+
+    def _run(self, client: int) -> None:
+        connection: socket.socket | None = None
+        for number in range(100_000):
+            try:
+                if connection is None:
+                    connection = socket.create_connection(("127.0.0.1", self._port), timeout=20)
+            except OSError:
+                # Refused: nothing was accepted.
+                return
+            name = f"{client}-{number}"
+            try:
+                connection.sendall(
+                    request(serving.picture(), "/v1/predict", f"X-Request-ID: {name}")
+                )
+                status, headers, _ = answered(connection)
+            except OSError as error:
+                self.lost.append(f"{name}: {error!r}")
+                connection = None
+                continue
+            self.answers.append((status, headers["x-request-id"]))
+            assert headers["x-request-id"] == name
+            if headers.get("connection") == "close" or not self._keep:
+                connection.close()
+                connection = None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "keep"),
+    [((), True), ((), False), (("--workers", 2), True)],
+    ids=["one", "one, new connections", "two workers"],
+)
+def test_a_service_that_is_told_to_stop_under_load_loses_nothing(
+    arguments: tuple[Any, ...], keep: bool
+) -> None:
+    with serving.started(*arguments) as service:
+        with Load(service.port, 6, keep=keep) as load:
+            time.sleep(0.6)
+            code = service.stop(signal.SIGTERM)
+        assert code == 0
+        assert load.lost == []
+        assert len(load.answers) > 6
+        assert {status for status, _ in load.answers} == {200}
+        # Nobody is left at the address.
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", service.port), timeout=5)
+
+
+def test_while_it_stops_it_says_so_and_answers_what_it_accepted() -> None:
+    with serving.started() as service:
+        with service.connect() as half:
+            whole = request(serving.picture())
+            half.sendall(whole[:-10])
+            time.sleep(0.1)
+            service.process.send_signal(signal.SIGTERM)
+            deadline = time.monotonic() + 5
+            status = 0
+            while status != 503:
+                with service.connect() as other:
+                    other.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                    status, headers, _ = answered(other)
+                assert time.monotonic() < deadline
+            assert (headers["connection"], headers["retry-after"]) == ("close", "1")
+            half.sendall(whole[-10:])
+            status, headers, body = answered(half)
+            assert (status, headers["connection"]) == (200, "close")
+            assert json.loads(body)["digit"] is not None
+        assert service.process.wait(20) == 0
+
+
+def test_what_does_not_end_in_time_is_cut_off_with_code_1() -> None:
+    arguments = ("--drain-timeout", 0.5, "--body-timeout", 60)
+    with serving.started(*arguments) as service, service.connect() as half:
+        half.sendall(request(serving.picture())[:-10])
+        time.sleep(0.1)
+        assert service.stop() == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["TERM", "INT"]
+)
+def test_told_twice_it_stops_at_once(number: signal.Signals, code: int) -> None:
+    with serving.started("--body-timeout", 60) as service, service.connect() as half:
+        half.sendall(request(serving.picture())[:-10])
+        time.sleep(0.1)
+        service.process.send_signal(number)
+        time.sleep(0.3)
+        assert service.process.poll() is None
+        assert service.stop(number) == code
+
+
+def test_ctrl_c_ends_it_as_it_should() -> None:
+    with serving.started() as service:
+        assert service.stop(signal.SIGINT) == 0
+        _, errors = service.process.communicate()
+    lines = errors.splitlines()
+    assert lines[0].startswith(f"digitnet answers at {service.address} (")
+    assert lines[1:] == ["Stopped."]
+
+
+# ---- workers
+
+
+def children(process: int) -> list[int]:
+    path = Path(f"/proc/{process}/task/{process}/children")
+    if not path.exists():
+        pytest.skip("this kernel does not list the children of a process")
+    names = {
+        int(each): Path(f"/proc/{each}/cmdline").read_bytes() for each in path.read_text().split()
+    }
+    # And not what keeps track of what they share.
+    return [each for each, words in names.items() if b"spawn_main" in words]
+
+
+@pytest.fixture(scope="module")
+def two() -> Iterator[serving.Process]:
+    with serving.started("--workers", 2, "--threads", 1) as service:
+        yield service
+
+
+def one_answer(service: serving.Process) -> tuple[int, dict[str, str], bytes]:
+    with service.connect() as connection:
+        connection.sendall(request(serving.picture()))
+        return answered(connection)
+
+
+def test_a_worker_that_dies_is_replaced(two: serving.Process) -> None:
+    before = children(two.process.pid)
+    assert len(before) == 2
+    os.kill(before[0], signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while len(set(children(two.process.pid)) - set(before)) < 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    for _ in range(4):
+        assert one_answer(two)[0] == 200
+
+
+def test_workers_are_counted_together(two: serving.Process) -> None:
+    def answers() -> float:
+        with two.connect() as connection:
+            connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            text = answered(connection)[2].decode()
+        name = 'digitnet_requests_total{route="/v1/predict",status="200"}'
+        return sum(float(line.split()[1]) for line in text.splitlines() if line.startswith(name))
+
+    before = answers()
+    for _ in range(10):
+        assert one_answer(two)[0] == 200
+    assert answers() == before + 10
+
+
+def test_the_threads_of_a_worker_are_as_many_as_asked(two: serving.Process) -> None:
+    one_answer(two)
+    for worker in children(two.process.pid):
+        # The first, that of the queue, and at most one for what it shares.
+        assert len(os.listdir(f"/proc/{worker}/task")) <= 3  # noqa: PTH208
+
+
+def test_workers_end_when_the_first_process_is_killed() -> None:
+    with serving.started("--workers", 2) as service:
+        workers = children(service.process.pid)
+        service.process.kill()
+        deadline = time.monotonic() + 20
+        while any(Path(f"/proc/{each}").exists() for each in workers):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def test_a_model_that_does_not_exist_ends_workers_with_its_error(tmp_path: Path) -> None:
+    for workers in (1, 2):
+        command = [sys.executable, "-m", "digitnet", "serve", "--port", "0", "--model", "no.onnx"]
+        command += ["--workers", str(workers)]
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=60
+        )
+        assert done.returncode == 3
+        assert done.stderr.splitlines() == [
+            "Error: There is no model file no.onnx. Check the path and the spelling."
+        ]
