@@ -3,6 +3,7 @@
 import { Answer } from "./answer.js";
 import { Damage } from "./damage.js";
 import { openEngine } from "./engines.js";
+import { keepOffline } from "../reader/offline.js";
 import { LayersView } from "./layers_view.js";
 import { Network } from "./network.js";
 import { Pad } from "./pad.js";
@@ -22,6 +23,7 @@ const PRIVACY = {
 const byId = (id) => document.getElementById(id);
 let engine = null;
 let lessons = null;
+let opening = null;
 let resting = 0;
 let shown = 0;
 const pad = new Pad(byId("paper"), drawn);
@@ -34,6 +36,7 @@ byId("pen").addEventListener("input", ({ target }) => {
   drawn(false);
 });
 offerSamples(byId("samples"), pad);
+byId("keep").replaceChildren(...Array.from({ length: 10 }, (_, digit) => keepButton(digit)));
 listen(readPicture, problem);
 start();
 
@@ -52,9 +55,12 @@ async function start() {
   byId("privacy").textContent = PRIVACY[engine.kind];
   byId("model-words").textContent = `Its model: ${engine.model.sha256.slice(0, 12)}.`;
   document.documentElement.dataset.ready = engine.kind;
-  if (!pad.isEmpty) drawn(false);
   const near = new IntersectionObserver(([entry]) => entry.isIntersecting && openLessons(), { rootMargin: "300px" });
   near.observe(byId("lessons"));
+  if (!pad.isEmpty) drawn(false);
+  if (engine.kind === "browser" && (await keepOffline(document.baseURI))) {
+    byId("privacy").textContent += " From now on it works without a network, too.";
+  }
 }
 
 /** Something on the paper changed. */
@@ -88,16 +94,19 @@ async function readPicture(blob) {
 /** Show an answer when it comes, unless a newer one was shown before. */
 async function show(asked, placed) {
   const mine = ++shown;
+  document.documentElement.dataset.state = "reading";
   const started = performance.now();
   try {
     const reading = await asked;
     if (!reading || mine < shown - 2 || pad.isEmpty) return;
-    if (lessons?.network?.last) await rescore(reading);
+    if (lessons?.network.last) await rescore(reading);
     byId("verdict").classList.remove("error");
     answer.show(reading, placed);
     byId("speed").textContent = `Answered in ${Math.max(1, Math.round(performance.now() - started))} ms.`;
   } catch (error) {
     problem(error.message);
+  } finally {
+    if (mine === shown) document.documentElement.dataset.state = "read";
   }
 }
 
@@ -121,18 +130,21 @@ async function rescore(reading) {
 
 /** Another sign was chosen; the lessons follow when the pen rests. */
 function chosen(sign) {
+  for (const button of byId("keep").children) button.disabled = !sign;
   clearTimeout(resting);
+  document.documentElement.dataset.lesson = "waiting";
   resting = setTimeout(() => follow(sign), REST);
 }
 
 async function follow(sign) {
   for (const each of document.querySelectorAll("#lessons .empty")) each.hidden = Boolean(sign);
-  if (!lessons?.network) return;
+  if (!lessons) return;
   const { network, layers, parts } = lessons;
   for (const part of parts) part.show(sign);
   try {
     await layers.show(sign?.image ?? new Uint8Array(784));
     if (!network.isWhole) showSwitched();
+    document.documentElement.dataset.lesson = "shown";
   } catch (error) {
     problem(error.message);
   }
@@ -145,22 +157,41 @@ function showSwitched() {
   if (answer.chosen) answer.showBars(isWhole ? answer.chosen.probabilities : after, isWhole ? null : before);
 }
 
-async function openLessons() {
-  if (lessons || !engine) return;
-  lessons = {};
+/** Make the lessons, once; return when they are there. */
+function openLessons() {
+  opening ??= makeLessons();
+  return opening;
+}
+
+async function makeLessons() {
+  if (!engine) return;
   try {
     const network = await Network.open(engine);
     const layers = new LayersView(byId("layers"), network, showSwitched);
     const refusing = await Refusing.open(engine);
-    const teach = new Teach(engine, network, () => drawn(false), () => pad.clear());
-    lessons = { network, layers, parts: [new Damage(network), refusing, new Why(engine, network), teach] };
+    const teach = new Teach(engine, network, () => drawn(false));
+    lessons = { network, layers, teach, parts: [new Damage(network), refusing, new Why(engine, network)] };
     document.documentElement.dataset.lessons = "ready";
   } catch (error) {
-    lessons = null;
+    opening = null;
     byId("inside-empty").textContent = `The layers cannot be shown: ${error.message}`;
     return;
   }
   follow(answer.chosen);
+}
+
+function keepButton(digit) {
+  const button = Object.assign(document.createElement("button"), { type: "button", textContent: digit });
+  button.setAttribute("aria-label", `Keep it as an example of a ${digit}`);
+  button.disabled = true;
+  button.addEventListener("click", async () => {
+    const sign = answer.chosen;
+    await openLessons();
+    if (!sign || !lessons?.teach) return;
+    byId("kept").textContent = lessons.teach.keep(digit, sign);
+    pad.clear();
+  });
+  return button;
 }
 
 function problem(words) {

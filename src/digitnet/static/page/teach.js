@@ -23,36 +23,22 @@ const MAY_LOSE = 3;
 const byId = (id) => document.getElementById(id);
 
 export class Teach {
-  /**
-   * @param onTaught is called when the network was taught, or untaught
-   * @param onKept is called when an example was kept
-   */
-  constructor(engine, network, onTaught, onKept) {
-    Object.assign(this, { engine, network, onTaught, onKept });
+  /** @param onTaught is called when the network was taught, or untaught */
+  constructor(engine, network, onTaught) {
+    Object.assign(this, { engine, network, onTaught });
     this.examples = [];
-    byId("keep").replaceChildren(...Array.from({ length: 10 }, (_, digit) => this.keepButton(digit)));
     byId("learn").addEventListener("click", () => this.learn());
     byId("forget").addEventListener("click", () => this.forget());
     byId("export").addEventListener("click", () => this.save());
-    this.show(null);
   }
 
-  keepButton(digit) {
-    const button = Object.assign(document.createElement("button"), { type: "button", textContent: digit });
-    button.addEventListener("click", () => this.keep(digit));
-    return button;
-  }
-
-  show(sign) {
-    this.sign = sign;
-    for (const button of byId("keep").children) button.disabled = !sign;
-  }
-
-  keep(label) {
-    if (!this.sign) return;
-    this.examples.push({ label, image: this.sign.image });
+  /** Keep a sign as an example of a digit; return what to say of it. */
+  keep(label, { image }) {
+    this.examples.push({ label, image });
     this.list();
-    this.onKept();
+    const count = this.examples.filter((each) => each.label === label).length;
+    if (count < ENOUGH) return `Kept as a ${label}. Draw ${ENOUGH - count} more of them.`;
+    return `Kept as a ${label}, ${count} by now. It can learn: see “Teach it your hand” below.`;
   }
 
   list() {

@@ -1,0 +1,386 @@
+"""The page in a real browser: drawn on, shown pictures, read, opened, damaged and taught."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import build_page
+import numpy as np
+import pytest
+from PIL import Image
+
+import golden_ways as ways
+from browser_site import browser, need
+from digitnet import Recognizer
+from digitnet.data.pen_signs import load_hands, split_writers
+from digitnet.errors import DataUnavailableError
+from digitnet.serving.layers_graph import opened
+
+STATIC = build_page.STATIC
+Stroke = list[tuple[float, float]]
+# The middle of the paper and half the height of a digit, in its units of 640 × 400.
+MIDDLE, HALF = (320, 200), 100
+SCRIBBLE: list[Stroke] = [
+    [(200 + 23 * k % 240, 100 + 57 * k % 210) for k in range(40)],
+    [(190, 90), (450, 310)],
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the built page, which reads in the browser."""
+    folder = tmp_path_factory.mktemp("site") / "page"
+    try:
+        build_page.build(folder)
+    except DataUnavailableError as error:
+        need(False, str(error))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with browser() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def site(folder: Path) -> Iterator[ways.Served]:
+    with ways.served(folder) as served:
+        yield served
+
+
+class Shown:
+    """The page as a person has it before them."""
+
+    def __init__(self, chromium: Any, url: str, **options: Any) -> None:
+        context = chromium.new_context(viewport={"width": 1280, "height": 900}, **options)
+        self.page = context.new_page()
+        self.page.set_default_timeout(60_000)
+        self.said: list[str] = []
+        self.asked: list[str] = []
+        self.page.on("console", lambda message: self.said.append(message.text))
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.add_init_script(
+            "window.moved = 0; new PerformanceObserver((list) => { for (const e of list.getEntries())"
+            " if (!e.hadRecentInput) window.moved += e.value; })"
+            ".observe({ type: 'layout-shift', buffered: true });"
+        )
+        self.page.goto(url)
+        self.page.wait_for_selector("html[data-ready]", state="attached")
+
+    def draw(self, strokes: list[Stroke], *, touch: bool = False) -> str:
+        """Draw strokes, in units of the paper, and return what is read."""
+        self.page.click("#clear", force=True) if self.page.is_enabled("#clear") else None
+        self.page.locator("#paper").scroll_into_view_if_needed()
+        box = self.page.locator("#paper").bounding_box()
+        scale = box["width"] / 640
+        at = [[(box["x"] + x * scale, box["y"] + y * scale) for x, y in s] for s in strokes]
+        (self._by_touch if touch else self._by_mouse)(at)
+        return self.settled()
+
+    def _by_mouse(self, strokes: list[Stroke]) -> None:
+        mouse = self.page.mouse
+        for (x, y), *rest in strokes:
+            mouse.move(x, y)
+            mouse.down()
+            for point in rest:
+                mouse.move(*point)
+            mouse.up()
+
+    def _by_touch(self, strokes: list[Stroke]) -> None:
+        session = self.page.context.new_cdp_session(self.page)
+        for stroke in strokes:
+            for number, (x, y) in enumerate(stroke):
+                kind = "touchMove" if number else "touchStart"
+                points = [{"x": x, "y": y}]
+                session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+            session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+    def settled(self) -> str:
+        """Return the number on the page once nothing is being read any more."""
+        self.page.wait_for_function("() => document.documentElement.dataset.state === 'read'")
+        return self.text
+
+    @property
+    def text(self) -> str:
+        return "".join(self.page.locator("#text button").all_inner_texts())
+
+    @property
+    def verdict(self) -> str:
+        return str(self.page.inner_text("#verdict"))
+
+    def open_lessons(self) -> None:
+        self.page.locator("#inside-title").scroll_into_view_if_needed()
+        self.page.wait_for_selector("html[data-lessons]", state="attached")
+        self.page.wait_for_selector("html[data-lesson=shown]", state="attached")
+
+
+@pytest.fixture(scope="module")
+def shown(chromium: Any, site: ways.Served) -> Shown:
+    return Shown(chromium, site.url, has_touch=True)
+
+
+def recorded(digit: int, seed: int = 0) -> list[Stroke]:
+    """Return strokes of a writer whom no training saw, in the middle of the paper."""
+    hands = load_hands()
+    _, val = split_writers(hands)
+    of_digit = [k for k in val if hands.label[k] == str(digit)]
+    strokes = hands.strokes(np.random.default_rng(seed).choice(of_digit))
+    points = np.concatenate(strokes)
+    low, high = points.min(0), points.max(0)
+    scale = 2 * HALF / float((high - low).max())
+    moved = [(stroke - (low + high) / 2) * scale + MIDDLE for stroke in strokes]
+    return [[(float(x), float(y)) for x, y in stroke] for stroke in moved]
+
+
+def placed(strokes: list[Stroke], x: float, y: float, size: float) -> list[Stroke]:
+    """Return strokes as large and where they are wanted."""
+    return [
+        [(x + (a - MIDDLE[0]) * size, y + (b - MIDDLE[1]) * size) for a, b in s] for s in strokes
+    ]
+
+
+@pytest.mark.parametrize("digit", range(10))
+def test_each_digit_is_read_while_it_is_drawn(shown: Shown, digit: int) -> None:
+    assert shown.draw(recorded(digit)) == str(digit)
+    assert f"{digit}" in shown.verdict
+    assert shown.page.locator("#bars li.best").inner_text().startswith(str(digit))
+
+
+@pytest.mark.parametrize("digit", [0, 4, 7])
+def test_a_finger_draws_as_a_mouse_does(shown: Shown, digit: int) -> None:
+    assert shown.draw(recorded(digit), touch=True) == str(digit)
+
+
+def test_whole_numbers_are_read_and_any_digit_can_be_chosen(shown: Shown) -> None:
+    number = [(3, 130), (1, 230), (4, 330), (7, 440)]
+    strokes = [s for digit, x in number for s in placed(recorded(digit), x, 200, 0.5)]
+    assert shown.draw(strokes) == "3147"
+    assert "3147" in shown.verdict
+    shown.page.click("#text button:nth-child(2)")
+    assert shown.page.get_attribute("#text button:nth-child(2)", "aria-pressed") == "true"
+    assert shown.page.locator("#bars li.best").inner_text().startswith("1")
+
+
+@pytest.mark.parametrize(("x", "y", "size"), [(45, 40, 0.3), (600, 365, 0.3), (320, 200, 0.12)])
+def test_corners_and_tiny_digits_are_read(shown: Shown, x: float, y: float, size: float) -> None:
+    shown.page.fill("#pen", "6")
+    assert shown.draw(placed(recorded(5), x, y, size)) == "5"
+    shown.page.fill("#pen", "16")
+
+
+def test_a_scribble_is_no_digit(shown: Shown) -> None:
+    assert not any(letter.isdigit() for letter in shown.draw(SCRIBBLE))
+    assert "ot a digit" in shown.verdict or "none is a digit" in shown.verdict
+
+
+def test_clear_and_undo_leave_what_they_say(shown: Shown) -> None:
+    shown.draw([*placed(recorded(3), 200, 200, 0.7)])
+    shown.page.click("#clear")
+    assert shown.verdict.startswith("Blank")
+    assert shown.text == ""
+    assert shown.page.is_disabled("#undo")
+    shown.draw([*placed(recorded(1), 200, 200, 0.7), *placed(recorded(3), 400, 200, 0.7)])
+    for _ in recorded(3):
+        shown.page.click("#undo")
+    assert shown.settled() == "1"
+
+
+def test_the_keyboard_draws_chooses_and_clears(shown: Shown) -> None:
+    shown.page.click("#clear", force=True)
+    shown.page.focus("#paper")
+    keys = ["ArrowUp"] * 10 + [" "] + ["ArrowDown"] * 20 + [" "]
+    for key in keys:
+        shown.page.keyboard.press(key)
+    assert shown.settled() == "1"
+    shown.page.keyboard.press("Escape")
+    assert shown.text == ""
+    shown.page.focus("#samples button:nth-child(9)")
+    shown.page.keyboard.press("Enter")
+    assert shown.settled() == "8"
+
+
+def test_a_picture_is_read_and_what_is_none_is_said(shown: Shown) -> None:
+    stream = io.BytesIO()
+    reading = Recognizer(threads=1).read_strokes([*recorded(6), *placed(recorded(2), 520, 200, 1)])
+    assert reading.text == "62"
+    picture = Image.new("L", (640, 400), 255)
+    from digitnet.reading.strokes import as_picture
+
+    picture.paste(Image.fromarray(as_picture(recorded(6)).pixels), (40, 40))
+    picture.save(stream, "PNG")
+    files = [{"name": "six.png", "mimeType": "image/png", "buffer": stream.getvalue()}]
+    shown.page.set_input_files("#file", files)
+    shown.page.wait_for_selector("#text button")
+    assert shown.settled() == "6"
+    files = [{"name": "no.png", "mimeType": "image/png", "buffer": b"no picture"}]
+    shown.page.set_input_files("#file", files)
+    shown.page.wait_for_function("() => verdict.textContent.includes('no picture')")
+
+
+def test_layers_show_how_a_cell_is_made_and_what_a_filter_does(shown: Shown) -> None:
+    shown.draw(recorded(8))
+    shown.open_lessons()
+    layers = opened(Recognizer(threads=1).content)[1]
+    assert shown.page.locator(".layer").count() == len(layers) - 1
+    first = shown.page.locator(".layer").first
+    first.locator("canvas").click(position={"x": 20, "y": 20})
+    assert first.locator(".grid9").count() == 2
+    assert first.locator(".grid9").first.locator("td").count() == 9
+    assert "bias" in first.locator(".sum").inner_text()
+    before = shown.page.inner_text("#outcome")
+    assert before.startswith("All filters on: 8")
+    last = shown.page.locator(".layer").nth(7)
+    for number in ("3", "9", "21"):
+        last.locator("input").first.fill(number)
+        last.get_by_role("button").click()
+    shown.page.wait_for_function("() => outcome.textContent.startsWith('3 filters off')")
+    shown.page.click("#all-on")
+    shown.page.wait_for_function("() => outcome.textContent.startsWith('All filters on')")
+    assert shown.page.inner_text("#outcome") == before
+
+
+def test_damage_flips_the_answer_somewhere(shown: Shown) -> None:
+    shown.draw(recorded(7))
+    shown.open_lessons()
+    shown.page.wait_for_function("() => !document.querySelector('.slider input').disabled")
+    turn = shown.page.locator(".slider").nth(3)
+    turn.get_by_role("button").click()
+    shown.page.wait_for_function("() => document.getElementById('sweep-words').textContent.includes('it becomes')")
+    turn.locator("input").fill("180")
+    shown.page.wait_for_function("() => document.getElementById('damaged-words').textContent.startsWith('Now a')")
+    shown.page.get_by_role("button", name="Undo the damage").click()
+    shown.page.wait_for_function("() => document.getElementById('damaged-words').textContent.startsWith('Still a 7')")
+
+
+def test_the_limit_says_what_it_would_refuse(shown: Shown) -> None:
+    shown.open_lessons()
+    words = shown.page.locator("#limit-words")
+    own = words.inner_text()
+    shown.page.fill("#limit", "0")
+    assert "1,000 of 1,000 of MNIST" in words.inner_text() or "999 of 1,000" in words.inner_text()
+    shown.page.fill("#limit", "200")
+    assert words.inner_text().startswith("This limit refuses 0 of 1,000")
+    shown.page.click("#limit-back")
+    assert words.inner_text() == own
+
+
+def test_why_names_what_matters_and_the_nearest_digits(shown: Shown) -> None:
+    shown.draw(recorded(4))
+    shown.open_lessons()
+    shown.page.click("#ask-why")
+    shown.page.wait_for_selector("#neighbours li:nth-child(5)")
+    nearest = shown.page.locator("#neighbours li").all_inner_texts()
+    assert sum("a 4," in words for words in nearest) >= 3
+    assert shown.page.inner_text("#needed-words") != ""
+
+
+def test_a_hand_can_be_taught_undone_and_saved(shown: Shown, folder: Path, tmp_path: Path) -> None:
+    for k in range(3):
+        shown.draw(placed(recorded(7, seed=k + 1), 320, 200, 0.9))
+        shown.page.click("#keep button:nth-child(8)")
+        shown.page.wait_for_function("() => kept.textContent.startsWith('Kept as a 7')")
+    assert shown.page.locator("#examples li").count() == 3
+    shown.page.click("#learn")
+    shown.page.wait_for_function("() => document.getElementById('teach-words').textContent.startsWith('Learned')")
+    words = shown.page.inner_text("#teach-words")
+    assert "Of 3 examples" in words
+    assert shown.draw(recorded(7)) == "7"
+    with shown.page.expect_download() as download:
+        shown.page.click("#export")
+    saved = tmp_path / "taught.onnx"
+    download.value.save_as(saved)
+    taught = Recognizer(saved, threads=1)
+    assert taught.predict_strokes(recorded(7)).digit == 7
+    assert taught.sha256 != Recognizer(threads=1).sha256
+    shown.page.click("#forget")
+    assert "as before" in shown.page.inner_text("#teach-words")
+    assert shown.draw(recorded(3)) == "3"
+
+
+def test_nothing_is_said_on_the_console_nor_asked_of_another_host(
+    shown: Shown, site: ways.Served
+) -> None:
+    assert shown.said == []
+    own = ("blob:", "data:", site.url.rstrip("/"))
+    assert [url for url in shown.asked if not url.startswith(own)] == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_is_accessible(chromium: Any, site: ways.Served, scheme: str) -> None:
+    need(__import__("importlib").util.find_spec("axe_playwright_python") is not None, "axe is missing")
+    from axe_playwright_python.sync_playwright import Axe
+
+    shown = Shown(chromium, site.url, color_scheme=scheme)
+    shown.page.click("#samples button:nth-child(5)")
+    shown.settled()
+    shown.open_lessons()
+    shown.page.wait_for_timeout(300)
+    found = Axe().run(shown.page).response["violations"]
+    assert [(each["id"], each["nodes"][0]["html"]) for each in found] == []
+    shown.page.context.close()
+
+
+@pytest.mark.parametrize("width", [360, 820, 1280])
+def test_nothing_moves_or_sticks_out(chromium: Any, site: ways.Served, width: int) -> None:
+    shown = Shown(chromium, site.url)
+    shown.page.set_viewport_size({"width": width, "height": 800})
+    for digit in (1, 3, 5):
+        shown.page.click(f"#samples button:nth-child({digit})")
+        shown.settled()
+    shown.open_lessons()
+    shown.page.wait_for_timeout(300)
+    assert shown.page.evaluate("() => document.documentElement.scrollWidth") <= width
+    assert shown.page.evaluate("() => window.moved") < 0.1
+    shown.page.context.close()
+
+
+def test_it_works_without_a_network_after_the_first_visit(chromium: Any, folder: Path) -> None:
+    with ways.served(folder) as served:
+        shown = Shown(chromium, served.url)
+        shown.page.wait_for_function("() => privacy.textContent.includes('without a network')")
+    # The server is gone.
+    shown.page.context.set_offline(True)
+    shown.page.reload()
+    shown.page.wait_for_selector("html[data-ready]", state="attached")
+    assert shown.draw(recorded(2)) == "2"
+    shown.open_lessons()
+    shown.page.context.close()
+
+
+def test_the_page_without_the_runtime_is_small() -> None:
+    assert sum(path.stat().st_size for path in STATIC.rglob("*") if path.is_file()) <= 200_000
+
+
+def test_the_service_reads_for_the_same_page(chromium: Any) -> None:
+    import uvicorn
+
+    from digitnet.serving.service_settings import ServiceSettings
+    from digitnet.serving.web_app import create_app
+
+    app = create_app(Recognizer(threads=1), ServiceSettings(page=STATIC))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            thread.join(0.05)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        shown = Shown(chromium, f"http://127.0.0.1:{port}/")
+        assert "service" in shown.page.inner_text("#privacy")
+        for digit in (3, 8):
+            assert shown.draw(recorded(digit)) == str(digit)
+        shown.open_lessons()
+        shown.page.wait_for_function("() => outcome.textContent.startsWith('All filters on: 8')")
+        shown.page.click("#ask-why")
+        shown.page.wait_for_selector("#neighbours li:nth-child(5)")
+        assert shown.said == []
+        shown.page.context.close()
+    finally:
+        server.should_exit = True
+        thread.join()
