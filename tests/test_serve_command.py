@@ -28,7 +28,7 @@ from digitnet.serving.service_settings import LOOPBACK_NAMES
         (["--page", "nowhere"], "no folder nowhere"),
         (["--max-body", "0"], "max_body=0"),
         (["--timeout", "nan"], "timeout=nan"),
-        (["--max-inputs", "200"], "max_waiting=128"),
+        (["--max-inputs", "200"], "max_waiting=64"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_sentence(

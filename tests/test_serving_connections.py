@@ -1,5 +1,6 @@
 """Connections of clients that do not behave: slow, endless, oversized, too many, silent."""
 
+import json
 import socket
 import threading
 import time
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 import serving
+from digitnet.reading.recognizer import Recognizer
 from digitnet.serving import connections, guard
 from serving import answered, request
 
@@ -270,3 +272,40 @@ def test_hostile_clients_leave_memory_as_it_was(service: serving.Live) -> None:
         attack()
     assert resident() - before < 30_000_000
     assert works(service)
+
+
+def test_a_request_without_room_is_turned_away_at_the_door(monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = threading.Event()
+    real = Recognizer.predict
+
+    def slow(self: Recognizer, picture: Any) -> Any:
+        go_on.wait(20)
+        return real(self, picture)
+
+    with serving.live(max_waiting=1, max_inputs=1) as service:
+        monkeypatch.setattr(Recognizer, "predict", slow)
+        app = service.server._service
+        with service.connect() as first, service.connect() as second, service.connect() as third:
+            for number, connection in enumerate((first, second), 1):
+                connection.sendall(request(serving.picture()))
+                while (app.metrics.in_flight._value.get(), len(app.queue)) != (number, number - 1):
+                    time.sleep(0.01)
+            # Its connection stays, whatever is sent over it; what needs no room is answered.
+            for _ in range(3):
+                third.sendall(request(serving.picture(), "/v1/read", "X-Request-ID: mine"))
+                status, headers, body = answered(third)
+                assert (status, headers["retry-after"], headers["x-request-id"]) == (
+                    503,
+                    "1",
+                    "mine",
+                )
+                assert json.loads(body)["code"] == "ServiceError"
+            third.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert answered(third)[0] == 200
+            # One that is not small is turned away by the guard.
+            third.sendall(request(bytes(200_000)))
+            assert answered(third)[0] == 503
+            go_on.set()
+            assert [answered(each)[0] for each in (first, second)] == [200, 200]
+            third.sendall(request(serving.picture()))
+            assert answered(third)[0] == 200

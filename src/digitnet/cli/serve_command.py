@@ -33,7 +33,7 @@ def serve(
     page: Path | None = None,
     max_body: float = 20.0,
     max_inputs: int = 32,
-    max_waiting: int = 128,
+    max_waiting: int = 64,
     max_connections: int = 512,
     timeout: float = 30.0,
     body_timeout: float = 20.0,

@@ -6,6 +6,8 @@ Guarantees:
 - What encloses a body (chunks, trailers) is bounded with it.
 - A client that does not take its answer for ``WRITE_SECONDS`` is cut off.
 - More connections than allowed are answered 503 and closed at once.
+- A request that would find no room in the queue is answered 503 here, for a tenth of what it would
+  cost to hand it on: what is turned away must not slow down what is not.
 - While the service stops, a connection that was just opened may still send its request.
 """
 
@@ -18,35 +20,41 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from digitnet.errors import InputError
+from digitnet.serving.guard import SAFE_HEADERS, request_id
 from digitnet.serving.problems import (
     PROBLEM_TYPE,
     RefusedError,
     encoded,
+    overloaded,
     problem_of,
     refused_for_now,
 )
-from digitnet.serving.service_settings import ServiceSettings
+from digitnet.serving.service import Service
 
 MAX_HEAD = 32_768
 HEAD_SECONDS, WRITE_SECONDS = 10.0, 30.0
 # How long an idle connection is kept, and how long while the service stops.
 IDLE_SECONDS, LAST_SECONDS = 15, 0.5
+# A body of this many digits of bytes is swallowed before its request is turned away.
+_SMALL_DIGITS = 5
 
 
 class BoundedProtocol(HttpToolsProtocol):
     """One connection.
 
     Args:
-        settings: whose limits count.
+        service: whose limits count.
         given: what uvicorn gives to its protocols.
     """
 
-    def __init__(self, settings: ServiceSettings, **given: Any) -> None:
+    def __init__(self, service: Service, **given: Any) -> None:
         super().__init__(**given)
-        self._settings = settings
+        self._service = service
         self._in_head, self._received, self._head = True, 0, 0
+        # Whether the request that is arriving will be turned away.
+        self._turned_away = False
         # A chunk of one byte comes with five more.
-        self._most = 8 * settings.max_body + MAX_HEAD
+        self._most = 8 * service.settings.max_body + MAX_HEAD
         self._head_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
 
@@ -54,7 +62,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Begin, unless there are too many already."""
         super().connection_made(transport)
         self._head_timer = self.loop.call_later(HEAD_SECONDS, self._head_is_late)
-        if len(self.connections) > self._settings.max_connections:
+        if len(self.connections) > self._service.settings.max_connections:
             self._refuse(refused_for_now("There are too many connections. Try again in a second."))
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -66,10 +74,10 @@ class BoundedProtocol(HttpToolsProtocol):
         """Take what arrived, if it is not too much."""
         if self.transport.is_closing():
             return
-        if self._in_head and not self._head_timer:
-            self._head_timer = self.loop.call_later(HEAD_SECONDS, self._head_is_late)
         self._received += len(data)
         super().data_received(data)
+        if self._in_head and self._received and not self._head_timer:
+            self._head_timer = self.loop.call_later(HEAD_SECONDS, self._head_is_late)
         if self._received > (MAX_HEAD if self._in_head else self._most):
             self._refuse(_too_long("head" if self._in_head else "body, with what encloses it,"))
 
@@ -77,15 +85,23 @@ class BoundedProtocol(HttpToolsProtocol):
         """Go from the head of a request to its body."""
         self._in_head = False
         self._stop_timers()
-        super().on_headers_complete()
+        self._turned_away = self._has_no_room()
+        if not self._turned_away:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body."""
+        if not self._turned_away:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Go from a request to the next."""
-        super().on_message_complete()
+        if self._turned_away:
+            self._turn_away()
+        else:
+            super().on_message_complete()
+        self._turned_away = False
         self._in_head, self._received, self._head = True, 0, 0
-        if self._head_timer:
-            self._head_timer.cancel()
-            self._head_timer = None
 
     def on_response_complete(self) -> None:
         """Go on with the next request, unless the guard has lost patience with this one."""
@@ -128,6 +144,28 @@ class BoundedProtocol(HttpToolsProtocol):
         else:
             self.loop.call_later(LAST_SECONDS, self._close_idle)
 
+    def _has_no_room(self) -> bool:
+        """Return whether a request is small, simple, and must be turned away."""
+        if not self._service.queue.is_full or self._service.draining or self.expect_100_continue:
+            return False
+        idle = self.cycle is None or self.cycle.response_complete
+        reads = self.url.startswith((b"/v1/predict", b"/v1/read"))
+        length = next((value for name, value in self.headers if name == b"content-length"), b"")
+        small = length.isdigit() and len(length) <= _SMALL_DIGITS
+        return idle and reads and small and self.parser.should_keep_alive()
+
+    def _turn_away(self) -> None:
+        given = next((value for name, value in self.headers if name == b"x-request-id"), b"")
+        name = request_id(given)
+        status, values, headers = problem_of(overloaded())
+        about = [*headers, (b"x-request-id", name)]
+        self._write(status, encoded(values | {"request_id": name.decode()}), about)
+        self._service.metrics.count_request("overload", status, 0.0)
+        # As after any other answer.
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
+
     def _close_idle(self) -> None:
         busy = self.cycle is not None and not self.cycle.response_complete
         if not busy and not self.transport.is_closing():
@@ -157,16 +195,18 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         if self.cycle is None or self.cycle.response_complete:
             status, values, headers = problem_of(error)
-            body = encoded(values)
-            lines = [
-                f"HTTP/1.1 {status} {http.HTTPStatus(status).phrase}".encode(),
-                b"content-type: " + PROBLEM_TYPE.encode(),
-                b"content-length: %d" % len(body),
-                b"connection: close",
-                *(b": ".join(header) for header in headers),
-            ]
-            self.transport.write(b"\r\n".join([*lines, b"", body]))
+            self._write(status, encoded(values), [*headers, (b"connection", b"close")])
         self.transport.close()
+
+    def _write(self, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+        """Write a problem as an answer."""
+        lines = [
+            f"HTTP/1.1 {status} {http.HTTPStatus(status).phrase}".encode(),
+            b"content-type: " + PROBLEM_TYPE.encode(),
+            b"content-length: %d" % len(body),
+            *(b": ".join(header) for header in (*headers, *SAFE_HEADERS)),
+        ]
+        self.transport.write(b"\r\n".join([*lines, b"", body]))
 
 
 def _too_long(what: str) -> RefusedError:

@@ -141,8 +141,7 @@ class _Exchange:
         self._host, self._length = host, length
         self.unread = bool(length) or chunked
         """Whether some of the body has not arrived."""
-        valid = _REQUEST_ID.fullmatch(given)
-        self.id = given if valid else secrets.token_hex(8).encode()
+        self.id = request_id(given)
         self._deadline = 0.0
         self._timer: asyncio.Timeout | None = None
 
@@ -265,6 +264,11 @@ class _Exchange:
         why = traceback.format_exception_only(error)[-1].strip()
         whole = error if os.environ.get("DIGITNET_DEBUG") else None
         _log.error("%s failed (request %s): %s", where, self.id.decode(), why, exc_info=whole)
+
+
+def request_id(given: bytes) -> bytes:
+    """Return the id of a request: its own if that is harmless, else a new one."""
+    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8).encode()
 
 
 def _too_large(most: int) -> RefusedError:

@@ -32,9 +32,9 @@ from digitnet.serving.service import Service
 from digitnet.serving.service_settings import ServiceSettings
 from digitnet.serving.web_app import create_app
 
-# Connections that the kernel keeps for us, and how many of them are taken at a time: several
+# Connections that the kernel keeps for us, and how many of them are taken at a time. Several
 # workers share them, and the first to wake must not take all.
-_WAITING, _TAKEN = 1024, 1
+_WAITING, _TAKEN, _TAKEN_BY_WORKER = 1024, 256, 2
 # Threads take turns in Python this often; the usual 5 ms would show in every answer.
 _TURN = 0.001
 
@@ -73,14 +73,14 @@ class DrainingServer(uvicorn.Server):
             app,
             loop="asyncio",
             # It is called like a class.
-            http=functools.partial(BoundedProtocol, settings),  # type: ignore[arg-type]
+            http=functools.partial(BoundedProtocol, app.state.service),  # type: ignore[arg-type]
             ws="none",
             lifespan="on",
             log_config=None,
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            backlog=_TAKEN,
+            backlog=_TAKEN_BY_WORKER if multiprocessing.parent_process() else _TAKEN,
             timeout_keep_alive=IDLE_SECONDS,
             timeout_graceful_shutdown=None,
         )

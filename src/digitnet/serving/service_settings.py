@@ -57,7 +57,7 @@ class ServiceSettings:
     threads: int = 0
     max_body: int = 20_000_000
     max_inputs: int = 32
-    max_waiting: int = 128
+    max_waiting: int = 64
     max_connections: int = 512
     timeout: float = 30.0
     body_timeout: float = 20.0

@@ -68,6 +68,11 @@ class WorkQueue:
     def __len__(self) -> int:
         return len(self._calls) + len(self._inks)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether one more job would be refused."""
+        return self._closed or len(self) >= self._most
+
     def check_room(self, jobs: int = 1) -> None:
         """Refuse what could not wait now.
 
