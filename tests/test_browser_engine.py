@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import build_page
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
+import build_page
 import golden_ways as ways
 from browser_site import browser, built, opened
 
@@ -116,14 +116,20 @@ def test_pixels_of_a_canvas_are_read(page: Any) -> None:
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        ("engine.read(new Blob(['no picture at all']))", "not a picture that this browser can open"),
+        (
+            "engine.read(new Blob(['no picture at all']))",
+            "not a picture that this browser can open",
+        ),
         ("engine.read(new Blob([]))", "empty"),
         ("engine.read({ pixels: new Uint8ClampedArray(5), width: 2, height: 2 })", "four bytes"),
         ("engine.read(undefined)", "picture"),
         ("engine.readStrokes([[[1, NaN]]])", "finite"),
         ("engine.readStrokes('7')", "list of strokes"),
         ("engine.predictInk({ data: new Float32Array(4), width: 2, height: 3 })", "2 × 3"),
-        ("engine.predictInk({ data: new Float32Array([2]), width: 1, height: 1 })", "outside 0 to 1"),
+        (
+            "engine.predictInk({ data: new Float32Array([2]), width: 1, height: 1 })",
+            "outside 0 to 1",
+        ),
         ("engine.run('nothing', 1)", "no call"),
         (
             "engine.read(new Blob([new Uint8Array([137, 80, 78, 71, 13, 10, 26, 10, 0, 0])]))",

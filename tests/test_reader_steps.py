@@ -283,7 +283,9 @@ def test_strokes_are_drawn_to_the_bit_as_python_draws_them() -> None:
         drawings.append(
             [(rng.random((int(n), points)) * [size, size, 1][:points]).tolist() for n in lengths]
         )
-    pens = [None if case % 3 else float(np.exp(rng.uniform(-3, 4))) for case in range(len(drawings))]
+    pens = [
+        None if case % 3 else float(np.exp(rng.uniform(-3, 4))) for case in range(len(drawings))
+    ]
     calls = [("strokes.js", "fromStrokes", [drawing]) for drawing in drawings]
     calls += [
         ("strokes.js", "asPicture", [drawing, pen])
