@@ -1,5 +1,6 @@
 """The engine in a real browser: offline, private, one call after the other, errors in sentences."""
 
+import io
 import json
 import shutil
 from collections.abc import Iterator
@@ -10,10 +11,12 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from PIL import Image
 
 import build_page
 import golden_ways as ways
 from browser_site import browser, built, opened
+from golden_inputs import GoldenInput
 
 SEVEN = [[[0, 0], [60, 0], [25, 100]]]
 START = "() => BrowserEngine.start(document.baseURI).then((e) => { window.engine = e; })"
@@ -111,6 +114,21 @@ def test_pixels_of_a_canvas_are_read(page: Any) -> None:
         }"""
     )
     assert text == "7"
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+def test_pictures_are_turned_as_their_exif_data_say(page: Any, kind: str) -> None:
+    ink = np.full((60, 90), 235, np.uint8)
+    ink[10:14, 20:50] = ink[14:50, 46:50] = 30
+    inputs = []
+    for orientation in range(1, 9):
+        exif, stream = Image.Exif(), io.BytesIO()
+        exif[0x0112] = orientation
+        Image.fromarray(ink).save(stream, kind, exif=exif, quality=95)
+        inputs.append(GoldenInput(str(orientation), "file", kind, stream.getvalue()))
+    found = ways.compared(inputs, ways.by_python(inputs), ways.by_browser(inputs, page))
+    assert [(one.name, one.words) for one in found if one.words] == []
+    assert max(one.logits for one in found) < 5e-4
 
 
 @pytest.mark.parametrize(

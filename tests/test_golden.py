@@ -16,7 +16,7 @@ import golden_ways as ways
 # Runtimes and processors round differently. Of so many in a hundred inputs no logit may differ by
 # more than the first, and of none by more than the second.
 MOST, NEARLY_ALL, EVER = 1e-4, 95, 5e-4
-# Ways that call Python's recogniser read one input in so many; `make_golden.py --measure` reads all.
+# Ways that call Python's recogniser read one input in so many; `make_golden.py` measures all.
 SOME = 3
 
 
