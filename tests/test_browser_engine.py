@@ -1,5 +1,6 @@
 """The engine in a real browser: offline, private, one call after the other, errors in sentences."""
 
+import hashlib
 import io
 import json
 import shutil
@@ -8,12 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 from onnx import TensorProto, helper
 from PIL import Image
 
-import build_page
 import golden_ways as ways
 from browser_site import browser, built, opened
 from golden_inputs import GoldenInput
@@ -168,13 +167,29 @@ def test_a_png_that_would_be_too_large_is_refused_before_it_is_decoded(page: Any
     assert "16,384 × 16,384 pixels; it may have 50,000,000" in failure(page, call)
 
 
-def test_a_build_without_layers_says_so(page: Any) -> None:
-    assert "no model of layers" in failure(page, "engine.layers({}, [])")
+def with_layers(folder: Path, content: bytes | None) -> Path:
+    """Put a second model in a built page, or leave it out."""
+    file, record = folder / "model" / "layers.onnx", folder / "model" / "digitnet.json"
+    file.unlink(missing_ok=True)
+    said = json.loads(record.read_text(encoding="utf-8"))
+    said["layers"] = None
+    if content is not None:
+        file.write_bytes(content)
+        said["layers"] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    record.write_text(json.dumps(said), encoding="utf-8")
+    return folder
 
 
-def test_a_second_model_is_run(
-    chromium: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_build_without_layers_says_so(chromium: Any, folder: Path, tmp_path: Path) -> None:
+    bare = with_layers(Path(shutil.copytree(folder, tmp_path / "bare")), None)
+    with ways.served(bare) as site:
+        shown = opened(chromium, site.url)
+        shown.evaluate(START)
+        assert "no model of layers" in failure(shown, "engine.layers({}, [])")
+        shown.close()
+
+
+def test_a_second_model_is_run(chromium: Any, folder: Path, tmp_path: Path) -> None:
     shape = ["N", 1, 28, 28]
     graph = helper.make_graph(
         [helper.make_node("Add", ["images", "images"], ["twice"])],
@@ -183,10 +198,9 @@ def test_a_second_model_is_run(
         [helper.make_tensor_value_info("twice", TensorProto.FLOAT, shape)],
     )
     opset = [helper.make_opsetid("", 18)]
-    model = helper.make_model(graph, opset_imports=opset, ir_version=8)
-    onnx.save(model, tmp_path / "layers.onnx")
-    monkeypatch.setattr(build_page, "LAYERS", tmp_path / "layers.onnx")
-    with ways.served(built(tmp_path)) as site:
+    model = helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
+    whole = with_layers(Path(shutil.copytree(folder, tmp_path / "whole")), model)
+    with ways.served(whole) as site:
         shown = opened(chromium, site.url)
         shown.evaluate(START)
         answer = shown.evaluate(
