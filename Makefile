@@ -6,7 +6,7 @@ PEERS := .venv-peers
 READERS := .venv-readers
 ARGS ?=
 
-.PHONY: help train test check wheel format docs notebook bench reading seeds model robustness studies clean
+.PHONY: help train test check wheel page format docs notebook bench reading seeds model robustness studies clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,9 +23,13 @@ check: $(VENV)/dev.installed ## Lint, check types, check that generated document
 	$(BIN)/mypy
 	$(BIN)/python tools/render_docs.py --check
 	$(BIN)/python tools/build_notebook.py --check
+	$(BIN)/python tools/reader_constants.py --check
 
 wheel: $(VENV)/dev.installed ## Build the wheel, install it into an empty environment, read a digit with it
 	$(BIN)/python tools/check_wheel.py
+
+page: $(VENV)/dev.installed ## Build the page that reads in the browser, for any static host: build/page/ (needs npm)
+	$(BIN)/python tools/build_page.py $(ARGS)
 
 format: $(VENV)/dev.installed ## Format the code
 	$(BIN)/ruff check --fix .

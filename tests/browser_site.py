@@ -15,7 +15,6 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 import build_page  # noqa: E402
 import golden_ways  # noqa: E402
-
 from digitnet.errors import DataUnavailableError  # noqa: E402
 
 FIRST_PAGE = Path(__file__).parent / "browser_page" / "index.html"

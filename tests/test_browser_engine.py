@@ -1,19 +1,21 @@
 """The engine in a real browser: offline, private, one call after the other, errors in sentences."""
 
+import hashlib
+import io
 import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import build_page
 import numpy as np
-import onnx
 import pytest
 from onnx import TensorProto, helper
+from PIL import Image
 
 import golden_ways as ways
 from browser_site import browser, built, opened
+from golden_inputs import GoldenInput
 
 SEVEN = [[[0, 0], [60, 0], [25, 100]]]
 START = "() => BrowserEngine.start(document.baseURI).then((e) => { window.engine = e; })"
@@ -113,17 +115,38 @@ def test_pixels_of_a_canvas_are_read(page: Any) -> None:
     assert text == "7"
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+def test_pictures_are_turned_as_their_exif_data_say(page: Any, kind: str) -> None:
+    ink = np.full((60, 90), 235, np.uint8)
+    ink[10:14, 20:50] = ink[14:50, 46:50] = 30
+    inputs = []
+    for orientation in range(1, 9):
+        exif, stream = Image.Exif(), io.BytesIO()
+        exif[0x0112] = orientation
+        Image.fromarray(ink).save(stream, kind, exif=exif, quality=95)
+        inputs.append(GoldenInput(str(orientation), "file", kind, stream.getvalue()))
+    found = ways.compared(inputs, ways.by_python(inputs), ways.by_browser(inputs, page))
+    assert [(one.name, one.words) for one in found if one.words] == []
+    assert max(one.logits for one in found) < 5e-4
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        ("engine.read(new Blob(['no picture at all']))", "not a picture that this browser can open"),
+        (
+            "engine.read(new Blob(['no picture at all']))",
+            "not a picture that this browser can open",
+        ),
         ("engine.read(new Blob([]))", "empty"),
         ("engine.read({ pixels: new Uint8ClampedArray(5), width: 2, height: 2 })", "four bytes"),
         ("engine.read(undefined)", "picture"),
         ("engine.readStrokes([[[1, NaN]]])", "finite"),
         ("engine.readStrokes('7')", "list of strokes"),
         ("engine.predictInk({ data: new Float32Array(4), width: 2, height: 3 })", "2 × 3"),
-        ("engine.predictInk({ data: new Float32Array([2]), width: 1, height: 1 })", "outside 0 to 1"),
+        (
+            "engine.predictInk({ data: new Float32Array([2]), width: 1, height: 1 })",
+            "outside 0 to 1",
+        ),
         ("engine.run('nothing', 1)", "no call"),
         (
             "engine.read(new Blob([new Uint8Array([137, 80, 78, 71, 13, 10, 26, 10, 0, 0])]))",
@@ -144,13 +167,29 @@ def test_a_png_that_would_be_too_large_is_refused_before_it_is_decoded(page: Any
     assert "16,384 × 16,384 pixels; it may have 50,000,000" in failure(page, call)
 
 
-def test_a_build_without_layers_says_so(page: Any) -> None:
-    assert "no model of layers" in failure(page, "engine.layers({}, [])")
+def with_layers(folder: Path, content: bytes | None) -> Path:
+    """Put a second model in a built page, or leave it out."""
+    file, record = folder / "model" / "layers.onnx", folder / "model" / "digitnet.json"
+    file.unlink(missing_ok=True)
+    said = json.loads(record.read_text(encoding="utf-8"))
+    said["layers"] = None
+    if content is not None:
+        file.write_bytes(content)
+        said["layers"] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    record.write_text(json.dumps(said), encoding="utf-8")
+    return folder
 
 
-def test_a_second_model_is_run(
-    chromium: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_build_without_layers_says_so(chromium: Any, folder: Path, tmp_path: Path) -> None:
+    bare = with_layers(Path(shutil.copytree(folder, tmp_path / "bare")), None)
+    with ways.served(bare) as site:
+        shown = opened(chromium, site.url)
+        shown.evaluate(START)
+        assert "no model of layers" in failure(shown, "engine.layers({}, [])")
+        shown.close()
+
+
+def test_a_second_model_is_run(chromium: Any, folder: Path, tmp_path: Path) -> None:
     shape = ["N", 1, 28, 28]
     graph = helper.make_graph(
         [helper.make_node("Add", ["images", "images"], ["twice"])],
@@ -159,10 +198,9 @@ def test_a_second_model_is_run(
         [helper.make_tensor_value_info("twice", TensorProto.FLOAT, shape)],
     )
     opset = [helper.make_opsetid("", 18)]
-    model = helper.make_model(graph, opset_imports=opset, ir_version=8)
-    onnx.save(model, tmp_path / "layers.onnx")
-    monkeypatch.setattr(build_page, "LAYERS", tmp_path / "layers.onnx")
-    with ways.served(built(tmp_path)) as site:
+    model = helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
+    whole = with_layers(Path(shutil.copytree(folder, tmp_path / "whole")), model)
+    with ways.served(whole) as site:
         shown = opened(chromium, site.url)
         shown.evaluate(START)
         answer = shown.evaluate(

@@ -37,7 +37,10 @@ def test_the_model_is_the_file_of_digitnet_with_what_it_says(page: Path) -> None
     assert (page / "model" / "digitnet.onnx").read_bytes() == shipped.content
     assert record["sha256"] == shipped.sha256
     assert record["ood_threshold"] == shipped.ood_threshold
-    assert record["layers"] is None
+    layers = page / "model" / "layers.onnx"
+    content = layers.read_bytes() if layers.is_file() else b""
+    digest = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    assert record["layers"] == (digest if content else None)
 
 
 def test_the_service_worker_keeps_every_file_by_its_hash(page: Path) -> None:

@@ -11,11 +11,13 @@ from browser_site import browser, built, need, opened
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 
-import golden_ways as ways  # noqa: E402
+import golden_ways as ways
 
 # Runtimes and processors round differently. Of so many in a hundred inputs no logit may differ by
 # more than the first, and of none by more than the second.
 MOST, NEARLY_ALL, EVER = 1e-4, 95, 5e-4
+# Ways that call Python's recogniser read one input in so many; `make_golden.py` measures all.
+SOME = 3
 
 
 @pytest.fixture(scope="module")
@@ -59,14 +61,14 @@ def test_python_answers_as_expected(golden) -> None:
 
 
 def test_the_command_line_answers_as_expected(golden, tmp_path) -> None:
-    check(golden, ways.by_command(golden[0], tmp_path), 200)
+    check(golden, ways.by_command(golden[0][::SOME], tmp_path), 60)
 
 
 def test_the_service_answers_as_expected(golden) -> None:
     if importlib.util.find_spec("digitnet.serving") is None:
         pytest.skip("this digitnet has no service")
     need(importlib.util.find_spec("fastapi") is not None, "fastapi is not installed")
-    check(golden, ways.by_service(golden[0]), 300)
+    check(golden, ways.by_service(golden[0][::SOME]), 100)
 
 
 @pytest.mark.slow

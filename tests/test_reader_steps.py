@@ -237,6 +237,26 @@ def test_png_files_become_the_pixels_that_they_become_in_python() -> None:
 
 
 @needs_node
+def test_broken_exif_data_mean_no_orientation() -> None:
+    rng = np.random.default_rng(8)
+    stream = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(noise(rng, 9, 9)).save(stream, "JPEG", exif=exif)
+    whole = stream.getvalue()
+    broken = [whole, *(whole[: int(cut)] for cut in rng.integers(0, 80, 20))]
+    for _ in range(100):
+        bytes_ = np.frombuffer(whole, np.uint8).copy()
+        bytes_[rng.integers(2, 60, 4)] = noise(rng, 4)
+        broken.append(bytes_.tobytes())
+    broken += [b"RIFF\x08\0\0\0WEBP" + noise(rng, 40).tobytes() for _ in range(20)]
+    answers = in_javascript([("exif.js", "withoutOrientation", [each]) for each in broken])
+    assert [answer for answer in answers if "error" in answer] == []
+    assert answers[0]["orientation"] == 6
+    assert base64.b64decode(answers[0]["bytes"]["bytes"]) != whole
+
+
+@needs_node
 def test_boxes_are_put_in_the_lines_of_python() -> None:
     rng = np.random.default_rng(5)
     cases = []
@@ -283,7 +303,9 @@ def test_strokes_are_drawn_to_the_bit_as_python_draws_them() -> None:
         drawings.append(
             [(rng.random((int(n), points)) * [size, size, 1][:points]).tolist() for n in lengths]
         )
-    pens = [None if case % 3 else float(np.exp(rng.uniform(-3, 4))) for case in range(len(drawings))]
+    pens = [
+        None if case % 3 else float(np.exp(rng.uniform(-3, 4))) for case in range(len(drawings))
+    ]
     calls = [("strokes.js", "fromStrokes", [drawing]) for drawing in drawings]
     calls += [
         ("strokes.js", "asPicture", [drawing, pen])

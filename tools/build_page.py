@@ -38,8 +38,8 @@ TEMPLATE = Path(__file__).with_name("service_worker.js")
 
 PACKAGE, VERSION = "onnxruntime-web", "1.30.0"
 # Of npm's archive, as `npm view onnxruntime-web@1.30.0 dist.integrity` says it.
-INTEGRITY = (
-    "sha512-q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
+INTEGRITY = "sha512-" + (
+    "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
 )
 # The smallest build that runs the whole graph: without WebGPU, WebNN and WebGL. The script has the
 # loader of the WebAssembly in it.

@@ -1,7 +1,7 @@
 """Three hundred and some inputs of every kind, made by digitnet itself, for golden vectors.
 
-All are drawn from what the package ships: UNIPEN's strokes by writers who train nothing, and MNIST's
-sample. A seed gives the same inputs each time.
+All are drawn from what the package ships: UNIPEN's strokes by writers who train nothing, and
+MNIST's sample. A seed gives the same inputs each time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from digitnet.data.catalogue import load_dataset
-from digitnet.synthesis.hands import Hands, draw, load_hands, split_writers
+from digitnet.synthesis.hands import draw, load_hands, split_writers
 from digitnet.synthesis.page_marks import scribble
 from digitnet.synthesis.page_scenes import PageMaker
 
@@ -199,13 +199,13 @@ def _palette(ink: Any, rng: Generator) -> tuple[bytes, str]:
     return _saved(image.quantize(int(rng.integers(2, 17))), "PNG", optimize=True), "png"
 
 
-def _clear_palette(ink: Any, rng: Generator) -> tuple[bytes, str]:
+def _clear_palette(ink: Any, _: Generator) -> tuple[bytes, str]:
     image = Image.fromarray(_mixed(ink, (255, 255, 255), (30, 30, 30))).quantize(8)
     paper = image.getpixel((0, 0))
     return _saved(image, "PNG", transparency=paper), "png"
 
 
-def _bits(ink: Any, rng: Generator) -> tuple[bytes, str]:
+def _bits(ink: Any, _: Generator) -> tuple[bytes, str]:
     return _saved(Image.fromarray(ink < 0.5), "PNG"), "png"
 
 
@@ -218,7 +218,7 @@ def _clear(ink: Any, rng: Generator) -> tuple[bytes, str]:
     return _saved(pixels, "PNG", optimize=True), "png"
 
 
-def _clear_grey(ink: Any, rng: Generator) -> tuple[bytes, str]:
+def _clear_grey(ink: Any, _: Generator) -> tuple[bytes, str]:
     pixels = np.stack([np.full_like(ink, 20), ink * 230], axis=2).astype(np.uint8)
     return _saved(Image.fromarray(pixels, "LA"), "PNG", optimize=True), "png"
 
@@ -335,7 +335,9 @@ def _digit_strokes(signs: _Signs, rng: Generator) -> Strokes:
 def _pressed(signs: _Signs, rng: Generator) -> Strokes:
     """Strokes with the pressure of the pen."""
     strokes = _digit_strokes(signs, rng)
-    return [[[*point, round(float(rng.uniform(0.2, 0.9)), 2)] for point in path] for path in strokes]
+    return [
+        [[*point, round(float(rng.uniform(0.2, 0.9)), 2)] for point in path] for path in strokes
+    ]
 
 
 def _number(signs: _Signs, rng: Generator, count: int | None = None, top: float = 40) -> Strokes:

@@ -7,10 +7,12 @@ Python and the browser add ``image`` to each prediction, the 28 × 28 bytes that
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import functools
 import http.server
+import importlib
 import json
 import math
 import shutil
@@ -25,16 +27,22 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from golden_inputs import GoldenInput
 from numpy.typing import NDArray
 
 from digitnet import Prediction, Reading, Recognizer
+from golden_inputs import GoldenInput
 
 FILE = Path(__file__).parents[1] / "tests" / "golden" / "golden.zip"
 # Probabilities below this are not told apart: their logarithm in float32 says nothing.
 LEAST = 1e-30
 # Inputs that travel to the browser at a time.
 _AT_A_TIME = 20
+# What not every Python knows.
+_TYPES = {
+    ".mjs": "text/javascript",
+    ".wasm": "application/wasm",
+    ".webmanifest": "application/manifest+json",
+}
 _CHROMIUM_OPTIONS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
@@ -97,10 +105,10 @@ def write(inputs: Sequence[GoldenInput], answers: Answers) -> None:
     """Write inputs, and the answers of Python to them, as the golden file."""
     rows: dict[bytes, int] = {}
     images: list[NDArray[np.uint8]] = []
-    logits: list[NDArray[np.float32]] = []
+    logits: list[NDArray[Any]] = []
 
     def short(sign: dict[str, Any]) -> dict[str, Any]:
-        values = np.float32(logits_of(sign))
+        values = logits_of(sign).astype(np.float32)
         image = np.asarray(sign["image"], np.uint8).reshape(28, 28)
         key = image.tobytes() + values.tobytes()
         if key not in rows:
@@ -199,29 +207,39 @@ def by_command(inputs: Sequence[GoldenInput], folder: Path) -> Answers:
 
 
 def by_service(inputs: Sequence[GoldenInput]) -> Answers:
-    """Return what the service answers over HTTP: needs the extra ``serve``."""
-    # Loaded here: the extra is not needed for the other ways.
-    from fastapi.testclient import TestClient
+    """Return what the service answers over HTTP: needs the extra ``serve``, and httpx."""
+    return asyncio.run(_asked_of_service(inputs))
 
-    from digitnet.serving.web_app import create_app
 
-    answers: Answers = {one.name: {} for one in inputs}
-    with TestClient(create_app(Recognizer(threads=1)), base_url="http://localhost") as client:
+async def _asked_of_service(inputs: Sequence[GoldenInput]) -> Answers:
+    # Loaded here: the other ways do not need it.
+    import httpx
+
+    web_app: Any = importlib.import_module("digitnet.serving.web_app")
+    app, answers = web_app.create_app(Recognizer(threads=1)), Answers()
+    transport = httpx.ASGITransport(app)
+    client = httpx.AsyncClient(transport=transport, base_url="http://localhost")
+    async with app.router.lifespan_context(app), client:
         for one in inputs:
+            answer = answers.setdefault(one.name, {})
             for verb, field in (("read", "reading"), ("predict", "prediction")):
                 if one.kind == "ink" and verb == "read":
                     continue
-                body: dict[str, Any] = {"json": {one.kind: one.content}}
-                if one.kind == "file":
-                    body = {"content": one.content}
-                elif one.kind == "ink":
-                    body = {"json": {"ink": (one.content / np.float32(255)).tolist()}}
-                response = client.post(f"/v1/{verb}", **body)
+                response = await client.post(f"/v1/{verb}", **_body(one))
                 if response.is_success:
-                    answers[one.name][field] = response.json()
+                    answer[field] = response.json()
                 else:
-                    answers[one.name]["error"] = f"{response.status_code}: {response.text}"
+                    answer["error"] = f"{response.status_code}: {response.text}"
     return answers
+
+
+def _body(one: GoldenInput) -> dict[str, Any]:
+    """Return what a request sends to have an input read."""
+    if one.kind == "file":
+        return {"content": one.content}
+    if one.kind == "ink":
+        return {"json": {"ink": (one.content / np.float32(255)).tolist()}}
+    return {"json": {"strokes": one.content}}
 
 
 @dataclass(frozen=True)
@@ -238,12 +256,8 @@ def served(folder: Path, under: str = "some/folder") -> Iterator[Served]:
     asked: list[str] = []
 
     class Handler(http.server.SimpleHTTPRequestHandler):
-        extensions_map = {
-            **http.server.SimpleHTTPRequestHandler.extensions_map,
-            ".mjs": "text/javascript",
-            ".wasm": "application/wasm",
-            ".webmanifest": "application/manifest+json",
-        }
+        def guess_type(self, path: Any) -> str:
+            return _TYPES.get(Path(path).suffix) or super().guess_type(path)
 
         def translate_path(self, path: str) -> str:
             asked.append(path)
@@ -342,9 +356,7 @@ def by_browser(inputs: Sequence[GoldenInput], page: Any) -> Answers:
         answers |= page.evaluate(_READ, part)
     for answer in answers.values():
         digits = [
-            one
-            for line in answer.get("reading", {}).get("lines", ())
-            for one in line["digits"]
+            one for line in answer.get("reading", {}).get("lines", ()) for one in line["digits"]
         ]
         for sign in (*digits, *filter(None, [answer.get("prediction")])):
             sign["image"] = np.frombuffer(base64.b64decode(sign["image"]), np.uint8)
@@ -381,9 +393,7 @@ class Difference:
     signs: int = 0
 
 
-def compared(
-    inputs: Sequence[GoldenInput], expected: Answers, found: Answers
-) -> list[Difference]:
+def compared(inputs: Sequence[GoldenInput], expected: Answers, found: Answers) -> list[Difference]:
     """Return how answers differ from what is expected, of each input that was answered."""
     return [
         _difference(one, expected[one.name], found[one.name]) for one in inputs if one.name in found
@@ -392,7 +402,7 @@ def compared(
 
 def _difference(one: GoldenInput, expected: dict[str, Any], found: dict[str, Any]) -> Difference:
     words = [found["error"]] if "error" in found else []
-    pairs = []
+    pairs: list[tuple[dict[str, Any], dict[str, Any]]] = []
     if "reading" in found and "reading" in expected:
         mine, other = expected["reading"], found["reading"]
         words += [
@@ -448,4 +458,4 @@ def _box_gap(one: dict[str, int] | None, other: dict[str, int] | None) -> int:
         (box["left"], box["top"], box["left"] + box["width"], box["top"] + box["height"])
         for box in (one, other)
     ]
-    return max(abs(a - b) for a, b in zip(*edges, strict=True))
+    return max(abs(int(a) - int(b)) for a, b in zip(*edges, strict=True))

@@ -18,9 +18,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import golden_ways as ways
 import numpy as np
-from build_page import build
+import onnxruntime
+import PIL
+
+import golden_ways as ways
+from build_page import VERSION, build
+from digitnet.machine import environment
+from digitnet.reading.model_file import load_model_file
 from golden_inputs import golden_inputs
 
 ROOT = Path(__file__).parent.parent
@@ -38,7 +43,7 @@ def make() -> None:
 def measure() -> None:
     """Compare every way with the golden file and write what differs."""
     inputs, expected = ways.stored()
-    found = {"Python": ways.by_python(inputs)}
+    found, chromium = {"Python": ways.by_python(inputs)}, None
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "files").mkdir()
@@ -52,11 +57,22 @@ def measure() -> None:
                 page.goto(site.url)
                 page.wait_for_function("() => window.BrowserEngine !== undefined")
                 found["browser"] = ways.by_browser(inputs, page)
-    record = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
-    record["inputs"] = len(inputs)
-    record.setdefault("ways", {})
-    for way, answers in found.items():
-        record["ways"][way] = summary(ways.compared(inputs, expected, answers))
+                chromium = browser.version
+    before = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
+    measured = {
+        way: summary(ways.compared(inputs, expected, answers)) for way, answers in found.items()
+    }
+    here = environment()
+    record = {
+        "inputs": len(inputs),
+        "model_sha256": load_model_file().sha256,
+        "onnxruntime": onnxruntime.__version__,
+        "onnxruntime_web": VERSION,
+        "chromium": chromium or before.get("chromium"),
+        "pillow": PIL.__version__,
+        "cpu": here["cpu"],
+        "ways": before.get("ways", {}) | measured,
+    }
     RESULTS.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(record, indent=2))
 

@@ -21,6 +21,7 @@ from typing import Any
 from unittest import mock
 
 import bulk_tables
+import golden_tables
 import recognition_tables
 import study_tables
 import transfer_tables
@@ -36,6 +37,7 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "results"
 DOCUMENTS = (
     *("README.md", "CONTRIBUTING.md", "docs/cli.md", "docs/results.md", "docs/settings.md"),
+    "docs/page.md",
     "src/digitnet/assets/MODEL_CARD.md",
 )
 _SPREAD = ("median", "fastest", "slowest")
@@ -251,6 +253,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     **study_tables.blocks(),
     **transfer_tables.blocks(),
     **bulk_tables.blocks(),
+    **golden_tables.blocks(),
 }
 
 

@@ -8,6 +8,7 @@
 
 import { pictures as C } from "./constants.js";
 import { InputError } from "./errors.js";
+import { withoutOrientation } from "./exif.js";
 import { toGrey } from "./grey.js";
 import { decodePng, isPng, pngSize } from "./png.js";
 
@@ -26,7 +27,10 @@ export async function load(source) {
 /** Return the same of a file's bytes. */
 export async function loadBytes(bytes) {
   if (!bytes.length) throw new InputError("The picture is empty (0 bytes). Choose another file.");
-  if (!isPng(bytes)) return loaded(await fromBrowser(new Blob([bytes])), 1);
+  if (!isPng(bytes)) {
+    const { orientation, bytes: lying } = withoutOrientation(bytes);
+    return loaded(await fromBrowser(new Blob([lying])), orientation);
+  }
   checkSize(...pngSize(bytes));
   const { picture, orientation } = await decodePng(bytes);
   return loaded(picture, orientation);
@@ -54,7 +58,6 @@ async function fromBrowser(blob) {
     bitmap = await createImageBitmap(blob, {
       colorSpaceConversion: "none",
       premultiplyAlpha: "none",
-      imageOrientation: "from-image",
     });
   } catch {
     throw new InputError(

@@ -8,7 +8,9 @@
 
 import { grey as C } from "./constants.js";
 import { InputError } from "./errors.js";
+import { orientationOf } from "./exif.js";
 import { round } from "./rounding.js";
+import { viewOf } from "./views.js";
 
 const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 const CHANNELS = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
@@ -73,10 +75,6 @@ export async function decodePng(bytes) {
 
 function damaged(what) {
   return new InputError(`The picture is a damaged PNG file: ${what}. Save it again.`);
-}
-
-function viewOf(bytes) {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 function text(bytes, at) {
@@ -208,17 +206,4 @@ function fromPalette(samples, palette, clear, data) {
     data[4 * pixel + 3] = clear?.[index] ?? 255;
   });
   return data;
-}
-
-/** Return the orientation in EXIF data, 1 to 8 (CIPA DC-008, tag 274); 1 where there is none. */
-export function orientationOf(exif) {
-  if (!exif || exif.length < 14) return 1;
-  const [view, little] = [viewOf(exif), exif[0] === 0x49];
-  const start = view.getUint32(4, little);
-  if (start + 2 > exif.length) return 1;
-  const count = view.getUint16(start, little);
-  for (let at = start + 2; at + 12 <= exif.length && at < start + 2 + 12 * count; at += 12) {
-    if (view.getUint16(at, little) === 0x0112) return view.getUint16(at + 8, little);
-  }
-  return 1;
 }

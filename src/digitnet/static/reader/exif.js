@@ -1,0 +1,76 @@
+/**
+ * How a picture was held, from its EXIF data: CIPA DC-008 (EXIF 2.32), tag 274.
+ *
+ * Browsers turn a JPEG as it says, and leave a WebP as it lies; so neither is left to them.
+ */
+
+import { viewOf } from "./views.js";
+
+const ORIENTATION = 0x0112;
+
+/** Return an orientation, 1 to 8, and the file with none, so that nobody turns it again. */
+export function withoutOrientation(bytes) {
+  const exif = exifOf(bytes);
+  const place = exif && placeOf(exif);
+  if (!place) return { orientation: 1, bytes };
+  const copy = bytes.slice();
+  const at = exif.byteOffset - bytes.byteOffset + place.at;
+  viewOf(copy).setUint16(at, 1, place.little);
+  return { orientation: viewOf(exif).getUint16(place.at, place.little), bytes: copy };
+}
+
+/** Return the orientation in EXIF data, 1 where there is none. */
+export function orientationOf(exif) {
+  const place = exif && placeOf(exif);
+  return place ? viewOf(exif).getUint16(place.at, place.little) : 1;
+}
+
+/** Return where in EXIF data the orientation stands and whether its low byte comes first. */
+function placeOf(exif) {
+  if (exif.length < 14) return null;
+  const [view, little] = [viewOf(exif), exif[0] === 0x49];
+  const start = view.getUint32(4, little);
+  if (start + 2 > exif.length) return null;
+  const end = start + 2 + 12 * view.getUint16(start, little);
+  for (let at = start + 2; at < end && at + 12 <= exif.length; at += 12) {
+    if (view.getUint16(at, little) === ORIENTATION) return { at: at + 8, little };
+  }
+  return null;
+}
+
+/** Return the EXIF data of a JPEG or WebP, a part of its bytes; null if there are none. */
+function exifOf(bytes) {
+  if (bytes[0] === 0xff && bytes[1] === 0xd8) return ofJpeg(bytes);
+  return letters(bytes, 0, 4) === "RIFF" && letters(bytes, 8, 4) === "WEBP" ? ofWebp(bytes) : null;
+}
+
+function ofJpeg(bytes) {
+  const view = viewOf(bytes);
+  for (let at = 2; at + 4 <= bytes.length && bytes[at] === 0xff; ) {
+    const length = view.getUint16(at + 2);
+    if (bytes[at + 1] === 0xe1 && letters(bytes, at + 4, 4) === "Exif") {
+      return bytes.subarray(at + 10, at + 2 + length);
+    }
+    // Pixels follow.
+    if (bytes[at + 1] === 0xda) return null;
+    at += 2 + length;
+  }
+  return null;
+}
+
+function ofWebp(bytes) {
+  const view = viewOf(bytes);
+  for (let at = 12; at + 8 <= bytes.length; ) {
+    const length = view.getUint32(at + 4, true);
+    if (letters(bytes, at, 4) === "EXIF") {
+      const start = at + 8 + (letters(bytes, at + 8, 4) === "Exif" ? 6 : 0);
+      return bytes.subarray(start, at + 8 + length);
+    }
+    at += 8 + length + (length % 2);
+  }
+  return null;
+}
+
+function letters(bytes, at, count) {
+  return String.fromCharCode(...bytes.subarray(at, at + count));
+}
