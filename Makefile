@@ -34,8 +34,8 @@ format: $(VENV)/dev.installed ## Format the code
 docs: $(VENV)/dev.installed ## Write the generated documents from the command line and the results
 	$(BIN)/python tools/render_docs.py
 
-notebook: $(VENV)/dev.installed ## Execute the notebook at full length, on MNIST
-	$(BIN)/python tools/build_notebook.py
+notebook: $(VENV)/dev.installed ## Execute the notebooks at full length, on MNIST
+	$(BIN)/python tools/build_notebook.py $(ARGS)
 
 bench: $(VENV)/dev.installed $(PEERS)/peers.installed ## Time training against Keras on TensorFlow
 	$(BIN)/python benchmarks/training_speed.py --peers $(PEERS)/bin/python $(ARGS)

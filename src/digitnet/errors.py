@@ -23,6 +23,7 @@ _TRAIN = ("torch", "onnx", "safetensors", "sklearn", "skimage", "scipy", "matplo
 _RAY = ("ray", "pyarrow", "fsspec")
 # Which extra of digitnet installs a package, and what it is for.
 _EXTRAS = dict.fromkeys(_TRAIN, ("train", "training")) | dict.fromkeys(_RAY, ("ray", "Ray"))
+_EXTRAS["IPython"] = ("notebook", "a notebook")
 
 
 class DigitnetError(Exception):
