@@ -19,9 +19,13 @@
 
 # %%
 import io
+import json
+import subprocess
+import sys
 import time
 
 import numpy as np
+import requests
 from PIL import Image, ImageDraw
 
 import digitnet
@@ -159,3 +163,58 @@ seconds = time.perf_counter() - started
 print(f"{len(some) / seconds:.0f} pictures a second here")
 print("the same in a batch:", answers[0].as_dict() == recognizer.read(some[0]).as_dict())
 print("as JSON:", str(answers[0].as_dict())[:72], "…")
+
+# %% [markdown]
+# ## From another program: REST
+#
+# `digitnet serve` (`pip install '.[serve]'`) answers the same questions over HTTP, on this machine
+# only unless you say otherwise. Usually you start it in a terminal, with `--port 8000`; here we
+# start it in the background, at any free port. It says where it answers once it does.
+
+# %%
+command = [sys.executable, "-m", "digitnet", "serve", "--port", "0", "--json"]
+service = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+address = json.loads(service.stdout.readline())["address"]
+
+print("ready:", requests.get(f"{address}/readyz", timeout=5).status_code)
+
+# %% [markdown]
+# Send the bytes of a picture file as the body; what you know about the number goes into the
+# address. The answer is what `as_dict()` returns.
+
+# %%
+file = io.BytesIO()
+card.save(file, format="png")
+
+got = requests.post(
+    f"{address}/v1/read",
+    params={"digits": 11, "check": "luhn"},
+    data=file.getvalue(),
+    headers={"Content-Type": "image/png"},
+    timeout=30,
+).json()
+print("read   ", got["text"], f"{got['confidence']:.1%}", got["reason"])
+
+seven = [[[60, 40], [140, 42], [95, 160]]]  # a pen's stroke, as points x and y
+got = requests.post(f"{address}/v1/predict", json={"strokes": seven}, timeout=30).json()
+print("predict", got["digit"], f"{got['confidence']:.1%}", got["reason"])
+
+# %% [markdown]
+# What cannot be read is answered with a sentence, too, and a status that says whose fault it was.
+
+# %%
+answer = requests.post(
+    f"{address}/v1/read",
+    data=b"no picture at all",
+    headers={"Content-Type": "image/png"},
+    timeout=30,
+)
+print(answer.status_code, answer.headers["content-type"])
+print(answer.json()["detail"])
+
+service.terminate()  # it answers what it has accepted, and stops
+print("stopped with exit code", service.wait(timeout=30))
+service.stdout.close()
+
+# %% [markdown]
+# Every path and field is described at `/docs` of the running service.

@@ -6,6 +6,7 @@
     ├── StorageError           1  the disk is full, a folder cannot be read or written
     ├── DataUnavailableError   1  no source could provide a data set
     ├── MissingExtraError      1  an optional part of digitnet is not installed
+    ├── ServiceError           1  a service of digitnet is not reached, or cannot answer now
     ├── TrainingDivergedError  1  the loss became infinite or NaN
     ├── StoppedError  130  stopped by Ctrl-C (143: by SIGTERM); the work can be continued
     └── IntegrityError         5  a damaged file, or one that is not what it claims to be
@@ -21,9 +22,17 @@ from collections.abc import Iterable, Iterator
 
 _TRAIN = ("torch", "onnx", "safetensors", "sklearn", "skimage", "scipy", "matplotlib", "jinja2")
 _RAY = ("ray", "pyarrow", "fsspec")
+_SERVE = (
+    *("fastapi", "starlette", "pydantic", "uvicorn", "httptools", "prometheus_client"),
+    "python_multipart",
+)
 # Which extra of digitnet installs a package, and what it is for.
-_EXTRAS = dict.fromkeys(_TRAIN, ("train", "training")) | dict.fromkeys(_RAY, ("ray", "Ray"))
-_EXTRAS["IPython"] = ("notebook", "a notebook")
+_EXTRAS = {
+    **dict.fromkeys(_TRAIN, ("train", "training")),
+    **dict.fromkeys(_RAY, ("ray", "Ray")),
+    **dict.fromkeys(_SERVE, ("serve", "the service")),
+    "IPython": ("notebook", "a notebook"),
+}
 
 
 class DigitnetError(Exception):
@@ -54,6 +63,10 @@ class DataUnavailableError(DigitnetError):
 
 class MissingExtraError(DigitnetError):
     """A package that an optional part needs is not installed; the message gives the remedy."""
+
+
+class ServiceError(DigitnetError):
+    """A service of digitnet is not reached, overloaded, stopping or failing; it may be later."""
 
 
 class TrainingDivergedError(DigitnetError):

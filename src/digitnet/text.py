@@ -55,6 +55,14 @@ def listing(items: Sequence[str]) -> str:
     return f"{', '.join(items[:-1])} and {items[-1]}"
 
 
+def count_or_range(text: str) -> int | tuple[int, int] | None:
+    """Return what "6" or "4-6" means: a number, or the least and the most; None if neither."""
+    found = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", text, re.ASCII)
+    if not found:
+        return None
+    return int(found[1]) if found[2] is None else (int(found[1]), int(found[2]))
+
+
 def escaped(text: str, *, kept: str = "") -> str:
     """Return ``text`` with control codes and invalid bytes escaped, except those in ``kept``."""
     return "".join(c if c.isprintable() or c in kept else ascii(c)[1:-1] for c in text)

@@ -24,6 +24,7 @@ from digitnet.cli import (
     experiment_commands,
     predict_command,
     read_command,
+    serve_command,
     train_command,
 )
 from digitnet.cli.console import fail, say, show, show_json, show_values
@@ -118,6 +119,7 @@ add_command(app, train_command.train, epilog=train_command.EPILOG)
 add_command(app, train_command.evaluate)
 add_command(app, read_command.read, epilog=read_command.EPILOG)
 add_command(app, predict_command.predict, epilog=predict_command.EPILOG)
+add_command(app, serve_command.serve, epilog=serve_command.EPILOG)
 add_command(app, experiment_commands.study, epilog=experiment_commands.STUDY_EPILOG)
 add_command(app, experiment_commands.transfer, epilog=experiment_commands.TRANSFER_EPILOG)
 add_command(app, train_command.report)

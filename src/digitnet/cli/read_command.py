@@ -7,7 +7,6 @@ read or is sure enough.
 from __future__ import annotations
 
 import functools
-import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from digitnet.cli import picture_verbs
 from digitnet.cli.console import Output
 from digitnet.cli.inputs import collect
 from digitnet.errors import UsageError
+from digitnet.text import count_or_range
 
 if TYPE_CHECKING:
     from digitnet.reading.recognizer import Recognizer
@@ -104,7 +104,7 @@ def count_of_digits(digits: str | None) -> int | tuple[int, int] | None:
     """
     if digits is None:
         return None
-    found = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", digits)
-    if not found:
+    meant = count_or_range(digits)
+    if meant is None:
         raise UsageError(f"--digits cannot be {digits!r}; allowed: a number, 6, or a range, 4-6.")
-    return int(found[1]) if found[2] is None else (int(found[1]), int(found[2]))
+    return meant

@@ -274,6 +274,13 @@ class Recognizer:
                 predictions += self._in_batches(pool, self._run, window)
         return predictions
 
+    def predictions_of(self, inks: Sequence[Ink]) -> list[Prediction]:
+        """Return the digits of inks, in their order, computed together in this thread."""
+        found: dict[int, Prediction] = {}
+        for batch in _batches(inks):
+            found |= zip(batch, self._run([inks[place] for place in batch]), strict=True)
+        return [found[place] for place in range(len(inks))]
+
     def predict_strokes(self, strokes: Sequence[Sequence[tuple[float, float]]]) -> Prediction:
         """Return the digit that a pen drew.
 
@@ -431,11 +438,19 @@ def _as_inks(inks: Iterable[Any]) -> Iterator[Ink]:
         several = iter(inks)
     except TypeError:
         raise InputError(f"Expected a list of inks, got {type(inks).__name__}.") from None
-    for ink in several:
-        array = as_array(ink, "The ink")
-        while array.ndim > 2 and len(array) == 1:
-            array = array[0]
-        yield Ink(_as_floats(array), None)
+    yield from map(as_ink, several)
+
+
+def as_ink(values: Any) -> Ink:
+    """Return the caller's ink, (H, W), as float32 in [0, 1].
+
+    Raises:
+        InputError: it has another shape, type or range; see ``Recognizer.predict_ink``.
+    """
+    array = as_array(values, "The ink")
+    while array.ndim > 2 and len(array) == 1:
+        array = array[0]
+    return Ink(_as_floats(array), None)
 
 
 def _as_floats(array: NDArray[Any]) -> _Array:

@@ -1,0 +1,114 @@
+"""``digitnet serve``: the recogniser as a service over HTTP.
+
+Guarantees: nothing but this machine is served unless an address and names are given; the line that
+says where it answers is printed once it does.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from digitnet.cli.console import Output, show_json
+from digitnet.errors import UsageError, importing_extras
+from digitnet.text import count_of
+
+EPILOG = (
+    "Ctrl-C and SIGTERM let it answer what it has accepted, and stop: exit code 0, 1 when the "
+    "time for it ran out, 130 or 143 when told twice. See docs/service.md."
+)
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_MEGABYTE = 1_000_000
+
+
+def serve(
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    allow_host: list[str] | None = None,
+    model: Path | None = None,
+    workers: int = 1,
+    threads: int | None = None,
+    page: Path | None = None,
+    max_body: float = 20.0,
+    max_inputs: int = 32,
+    max_waiting: int = 128,
+    max_connections: int = 512,
+    timeout: float = 30.0,
+    body_timeout: float = 20.0,
+    drain_timeout: float = 30.0,
+    output: Output,
+) -> None:
+    """Answer requests for digits over HTTP, and show the page to draw on.
+
+    Args:
+        host (ADDRESS): Address of this machine to listen at; 0.0.0.0 for all of them.
+        port (N): Port to listen at; 0 takes a free one.
+        allow_host (NAME): Name by which clients call the service, besides localhost; may be
+            repeated; '*' for any. Needed with --host.
+        model (FILE_OR_RUN): An exported network, or a run folder that holds one; default:
+            digitnet's own.
+        workers (N): Processes.
+        threads (N): Pictures read at a time in each process; default: the cores, divided among
+            the processes.
+        page (DIR): Folder of the page to serve; default: the one that comes with digitnet.
+        max_body (MB): Largest request.
+        max_inputs (N): Most pictures in one batch.
+        max_waiting (N): Most pictures that wait in each process; what comes more is turned away.
+        max_connections (N): Most connections of each process.
+        timeout (S): Seconds to answer a request in.
+        body_timeout (S): Seconds for a request to arrive in.
+        drain_timeout (S): Seconds to finish in when it is told to stop.
+        as_json (--json): Print one JSON object to stdout when it is ready.
+        quiet (--quiet -q): Print errors only.
+    """
+    from digitnet.machine import usable_cores
+    from digitnet.serving.service_settings import LOOPBACK_NAMES, ServiceSettings, shipped_page
+    from digitnet.serving.workers import MAX_WORKERS, address_of, bound_socket, run_workers
+
+    if not 1 <= workers <= MAX_WORKERS:
+        raise UsageError(f"--workers cannot be {workers}; allowed: 1 to {MAX_WORKERS}.")
+    if not 0 <= port <= 65535:
+        raise UsageError(f"--port cannot be {port}; allowed: 0 to 65535.")
+    if host not in _LOOPBACK and not allow_host:
+        raise UsageError(
+            f"--host {host} lets other machines in; name how they call this one with --allow-host "
+            "NAME (the header Host of their requests), or --allow-host '*' for any name."
+        )
+    if threads is not None and not 1 <= threads <= 256:
+        raise UsageError(f"--threads cannot be {threads}; allowed: 1 to 256.")
+    with importing_extras():
+        settings = ServiceSettings(
+            allowed_hosts=(*LOOPBACK_NAMES, *(allow_host or ())),
+            threads=threads or max(1, usable_cores() // workers),
+            max_body=round(max_body * _MEGABYTE),
+            max_inputs=max_inputs,
+            max_waiting=max_waiting,
+            max_connections=max_connections,
+            timeout=timeout,
+            body_timeout=body_timeout,
+            drain_timeout=drain_timeout,
+            page=page or shipped_page(),
+        )
+        listener = bound_socket(host, port)
+        address = address_of(listener)
+
+        def ready() -> None:
+            each = count_of(settings.threads, "thread")
+            share = f"{each}" if workers == 1 else f"{workers} processes of {each}"
+            output.note(f"digitnet answers at {address} ({share}). Stop it with Ctrl-C.")
+            if output.as_json:
+                show_json({"address": address, "workers": workers, "threads": settings.threads})
+
+        if workers > 1:
+            code = run_workers(
+                listener, model, settings, workers, on_ready=ready, on_message=output.note
+            )
+        else:
+            from digitnet.serving.server import serve_socket
+
+            code = serve_socket(listener, model, settings, ready)
+    output.note("Stopped.")
+    if code:
+        raise typer.Exit(code)

@@ -1,0 +1,143 @@
+"""One process that serves: uvicorn with a service in it, from its first request to its last.
+
+Guarantees:
+
+- When it is told to stop (SIGTERM or Ctrl-C), ``/readyz`` says so at once, every answer closes its
+  connection, what was accepted is answered, and then the process ends: with 0, with 1 if
+  something was cut off by the time-out, with 128 + the signal if it was told twice.
+- It answers from the moment that ``on_ready`` is called.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import multiprocessing
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from digitnet.reading.recognizer import Recognizer
+from digitnet.serving.connections import IDLE_SECONDS, LAST_SECONDS, BoundedProtocol
+from digitnet.serving.service import Service
+from digitnet.serving.service_settings import ServiceSettings
+from digitnet.serving.web_app import create_app
+
+# Connections that the kernel keeps for us, and how many of them are taken at a time: several
+# workers share them, and the first to wake must not take all.
+_WAITING, _TAKEN = 1024, 1
+# Threads take turns in Python this often; the usual 5 ms would show in every answer.
+_TURN = 0.001
+
+
+def serve_socket(
+    listener: socket.socket,
+    model: Path | None,
+    settings: ServiceSettings,
+    on_ready: Callable[[], None],
+) -> int:
+    """Serve at a socket until a signal comes; return the exit code.
+
+    Args:
+        listener: bound to an address; it is closed at the end.
+        model: as for ``Recognizer``.
+        settings: of the service.
+        on_ready: is called once it answers.
+
+    Raises:
+        DigitnetError: as ``Recognizer`` does.
+    """
+    sys.setswitchinterval(_TURN)
+    app = create_app(Recognizer(model, threads=1), settings)
+    # What it would say is said by the answers, or by us.
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+    server = _Server(app, settings, on_ready)
+    server.run(sockets=[listener])
+    return server.exit_code
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which drains before it stops, and takes signals for itself alone."""
+
+    def __init__(
+        self, app: FastAPI, settings: ServiceSettings, on_ready: Callable[[], None]
+    ) -> None:
+        config = uvicorn.Config(
+            app,
+            loop="asyncio",
+            # It is called like a class.
+            http=functools.partial(BoundedProtocol, settings),  # type: ignore[arg-type]
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            backlog=_TAKEN,
+            timeout_keep_alive=IDLE_SECONDS,
+            timeout_graceful_shutdown=None,
+        )
+        super().__init__(config)
+        self._service: Service = app.state.service
+        self._settings, self._on_ready = settings, on_ready
+        self.exit_code = 0
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take the signals that end a program, and do not raise them again afterwards."""
+        names = [signal.SIGINT, signal.SIGTERM]
+        before = {each: signal.signal(each, self.handle_exit) for each in names}
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """Stop; told twice, at once."""
+        if self.should_exit:
+            self.force_exit, self.exit_code = True, 128 + sig
+        self.should_exit = True
+        self._service.draining = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer."""
+        await super().startup(sockets)
+        for listener in sockets or []:
+            listener.listen(_WAITING)
+        if parent := multiprocessing.parent_process():
+            # If nobody is left to tell us to stop, we do.
+            with contextlib.suppress(NotImplementedError):
+                loop = asyncio.get_running_loop()
+                loop.add_reader(parent.sentinel, self._orphaned, loop, parent.sentinel)
+        self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer what was accepted, and stop."""
+        # Who connects now has not heard yet, and is answered.
+        await self._wait(LAST_SECONDS)
+        try:
+            async with asyncio.timeout(self._settings.drain_timeout or None):
+                await super().shutdown(sockets)
+        except TimeoutError:
+            for task in list(self.server_state.tasks):
+                task.cancel()
+        if self.server_state.tasks and not self.exit_code:
+            self.exit_code = 1
+
+    async def _wait(self, seconds: float) -> None:
+        ends = asyncio.get_running_loop().time() + seconds
+        while asyncio.get_running_loop().time() < ends and not self.force_exit:
+            await asyncio.sleep(0.05)
+
+    def _orphaned(self, loop: asyncio.AbstractEventLoop, sentinel: int) -> None:
+        loop.remove_reader(sentinel)
+        self.handle_exit(signal.SIGTERM, None)
