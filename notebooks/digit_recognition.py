@@ -717,9 +717,10 @@ described(
 # %% [markdown]
 # A distortion is a claim: *this changes nothing about what it is*. It has to be true.
 #
-# **Try it.** Put `AugmentationConfig(elastic=2)` in its place. You should see digits on rubber: some
-# trembling, and some bent so far that nobody would read them. With `AugmentationConfig(stroke=1)`
-# you should see other pens, so broad that the loops of 6 and 9 fill, or so fine that they vanish.
+# **Try it.** Put `AugmentationConfig(elastic=2)` in its place. You should see digits on rubber:
+# some trembling, and some bent so far that nobody would read them. With
+# `AugmentationConfig(stroke=1)` you should see other pens, so broad that the loops of 6 and 9 fill,
+# or so fine that they vanish.
 
 # %% [markdown]
 # ### Transfer learning
