@@ -759,9 +759,9 @@ print(f"after a hundred images of them: {after:.1%}")
 print(f"and on the digits that it learned first: {kept:.1%} (before: {metrics.accuracy:.1%})")
 
 # %% [markdown]
-# **Try it.** With `labels=1`, one image of each digit, you should see no gain and perhaps a loss:
+# **Try it.** With `labels=1`, one image of each digit, you should see little gain or even a loss:
 # ten images show ten hands and not what digits are. With `method="scratch"` and `labels=10`, the
-# same network from nothing, you should see less than 90 %, and half of MNIST's digits forgotten.
+# same network from nothing, you should see less than 90 %, and MNIST's digits read badly.
 #
 # From a terminal, `digitnet transfer --to digits8x8` compares all of this and draws it.
 

@@ -20,7 +20,10 @@ import contextlib
 import difflib
 from collections.abc import Iterable, Iterator
 
-_TRAIN = ("torch", "onnx", "safetensors", "sklearn", "skimage", "scipy", "matplotlib", "jinja2")
+_TRAIN = (
+    *("torch", "onnx", "safetensors", "sklearn", "skimage", "scipy", "matplotlib", "jinja2"),
+    "cv2",
+)
 _RAY = ("ray", "pyarrow", "fsspec")
 _SERVE = (
     *("fastapi", "starlette", "pydantic", "uvicorn", "httptools", "prometheus_client"),
