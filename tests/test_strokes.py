@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from digitnet import Recognizer
 from digitnet.errors import InputError
-from digitnet.reading.strokes import from_strokes
+from digitnet.reading.strokes import as_picture, from_strokes
 
 FINITE = st.floats(-1e6, 1e6)
 DRAWINGS = st.lists(st.lists(st.tuples(FINITE, FINITE), max_size=5), max_size=4)
@@ -77,7 +78,8 @@ def test_a_point_is_a_round_dot(strokes: Any) -> None:
     [
         ([[(1.0, float("nan"))]], "Stroke 0 holds NaN"),
         ([[(1.0, 2.0)], [(float("inf"), 2.0)]], "Stroke 1 holds NaN or infinity"),
-        ([[(1.0, 2.0, 3.0)]], "shape"),
+        ([[(1.0, 2.0, 3.0, 4.0)]], "shape"),
+        ([[(1.0, 2.0, 3.0)]], "pressures from 3 to 3"),
         ([[1.0, 2.0]], "shape"),
         ([[(1.0, 2.0), (3.0,)]], "not a list of points"),
         ([["ab"]], "not a list of points"),
@@ -88,3 +90,41 @@ def test_a_point_is_a_round_dot(strokes: Any) -> None:
 def test_what_is_not_a_drawing_is_refused(strokes: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         from_strokes(strokes)
+
+
+def test_pressure_makes_the_pen_broader() -> None:
+    def width(pressure: float) -> float:
+        ink = from_strokes([[(0.0, 0.0, pressure), (0.0, 1.0, pressure)]]).pixels
+        return float(ink[len(ink) // 2].sum())
+
+    assert [width(p) for p in (0.0, 0.5, 1.0)] == pytest.approx([5, 10, 15], abs=0.01)
+    np.testing.assert_array_equal(
+        from_strokes([[(x, y, 0.5) for x, y in s] for s in FIVE]).pixels, from_strokes(FIVE).pixels
+    )
+
+
+@given(DRAWINGS, st.none() | st.floats(1e-6, 1e6))
+@settings(max_examples=60, deadline=None)
+def test_any_drawing_gives_a_picture_of_bounded_size(strokes: Any, pen: float | None) -> None:
+    drawing = as_picture(strokes, pen)
+    assert drawing.pixels.dtype == np.uint8
+    assert max(drawing.pixels.shape) <= 2049
+    assert drawing.pixels.min() < 128 or not any(strokes)
+    # Paper all around.
+    edges = (drawing.pixels[0], drawing.pixels[-1], drawing.pixels[:, 0], drawing.pixels[:, -1])
+    assert min(edge.min() for edge in edges) == 255
+
+
+@pytest.mark.parametrize("pen", [0, -1, float("nan"), float("inf")])
+def test_a_pen_has_a_width(pen: float) -> None:
+    with pytest.raises(InputError, match="pen's width"):
+        as_picture(FIVE, pen)
+
+
+def test_boxes_of_a_drawing_are_in_its_own_units() -> None:
+    moved = [[(100 * x + 4000, 100 * y - 700) for x, y in s] for s in FIVE]
+    reading = Recognizer(threads=1).read_strokes(moved)
+    assert reading.text == "5"
+    left, top, right, bottom = reading.lines[0].digits[0].box or (0, 0, 0, 0)
+    assert (left, top) == pytest.approx((4000, -700), abs=12)
+    assert (right, bottom) == pytest.approx((4060, -600), abs=12)

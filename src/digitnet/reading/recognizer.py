@@ -32,7 +32,7 @@ from digitnet.reading.finding import find_signs, ink_map, whole_ink
 from digitnet.reading.model_file import ANSWER, load_model_file
 from digitnet.reading.pictures import Picture, PictureSource, as_array, load
 from digitnet.reading.prediction import Box, Ink, Prediction, Reading, Reason
-from digitnet.reading.strokes import from_strokes
+from digitnet.reading.strokes import Strokes, as_picture, from_strokes
 from digitnet.reading.turning import turned_back, upright
 from digitnet.reading.writing import Writing
 from digitnet.text import are_digits, percent
@@ -281,16 +281,43 @@ class Recognizer:
             found |= zip(batch, self._run([inks[place] for place in batch]), strict=True)
         return [found[place] for place in range(len(inks))]
 
-    def predict_strokes(self, strokes: Sequence[Sequence[tuple[float, float]]]) -> Prediction:
+    def predict_strokes(self, strokes: Strokes) -> Prediction:
         """Return the digit that a pen drew.
 
         Args:
-            strokes: for each time the pen touched the paper its points (x, y), y down, in any unit.
+            strokes: for each time the pen touched the paper its points (x, y), y down, in any unit,
+                or (x, y, pressure).
 
         Raises:
             InputError: they are something else, or not finite.
         """
         return self._run([from_strokes(strokes)])[0]
+
+    def read_strokes(
+        self,
+        strokes: Strokes,
+        *,
+        pen: float | None = None,
+        digits: Digits | None = None,
+        check: Check | None = None,
+        min_confidence: float = 0.0,
+    ) -> Reading:
+        """Return all that a pen wrote, boxes in whole units of the strokes.
+
+        Args:
+            strokes: as for ``predict_strokes``.
+            pen: its width in the same unit; by default a tenth of a sign.
+            digits: as for ``read``.
+            check: as for ``read``.
+            min_confidence: as for ``read``.
+
+        Raises:
+            InputError: as for ``predict_strokes``, or ``pen`` is not a positive number.
+            UsageError: as for ``read``.
+        """
+        drawing = as_picture(strokes, pen)
+        goal = self._goal(digits, check, min_confidence)
+        return drawing.placed(self.reading_of(Picture(drawing.pixels, 1.0), goal))
 
     def features(self, inks: Iterable[Any]) -> NDArray[np.float32]:
         """Return the output of the network's last hidden layer for inks, float32 (N, units).

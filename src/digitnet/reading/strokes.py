@@ -1,95 +1,253 @@
-"""From the strokes of a pen, lists of points, to ink.
+"""From the strokes of a pen, lists of points, to ink or to a picture.
 
 Guarantees:
 
 - Moving and enlarging a drawing changes nothing but rounding.
 - A drawing without extent, one point or many in one spot, is a dot.
+- How much of a pixel is ink follows from its distance to the pen's path alone, so that any program
+  draws the same pixels to the last bit.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 
 from digitnet.errors import InputError
-from digitnet.reading.prediction import Ink
+from digitnet.reading.finding import LONGEST, PAGE_AREA
+from digitnet.reading.pictures import MAX_SIDE
+from digitnet.reading.prediction import Box, Ink, Prediction, Reading
 
-Strokes = Sequence[Sequence[tuple[float, float]]]
+Strokes = Sequence[Sequence[tuple[float, ...]]]
 
-# The longer side of a drawing as rendered, and the width of the pen, in pixels.
-_SIDE, _PEN = 100, 10
-# Drawn this much finer and averaged, because Pillow draws hard edges.
-_FINE = 4
-_MARGIN = 2
+# The longer side of the drawing of one digit as rendered, and the width of the pen, in pixels.
+_SIDE, _PEN = 100.0, 10.0
+_MARGIN = 2.0
+# A pen's usual pressure, which a mouse reports too, and at which it draws its own width; without
+# any, half of that.
+USUAL_PRESSURE = 0.5
+# What is added at once to a drawing, in pixels of length.
+_STEP = 4.0
 # A drawing so small that its scale would overflow is a dot.
 _SMALLEST = 1e-300
+# Of a drawing of many signs, in units of a sign: the pen's width unless it is known, the paper
+# around them, and the least size of a sign in pixels. A sign is as large as three quarters of the
+# strokes are at most; of a flat drawing, a twentieth of its length.
+_PEN_OF_SIGN, _PAPER, _LEAST_SIGN = 0.1, 0.5, 48.0
+_MOST_STROKES, _FLAT = 0.75, 0.05
+# Pens are between these, in pixels: a finer one leaves too little ink, a broader one only costs.
+_FINEST, _BROADEST = 1.5, 60.0
+
+_Points = NDArray[np.float64]
+
+
+class Drawing(NamedTuple):
+    """Strokes drawn as a picture.
+
+    Attributes:
+        pixels: uint8 (H, W), black on white.
+        scale: pixels to one unit of the strokes.
+        left: where the picture begins, in units of the strokes.
+        top: likewise.
+    """
+
+    pixels: NDArray[np.uint8]
+    scale: float
+    left: float
+    top: float
+
+    def placed(self, reading: Reading) -> Reading:
+        """Return a reading of ``pixels`` with boxes in whole units of the strokes."""
+        lines = tuple(
+            replace(line, digits=tuple(map(self._placed, line.digits))) for line in reading.lines
+        )
+        return replace(reading, lines=lines)
+
+    def _placed(self, one: Prediction) -> Prediction:
+        if one.box is None:
+            return one
+        ends = [side / self.scale for side in one.box]
+        left, top = (math.floor(at) for at in (ends[0] + self.left, ends[1] + self.top))
+        right, bottom = (math.ceil(at) for at in (ends[2] + self.left, ends[3] + self.top))
+        return replace(one, box=Box(left, top, max(right, left + 1), max(bottom, top + 1)))
 
 
 def from_strokes(strokes: Strokes) -> Ink:
-    """Return the ink of a drawing.
+    """Return the ink of a drawing of one digit.
 
     Args:
         strokes: one sequence of points (x, y) for each time the pen touched the paper, in any
-            unit, y downwards; a single point is a dot. Strokes without points are skipped.
+            unit, y downwards; a single point is a dot. Strokes without points are skipped. A third
+            number is the pen's pressure, 0 to 1, usually 0.5: the pen is half as wide without any,
+            and half as wide again at full pressure.
 
     Returns:
         Ink whose drawing, without the pen's width, is 100 pixels long, and no box; blank without
         points.
 
     Raises:
-        InputError: the points are not pairs of finite numbers.
+        InputError: the points are not pairs of finite numbers, or a pressure is not in 0 to 1.
     """
+    lines = _checked(strokes)
+    if not lines:
+        return Ink.blank()
+    low, _, scale = _fitted(lines, _SIDE)
+    radius = _PEN / 2
+    before = _widest(lines, radius) + _MARGIN
+    return Ink(_drawn(lines, low, scale, radius, before).astype(np.float32), None)
+
+
+def as_picture(strokes: Strokes, pen: float | None = None) -> Drawing:
+    """Return a drawing of any number of signs as a picture.
+
+    Args:
+        strokes: as for ``from_strokes``.
+        pen: width of the pen in the unit of the strokes; by default a tenth of a sign.
+
+    Raises:
+        InputError: as for ``from_strokes``, or ``pen`` is not a positive number.
+    """
+    lines = _checked(strokes)
+    if pen is not None and not (math.isfinite(pen) and pen > 0):
+        raise InputError(f"The pen's width is {pen!r}; it must be a positive number.")
+    if not lines:
+        return Drawing(np.full((1, 1), 255, np.uint8), 1.0, 0.0, 0.0)
+    low, extent, unit = _fitted(lines, 1.0)
+    # From here on the longer side of the drawing is 1 long, or 0 if it is a dot.
+    sign = _sign(lines, extent * unit, unit)
+    width = _PEN_OF_SIGN * sign if pen is None else min(max(pen * unit, 1e-6), 1.0)
+    paper = _PAPER * sign + _widest(lines, width / 2)
+    across, down = extent * unit + 2 * paper
+    page = min(math.sqrt(PAGE_AREA / (across * down)), LONGEST / max(across, down))
+    scale = min(max(page, _LEAST_SIGN / sign), MAX_SIDE / max(across, down))
+    radius = min(max(width * scale, _FINEST), _BROADEST) / 2
+    ink = _drawn(lines, low, scale * unit, radius, paper * scale)
+    whole = unit * scale
+    return Drawing(
+        np.uint8(255) - (ink * 255 + 0.5).astype(np.uint8),
+        whole if whole > 0 else 1.0,
+        float(low[0] * 2 - paper / unit if unit > 0 else low[0] * 2),
+        float(low[1] * 2 - paper / unit if unit > 0 else low[1] * 2),
+    )
+
+
+def _checked(strokes: Strokes) -> list[_Points]:
+    """Return the strokes that have points, float64 (N, 3): x, y and pressure."""
     try:
         lines = [_points(stroke, index) for index, stroke in enumerate(strokes)]
     except TypeError as error:
         raise InputError(
             f"Expected a list of strokes, each a list of points, got {type(strokes).__name__}."
         ) from error
-    lines = [line for line in lines if len(line)]
-    if not lines:
-        return Ink.blank()
-    points = np.concatenate(lines)
-    # Halved, so that the difference of the largest numbers does not overflow.
-    low, high = points.min(axis=0) / 2, points.max(axis=0) / 2
-    extent = float((high - low).max()) * 2
-    scale = _SIDE / extent if extent > _SMALLEST else 0.0
-    return Ink(_render([(line / 2 - low) * (2 * scale) for line in lines]), None)
+    return [line for line in lines if len(line)]
 
 
-def _points(stroke: Sequence[tuple[float, float]], index: int) -> NDArray[np.float64]:
-    """Return the points of a stroke, float64 (N, 2), checked."""
+def _points(stroke: Sequence[tuple[float, ...]], index: int) -> _Points:
+    """Return the points of a stroke, float64 (N, 3), checked."""
     try:
         points = np.asarray(stroke, np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(f"Stroke {index} is not a list of points (x, y).") from error
     if points.size == 0:
-        return np.zeros((0, 2))
-    if points.ndim != 2 or points.shape[1] != 2:
+        return np.zeros((0, 3))
+    if points.ndim != 2 or points.shape[1] not in (2, 3):
         raise InputError(
-            f"Stroke {index} has the shape {points.shape}; it must be points (x, y), (N, 2). A "
-            "drawing is a list of strokes, and each is a list of points: [[(1, 2), (3, 4)]]."
+            f"Stroke {index} has the shape {points.shape}; it must be points (x, y) or (x, y, "
+            "pressure). A drawing is a list of strokes, and each is a list of points: "
+            "[[(1, 2), (3, 4)]]."
         )
     if not np.isfinite(points).all():
         raise InputError(f"Stroke {index} holds NaN or infinity; every x and y must be finite.")
+    if points.shape[1] == 2:
+        return np.column_stack((points, np.full(len(points), USUAL_PRESSURE)))
+    if points[:, 2].min() < 0 or points[:, 2].max() > 1:
+        raise InputError(
+            f"Stroke {index} has pressures from {points[:, 2].min():g} to {points[:, 2].max():g}; "
+            "the third number of a point is the pen's pressure, 0 to 1."
+        )
     return points
 
 
-def _render(lines: list[NDArray[np.float64]]) -> NDArray[np.float32]:
-    """Draw ``lines``, in pixels from 0, with a round pen."""
-    before = _PEN / 2 + _MARGIN
-    across, down = np.ceil(np.max([line.max(axis=0) for line in lines], axis=0) + 2 * before)
-    canvas = Image.new("L", (int(across) * _FINE, int(down) * _FINE))
-    pencil, radius = ImageDraw.Draw(canvas), _PEN * _FINE / 2
+def _fitted(lines: list[_Points], side: float) -> tuple[_Points, _Points, float]:
+    """Return half of where a drawing begins, its extent (2,), and the scale to be so long.
+
+    Halves, so that the difference of the largest numbers does not overflow.
+    """
+    points = np.concatenate(lines)[:, :2]
+    low, high = points.min(axis=0) / 2, points.max(axis=0) / 2
+    half = high - low
+    longest = float(half.max()) * 2
+    scale = side / longest if _SMALLEST < longest < math.inf else 0.0
+    return low, half * 2 if longest < math.inf else half * 0, scale
+
+
+def _sign(lines: list[_Points], extent: _Points, unit: float) -> float:
+    """Return how large a sign of a drawing is whose longer side is 1; 1 for a dot."""
+    sizes = sorted(float(np.ptp(line[:, :2], axis=0).max()) * unit for line in lines)
+    large = sizes[math.ceil(_MOST_STROKES * len(sizes)) - 1]
+    return max(min(large, float(extent[1])), _FLAT) if extent.any() else 1.0
+
+
+def _widest(lines: list[_Points], radius: float) -> float:
+    """Return the largest radius of the pen."""
+    return radius * (0.5 + max(float(line[:, 2].max()) for line in lines))
+
+
+def _drawn(
+    lines: list[_Points], low: _Points, scale: float, radius: float, before: float
+) -> _Points:
+    """Return strokes as ink, float64 (H, W), 0 to 1, with so many pixels of paper around them."""
+    moved = []
     for line in lines:
-        # Pillow counts from the middle of a pixel, we from its edge: half a pixel less.
-        corners = (line + before) * _FINE - 0.5
-        if len(corners) > 1:
-            pencil.line(corners.ravel().tolist(), fill=255, width=_PEN * _FINE)
-        # Round ends and round corners.
-        for x, y in corners:
-            pencil.circle((x, y), radius, fill=255)
-    small = np.asarray(canvas.reduce(_FINE), np.float32)
-    return np.asarray(small / small.max(), np.float32)
+        at = (line[:, :2] / 2 - low) * (2 * scale) + before
+        moved.append(np.column_stack((at, radius * (0.5 + line[:, 2]))))
+    ends = np.max([line[:, :2].max(axis=0) for line in moved], axis=0) + before
+    width, height = (max(1, math.ceil(end)) for end in ends)
+    pieces = np.concatenate([_pieces(line) for line in moved])
+    return _covered(pieces, height, width)
+
+
+def _pieces(line: _Points) -> _Points:
+    """Return a stroke in pieces of at most ``_STEP``, (N, 6): x, y and radius at both ends."""
+    if len(line) == 1:
+        return np.concatenate((line, line), axis=1)
+    starts, steps = line[:-1], line[1:] - line[:-1]
+    lengths = np.sqrt(steps[:, 0] * steps[:, 0] + steps[:, 1] * steps[:, 1])
+    counts = np.maximum(1, np.ceil(lengths / _STEP)).astype(int)
+    of = np.repeat(np.arange(len(starts)), counts)
+    number = np.arange(len(of)) - np.repeat(np.cumsum(counts) - counts, counts)
+    first, last = ((number + k) / counts[of] for k in (0, 1))
+    return np.concatenate(
+        [starts[of] + steps[of] * share[:, None] for share in (first, last)], axis=1
+    )
+
+
+def _covered(pieces: _Points, height: int, width: int) -> _Points:
+    """Return how much of each pixel a round pen covers, float64 (H, W), 0 to 1.
+
+    That is how far the middle of the pixel lies within the pen's edge, plus a half: exact where
+    the edge runs along the grid.
+    """
+    x, y, r, x2, y2, r2 = pieces.T
+    reach = float(max(r.max(), r2.max())) + 0.5
+    side = math.ceil(2 * reach + _STEP) + 1
+    left, top = (np.floor(np.minimum(*ends) - reach) for ends in ((x, x2), (y, y2)))
+    offsets = np.arange(side)
+    across = (left[:, None] + offsets)[:, None, :]
+    down = (top[:, None] + offsets)[:, :, None]
+    dx, dy, dr = ((b - a)[:, None, None] for a, b in ((x, x2), (y, y2), (r, r2)))
+    from_x, from_y = across + 0.5 - x[:, None, None], down + 0.5 - y[:, None, None]
+    square = np.maximum(dx * dx + dy * dy, 1e-12)
+    along = ((from_x * dx + from_y * dy) / square).clip(0, 1)
+    off_x, off_y = from_x - along * dx, from_y - along * dy
+    distance = np.sqrt(off_x * off_x + off_y * off_y)
+    cover = (r[:, None, None] + along * dr + 0.5 - distance).clip(0, 1)
+    inside = (across >= 0) & (across < width) & (down >= 0) & (down < height) & (cover > 0)
+    ink = np.zeros(height * width)
+    np.maximum.at(ink, (down * width + across)[inside].astype(int), cover[inside])
+    return ink.reshape(height, width)

@@ -122,9 +122,11 @@ def _call(service: Service, one: Input, verb: str, asked: dict[str, Any]) -> Cal
         return functools.partial(function, value, **asked), False
     if one.kind == "ink":
         return functools.partial(ink_of, value), True
+    if verb == "predict" and one.pen is not None:
+        return InputError("'pen' is for reading whole texts, POST /v1/read; leave it out.")
     if verb == "predict":
         return lambda: from_strokes(strokes_of(value)), True
-    return lambda: recognizer.read_strokes(strokes_of(value), **asked), False
+    return lambda: recognizer.read_strokes(strokes_of(value), pen=one.pen, **asked), False
 
 
 def _counted(service: Service, result: Any) -> Any:

@@ -6,7 +6,7 @@ Guarantees: everything on the page is in the OpenAPI document; nothing is fetche
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from html import escape
 from typing import Any
 
@@ -77,8 +77,8 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
         ]
         parts.append(f"<h3>Parameters of the address</h3>{_table(rows)}")
     if body := operation.get("requestBody"):
-        rows = [(_code(kind), _kind(each["schema"])) for kind, each in body["content"].items()]
-        parts.append(f"<h3>Body, one of</h3>{_table(rows)}")
+        kinds = [(_code(kind), _kind(each["schema"])) for kind, each in body["content"].items()]
+        parts.append(f"<h3>Body, one of</h3>{_table(kinds)}")
     rows = [
         (_code(status), escape(each["description"]), _contents(each.get("content", {})))
         for status, each in operation["responses"].items()
@@ -120,7 +120,7 @@ def _kind(schema: dict[str, Any]) -> str:
     return " or ".join(kind) if isinstance(kind, list) else escape(str(kind))
 
 
-def _table(rows: list[tuple[str, ...]]) -> str:
+def _table(rows: Iterable[tuple[str, ...]]) -> str:
     lines = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
     return f'<div class="scroll"><table>{lines}</table></div>'
 

@@ -85,17 +85,25 @@ _PROBLEM: Schema = {
     "request_id": {"type": "string"},
 }
 _INNER_PROBLEM = _object({"problem": _object(_PROBLEM, optional=("request_id",))})
-_POINT: Schema = {
-    "type": "array",
-    "items": {"type": "number", "minimum": -1e9, "maximum": 1e9},
-    "minItems": 2,
-    "maxItems": 2,
-}
+_WHERE: Schema = {"type": "number", "minimum": -1e9, "maximum": 1e9}
+_PRESSURE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
+_POINTS: list[Schema] = [
+    {"type": "array", "prefixItems": place, "minItems": len(place), "maxItems": len(place)}
+    for place in ([_WHERE, _WHERE], [_WHERE, _WHERE, _PRESSURE])
+]
 _STROKES: Schema = {
     "type": "array",
-    "items": {"type": "array", "items": _POINT, "maxItems": MAX_POINTS},
+    "items": {
+        "anyOf": [{"type": "array", "items": each, "maxItems": MAX_POINTS} for each in _POINTS]
+    },
     "maxItems": MAX_POINTS,
-    "description": "For each time the pen touched the paper its points [x, y], y down.",
+    "description": "For each time the pen touched the paper its points [x, y], y down, or "
+    "[x, y, pressure], pressure in 0 to 1.",
+}
+_PEN: Schema = {
+    "type": "number",
+    "exclusiveMinimum": 0,
+    "description": "The pen's width in the unit of the strokes; default: a tenth of a sign.",
 }
 _INK: Schema = {
     "anyOf": [
@@ -236,7 +244,10 @@ def _contents(verb: str, names: tuple[str, ...], batch: bool, most: int) -> Sche
     """Return the kinds of bodies that a route takes."""
     kinds = {"image": _IMAGE, "strokes": _STROKES} | ({"ink": _INK} if verb == "predict" else {})
     options = {name: _OPTIONS[name] for name in names}
-    one = [_object({name: schema}, additionalProperties=False) for name, schema in kinds.items()]
+    one = [
+        _object({name: schema} | _more(verb, name), optional=("pen",), additionalProperties=False)
+        for name, schema in kinds.items()
+    ]
     file: Schema = {"type": "string", "format": "binary"}
     if batch:
         inputs = {"type": "array", "items": {"oneOf": one}, "minItems": 1, "maxItems": most}
@@ -245,7 +256,11 @@ def _contents(verb: str, names: tuple[str, ...], batch: bool, most: int) -> Sche
         form = _object({"file": files})
         return _json(whole) | {"multipart/form-data": {"schema": form}}
     wholes = [
-        _object({name: schema} | options, optional=names, additionalProperties=False)
+        _object(
+            {name: schema} | _more(verb, name) | options,
+            optional=("pen", *names),
+            additionalProperties=False,
+        )
         for name, schema in kinds.items()
     ]
     form = _object({"file": file})
@@ -257,6 +272,11 @@ def _contents(verb: str, names: tuple[str, ...], batch: bool, most: int) -> Sche
             for kind in ("image/png", "image/jpeg", "application/octet-stream")
         }
     )
+
+
+def _more(verb: str, name: str) -> Schema:
+    """Return what may stand beside an input."""
+    return {"pen": _PEN} if (verb, name) == ("read", "strokes") else {}
 
 
 def _json(schema: Schema) -> Schema:

@@ -36,16 +36,24 @@ MAX_POINTS = 20_000
 # Bytes of a part of a form that is no file, and how many such parts there may be. How many headers
 # a part may have, and how long, is limited by the parser.
 _MAX_FIELD, _OTHER_PARTS = 10_000, 8
+_LARGEST = 1e300
 _INK_BYTES = 28 * 28
 _TRUE, _FALSE = ("1", "true", "yes"), ("0", "false", "no")
 
 
 @dataclass(frozen=True)
 class Input:
-    """One thing to be read: the bytes of a picture, strokes or ink as JSON has them."""
+    """One thing to be read: the bytes of a picture, strokes or ink as JSON has them.
+
+    Attributes:
+        kind: of the value.
+        value: of the type that its kind has.
+        pen: the width of the pen that drew strokes, in their unit, where it is given.
+    """
 
     kind: Kind
     value: Any
+    pen: float | None = None
 
 
 @dataclass(frozen=True)
@@ -159,10 +167,13 @@ def strokes_of(value: Any) -> list[Any]:
         raise InputError(f"There are {points:,} points; at most {MAX_POINTS:,} are allowed.")
     for stroke in value:
         for point in stroke:
+            # No number of a drawing is as large, and NumPy has no place for it.
             if not isinstance(point, list) or not all(
-                type(number) in (int, float) for number in point
+                type(number) in (int, float) and -_LARGEST <= number <= _LARGEST for number in point
             ):
-                raise InputError("Each point of a stroke must be a list of numbers, [x, y].")
+                raise InputError(
+                    "Each point of a stroke must be a list of numbers, [x, y] or [x, y, pressure]."
+                )
     return value
 
 
@@ -257,20 +268,29 @@ def _one_or_error(values: Any) -> Input | InputError:
 
 def _one_input(values: dict[str, Any]) -> Input:
     """Return the one input that an object names."""
-    unknown = [name for name in values if name not in KINDS]
+    unknown = [name for name in values if name not in (*KINDS, "pen")]
     if unknown:
-        raise unknown_name("field", unknown[0][:100], (*KINDS, *ASKED, "images"))
+        raise unknown_name("field", unknown[0][:100], (*KINDS, "pen", *ASKED, "images"))
+    pen = _pen(values) if "strokes" in values and "pen" in values else None
     if len(values) != 1:
         raise InputError(f"Give one of {', '.join(KINDS)}; the request has {len(values)} of them.")
     ((name, value),) = values.items()
     if KINDS[name] != "picture":
-        return Input(KINDS[name], value)
+        return Input(KINDS[name], value, pen)
     if not isinstance(value, str):
         raise InputError("'image' must be a text: base64 of a file, or a data URL.")
     if value[:16].lstrip()[:5].lower() == "data:":
         # As bytes, it cannot be taken for a path.
         return Input("picture", value.encode("utf-8", "replace"))
     return Input("picture", _unpacked(value, "image"))
+
+
+def _pen(values: dict[str, Any]) -> float:
+    """Return the width of the pen, taken out of an object."""
+    pen = values.pop("pen")
+    if type(pen) not in (int, float):
+        raise InputError("'pen' must be a number: the pen's width in the unit of the strokes.")
+    return float(pen)
 
 
 def _unpacked(text: str, name: str) -> bytes:
