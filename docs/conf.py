@@ -45,6 +45,7 @@ html_theme = "furo"
 html_title = "digitnet"
 html_copy_source = False
 html_show_sphinx = False
+html_show_search_summary = False  # it would fetch pages, which a browser forbids in a folder
 html_theme_options = {
     "light_css_variables": {"color-brand-primary": "#0069a6", "color-brand-content": "#0069a6"},
     "dark_css_variables": {"color-brand-primary": "#6db8ea", "color-brand-content": "#6db8ea"},
