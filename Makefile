@@ -6,7 +6,7 @@ PEERS := .venv-peers
 READERS := .venv-readers
 ARGS ?=
 
-.PHONY: help train test check wheel page format docs notebook bench reading seeds model robustness studies clean
+.PHONY: help train test check wheel page format docs notebook site bench reading seeds model robustness studies clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,8 +38,12 @@ format: $(VENV)/dev.installed ## Format the code
 docs: $(VENV)/dev.installed ## Write the generated documents from the command line and the results
 	$(BIN)/python tools/render_docs.py
 
-notebook: $(VENV)/dev.installed ## Execute the notebook at full length, on MNIST
-	$(BIN)/python tools/build_notebook.py
+notebook: $(VENV)/dev.installed ## Execute the notebooks at full length, on MNIST
+	$(BIN)/python tools/build_notebook.py $(ARGS)
+
+# The page is part of the site, where this Makefile can build it.
+site: $(VENV)/dev.installed $(shell grep -os '^page:' Makefile | tr -d :) ## Build the documentation site in build/site
+	$(BIN)/python tools/build_site.py $(ARGS)
 
 bench: $(VENV)/dev.installed $(PEERS)/peers.installed ## Time training against Keras on TensorFlow
 	$(BIN)/python benchmarks/training_speed.py --peers $(PEERS)/bin/python $(ARGS)

@@ -81,7 +81,9 @@ def test_a_name_like_no_other_gets_no_proposal():
     assert "Did you mean" not in str(unknown_name("name", "zzzz", ["reference", "plain"]))
 
 
-@pytest.mark.parametrize("package", ["torch", "safetensors", "sklearn", "scipy", "matplotlib"])
+@pytest.mark.parametrize(
+    "package", ["torch", "safetensors", "sklearn", "scipy", "matplotlib", "cv2", "skimage"]
+)
 def test_a_package_of_the_extra_that_is_missing_is_named_with_the_remedy(package, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
     with (

@@ -1,12 +1,13 @@
-"""Make the notebook from its source: convert, execute, and store it with its outputs.
+"""Make the notebooks from their sources: convert, execute, and store them with their outputs.
 
-    python tools/build_notebook.py                    execute at full length, on MNIST
-    python tools/build_notebook.py --short --out F    execute in under a minute, into another file
-    python tools/build_notebook.py --check            compare source and notebook; execute nothing
+    python tools/build_notebook.py                      execute all at full length, on MNIST
+    python tools/build_notebook.py read_numbers         execute this one
+    python tools/build_notebook.py --short --out DIR    execute in under a minute, into a folder
+    python tools/build_notebook.py --check              compare with the sources; execute nothing
 
-The source is ``notebooks/digit_recognition.py``, in jupytext's percent format. What is stored says
-nothing about the machine or the time it was executed at, and is refused when a cell failed, warned
-or answered with nothing.
+The sources are ``notebooks/*.py``, in jupytext's percent format. What is stored says nothing about
+the machine or the time it was executed at, and is refused when a cell failed, warned or answered
+with nothing, or when a picture has no words for whoever cannot see it.
 """
 
 from __future__ import annotations
@@ -40,8 +41,7 @@ from digitnet.errors import DigitnetError
 from digitnet.files import write_atomic
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
-SOURCE = FOLDER / "digit_recognition.py"
-NOTEBOOK = FOLDER / "digit_recognition.ipynb"
+SOURCES = {path.stem: path for path in sorted(FOLDER.glob("*.py"))}
 
 LENGTH = "DIGITNET_NOTEBOOK"
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -56,9 +56,9 @@ class ThisInterpreter(KernelSpecManager):
         return KernelSpec(argv=command, display_name=kernel_name, language="python")
 
 
-def read_source() -> NotebookNode:
+def read_source(name: str) -> NotebookNode:
     """Return the source as a notebook without outputs, its cells numbered."""
-    notebook: NotebookNode = jupytext.read(SOURCE, fmt="py:percent")
+    notebook: NotebookNode = jupytext.read(SOURCES[name], fmt="py:percent")
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number}"  # the usual random ones would differ each time
     return notebook
@@ -126,6 +126,15 @@ def forget_machine(notebook: NotebookNode, length: str) -> None:
     )
     for cell in notebook.cells:
         cell.metadata.clear()
+        # Where MyST-NB, which renders the site, looks for it; everybody else looks at the output.
+        if words := [alt for output in cell.get("outputs", ()) for alt in _alts(output)]:
+            cell.metadata["mystnb"] = {"image": {"alt": words[0]}}
+
+
+def _alts(output: NotebookNode) -> list[str]:
+    """Return the alternative text of each picture in ``output``, empty where there is none."""
+    kinds = [kind for kind in output.get("data", {}) if kind.startswith("image/")]
+    return [output.metadata.get(kind, {}).get("alt", "") for kind in kinds]
 
 
 def shrink_pictures(notebook: NotebookNode) -> None:
@@ -153,6 +162,11 @@ def faults(notebook: NotebookNode) -> list[str]:
         name = f"Cell {number} (`{_first_line(cell)}`)"
         if not cell.outputs:
             found.append(f"{name} has no output.")
+        words = [alt for output in cell.outputs for alt in _alts(output)]
+        if "" in words:
+            found.append(f"{name} shows a picture without an alternative text.")
+        if len(words) > 1:
+            found.append(f"{name} shows {len(words)} pictures; one is enough for a cell.")
         for output in cell.outputs:
             if output.output_type == "error":
                 found.append(f"{name} failed: {output.ename}: {output.evalue}.")
@@ -192,7 +206,7 @@ def differences(source: NotebookNode, notebook: NotebookNode) -> list[str]:
     return found
 
 
-def check(path: Path) -> list[str]:
+def check(name: str, path: Path) -> list[str]:
     """Return what is wrong with the stored notebook, in sentences; fast, nothing is executed."""
     if not path.is_file():
         return [f"There is no {path.name}."]
@@ -201,16 +215,16 @@ def check(path: Path) -> list[str]:
         nbformat.validate(notebook)
     except (ValueError, nbformat.ValidationError) as error:
         return [f"{path.name} is no valid notebook: {error}"]
-    return differences(read_source(), notebook) + faults(notebook)
+    return differences(read_source(name), notebook) + faults(notebook)
 
 
-def build(length: str, out: Path) -> list[str]:
-    """Execute the source and write it to ``out``; return what is wrong and write nothing if so."""
+def build(name: str, length: str, out: Path) -> list[str]:
+    """Execute a source and write it to ``out``; return what is wrong and write nothing if so."""
     # Here and not in the kernel, where both would leave words in the notebook that are of no
     # interest to the reader: searching the machine for fonts, and fetching the data.
     font_manager.findfont("DejaVu Sans")
     load_dataset("mnist" if length == "full" else "sample", progress=_say)
-    notebook = read_source()
+    notebook = read_source(name)
     started = time.perf_counter()
     try:
         execute(notebook, length)
@@ -237,25 +251,30 @@ def _say(text: str, end: str = "\n") -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Build or check the notebook; return the exit code."""
+    """Build or check the notebooks; return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="which; default: all")
     parser.add_argument("--short", action="store_true", help="use the sample; needs --out")
-    parser.add_argument("--out", type=Path, default=NOTEBOOK, help="the notebook to write or check")
-    parser.add_argument("--check", action="store_true", help="compare with the source only")
+    parser.add_argument("--out", type=Path, default=FOLDER, help="folder to write to or check")
+    parser.add_argument("--check", action="store_true", help="compare with the sources only")
     options = parser.parse_args(arguments)
-    if options.short and options.out.resolve() == NOTEBOOK:
-        parser.error("a short run does not replace the notebook; name another file with --out")
-    if options.check:
-        found = check(options.out)
-        remedy = f"{options.out.name} is out of date; `make notebook` makes it anew."
-    else:
-        found = build("short" if options.short else "full", options.out)
-        remedy = "Nothing was written."
-    for sentence in found:
-        _say(sentence)
-    if found:
-        _say(remedy)
-    return 1 if found else 0
+    if unknown := set(options.names) - set(SOURCES):
+        parser.error(f"there is no notebook {min(unknown)!r}; there are {', '.join(SOURCES)}")
+    if options.short and options.out.resolve() == FOLDER:
+        parser.error("a short run does not replace the notebooks; name another folder with --out")
+    failed = False
+    for name in options.names or SOURCES:
+        out = options.out / f"{name}.ipynb"
+        if options.check:
+            found = check(name, out)
+            remedy = f"{out.name} is out of date; `make notebook` makes it anew."
+        else:
+            found = build(name, "short" if options.short else "full", out)
+            remedy = f"{out.name} was not written."
+        for sentence in [*found, *([remedy] if found else [])]:
+            _say(sentence)
+        failed |= bool(found)
+    return int(failed)
 
 
 if __name__ == "__main__":

@@ -20,18 +20,22 @@ import contextlib
 import difflib
 from collections.abc import Iterable, Iterator
 
-_TRAIN = ("torch", "onnx", "safetensors", "sklearn", "skimage", "scipy", "matplotlib", "jinja2")
+_TRAIN = (
+    *("torch", "onnx", "safetensors", "sklearn", "skimage", "scipy", "matplotlib", "jinja2"),
+    "cv2",
+)
 _RAY = ("ray", "pyarrow", "fsspec")
 _SERVE = (
     *("fastapi", "starlette", "pydantic", "uvicorn", "httptools", "prometheus_client"),
     "python_multipart",
 )
 # Which extra of digitnet installs a package, and what it is for.
-_EXTRAS = (
-    dict.fromkeys(_TRAIN, ("train", "training"))
-    | dict.fromkeys(_RAY, ("ray", "Ray"))
-    | dict.fromkeys(_SERVE, ("serve", "the service"))
-)
+_EXTRAS = {
+    **dict.fromkeys(_TRAIN, ("train", "training")),
+    **dict.fromkeys(_RAY, ("ray", "Ray")),
+    **dict.fromkeys(_SERVE, ("serve", "the service")),
+    "IPython": ("notebook", "a notebook"),
+}
 
 
 class DigitnetError(Exception):
