@@ -42,7 +42,7 @@ notebook: $(VENV)/dev.installed ## Execute the notebooks at full length, on MNIS
 	$(BIN)/python tools/build_notebook.py $(ARGS)
 
 # The page is part of the site, where this Makefile can build it.
-site: $(VENV)/dev.installed $(shell grep -os '^page:' Makefile | tr -d :) ## Build the documentation site in build/site
+site: $(VENV)/dev.installed page ## Build the documentation site in build/site
 	$(BIN)/python tools/build_site.py $(ARGS)
 
 bench: $(VENV)/dev.installed $(PEERS)/peers.installed ## Time training against Keras on TensorFlow

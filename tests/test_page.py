@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import io
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import build_page
 import numpy as np
 import pytest
 from PIL import Image
 
+import build_page
 import golden_ways as ways
+import serving
 from browser_site import browser, need
 from digitnet import Recognizer
 from digitnet.data.pen_signs import load_hands, split_writers
 from digitnet.errors import DataUnavailableError
+from digitnet.reading.strokes import as_picture
 from digitnet.serving.layers_graph import opened
 
 STATIC = build_page.STATIC
@@ -66,8 +67,8 @@ class Shown:
         self.page.on("pageerror", lambda error: self.said.append(str(error)))
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.add_init_script(
-            "window.moved = 0; new PerformanceObserver((list) => { for (const e of list.getEntries())"
-            " if (!e.hadRecentInput) window.moved += e.value; })"
+            "window.moved = 0; new PerformanceObserver((list) => {"
+            " for (const e of list.getEntries()) if (!e.hadRecentInput) window.moved += e.value; })"
             ".observe({ type: 'layout-shift', buffered: true });"
         )
         self.page.goto(url)
@@ -105,6 +106,13 @@ class Shown:
         """Return the number on the page once nothing is being read any more."""
         self.page.wait_for_function("() => document.documentElement.dataset.state === 'read'")
         return self.text
+
+    def wait(self, place: str, how: str, words: str) -> None:
+        """Wait until an element includes, or startsWith, some words."""
+        self.page.wait_for_function(
+            "([id, how, words]) => document.getElementById(id).textContent[how](words)",
+            arg=[place, how, words],
+        )
 
     @property
     def text(self) -> str:
@@ -207,11 +215,7 @@ def test_the_keyboard_draws_chooses_and_clears(shown: Shown) -> None:
 
 def test_a_picture_is_read_and_what_is_none_is_said(shown: Shown) -> None:
     stream = io.BytesIO()
-    reading = Recognizer(threads=1).read_strokes([*recorded(6), *placed(recorded(2), 520, 200, 1)])
-    assert reading.text == "62"
     picture = Image.new("L", (640, 400), 255)
-    from digitnet.reading.strokes import as_picture
-
     picture.paste(Image.fromarray(as_picture(recorded(6)).pixels), (40, 40))
     picture.save(stream, "PNG")
     files = [{"name": "six.png", "mimeType": "image/png", "buffer": stream.getvalue()}]
@@ -220,7 +224,7 @@ def test_a_picture_is_read_and_what_is_none_is_said(shown: Shown) -> None:
     assert shown.settled() == "6"
     files = [{"name": "no.png", "mimeType": "image/png", "buffer": b"no picture"}]
     shown.page.set_input_files("#file", files)
-    shown.page.wait_for_function("() => verdict.textContent.includes('no picture')")
+    shown.wait("verdict", "includes", "no picture")
 
 
 def test_layers_show_how_a_cell_is_made_and_what_a_filter_does(shown: Shown) -> None:
@@ -239,9 +243,9 @@ def test_layers_show_how_a_cell_is_made_and_what_a_filter_does(shown: Shown) -> 
     for number in ("3", "9", "21"):
         last.locator("input").first.fill(number)
         last.get_by_role("button").click()
-    shown.page.wait_for_function("() => outcome.textContent.startsWith('3 filters off')")
+    shown.wait("outcome", "startsWith", "3 filters off")
     shown.page.click("#all-on")
-    shown.page.wait_for_function("() => outcome.textContent.startsWith('All filters on')")
+    shown.wait("outcome", "startsWith", "All filters on")
     assert shown.page.inner_text("#outcome") == before
 
 
@@ -251,11 +255,17 @@ def test_damage_flips_the_answer_somewhere(shown: Shown) -> None:
     shown.page.wait_for_function("() => !document.querySelector('.slider input').disabled")
     turn = shown.page.locator(".slider").nth(3)
     turn.get_by_role("button").click()
-    shown.page.wait_for_function("() => document.getElementById('sweep-words').textContent.includes('it becomes')")
+    shown.page.wait_for_function(
+        "() => document.getElementById('sweep-words').textContent.includes('it becomes')"
+    )
     turn.locator("input").fill("180")
-    shown.page.wait_for_function("() => document.getElementById('damaged-words').textContent.startsWith('Now a')")
+    shown.page.wait_for_function(
+        "() => document.getElementById('damaged-words').textContent.startsWith('Now a')"
+    )
     shown.page.get_by_role("button", name="Undo the damage").click()
-    shown.page.wait_for_function("() => document.getElementById('damaged-words').textContent.startsWith('Still a 7')")
+    shown.page.wait_for_function(
+        "() => document.getElementById('damaged-words').textContent.startsWith('Still a 7')"
+    )
 
 
 def test_the_limit_says_what_it_would_refuse(shown: Shown) -> None:
@@ -284,10 +294,12 @@ def test_a_hand_can_be_taught_undone_and_saved(shown: Shown, folder: Path, tmp_p
     for k in range(3):
         shown.draw(placed(recorded(7, seed=k + 1), 320, 200, 0.9))
         shown.page.click("#keep button:nth-child(8)")
-        shown.page.wait_for_function("() => kept.textContent.startsWith('Kept as a 7')")
+        shown.wait("kept", "startsWith", "Kept as a 7")
     assert shown.page.locator("#examples li").count() == 3
     shown.page.click("#learn")
-    shown.page.wait_for_function("() => document.getElementById('teach-words').textContent.startsWith('Learned')")
+    shown.page.wait_for_function(
+        "() => document.getElementById('teach-words').textContent.startsWith('Learned')"
+    )
     words = shown.page.inner_text("#teach-words")
     assert "Of 3 examples" in words
     assert shown.draw(recorded(7)) == "7"
@@ -313,7 +325,10 @@ def test_nothing_is_said_on_the_console_nor_asked_of_another_host(
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_is_accessible(chromium: Any, site: ways.Served, scheme: str) -> None:
-    need(__import__("importlib").util.find_spec("axe_playwright_python") is not None, "axe is missing")
+    need(
+        __import__("importlib").util.find_spec("axe_playwright_python") is not None,
+        "axe is missing",
+    )
     from axe_playwright_python.sync_playwright import Axe
 
     shown = Shown(chromium, site.url, color_scheme=scheme)
@@ -343,7 +358,7 @@ def test_nothing_moves_or_sticks_out(chromium: Any, site: ways.Served, width: in
 def test_it_works_without_a_network_after_the_first_visit(chromium: Any, folder: Path) -> None:
     with ways.served(folder) as served:
         shown = Shown(chromium, served.url)
-        shown.page.wait_for_function("() => privacy.textContent.includes('without a network')")
+        shown.wait("privacy", "includes", "without a network")
     # The server is gone.
     shown.page.context.set_offline(True)
     shown.page.reload()
@@ -358,29 +373,14 @@ def test_the_page_without_the_runtime_is_small() -> None:
 
 
 def test_the_service_reads_for_the_same_page(chromium: Any) -> None:
-    import uvicorn
-
-    from digitnet.serving.service_settings import ServiceSettings
-    from digitnet.serving.web_app import create_app
-
-    app = create_app(Recognizer(threads=1), ServiceSettings(page=STATIC))
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            thread.join(0.05)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        shown = Shown(chromium, f"http://127.0.0.1:{port}/")
+    with serving.live(page=STATIC) as service:
+        shown = Shown(chromium, service.address)
         assert "service" in shown.page.inner_text("#privacy")
         for digit in (3, 8):
             assert shown.draw(recorded(digit)) == str(digit)
         shown.open_lessons()
-        shown.page.wait_for_function("() => outcome.textContent.startsWith('All filters on: 8')")
+        assert shown.page.inner_text("#outcome").startswith("All filters on: 8")
         shown.page.click("#ask-why")
         shown.page.wait_for_selector("#neighbours li:nth-child(5)")
         assert shown.said == []
         shown.page.context.close()
-    finally:
-        server.should_exit = True
-        thread.join()

@@ -25,7 +25,7 @@ import onnx
 import onnxruntime
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from digitnet.errors import IntegrityError
+from digitnet.errors import InputError, IntegrityError
 
 IMAGE_SIZE = 28
 _ANSWERS = ("probabilities", "ood_score", "features")
@@ -265,7 +265,8 @@ def with_last_layer(content: bytes, weight: Any, bias: Any, about: dict[str, str
         about: what its metadata says besides, or instead.
 
     Raises:
-        IntegrityError: the shapes are not those of the file's own last layer.
+        InputError: the shapes are not those of the file's own last layer.
+        IntegrityError: it has no last layer.
     """
     model = onnx.load_model_from_string(content)
     last = [node for node in _after_image(model.graph) if node.op_type == "Gemm"][-1:]
@@ -275,7 +276,7 @@ def with_last_layer(content: bytes, weight: Any, bias: Any, about: dict[str, str
         if (array := arrays.pop(stored.name, None)) is None:
             continue
         if list(stored.dims) != list(array.shape):
-            raise IntegrityError(
+            raise InputError(
                 f"The last layer is {list(array.shape)}; that of the model is {list(stored.dims)}."
             )
         stored.CopyFrom(numpy_helper.from_array(array, stored.name))
