@@ -19,7 +19,7 @@ export class LayersView {
     [this.network, this.onSwitch] = [network, onSwitch];
     this.cards = network.layers
       .filter((layer) => layer.output !== "logits")
-      .map((layer, number) => new LayerCard(layer, number, this));
+      .map((layer) => new LayerCard(layer, this));
     place.replaceChildren(...this.cards.map((card) => card.element));
     this.columns = Array.from({ length: 10 }, (_, digit) => column(digit));
     byId("columns").replaceChildren(...this.columns.map(({ element }) => element));
@@ -71,15 +71,15 @@ export class LayersView {
 }
 
 class LayerCard {
-  constructor(layer, number, view) {
-    [this.layer, this.number, this.view] = [layer, number, view];
+  constructor(layer, view) {
+    [this.layer, this.view] = [layer, view];
     this.cell = null;
     this.element = document.createElement("div");
     this.element.className = "layer";
     const title = document.createElement("h3");
     title.textContent = layer.name;
     const about = document.createElement("small");
-    about.textContent = aboutLayer(layer, number + 1);
+    about.textContent = aboutLayer(layer);
     title.append(about);
     const scroll = document.createElement("div");
     scroll.className = "scroll";
@@ -205,7 +205,7 @@ class LayerCard {
     const others = sums.reduce((sum, each) => sum + each.total, 0) - total;
     const rows = (values) => Array.from({ length: side }, (_, k) => values.slice(k * side, (k + 1) * side));
     const from = channels === 1 ? "pixels of the picture" : `cells of map ${best + 1}, which counts most`;
-    const rest = channels === 1 ? "" : ` + ${short(others)} from the other ${channels - 1} maps`;
+    const rest = channels === 1 ? "" : ` ${added(others)} from the other ${channels - 1} maps`;
     const before = total + others + bias;
     const off = (this.view.network.off[this.layer.keep] ?? []).includes(map);
     const after = off ? "0, because the filter is off" : before < 0 ? `below 0, so the cell stays dark: ${short(value)}` : short(value);
@@ -213,7 +213,7 @@ class LayerCard {
       table(rows(pixels), from),
       words("×"),
       table(rows(weights), "weights of this filter", true),
-      words(`= ${short(total)}${rest} + ${short(bias)} (bias) = ${short(before)} → ${after}`),
+      words(`= ${short(total)}${rest} ${added(bias)} (bias) = ${short(before)} → ${after}`),
     );
   }
 
@@ -232,6 +232,7 @@ function column(digit) {
   return { element, fill };
 }
 
+const added = (value) => (value < 0 ? `− ${short(-value)}` : `+ ${short(value)}`);
 const short = (value) => (Math.abs(value) < 0.005 ? "0" : value.toFixed(2).replace("-", "−"));
 
 function words(text) {

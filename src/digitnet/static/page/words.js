@@ -38,25 +38,21 @@ export function verdict(reading, chosen) {
   return parts.join(" ");
 }
 
-/** Return a name of a layer with what to look for in it. */
-export function aboutLayer(layer, number) {
-  const [count, height, width] = layer.shape;
-  if (layer.kind === "pooling") {
+/** Return what a layer is, and what to look for in it. */
+export function aboutLayer({ kind, output, shape: [count, height, width] }) {
+  if (kind === "pooling") {
     return `Of each two by two cells the brightest stays: ${count} maps of ${width} × ${height}. Where exactly a stroke lies matters less now.`;
   }
-  if (layer.output === "hidden") {
+  if (output === "hidden") {
     return `${count} cells, each a weighted sum of everything above. Digits that look alike light up the same cells.`;
   }
-  if (layer.kind === "convolution") {
-    const what =
-      number === 1
-        ? "Edges and strokes of one direction light up."
-        : number === 2
-          ? "Corners, ends and bends begin to stand out."
-          : "Larger parts: loops, hooks, crossings. Few cells are still bright.";
-    return `${count} filters of 3 × 3, maps of ${width} × ${height}. ${what}`;
-  }
-  return "";
+  const place = Math.min(2, Math.floor(Math.log2(28 / width)));
+  const seen = [
+    output.endsWith("_1") ? "Edges and strokes of one direction light up." : "Corners, ends and bends begin to stand out.",
+    "Larger parts: loops, hooks, crossings.",
+    "Whole shapes: few cells are bright, each for something that only some digits have.",
+  ];
+  return `${count} filters of 3 × 3, maps of ${width} × ${height}. ${seen[place]}`;
 }
 
 /** Return a sentence on the end of the path, with some filters off. */
