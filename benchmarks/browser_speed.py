@@ -3,8 +3,8 @@
     python benchmarks/browser_speed.py
 
 Needs npm and Chromium. A number is drawn point by point, as a hand does, and after each tenth point
-all strokes so far are read; and a picture of a canvas. Times are of whole calls, from the page to the
-worker and back, in milliseconds; the result goes to docs/results/browser_speed.json.
+all strokes so far are read; and a picture of a canvas. Times are of whole calls, from the page to
+the worker and back, in milliseconds; the result goes to docs/results/browser_speed.json.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import numpy as np
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
-import golden_ways as ways
-from build_page import VERSION, build
-from digitnet.machine import environment
+import golden_ways as ways  # noqa: E402
+from build_page import VERSION, build  # noqa: E402
+from digitnet.machine import environment  # noqa: E402
 
 RESULT = ROOT / "docs" / "results" / "browser_speed.json"
 FIRST_PAGE = ROOT / "tests" / "browser_page" / "index.html"
