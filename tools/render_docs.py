@@ -22,6 +22,7 @@ from unittest import mock
 
 import bulk_tables
 import recognition_tables
+import service_tables
 import study_tables
 import transfer_tables
 from code_lines import code_lines
@@ -36,6 +37,7 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "results"
 DOCUMENTS = (
     *("README.md", "CONTRIBUTING.md", "docs/cli.md", "docs/results.md", "docs/settings.md"),
+    "docs/service.md",
     "src/digitnet/assets/MODEL_CARD.md",
 )
 _SPREAD = ("median", "fastest", "slowest")
@@ -44,6 +46,7 @@ COMMANDS = (
         "",
         "read",
         "predict",
+        "serve",
         "train",
         "evaluate",
         "export",
@@ -251,6 +254,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     **study_tables.blocks(),
     **transfer_tables.blocks(),
     **bulk_tables.blocks(),
+    **service_tables.blocks(),
 }
 
 
