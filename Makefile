@@ -6,7 +6,11 @@ PEERS := .venv-peers
 READERS := .venv-readers
 ARGS ?=
 
+<<<<<<< HEAD
 .PHONY: help train test check wheel page format docs notebook site bench reading seeds model robustness studies clean
+=======
+.PHONY: help train test check wheel format docs notebook bench reading service seeds model robustness studies clean
+>>>>>>> service
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -50,6 +54,9 @@ bench: $(VENV)/dev.installed $(PEERS)/peers.installed ## Time training against K
 
 reading: $(VENV)/dev.installed $(READERS)/readers.installed ## Read numbers beside RapidOCR; your own sets: ARGS='FILE.npz ...'
 	$(BIN)/python benchmarks/reading.py --peers $(READERS)/bin/python $(ARGS)
+
+service: $(VENV)/dev.installed ## Load the service beside the engine and a plain FastAPI application
+	$(BIN)/python benchmarks/service_load.py $(ARGS)
 
 seeds: $(VENV)/dev.installed ## Train each recipe with five seeds (half an hour or more)
 	$(BIN)/python benchmarks/seeds.py $(ARGS)

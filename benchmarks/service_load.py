@@ -66,8 +66,8 @@ def main() -> None:
     parser.add_argument("--overload-seconds", type=float, default=Sizes.overload_seconds)
     parser.add_argument("--soak", type=int, default=Sizes.soak, help="requests of 64 clients")
     parser.add_argument("--starts", type=int, default=Sizes.starts)
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=usable_cores(), help="of each worker")
+    parser.add_argument("--workers", type=int, default=usable_cores())
+    parser.add_argument("--threads", type=int, default=1, help="of each worker")
     parser.add_argument("--out", type=Path, default=RESULT)
     args = parser.parse_args()
     sizes = Sizes(

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -208,3 +209,27 @@ def test_it_can_be_mounted_in_another_application() -> None:
         assert answer.json()["digit"] == 7
         assert json.loads(call.get("/digits/nothing").text)["status"] == 404
         call.close()
+
+
+def test_nothing_is_asked_of_anybody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def ask(*about: Any, **_: Any) -> None:
+        asked.append(about)
+        raise OSError("no connections here")
+
+    class Offline(socket.socket):
+        connect = connect_ex = sendto = ask  # type: ignore[assignment]
+
+    with serving.calling() as call:
+        monkeypatch.setattr(socket, "socket", Offline)
+        monkeypatch.setattr(socket, "getaddrinfo", ask)
+        monkeypatch.setattr(socket, "create_connection", ask)
+        for path in ("/v1/model", "/docs", "/openapi.json", "/metrics", "/", "/healthz"):
+            assert call.get(path).status_code < 400
+        for verb in ("predict", "read"):
+            assert call.post(f"/v1/{verb}", content=serving.picture()).status_code == 200
+            for text in ("http://127.0.0.1:9/a.png", "file:///etc/hostname", "//x/a.png"):
+                answer = call.post(f"/v1/{verb}", json={"image": text})
+                assert answer.status_code == 422
+    assert asked == []

@@ -1,16 +1,22 @@
 """Build the wheel, install it into an empty environment, and read a picture with it.
 
 What users of a wheel rely on: the base install reads digits with neither PyTorch nor ONNX's tools,
-and what needs more says how to install it.
+and what needs more says how to install it. The Dockerfile leads from a wheel
+to a service.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
+import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 import venv
 from pathlib import Path
 
@@ -19,10 +25,11 @@ from PIL import Image
 from digitnet.data.catalogue import load_dataset
 
 ROOT = Path(__file__).parent.parent
+DOCKERFILE = ROOT / "deploy" / "Dockerfile"
 # What no one who reads digits should have to install.
 UNWANTED = (
     *("torch", "onnx", "opencv-python-headless", "scipy", "scikit-image", "scikit-learn"),
-    *("matplotlib", "ray"),
+    *("matplotlib", "ray", "fastapi", "uvicorn"),
 )
 # Of the environment, with pip, in which the wheel and what it needs are installed.
 MOST_MEGABYTES = 220
@@ -39,6 +46,7 @@ def main() -> None:
         size = check_size(folder / "environment")
         check_reading(python, folder)
         check_remedy(python, folder)
+        check_dockerfile(wheel, folder)
         print(f"{wheel.name}: installs, reads a digit, and names what training needs")
         print(f"The environment takes {size:.0f} MB; at most {MOST_MEGABYTES} are allowed.")
 
@@ -87,6 +95,44 @@ def check_remedy(python: Path, folder: Path) -> None:
     pip = (python, "-m", "pip", "install", "--dry-run", "--no-deps", "--no-index")
     done = run(*pip, "digitnet[train]")
     assert "already satisfied" in done.stdout, done.stdout
+
+
+def check_dockerfile(wheel: Path, folder: Path) -> None:
+    """Do the steps of the Dockerfile in a folder: from the wheel to a service that is healthy."""
+    if os.name != "posix":
+        return
+    text = re.sub(r"^#.*\n", "", DOCKERFILE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    lines = re.sub(r"\\\n\s*", "", text).splitlines()
+    steps = dict(line.split(" ", 1) for line in lines if line.strip())
+    (folder / "wheels").mkdir()
+    shutil.copy(wheel, folder / "wheels")
+    # The last of its commands makes a user, which is nothing to do here.
+    script = " && ".join(each for each in steps["RUN"].split(" && ") if "useradd" not in each)
+    for place in ("/opt/digitnet", "/wheels"):
+        script = script.replace(place, f"{folder}{place}")
+    script = script.replace("python -m venv", f"{shlex.quote(sys.executable)} -m venv", 1)
+    (folder / "opt").mkdir()
+    run("sh", "-c", script)
+    variables = dict(pair.split("=", 1) for pair in shlex.split(steps["ENV"]))
+    variables["PATH"] = f"{folder}/opt/digitnet/bin:{os.environ['PATH']}"
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = json.loads(steps["CMD"])
+    command[-1] = command[-1].replace("digitnet serve", f"digitnet serve --port {port}")
+    health = json.loads(steps["HEALTHCHECK"].partition("CMD ")[2])
+    health[-1] = health[-1].replace("8000", str(port))
+    with subprocess.Popen(command, env=variables, cwd=folder) as service:
+        try:
+            deadline = time.monotonic() + 60
+            while subprocess.run(
+                health, env=variables, capture_output=True, check=False
+            ).returncode:
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+            service.terminate()
+            assert service.wait(30) == 0
+        finally:
+            service.kill()
 
 
 def run(

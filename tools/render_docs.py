@@ -23,6 +23,7 @@ from unittest import mock
 import bulk_tables
 import golden_tables
 import recognition_tables
+import service_tables
 import study_tables
 import transfer_tables
 from code_lines import code_lines
@@ -38,6 +39,7 @@ RESULTS = ROOT / "docs" / "results"
 DOCUMENTS = (
     *("README.md", "CONTRIBUTING.md", "docs/cli.md", "docs/results.md", "docs/settings.md"),
     "docs/page.md",
+    "docs/service.md",
     "src/digitnet/assets/MODEL_CARD.md",
 )
 _SPREAD = ("median", "fastest", "slowest")
@@ -46,6 +48,7 @@ COMMANDS = (
         "",
         "read",
         "predict",
+        "serve",
         "train",
         "evaluate",
         "export",
@@ -254,6 +257,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     **transfer_tables.blocks(),
     **bulk_tables.blocks(),
     **golden_tables.blocks(),
+    **service_tables.blocks(),
 }
 
 

@@ -14,7 +14,7 @@ from typing import Any
 _PACKAGES = (
     *("digitnet", "numpy", "onnxruntime", "onnx", "opencv-python-headless", "pillow", "torch"),
     *("safetensors", "scikit-learn", "scikit-image", "scipy", "matplotlib", "requests", "typer"),
-    *("rich", "ray", "pyarrow"),
+    *("rich", "ray", "pyarrow", "fastapi", "uvicorn"),
 )
 
 

@@ -32,7 +32,7 @@ from digitnet.reading.finding import find_signs, ink_map, whole_ink
 from digitnet.reading.model_file import ANSWER, load_model_file
 from digitnet.reading.pictures import Picture, PictureSource, as_array, load
 from digitnet.reading.prediction import Box, Ink, Prediction, Reading, Reason
-from digitnet.reading.strokes import Strokes, as_picture, from_strokes
+from digitnet.reading.strokes import Strokes, as_picture, from_strokes, judged
 from digitnet.reading.turning import turned_back, upright
 from digitnet.reading.writing import Writing
 from digitnet.text import are_digits, percent
@@ -219,10 +219,7 @@ class Recognizer:
         writing, quarter = upright(look, loaded.pixels)
         height, width = (round(side * loaded.scale) for side in loaded.pixels.shape)
         reading = turned_back(writing.reading(goal), quarter, height, width)
-        if reading.confidence >= goal.min_confidence or not reading.accepted:
-            return reading
-        least = percent(goal.min_confidence)
-        return reading.refused(f"{percent(reading.confidence)} sure, where {least} is asked for")
+        return _sure_enough(reading, goal.min_confidence)
 
     def prediction_of(self, loaded: Picture) -> Prediction:
         """Return the digit in a decoded picture, its box in pixels of the original."""
@@ -322,7 +319,11 @@ class Recognizer:
         """
         drawing = as_picture(strokes, pen)
         goal = self._goal(digits, check, min_confidence)
-        return drawing.placed(self.reading_of(Picture(drawing.pixels, 1.0), goal))
+        picture = Picture(drawing.pixels, 1.0)
+        reading = drawing.placed(self.reading_of(picture, replace(goal, min_confidence=0.0)))
+        if goal.fewest is None:
+            reading = judged(reading, self.predict_strokes(strokes), self.ood_threshold)
+        return _sure_enough(reading, goal.min_confidence)
 
     def features(self, inks: Iterable[Any]) -> NDArray[np.float32]:
         """Return the output of the network's last hidden layer for inks, float32 (N, units).
@@ -421,6 +422,14 @@ class Recognizer:
         if score > self.ood_threshold:
             return "not_a_digit"
         return "ambiguous" if confidence < AMBIGUOUS else None
+
+
+def _sure_enough(reading: Reading, least: float) -> Reading:
+    """Return a reading, refused if it is less likely right than it must be."""
+    if reading.confidence >= least or not reading.accepted:
+        return reading
+    asked = percent(least)
+    return reading.refused(f"{percent(reading.confidence)} sure, where {asked} is asked for")
 
 
 def _or_error(

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from digitnet.errors import InputError
 from digitnet.reading.finding import LONGEST, PAGE_AREA
 from digitnet.reading.pictures import MAX_SIDE
-from digitnet.reading.prediction import Box, Ink, Prediction, Reading
+from digitnet.reading.prediction import Box, Ink, Line, Prediction, Reading, ReadingReason
+from digitnet.reading.writing import SOFTER
 
 Strokes = Sequence[Sequence[tuple[float, ...]]]
 
@@ -42,6 +43,10 @@ _PEN_OF_SIGN, _PAPER, _LEAST_SIGN = 0.1, 0.5, 48.0
 _MOST_STROKES, _FLAT = 0.75, 0.05
 # Pens are between these, in pixels: a finer one leaves too little ink, a broader one only costs.
 _FINEST, _BROADEST = 1.5, 60.0
+
+# Strokes that were found to be several signs, less surely than the first, are one digit if their ink
+# is so far within the limit of strangeness. Chosen on drawings of validation writers and scribbles.
+_UNSURE, _PLAINLY_ONE = 0.9, 3.0
 
 _Points = NDArray[np.float64]
 
@@ -136,6 +141,46 @@ def as_picture(strokes: Strokes, pen: float | None = None) -> Drawing:
     )
 
 
+def judged(reading: Reading, whole: Prediction, ood_threshold: float) -> Reading:
+    """Return the reading of a drawing, corrected by what all of its strokes are as one ink.
+
+    A finder may see a digit in a part of a scribble, or two in a broad one; but all strokes are
+    known, and they were drawn to be read.
+
+    Args:
+        reading: of the drawing as a picture.
+        whole: of the same strokes, as ``from_strokes`` draws them.
+        ood_threshold: of the recogniser.
+    """
+    signs = [one for line in reading.lines for one in line.digits]
+    beyond = whole.ood_score - ood_threshold
+    if len(signs) == 1 and signs[0].is_digit and beyond > SOFTER:
+        (sign,) = signs
+        refused = replace(sign, is_digit=False, reason="not_a_digit", ood_score=whole.ood_score)
+        return _of_one(reading, refused, 1 - reading.confidence, "no_digits")
+    if len(signs) > 1 and reading.confidence < _UNSURE and beyond < -_PLAINLY_ONE:
+        box = _around([one.box for one in signs if one.box])
+        return _of_one(reading, replace(whole, box=box), whole.confidence, None)
+    return reading
+
+
+def _of_one(
+    reading: Reading, sign: Prediction, confidence: float, reason: ReadingReason | None
+) -> Reading:
+    """Return a reading of one sign in place of another reading."""
+    odds = confidence / (1 - confidence) if confidence < 1 else math.inf
+    line = Line((sign,), confidence)
+    return replace(reading, lines=(line,), confidence=confidence, odds=odds, reason=reason)
+
+
+def _around(boxes: list[Box]) -> Box | None:
+    if not boxes:
+        return None
+    left, top = (min(each[side] for each in boxes) for side in (0, 1))
+    right, bottom = (max(each[side] for each in boxes) for side in (2, 3))
+    return Box(left, top, right, bottom)
+
+
 def _checked(strokes: Strokes) -> list[_Points]:
     """Return the strokes that have points, float64 (N, 3): x, y and pressure."""
     try:
@@ -188,7 +233,8 @@ def _fitted(lines: list[_Points], side: float) -> tuple[_Points, _Points, float]
 
 def _sign(lines: list[_Points], extent: _Points, unit: float) -> float:
     """Return how large a sign of a drawing is whose longer side is 1; 1 for a dot."""
-    sizes = sorted(float(np.ptp(line[:, :2], axis=0).max()) * unit for line in lines)
+    # Halves, as in ``_fitted``.
+    sizes = sorted(float(np.ptp(line[:, :2] / 2, axis=0).max()) * 2 * unit for line in lines)
     large = sizes[math.ceil(_MOST_STROKES * len(sizes)) - 1]
     return max(min(large, float(extent[1])), _FLAT) if extent.any() else 1.0
 

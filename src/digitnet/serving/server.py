@@ -35,8 +35,9 @@ from digitnet.serving.web_app import create_app
 # Connections that the kernel keeps for us, and how many of them are taken at a time. Several
 # workers share them, and the first to wake must not take all.
 _WAITING, _TAKEN, _TAKEN_BY_WORKER = 1024, 256, 2
-# Threads take turns in Python this often; the usual 5 ms would show in every answer.
-_TURN = 0.001
+# Threads take turns in Python this often, in seconds. After the usual 5 ms the one that talks to
+# clients would be late with each answer while others compute.
+_TURN = 0.0002
 
 
 def serve_socket(

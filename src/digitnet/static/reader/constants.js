@@ -59,6 +59,8 @@ export const strokes = Object.freeze({
   FLAT: 0.05,
   FINEST: 1.5,
   BROADEST: 60.0,
+  UNSURE: 0.9,
+  PLAINLY_ONE: 3.0,
 });
 
 export const lines = Object.freeze({

@@ -9,7 +9,7 @@ import { reader as C } from "./constants.js";
 import { InputError } from "./errors.js";
 import { findSigns } from "./finding.js";
 import { f32 } from "./rounding.js";
-import { asPicture, fromStrokes, placed } from "./strokes.js";
+import { asPicture, fromStrokes, judged, placed } from "./strokes.js";
 import { readUpright } from "./turning.js";
 import { Writing, predictionOf } from "./writing.js";
 
@@ -40,7 +40,8 @@ export class Reader {
    */
   async readStrokes(strokes, pen = null) {
     const drawing = asPicture(strokes, pen);
-    return placed(await this.read({ picture: drawing.picture, scale: 1 }), drawing);
+    const reading = placed(await this.read({ picture: drawing.picture, scale: 1 }), drawing);
+    return judged(reading, await this.predictStrokes(strokes), this.model.threshold);
   }
 
   /** Return the one digit that a pen drew. */

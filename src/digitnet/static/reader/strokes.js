@@ -5,7 +5,7 @@
  * A point is `[x, y]`, y down, in any unit, or `[x, y, pressure]` with a pressure from 0 to 1.
  */
 
-import { finding, pictures, strokes as C } from "./constants.js";
+import { finding, pictures, strokes as C, writing } from "./constants.js";
 import { InputError } from "./errors.js";
 import { clip } from "./rounding.js";
 
@@ -112,8 +112,9 @@ function rangeOf(points, axis) {
 
 /** Return how large a sign of a drawing is whose longer side is 1; 1 for a dot. */
 function signOf(lines, size, unit) {
+  // Halves, as in `fitted`.
   const extents = lines.map((line) =>
-    Math.max(...[0, 1].map((axis) => rangeOf(line, axis)).map(([least, most]) => most - least)),
+    Math.max(...[0, 1].map((axis) => rangeOf(line, axis)).map(([least, most]) => (most / 2 - least / 2) * 2)),
   );
   const sizes = Float64Array.from(extents, (extent) => extent * unit).sort();
   const large = sizes[Math.ceil(C.MOST_STROKES * sizes.length) - 1];
@@ -173,4 +174,38 @@ function cover({ data, width, height }, [x, y, r], [x2, y2, r2]) {
       if (ink > data[at]) data[at] = ink;
     }
   }
+}
+
+
+/**
+ * Return the reading of a drawing, corrected by what all of its strokes are as one ink: a finder may
+ * see a digit in a part of a scribble, or two in a broad one.
+ */
+export function judged(reading, whole, threshold) {
+  const signs = reading.lines.flatMap((line) => line.digits);
+  const beyond = whole.ood_score - threshold;
+  if (signs.length === 1 && signs[0].is_digit && beyond > writing.SOFTER) {
+    const refused = { ...signs[0], is_digit: false, reason: "not_a_digit", ood_score: whole.ood_score };
+    return ofOne(reading, refused, 1 - reading.confidence, "no_digits");
+  }
+  if (signs.length > 1 && reading.confidence < C.UNSURE && beyond < -C.PLAINLY_ONE) {
+    const box = around(signs.map((sign) => sign.box).filter(Boolean));
+    return ofOne(reading, { ...whole, box }, whole.confidence, null);
+  }
+  return reading;
+}
+
+/** Return a reading of one sign in place of another reading. */
+function ofOne(reading, sign, confidence, reason) {
+  const odds = confidence < 1 ? confidence / (1 - confidence) : null;
+  const text = sign.is_digit ? sign.label : "?";
+  return { ...reading, text, lines: [{ text, confidence, digits: [sign] }], confidence, odds, reason };
+}
+
+function around(boxes) {
+  if (!boxes.length) return null;
+  const [left, top] = ["left", "top"].map((side) => Math.min(...boxes.map((box) => box[side])));
+  const right = Math.max(...boxes.map((box) => box.left + box.width));
+  const bottom = Math.max(...boxes.map((box) => box.top + box.height));
+  return { left, top, width: right - left, height: bottom - top };
 }
