@@ -6,11 +6,7 @@ PEERS := .venv-peers
 READERS := .venv-readers
 ARGS ?=
 
-<<<<<<< HEAD
-.PHONY: help train test check wheel page format docs notebook site bench reading seeds model robustness studies clean
-=======
-.PHONY: help train test check wheel format docs notebook bench reading service seeds model robustness studies clean
->>>>>>> service
+.PHONY: help train test check wheel page format docs notebook site bench reading service seeds model robustness studies clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12

@@ -1,5 +1,6 @@
 """The opened network: the answers of the model file, and every layer between."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -68,7 +69,7 @@ def test_layers_come_in_the_order_of_the_path() -> None:
     assert [each.kind for each in layers][-2:] == ["dense", "dense"]
     assert layers[0].shape == (16, 28, 28)
     assert layers[-1].shape == (11,)
-    for before, after in zip(layers, layers[1:], strict=False):
+    for before, after in itertools.pairwise(layers):
         if after.kind == "pooling":
             assert after.shape == (before.shape[0], before.shape[1] // 2, before.shape[2] // 2)
 

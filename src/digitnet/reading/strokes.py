@@ -44,8 +44,8 @@ _MOST_STROKES, _FLAT = 0.75, 0.05
 # Pens are between these, in pixels: a finer one leaves too little ink, a broader one only costs.
 _FINEST, _BROADEST = 1.5, 60.0
 
-# Strokes that were found to be several signs, less surely than the first, are one digit if their ink
-# is so far within the limit of strangeness. Chosen on drawings of validation writers and scribbles.
+# Strokes that were found to be several signs, less surely than the first, are one digit if their
+# ink is so far within the limit of strangeness. Chosen on validation writers and scribbles.
 _UNSURE, _PLAINLY_ONE = 0.9, 3.0
 
 _Points = NDArray[np.float64]
