@@ -319,8 +319,8 @@ class Recognizer:
         """
         drawing = as_picture(strokes, pen)
         goal = self._goal(digits, check, min_confidence)
-        picture = Picture(drawing.pixels, 1.0)
-        reading = drawing.placed(self.reading_of(picture, replace(goal, min_confidence=0.0)))
+        # Nobody draws upside down.
+        reading = drawing.placed(self.writing_of(drawing.pixels).reading(goal))
         if goal.fewest is None:
             reading = judged(reading, self.predict_strokes(strokes), self.ood_threshold)
         return _sure_enough(reading, goal.min_confidence)

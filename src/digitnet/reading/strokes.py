@@ -112,7 +112,8 @@ def as_picture(strokes: Strokes, pen: float | None = None) -> Drawing:
 
     Args:
         strokes: as for ``from_strokes``.
-        pen: width of the pen in the unit of the strokes; by default a tenth of a sign.
+        pen: width of the pen in the unit of the strokes; by default, and at most, a tenth of a
+            sign: the way of the pen says it all, and broad strokes would touch.
 
     Raises:
         InputError: as for ``from_strokes``, or ``pen`` is not a positive number.
@@ -125,7 +126,9 @@ def as_picture(strokes: Strokes, pen: float | None = None) -> Drawing:
     low, extent, unit = _fitted(lines, 1.0)
     # From here on the longer side of the drawing is 1 long, or 0 if it is a dot.
     sign = _sign(lines, extent * unit, unit)
-    width = _PEN_OF_SIGN * sign if pen is None else min(max(pen * unit, 1e-6), 1.0)
+    width = _PEN_OF_SIGN * sign
+    if pen is not None:
+        width = min(width, max(pen * unit, 1e-6))
     paper = _PAPER * sign + _widest(lines, width / 2)
     across, down = extent * unit + 2 * paper
     page = min(math.sqrt(PAGE_AREA / (across * down)), LONGEST / max(across, down))

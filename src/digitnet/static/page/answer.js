@@ -2,7 +2,7 @@
 
 import { HEIGHT, WIDTH } from "./pad.js";
 import { showDigit } from "./drawing.js";
-import { likeliest, percent, verdict } from "./words.js";
+import { inDoubt, likeliest, percent, verdict } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
 
@@ -45,6 +45,7 @@ export class Answer {
       button.setAttribute("aria-pressed", String(place === number));
     }
     byId("verdict").textContent = verdict(this.reading, this.chosen);
+    byId("verdict").dataset.doubt = inDoubt(this.reading);
     this.showSeen();
     this.showBars(this.chosen?.probabilities ?? null);
     this.mark();
@@ -59,7 +60,7 @@ export class Answer {
       for (const sign of line.digits) {
         const button = Object.assign(document.createElement("button"), { type: "button", textContent: sign.is_digit ? sign.digit : "?" });
         button.dataset.sign = number++;
-        if (sign.reason) button.className = "doubtful";
+        if (sign.reason || inDoubt(this.reading)) button.className = "doubtful";
         const name = sign.is_digit ? `Digit ${sign.digit}` : "A sign that is no digit";
         button.setAttribute("aria-label", `${name}, number ${number}`);
         parts.push(button);

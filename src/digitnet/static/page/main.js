@@ -71,6 +71,8 @@ function drawn(moving) {
   if (!pad.strokes.length) {
     shown += 1;
     answer.reset();
+    performance.measure("answer", { start: started });
+    performance.clearMeasures("answer");
     byId("speed").textContent = "";
   } else if (engine) {
     show(engine.readStrokes(pad.strokes, pad.pen, { live: moving }));
@@ -102,6 +104,8 @@ async function show(asked, placed) {
     if (lessons?.network.last) await rescore(reading);
     byId("verdict").classList.remove("error");
     answer.show(reading, placed);
+    performance.measure("answer", { start: started });
+    performance.clearMeasures("answer");
     byId("speed").textContent = `Answered in ${Math.max(1, Math.round(performance.now() - started))} ms.`;
   } catch (error) {
     problem(error.message);

@@ -22,12 +22,17 @@ export function aboutSign(sign) {
   return `a ${first}, ${percent(sign.probabilities[first])} sure. Next comes ${chance(second)}.`;
 }
 
+/** Return whether a reading is likelier wrong than right. */
+export const inDoubt = (reading) => reading?.reason === "uncertain";
+
 /** Return what to say of a whole reading and the chosen sign of it. */
 export function verdict(reading, chosen) {
   if (!reading || (reading.reason === "blank" && !chosen)) return "Blank: there is nothing to read yet.";
   const signs = reading.lines.flatMap((line) => line.digits);
   const parts = [];
-  if (signs.length > 1) {
+  if (inDoubt(reading)) {
+    parts.push("Unsure: this is likelier wrong than right.");
+  } else if (signs.length > 1) {
     const text = reading.lines.map((line) => line.text).join(", ");
     const what = signs.some((sign) => sign.is_digit) ? `Several: the number ${text}` : "Several signs, and none is a digit";
     parts.push(`${what}, ${percent(reading.confidence)} sure of all of it.`);

@@ -40,7 +40,9 @@ export class Reader {
    */
   async readStrokes(strokes, pen = null) {
     const drawing = asPicture(strokes, pen);
-    const reading = placed(await this.read({ picture: drawing.picture, scale: 1 }), drawing);
+    // Nobody draws upside down.
+    const writing = new Writing(await findSigns(this.model, drawing.picture), this.model, 1);
+    const reading = placed(writing.reading(), drawing);
     return judged(reading, await this.predictStrokes(strokes), this.model.threshold);
   }
 

@@ -38,7 +38,8 @@ export function asPicture(strokes, pen = null) {
   // From here on the longer side of the drawing is 1 long, or 0 if it is a dot.
   const size = extent.map((side) => side * unit);
   const sign = signOf(lines, size, unit);
-  const width = pen === null ? C.PEN_OF_SIGN * sign : clip(pen * unit, 1e-6, 1);
+  const usual = C.PEN_OF_SIGN * sign;
+  const width = pen === null ? usual : Math.min(usual, Math.max(pen * unit, 1e-6));
   const paper = C.PAPER * sign + widest(lines, width / 2);
   const [across, down] = size.map((side) => side + 2 * paper);
   const longer = Math.max(across, down);
