@@ -207,9 +207,7 @@ def main() -> None:
                     "p95": statistics.quantiles(page.late, n=20)[-1],
                     "largest": max(page.late),
                 },
-                "page_bytes": sum(
-                    f.stat().st_size for f in build_page.STATIC.rglob("*") if f.is_file()
-                ),
+                "page_bytes": sum(path.stat().st_size for path in files),
             }
     write_json(RESULT, result | {"environment": environment()})
 

@@ -94,14 +94,14 @@ def test_an_endless_body_in_chunks_is_refused_and_its_client_can_read_why(
         reader.start()
         sent = 0
         try:
-            while sent < 200:
+            while sent < 2000:
                 connection.sendall(chunk)
                 sent += 1
         except OSError:
             pass
         reader.join(20)
         assert found[0][0] == 413
-    assert sent < 200
+    assert sent < 2000
     assert works(service)
 
 
@@ -309,3 +309,31 @@ def test_a_request_without_room_is_turned_away_at_the_door(monkeypatch: pytest.M
             assert [answered(each)[0] for each in (first, second)] == [200, 200]
             third.sendall(request(serving.picture()))
             assert answered(third)[0] == 200
+
+
+def test_what_nobody_waits_for_any_more_is_not_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on, begun = threading.Event(), []
+    real = Recognizer.predict
+
+    def slow(self: Recognizer, picture: Any) -> Any:
+        begun.append(picture)
+        go_on.wait(20)
+        return real(self, picture)
+
+    with serving.live() as service:
+        monkeypatch.setattr(Recognizer, "predict", slow)
+        app = service.server._service
+        with service.connect() as first:
+            first.sendall(request(serving.picture(1)))
+            with service.connect() as second:
+                second.sendall(request(serving.picture(2)))
+                while len(app.queue) < 1:
+                    time.sleep(0.01)
+            deadline = time.monotonic() + 10
+            while len(service.server.server_state.tasks) > 1:
+                assert time.monotonic() < deadline
+            go_on.set()
+            assert answered(first)[0] == 200
+        assert works(service)
+    assert begun == [serving.picture(1), serving.picture()]
+    assert 'status="499"' in app.metrics.as_text().decode()

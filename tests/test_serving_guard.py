@@ -144,10 +144,11 @@ def test_an_answer_that_is_late_is_a_503_and_its_job_is_dropped(
 
 
 def test_overload_is_answered_at_once_and_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    go_on = threading.Event()
+    begun, go_on = threading.Event(), threading.Event()
     real = Recognizer.predict
 
     def slow(self: Recognizer, picture: Any) -> Any:
+        begun.set()
         go_on.wait(20)
         return real(self, picture)
 
@@ -155,11 +156,14 @@ def test_overload_is_answered_at_once_and_passes(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(Recognizer, "predict", slow)
 
         async def many() -> list[Any]:
-            requests = [
-                asyncio.create_task(call._request("POST", "/v1/predict", content=serving.picture()))
-                for _ in range(12)
-            ]
-            done = set()
+            def send() -> asyncio.Task[Any]:
+                sent = call._request("POST", "/v1/predict", content=serving.picture())
+                return asyncio.create_task(sent)
+
+            requests, done = [send()], set()
+            while not begun.is_set():
+                await asyncio.sleep(0.01)
+            requests += [send() for _ in range(11)]
             while len(done) < 7:
                 done, _ = await asyncio.wait(requests, timeout=0.05)
             early = [task.result() for task in done]

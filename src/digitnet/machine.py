@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import subprocess
@@ -11,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+_CGROUP = Path("/sys/fs/cgroup")
 _PACKAGES = (
     *("digitnet", "numpy", "onnxruntime", "onnx", "opencv-python-headless", "pillow", "torch"),
     *("safetensors", "scikit-learn", "scikit-image", "scipy", "matplotlib", "requests", "typer"),
@@ -37,8 +39,25 @@ def usable_cores() -> int:
     """Return how many cores this process may use."""
     # Linux knows the limits of this process; elsewhere all cores of the machine count.
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
+        return max(1, math.ceil(min(len(os.sched_getaffinity(0)), _quota())))
     return os.cpu_count() or 1
+
+
+def _quota() -> float:
+    """Return how many cores' time a container may take, infinity if it is not limited."""
+    try:
+        # Of cgroups in their second version, and in their first.
+        if _CGROUP.joinpath("cpu.max").is_file():
+            most, period = _CGROUP.joinpath("cpu.max").read_text().split()
+        else:
+            most, period = (
+                _CGROUP.joinpath("cpu", f"cpu.cfs_{name}_us").read_text().strip()
+                for name in ("quota", "period")
+            )
+        # "max" or -1 where there is no limit.
+        return int(most) / int(period) if most.isdigit() and int(most) else math.inf
+    except (OSError, ValueError, ZeroDivisionError):
+        return math.inf
 
 
 def cpu_name() -> str | None:

@@ -19,7 +19,7 @@ EPILOG = (
     "time for it ran out, 130 or 143 when told twice. See docs/service.md."
 )
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
-_MEGABYTE = 1_000_000
+_MEGABYTE, _MOST_MEGABYTES = 1_000_000, 1_000
 
 
 def serve(
@@ -40,7 +40,7 @@ def serve(
     drain_timeout: float = 30.0,
     output: Output,
 ) -> None:
-    """Answer requests for digits over HTTP, and show the page to draw on.
+    """Answer over HTTP: a page to draw on, and an API.
 
     Args:
         host (ADDRESS): Address of this machine to listen at; 0.0.0.0 for all of them.
@@ -76,6 +76,9 @@ def serve(
             f"--host {host} lets other machines in; name how they call this one with --allow-host "
             "NAME (the header Host of their requests), or --allow-host '*' for any name."
         )
+    # Written so that NaN is refused.
+    if not 0 < max_body <= _MOST_MEGABYTES:
+        raise UsageError(f"--max-body cannot be {max_body}; allowed: up to {_MOST_MEGABYTES:,} MB.")
     if threads is not None and not 1 <= threads <= 256:
         raise UsageError(f"--threads cannot be {threads}; allowed: 1 to 256.")
     with importing_extras():

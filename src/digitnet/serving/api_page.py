@@ -49,7 +49,9 @@ def api_page(document: dict[str, Any]) -> str:
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<title>{title}</title><link rel="stylesheet" href="{STYLE_ADDRESS}"></head><body>'
+        f'<title>{title}</title><link rel="stylesheet" href="{STYLE_ADDRESS}">'
+        # Or browsers ask for one.
+        '<link rel="icon" href="data:,"></head><body>'
         f"<main><h1>{title}</h1><p>{escape(document['info'].get('description', ''))}</p>"
         '<p>For programs: <a href="/openapi.json">openapi.json</a>.</p>'
         f'<nav aria-label="Requests"><ul>{links}</ul></nav>{body}'
@@ -79,6 +81,8 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
     if body := operation.get("requestBody"):
         kinds = [(_code(kind), _kind(each["schema"])) for kind, each in body["content"].items()]
         parts.append(f"<h3>Body, one of</h3>{_table(kinds)}")
+        examples = [each["example"] for each in body["content"].values() if "example" in each]
+        parts += [f"<h3>Example</h3><pre>{escape(json.dumps(each))}</pre>" for each in examples]
     rows = [
         (_code(status), escape(each["description"]), _contents(each.get("content", {})))
         for status, each in operation["responses"].items()
@@ -109,15 +113,16 @@ def _kind(schema: dict[str, Any]) -> str:
     if "const" in schema or "enum" in schema:
         values = schema.get("enum", [schema.get("const")])
         return ", ".join(_code(json.dumps(value)) for value in values)
-    if "properties" in schema:
-        inner = ", ".join(
-            f"{_code(name)}: {_kind(each)}" for name, each in schema["properties"].items()
-        )
-        return f"{{{inner}}}"
-    if "items" in schema:
-        return f"list of {_kind(schema['items'])}"
     kind = "file" if schema.get("format") == "binary" else schema.get("type", "any")
-    return " or ".join(kind) if isinstance(kind, list) else escape(str(kind))
+    words = " or ".join(kind) if isinstance(kind, list) else escape(str(kind))
+    if "properties" in schema:
+        inner = (f"{_code(name)}: {_kind(each)}" for name, each in schema["properties"].items())
+        words = f"{{{', '.join(inner)}}}"
+    elif "prefixItems" in schema:
+        words = f"[{', '.join(map(_kind, schema['prefixItems']))}]"
+    elif "items" in schema:
+        words = f"list of {_kind(schema['items'])}"
+    return words
 
 
 def _table(rows: Iterable[tuple[str, ...]]) -> str:

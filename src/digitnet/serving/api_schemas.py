@@ -184,6 +184,10 @@ SCHEMAS: dict[str, Schema] = {
     "Status": _object({"status": {"type": "string"}}),
 }
 
+# A 7 in one stroke, and a picture of one white pixel, for examples.
+_SEVEN = [[[0, 0], [60, 0], [25, 100]]]
+_NOTHING = "data:image/gif;base64,R0lGODlhAQABAIAAAP///////yH5BAAAAAAALAAAAAABAAEAAAICRAEAOw=="
+
 _SUMMARIES = {
     ("predict", False): "Read one digit",
     ("predict", True): "Read one digit in each of several pictures or drawings",
@@ -254,7 +258,8 @@ def _contents(verb: str, names: tuple[str, ...], batch: bool, most: int) -> Sche
         whole = _object({"inputs": inputs} | options, optional=names, additionalProperties=False)
         files = {"type": "array", "items": file, "minItems": 1, "maxItems": most}
         form = _object({"file": files})
-        return _json(whole) | {"multipart/form-data": {"schema": form}}
+        example = {"inputs": [{"strokes": _SEVEN}, {"image": _NOTHING}]}
+        return _json(whole, example=example) | {"multipart/form-data": {"schema": form}}
     wholes = [
         _object(
             {name: schema} | _more(verb, name) | options,
@@ -265,7 +270,7 @@ def _contents(verb: str, names: tuple[str, ...], batch: bool, most: int) -> Sche
     ]
     form = _object({"file": file})
     return (
-        _json({"oneOf": wholes})
+        _json({"oneOf": wholes}, example={"strokes": _SEVEN})
         | {"multipart/form-data": {"schema": form}}
         | {
             kind: {"schema": file}
@@ -279,5 +284,5 @@ def _more(verb: str, name: str) -> Schema:
     return {"pen": _PEN} if (verb, name) == ("read", "strokes") else {}
 
 
-def _json(schema: Schema) -> Schema:
-    return {"application/json": {"schema": schema}}
+def _json(schema: Schema, **more: Any) -> Schema:
+    return {"application/json": {"schema": schema, **more}}

@@ -4,6 +4,7 @@ Guarantees:
 
 - The head of a request arrives within ``HEAD_SECONDS`` and is not larger than ``MAX_HEAD``.
 - What encloses a body (chunks, trailers) is bounded with it.
+- What a client asked for that has gone away is not computed, if it was not begun.
 - A client that does not take its answer for ``WRITE_SECONDS`` is cut off.
 - More connections than allowed are answered 503 and closed at once.
 - A request that would find no room in the queue is answered 503 here, for a tenth of what it would
@@ -17,7 +18,7 @@ import asyncio
 import http
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from digitnet.errors import InputError
 from digitnet.serving.guard import SAFE_HEADERS, request_id
@@ -55,6 +56,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._turned_away = False
         # A chunk of one byte comes with five more.
         self._most = 8 * service.settings.max_body + MAX_HEAD
+        self._task: asyncio.Task[None] | None = None
         self._head_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
 
@@ -66,8 +68,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(refused_for_now("There are too many connections. Try again in a second."))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End, without timers."""
+        """End, without timers, and without work for nobody."""
         self._stop_timers()
+        if self._task:
+            self._task.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -88,6 +92,17 @@ class BoundedProtocol(HttpToolsProtocol):
         self._turned_away = self._has_no_room()
         if not self._turned_away:
             super().on_headers_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        # As uvicorn does it, but it would not tell us which task it is.
+        self._task = self.loop.create_task(cycle.run_asgi(app))
+        self._task.add_done_callback(self._task_is_done)
+        self.tasks.add(self._task)
+
+    def _task_is_done(self, task: asyncio.Task[None]) -> None:
+        self.tasks.discard(task)
+        if task is self._task:
+            self._task = None
 
     def on_body(self, body: bytes) -> None:
         """Take a part of a body."""

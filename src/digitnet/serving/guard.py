@@ -165,6 +165,9 @@ class _Exchange:
                 await self._refuse(error)
         except ClientDisconnect:
             self.status = _GONE
+        except asyncio.CancelledError:
+            self.status = _GONE
+            raise
         except Exception as error:
             await self._refuse(error)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
@@ -44,14 +44,14 @@ def create_app(
     recognizer: Recognizer,
     settings: ServiceSettings | None = None,
     *,
-    routers: Sequence[APIRouter] = (),
+    routers: Sequence[Callable[[Service], APIRouter]] = (),
 ) -> FastAPI:
     """Return the service as an ASGI application; ``app.state.service`` is its ``Service``.
 
     Args:
         recognizer: what reads.
         settings: how the service behaves; by default for this machine alone, without a page.
-        routers: further routes.
+        routers: each makes further routes of the service.
     """
     service = Service(recognizer, settings or ServiceSettings())
 
@@ -70,14 +70,14 @@ def create_app(
         redoc_url=None,
         openapi_url=None,
         lifespan=lifespan,
+        redirect_slashes=False,
         # What is worth counting is counted by the guard.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.service = service
     app.add_middleware(Guard, service=service)
-    own = (answer_router(service), state_router(service), lesson_router(service))
-    for router in (*own, *routers):
-        app.include_router(router)
+    for make in (answer_router, state_router, lesson_router, *routers):
+        app.include_router(make(service))
     _add_documents(app)
     _add_page(app, PageFiles(service.settings.page))
     return app
@@ -91,7 +91,7 @@ def _add_documents(app: FastAPI) -> None:
         document = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes
         )
-        document.setdefault("components", {})["schemas"] = SCHEMAS
+        document.setdefault("components", {}).setdefault("schemas", {}).update(SCHEMAS)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
