@@ -22,6 +22,7 @@ from unittest import mock
 
 import bulk_tables
 import golden_tables
+import page_tables
 import recognition_tables
 import service_tables
 import study_tables
@@ -257,6 +258,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     **transfer_tables.blocks(),
     **bulk_tables.blocks(),
     **golden_tables.blocks(),
+    **page_tables.blocks(),
     **service_tables.blocks(),
 }
 

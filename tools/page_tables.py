@@ -1,0 +1,50 @@
+"""The table of what the page reads of drawings, from docs/results/page.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+RESULT = Path(__file__).parent.parent / "docs" / "results" / "page.json"
+_ROWS = (
+    ("digits", "digits, read right", "99 %"),
+    ("numbers", "numbers of three to six digits, read exactly", "90 %"),
+    ("scribbles", "scribbles, refused or said to be likelier wrong than right", "95 %"),
+)
+
+
+def blocks() -> dict[str, Callable[[], str]]:
+    """Return what writes the block, if there is a result."""
+    return {"page": page} if RESULT.is_file() else {}
+
+
+def page() -> str:
+    """Return a row for each kind of drawing, how fast the answers came, and the conditions."""
+    found = json.loads(RESULT.read_text(encoding="utf-8"))
+    head = ("drawn with a mouse in Chromium", "drawings", "so", "95 % interval", "asked")
+    rows = [_row(found[name], words, asked) for name, words, asked in _ROWS]
+    lines = [head, ["---"] * len(head), *rows]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    late = found["answer_ms"]
+    return (
+        f"{table}\n\n"
+        "The strokes are of writers whom no training saw, at many sizes, places and widths of the pen. "
+        f"From a movement of the pen to the answer on the page: median {late['median']:.0f} ms, p95 "
+        f"{late['p95']:.0f} ms of {late['answers']:,} answers (asked: 50 ms), on an "
+        f"{found['environment']['cpu']}. The page without runtime and model weighs "
+        f"{found['page_bytes'] / 1000:.0f} kB."
+    )
+
+
+def _row(figures: dict[str, Any], words: str, asked: str) -> tuple[str, ...]:
+    low, high = figures["interval"]
+    share = figures["right"] / figures["drawn"]
+    return (
+        words,
+        f"{figures['drawn']}",
+        f"{share:.1%}".replace("%", " %"),
+        f"{100 * low:.1f} to {100 * high:.1f} %",
+        asked,
+    )
