@@ -71,8 +71,6 @@ function drawn(moving) {
   if (!pad.strokes.length) {
     shown += 1;
     answer.reset();
-    performance.measure("answer", { start: started });
-    performance.clearMeasures("answer");
     byId("speed").textContent = "";
   } else if (engine) {
     show(engine.readStrokes(pad.strokes, pad.pen, { live: moving }));

@@ -2,7 +2,7 @@
 
 /** Return a probability as people read it: never 100 % or 0 % of what is not certain. */
 export function percent(share) {
-  if (share >= 0.99995) return share >= 1 ? "100 %" : "> 99.99 %";
+  if (share >= 0.99995) return "> 99.99 %";
   if (share < 0.0005) return share <= 0 ? "0 %" : "< 0.1 %";
   return `${(100 * share).toFixed(share > 0.995 ? 2 : 1)} %`;
 }
