@@ -54,7 +54,7 @@ html_theme_options = {
 # What the sidebar shows; README.md itself is also read where no Sphinx is.
 CONTENTS = {
     "Read digits": (
-        *("docs/recognition", "notebooks/read_numbers", "docs/service", "docs/cli"),
+        *("docs/recognition", "notebooks/read_numbers", "docs/page", "docs/service", "docs/cli"),
         *("docs/python-api", "docs/reference"),
     ),
     "Learn and train": (

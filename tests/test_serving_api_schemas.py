@@ -59,6 +59,9 @@ def test_every_kind_of_answer_is_described_to_its_last_field(
     check(document, "Problem", call.post("/v1/read", content=b"x").json())
     check(document, "Problem", call.get("/nothing").json())
     check(document, "Model", call.get("/v1/model").json())
+    image = call.post("/v1/predict?images=1", content=serving.picture()).json()["image"]
+    asked = {"images": image, "wanted": ["maps_1", "logits"]}
+    check(document, "Layers", call.post("/v1/layers", json=asked).json())
     for path in ("/healthz", "/readyz"):
         check(document, "Status", call.get(path).json())
 
@@ -67,7 +70,7 @@ def test_the_document_is_valid_and_complete(document: Any) -> None:
     assert document["openapi"].startswith("3.1")
     assert set(document["paths"]) == {
         *("/v1/predict", "/v1/predict:batch", "/v1/read", "/v1/read:batch", "/v1/model"),
-        *("/healthz", "/readyz", "/metrics"),
+        *("/healthz", "/readyz", "/metrics", "/v1/layers", "/v1/taught"),
     }
     names = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document)))
     assert names <= set(document["components"]["schemas"])

@@ -32,7 +32,8 @@ def page() -> str:
         f"{table}\n\n"
         "The strokes are of writers whom no training saw, at many sizes, places and widths of the "
         "pen. From a movement of the pen to the answer on the page: median "
-        f"{late['median']:.0f} ms, p95 {late['p95']:.0f} ms of {late['answers']:,} answers (asked: 50 ms), on an "
+        f"{late['median']:.0f} ms, p95 {late['p95']:.0f} ms of {late['answers']:,} answers "
+        "(asked: 50 ms), on an "
         f"{found['environment']['cpu']}. The page without runtime and model weighs "
         f"{found['page_bytes'] / 1000:.0f} kB."
     )

@@ -30,6 +30,14 @@ def _nullable(schema: Schema, **more: Any) -> Schema:
     return {"anyOf": [schema, {"type": "null"}], **more}
 
 
+def _arrays(description: str) -> Schema:
+    return {
+        "type": "object",
+        "additionalProperties": _ref("Array"),
+        "description": description,
+    }
+
+
 _DIGIT: Schema = {
     "digit": {
         "type": ["integer", "null"],
@@ -182,6 +190,43 @@ SCHEMAS: dict[str, Schema] = {
         }
     ),
     "Status": _object({"status": {"type": "string"}}),
+    "Array": _object(
+        {
+            "dims": {
+                "type": "array",
+                "items": {"type": "integer", "minimum": 1, "maximum": 2**20},
+                "minItems": 1,
+                "maxItems": 4,
+            },
+            "float32": {
+                "type": "string",
+                "contentEncoding": "base64",
+                "description": "Its numbers in rows, 32 bits each, the lowest byte first.",
+            },
+        }
+    ),
+    "LayersRequest": _object(
+        {
+            "images": {
+                "type": "string",
+                "contentEncoding": "base64",
+                "description": "784 bytes for each image, as `image` of a digit.",
+            },
+            "wanted": {
+                "type": "array",
+                "items": {"type": "string"},
+                "minItems": 1,
+                "description": "Names of outputs, as in `/model/layers.json`.",
+            },
+            "feeds": _arrays("Other inputs: filters that are off, another last layer."),
+        },
+        optional=("feeds",),
+        additionalProperties=False,
+    ),
+    "Layers": _object(_VERSION | {"outputs": _arrays("What the layers make, by name.")}),
+    "LastLayer": _object(
+        {"last_weight": _ref("Array"), "last_bias": _ref("Array")}, additionalProperties=False
+    ),
 }
 
 # A 7 in one stroke, and a picture of one white pixel, for examples.
@@ -231,6 +276,24 @@ def operation(verb: str, *, batch: bool, most: int) -> dict[str, Any]:
         "summary": _SUMMARIES[verb, batch],
         "responses": {200: ok, **problems},
         "openapi_extra": {"parameters": parameters, "requestBody": body},
+    }
+
+
+def lesson_operation(name: str, summary: str, body: str, answer: Schema) -> dict[str, Any]:
+    """Return what FastAPI is told of a route that explains.
+
+    Args:
+        name: of the operation.
+        summary: in words.
+        body: the schema of what is sent.
+        answer: the contents of what is answered.
+    """
+    problems = {status: problem_response(text) for status, text in _PROBLEMS.items()}
+    return {
+        "operation_id": name,
+        "summary": summary,
+        "responses": {200: {"description": "What was asked for.", "content": answer}, **problems},
+        "openapi_extra": {"requestBody": {"required": True, "content": _json(_ref(body))}},
     }
 
 
@@ -286,3 +349,14 @@ def _more(verb: str, name: str) -> Schema:
 
 def _json(schema: Schema, **more: Any) -> Schema:
     return {"application/json": {"schema": schema, **more}}
+
+
+LAYERS = lesson_operation(
+    "layers", "What the layers make of images", "LayersRequest", _json(_ref("Layers"))
+)
+TAUGHT = lesson_operation(
+    "taught",
+    "The model with another last layer",
+    "LastLayer",
+    {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+)

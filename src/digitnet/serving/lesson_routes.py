@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from digitnet.errors import InputError, UsageError, importing_extras
 from digitnet.reading.model_file import checked
 from digitnet.serving.answer_routes import SCHEMA_VERSION
-from digitnet.serving.api_schemas import problem_response
+from digitnet.serving.api_schemas import LAYERS, TAUGHT
 from digitnet.serving.lessons import MOST_IMAGES, Lessons
 from digitnet.serving.service import Service
 
@@ -29,9 +29,6 @@ _TYPES = {"json": "application/json", "png": "image/png"}
 _KEPT = {"cache-control": "no-cache"}
 _IMAGE_BYTES = 28 * 28
 _MOST_OUTPUTS = 40
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
-    400: problem_response("The body is not what is asked for.")
-}
 
 
 def lesson_router(service: Service) -> APIRouter:
@@ -48,35 +45,13 @@ def lesson_router(service: Service) -> APIRouter:
             f"/model/{name}", _named(file, name), methods=["GET"], include_in_schema=False
         )
 
-    @router.post(
-        "/v1/layers",
-        summary="What the layers make of images",
-        description=(
-            '`{"images": base64, "feeds": {name: {"dims": [...], "float32": base64}}, "wanted": '
-            "[name, ...]}`: images are 784 bytes each, as a prediction's `image`. Answers "
-            '`{"outputs": {name: {"dims": [...], "float32": base64}}}`. Names: '
-            "`/model/layers.json`."
-        ),
-        operation_id="layers",
-        response_class=Response,
-        responses=_PROBLEMS,
-    )
+    @router.post("/v1/layers", response_class=Response, **LAYERS)
     async def layers(request: Request) -> Response:
         service.queue.check_room()
         body = await request.body()
         return await service.queue.run(lambda: _layers(lessons, body))
 
-    @router.post(
-        "/v1/taught",
-        summary="The model with another last layer",
-        description=(
-            '`{"last_weight": {...}, "last_bias": {...}}`, arrays as of `/v1/layers`. Answers the '
-            "model as a file, which every command takes as `--model`."
-        ),
-        operation_id="taught",
-        response_class=Response,
-        responses=_PROBLEMS,
-    )
+    @router.post("/v1/taught", response_class=Response, **TAUGHT)
     async def taught(request: Request) -> Response:
         service.queue.check_room()
         body = await request.body()
