@@ -3,12 +3,14 @@
 import contextlib
 import importlib.util
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
@@ -26,13 +28,29 @@ def need(what: bool, reason: str) -> None:
         (pytest.fail if os.environ.get("DIGITNET_CI") else pytest.skip)(reason)
 
 
-def built(folder: Path) -> Path:
-    """Return a folder with a page whose only content is the engine."""
-    try:
-        build_page.build(folder / "page", FIRST_PAGE)
-    except DataUnavailableError as error:
-        need(False, str(error))
-    return folder / "page"
+def built(folder: Path, index: Path | None = FIRST_PAGE) -> Path:
+    """Return a copy of the page in a folder of a test.
+
+    It is built once for all processes of a test run.
+
+    Args:
+        folder: of the test.
+        index: the first page; by default one whose only content is the engine, None for the page's.
+    """
+    root = next((p for p in folder.parents if p.name.startswith("pytest-")), folder)
+    whole = root / "page-for-all"
+    with FileLock(root / "page-for-all.lock"):
+        if not whole.is_dir():
+            try:
+                build_page.build(whole)
+            except DataUnavailableError as error:
+                need(False, str(error))
+    page = folder / "page"
+    shutil.copytree(whole, page)
+    if index:
+        build_page.write_first_page(page, index.read_text(encoding="utf-8"))
+        build_page.write_service_worker(page)
+    return page
 
 
 @contextlib.contextmanager

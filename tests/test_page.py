@@ -14,10 +14,9 @@ from PIL import Image
 import build_page
 import golden_ways as ways
 import serving
-from browser_site import browser, need
+from browser_site import browser, built, need
 from digitnet import Recognizer
 from digitnet.data.pen_signs import load_hands, split_writers
-from digitnet.errors import DataUnavailableError
 from digitnet.reading.strokes import as_picture
 from digitnet.serving.layers_graph import opened
 
@@ -34,12 +33,7 @@ SCRIBBLE: list[Stroke] = [
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the built page, which reads in the browser."""
-    folder = tmp_path_factory.mktemp("site") / "page"
-    try:
-        build_page.build(folder)
-    except DataUnavailableError as error:
-        need(False, str(error))
-    return folder
+    return built(tmp_path_factory.mktemp("site"), None)
 
 
 @pytest.fixture(scope="module")

@@ -73,6 +73,8 @@ def build(out: Path, index: Path | None = None) -> None:
     page = index or STATIC / "index.html"
     if not page.is_file():
         raise InputError(f"There is no first page {page}.")
+    html = page.read_text(encoding="utf-8")
+    _check_first_page(html)
     archive = fetched_archive(ROOT / "build" / "npm")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".page-") as name:
@@ -80,7 +82,7 @@ def build(out: Path, index: Path | None = None) -> None:
         shutil.copytree(STATIC, made)
         write_runtime(made / "runtime", archive)
         write_model(made)
-        write_first_page(made, page.read_text(encoding="utf-8"))
+        write_first_page(made, html)
         write_service_worker(made)
         shutil.rmtree(out, ignore_errors=True)
         made.rename(out)
@@ -199,8 +201,7 @@ def _file_record(path: Path) -> dict[str, Any]:
 
 def write_first_page(page: Path, html: str) -> None:
     """Write ``index.html``, told to use the engine in the browser, and the web manifest."""
-    if html.count(SERVICE) != 1 or html.count("</head>") != 1:
-        raise InputError(f"The first page must have one {SERVICE} in its head.")
+    _check_first_page(html)
     html = html.replace(SERVICE, BROWSER)
     if 'rel="manifest"' not in html:
         html = html.replace("</head>", f"{_LINK}\n</head>")
@@ -219,6 +220,11 @@ def write_first_page(page: Path, html: str) -> None:
         ],
     }
     (page / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+def _check_first_page(html: str) -> None:
+    if html.count(SERVICE) != 1 or html.count("</head>") != 1:
+        raise InputError(f"The first page must have one {SERVICE} in its head.")
 
 
 def write_service_worker(page: Path) -> None:

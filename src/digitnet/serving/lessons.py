@@ -163,7 +163,7 @@ def sample_sheet() -> bytes:
     rows = full.reshape(-1, COLUMNS, _SIDE, _SIDE).swapaxes(1, 2)
     stream = io.BytesIO()
     sheet = Image.fromarray(np.ascontiguousarray(rows.reshape(-1, COLUMNS * _SIDE)))
-    sheet.save(stream, "PNG", optimize=True)
+    sheet.save(stream, "PNG")
     return stream.getvalue()
 
 
