@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from digitnet import Recognizer
 from digitnet.errors import InputError
-from digitnet.reading.strokes import as_picture, from_strokes
+from digitnet.reading.prediction import Box, Line, Prediction, Reading
+from digitnet.reading.strokes import as_picture, from_strokes, judged
 
 FINITE = st.floats(-1e6, 1e6)
 DRAWINGS = st.lists(st.lists(st.tuples(FINITE, FINITE), max_size=5), max_size=4)
@@ -128,3 +129,46 @@ def test_boxes_of_a_drawing_are_in_its_own_units() -> None:
     left, top, right, bottom = reading.lines[0].digits[0].box or (0, 0, 0, 0)
     assert (left, top) == pytest.approx((4000, -700), abs=12)
     assert (right, bottom) == pytest.approx((4060, -600), abs=12)
+
+
+def scribbled() -> list[list[tuple[float, float]]]:
+    """A spiral, in which a finder sees a 6."""
+    turns = np.linspace(0, 8 * np.pi, 120)
+    return [[(float(t * np.cos(t)), float(t * np.sin(t))) for t in turns]]
+
+
+def test_a_part_of_a_scribble_is_no_digit() -> None:
+    reading = Recognizer(threads=1).read_strokes(scribbled())
+    assert reading.text == "?"
+    assert reading.reason == "no_digits"
+    assert 0 <= reading.confidence <= 1
+
+
+def one_sign(digit: int, ood_score: float, *, confidence: float = 0.8) -> Prediction:
+    probabilities = np.full(10, (1 - confidence) / 9, np.float32)
+    probabilities[digit] = confidence
+    image = np.zeros((28, 28), np.uint8)
+    box = Box(10 * digit, 0, 10 * digit + 8, 12)
+    return Prediction(digit, confidence, probabilities, ood_score, True, None, image, box)
+
+
+@pytest.mark.parametrize(
+    ("digits", "confidence", "strangeness", "text"),
+    [
+        ((6,), 0.9, -8.0, "6"),
+        ((6,), 0.9, -1.9, "6"),
+        ((6,), 0.9, 4.0, "?"),
+        ((6, 1), 0.8, -9.0, "4"),
+        ((6, 1), 0.8, -3.0, "61"),
+        ((6, 1), 0.95, -9.0, "61"),
+    ],
+)
+def test_strokes_are_judged_whole_where_that_can_tell(
+    digits: tuple[int, ...], confidence: float, strangeness: float, text: str
+) -> None:
+    line = Line(tuple(one_sign(digit, -6.0) for digit in digits), confidence)
+    reading = Reading((line,), confidence, 4.0, None)
+    found = judged(reading, lambda: one_sign(4, strangeness), ood_threshold=-2.5)
+    assert found.text == text
+    if text == "4":
+        assert found.lines[0].digits[0].box == Box(10, 0, 68, 12)

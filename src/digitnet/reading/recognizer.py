@@ -13,6 +13,7 @@ Guarantees:
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 from collections import deque
@@ -322,7 +323,8 @@ class Recognizer:
         # Nobody draws upside down.
         reading = drawing.placed(self.writing_of(drawing.pixels).reading(goal))
         if goal.fewest is None:
-            reading = judged(reading, self.predict_strokes(strokes), self.ood_threshold)
+            whole = functools.partial(self.predict_strokes, strokes)
+            reading = judged(reading, whole, self.ood_threshold)
         return _sure_enough(reading, goal.min_confidence)
 
     def features(self, inks: Iterable[Any]) -> NDArray[np.float32]:

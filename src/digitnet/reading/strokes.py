@@ -11,7 +11,7 @@ Guarantees:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -144,7 +144,7 @@ def as_picture(strokes: Strokes, pen: float | None = None) -> Drawing:
     )
 
 
-def judged(reading: Reading, whole: Prediction, ood_threshold: float) -> Reading:
+def judged(reading: Reading, whole: Callable[[], Prediction], ood_threshold: float) -> Reading:
     """Return the reading of a drawing, corrected by what all of its strokes are as one ink.
 
     A finder may see a digit in a part of a scribble, or two in a broad one; but all strokes are
@@ -152,18 +152,20 @@ def judged(reading: Reading, whole: Prediction, ood_threshold: float) -> Reading
 
     Args:
         reading: of the drawing as a picture.
-        whole: of the same strokes, as ``from_strokes`` draws them.
+        whole: returns the digit of the same strokes, as ``from_strokes`` draws them.
         ood_threshold: of the recogniser.
     """
     signs = [one for line in reading.lines for one in line.digits]
-    beyond = whole.ood_score - ood_threshold
-    if len(signs) == 1 and signs[0].is_digit and beyond > SOFTER:
-        (sign,) = signs
-        refused = replace(sign, is_digit=False, reason="not_a_digit", ood_score=whole.ood_score)
-        return _of_one(reading, refused, 1 - reading.confidence, "no_digits")
-    if len(signs) > 1 and reading.confidence < _UNSURE and beyond < -_PLAINLY_ONE:
-        box = _around([one.box for one in signs if one.box])
-        return _of_one(reading, replace(whole, box=box), whole.confidence, None)
+    if len(signs) == 1 and signs[0].is_digit:
+        strangeness = whole().ood_score
+        if strangeness - ood_threshold > SOFTER:
+            refused = replace(signs[0], is_digit=False, reason="not_a_digit", ood_score=strangeness)
+            return _of_one(reading, refused, 1 - reading.confidence, "no_digits")
+    elif len(signs) > 1 and reading.confidence < _UNSURE:
+        one = whole()
+        if one.ood_score - ood_threshold < -_PLAINLY_ONE:
+            box = _around([each.box for each in signs if each.box])
+            return _of_one(reading, replace(one, box=box), one.confidence, None)
     return reading
 
 

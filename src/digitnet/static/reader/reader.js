@@ -43,7 +43,7 @@ export class Reader {
     // Nobody draws upside down.
     const writing = new Writing(await findSigns(this.model, drawing.picture), this.model, 1);
     const reading = placed(writing.reading(), drawing);
-    return judged(reading, await this.predictStrokes(strokes), this.model.threshold);
+    return judged(reading, () => this.predictStrokes(strokes), this.model.threshold);
   }
 
   /** Return the one digit that a pen drew. */

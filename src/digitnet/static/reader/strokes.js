@@ -182,16 +182,20 @@ function cover({ data, width, height }, [x, y, r], [x2, y2, r2]) {
  * Return the reading of a drawing, corrected by what all of its strokes are as one ink: a finder may
  * see a digit in a part of a scribble, or two in a broad one.
  */
-export function judged(reading, whole, threshold) {
+export async function judged(reading, whole, threshold) {
   const signs = reading.lines.flatMap((line) => line.digits);
-  const beyond = whole.ood_score - threshold;
-  if (signs.length === 1 && signs[0].is_digit && beyond > writing.SOFTER) {
-    const refused = { ...signs[0], is_digit: false, reason: "not_a_digit", ood_score: whole.ood_score };
-    return ofOne(reading, refused, 1 - reading.confidence, "no_digits");
-  }
-  if (signs.length > 1 && reading.confidence < C.UNSURE && beyond < -C.PLAINLY_ONE) {
-    const box = around(signs.map((sign) => sign.box).filter(Boolean));
-    return ofOne(reading, { ...whole, box }, whole.confidence, null);
+  if (signs.length === 1 && signs[0].is_digit) {
+    const { ood_score } = await whole();
+    if (ood_score - threshold > writing.SOFTER) {
+      const refused = { ...signs[0], is_digit: false, reason: "not_a_digit", ood_score };
+      return ofOne(reading, refused, 1 - reading.confidence, "no_digits");
+    }
+  } else if (signs.length > 1 && reading.confidence < C.UNSURE) {
+    const one = await whole();
+    if (one.ood_score - threshold < -C.PLAINLY_ONE) {
+      const box = around(signs.map((sign) => sign.box).filter(Boolean));
+      return ofOne(reading, { ...one, box }, one.confidence, null);
+    }
   }
   return reading;
 }
