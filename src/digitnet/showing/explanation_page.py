@@ -22,7 +22,6 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.textpath import TextPath
 from numpy.typing import NDArray
 
 from digitnet.data.catalogue import load_dataset
@@ -253,15 +252,21 @@ def _caption(ax: Axes, left: float, top: float, title: str, note: str) -> None:
 def fitting_title(name: str) -> str:
     """Return the name of a file as it fits in a line: whole, without folders, or with a gap."""
     bold = font_manager.FontProperties(family="DejaVu Sans", weight="bold")
-    known = font_manager.get_font(font_manager.findfont(bold)).get_charmap()
+    font = font_manager.get_font(font_manager.findfont(bold))
+    font.set_size(TITLE, 72)
+    known = font.get_charmap()
 
     def writable(text: str) -> str:
         """Return text with a box for each character that the font does not have."""
         return "".join(c if c.isprintable() and ord(c) in known else "□" for c in text)
 
+    def width(text: str) -> float:
+        """Return how long a text is, in points."""
+        return sum(font.load_char(ord(c)).linearHoriAdvance for c in text) / 65536
+
     text, whole = writable(name), writable(PurePath(name).name or name)
     kept = len(whole)
-    while TextPath((0, 0), text, TITLE, bold).get_extents().x1 > 72 * (WIDTH - 2 * MARGIN):
+    while width(text) > 72 * (WIDTH - 2 * MARGIN):
         text = whole if kept == len(whole) else f"{whole[: kept // 2]}…{whole[-(kept // 2) :]}"
         kept -= 2
     return text
