@@ -220,3 +220,17 @@ def test_a_model_that_does_not_exist_ends_workers_with_its_error(tmp_path: Path)
         assert done.stderr.splitlines() == [
             "Error: There is no model file no.onnx. Check the path and the spelling."
         ]
+
+
+def test_ctrl_c_while_workers_start_is_no_traceback() -> None:
+    command = [sys.executable, "-m", "digitnet", "serve", "--port", "0", "--workers", "2"]
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        deadline = time.monotonic() + 20
+        while len(children(process.pid)) < 2:
+            assert time.monotonic() < deadline
+        # As a terminal does it: to all processes.
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors.splitlines()) == (0, ["Stopped."])

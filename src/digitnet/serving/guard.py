@@ -166,7 +166,8 @@ class _Exchange:
         except ClientDisconnect:
             self.status = _GONE
         except asyncio.CancelledError:
-            self.status = _GONE
+            if not self._started:
+                self.status = _GONE
             raise
         except Exception as error:
             await self._refuse(error)

@@ -67,13 +67,14 @@ class ServiceMetrics:
             ProcessCollector(registry=self._registry)
 
     def watch(self, waiting: Callable[[], int]) -> None:
-        """Say how many jobs wait, by asking whenever somebody looks."""
+        """Say how many jobs wait, by asking whenever a request is counted or somebody looks."""
         self._asked = waiting
 
     def count_request(self, route: str, status: int, seconds: float) -> None:
         """Count an answer."""
         self._requests.labels(route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
+        self._waiting.set(self._asked())
 
     def count_batch(self, size: int) -> None:
         """Count inks that are computed together."""

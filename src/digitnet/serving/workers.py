@@ -137,7 +137,11 @@ class _Watch:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe(duplex=False)
         process = context.Process(target=_work, args=(*self._given, theirs))
+        # A terminal sends Ctrl-C to every process, also to one that is just starting: the first one
+        # tells the others. What is ignored here is ignored there from the beginning.
+        heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
         process.start()
+        signal.signal(signal.SIGINT, heard)
         theirs.close()
         self._workers.append(_Worker(process, ours))
         if self._signals:
@@ -176,7 +180,8 @@ class _Watch:
         self._workers.remove(worker)
         code = process.exitcode or 0
         if self._signals:
-            return [code if code >= 0 else 128 - code]
+            # One that had not begun has lost nothing.
+            return [(code if code >= 0 else 128 - code) if worker.ready else 0]
         if not worker.ready:
             raise ServiceError(f"A worker ended with code {code} before it could answer.")
         on_message(f"Worker {process.pid} ended with code {code}; starting another.")
@@ -211,8 +216,6 @@ def _work(
     listener: socket.socket, model: Path | None, settings: ServiceSettings, messages: Connection
 ) -> None:
     """Be a worker: serve, and say when it is ready or why it cannot be."""
-    # A terminal sends Ctrl-C to every process; the first one tells us.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with importing_extras():
             from digitnet.serving.server import serve_socket
