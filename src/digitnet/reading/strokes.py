@@ -44,9 +44,10 @@ _MOST_STROKES, _FLAT = 0.75, 0.05
 # Pens are between these, in pixels: a finer one leaves too little ink, a broader one only costs.
 _FINEST, _BROADEST = 1.5, 60.0
 
-# Strokes that were found to be several signs, less surely than the first, are one digit if their
-# ink is so far within the limit of strangeness. Chosen on validation writers and scribbles.
-_UNSURE, _PLAINLY_ONE = 0.9, 3.0
+# Strokes that were found to be no digit, or several signs less surely than the first, are one digit
+# if their ink is so far within the limit of strangeness; chosen on validation writers' drawings and
+# on scribbles.
+_UNSURE, _PLAINLY_ONE = 0.95, 3.0
 
 _Points = NDArray[np.float64]
 
@@ -147,8 +148,8 @@ def as_picture(strokes: Strokes, pen: float | None = None) -> Drawing:
 def judged(reading: Reading, whole: Callable[[], Prediction], ood_threshold: float) -> Reading:
     """Return the reading of a drawing, corrected by what all of its strokes are as one ink.
 
-    A finder may see a digit in a part of a scribble, or two in a broad one; but all strokes are
-    known, and they were drawn to be read.
+    A finder may see a digit in a part of a scribble, two in a broad one, or none in an odd one; but
+    all strokes are known, and they were drawn to be read.
 
     Args:
         reading: of the drawing as a picture.
@@ -156,14 +157,15 @@ def judged(reading: Reading, whole: Callable[[], Prediction], ood_threshold: flo
         ood_threshold: of the recogniser.
     """
     signs = [one for line in reading.lines for one in line.digits]
-    if len(signs) == 1 and signs[0].is_digit:
+    digits = [one for one in signs if one.is_digit]
+    if len(signs) == len(digits) == 1:
         strangeness = whole().ood_score
         if strangeness - ood_threshold > SOFTER:
             refused = replace(signs[0], is_digit=False, reason="not_a_digit", ood_score=strangeness)
             return _of_one(reading, refused, 1 - reading.confidence, "no_digits")
-    elif len(signs) > 1 and reading.confidence < _UNSURE:
+    elif not digits or reading.confidence < _UNSURE:
         one = whole()
-        if one.ood_score - ood_threshold < -_PLAINLY_ONE:
+        if one.is_digit and one.ood_score - ood_threshold < -_PLAINLY_ONE:
             box = _around([each.box for each in signs if each.box])
             return _of_one(reading, replace(one, box=box), one.confidence, None)
     return reading

@@ -59,7 +59,7 @@ export const strokes = Object.freeze({
   FLAT: 0.05,
   FINEST: 1.5,
   BROADEST: 60.0,
-  UNSURE: 0.9,
+  UNSURE: 0.95,
   PLAINLY_ONE: 3.0,
 });
 

@@ -184,15 +184,16 @@ function cover({ data, width, height }, [x, y, r], [x2, y2, r2]) {
  */
 export async function judged(reading, whole, threshold) {
   const signs = reading.lines.flatMap((line) => line.digits);
-  if (signs.length === 1 && signs[0].is_digit) {
+  const digits = signs.filter((sign) => sign.is_digit);
+  if (signs.length === 1 && digits.length === 1) {
     const { ood_score } = await whole();
     if (ood_score - threshold > writing.SOFTER) {
       const refused = { ...signs[0], is_digit: false, reason: "not_a_digit", ood_score };
       return ofOne(reading, refused, 1 - reading.confidence, "no_digits");
     }
-  } else if (signs.length > 1 && reading.confidence < C.UNSURE) {
+  } else if (!digits.length || reading.confidence < C.UNSURE) {
     const one = await whole();
-    if (one.ood_score - threshold < -C.PLAINLY_ONE) {
+    if (one.is_digit && one.ood_score - threshold < -C.PLAINLY_ONE) {
       const box = around(signs.map((sign) => sign.box).filter(Boolean));
       return ofOne(reading, { ...one, box }, one.confidence, null);
     }
