@@ -330,3 +330,8 @@ def test_what_is_no_drawing_is_refused_in_a_sentence() -> None:
         assert answer["message"].endswith(".")
     (answer,) = in_javascript([("strokes.js", "asPicture", [[[[1, 2]]], -1])])
     assert "positive" in answer["message"]
+    long = [[[0, 0]]] * 3 + [[[k % 2, 1 - k % 2] for k in range(30_000)]]
+    for answer in in_javascript(
+        [("strokes.js", name, [long]) for name in ("fromStrokes", "asPicture")]
+    ):
+        assert "to and fro" in answer["message"]
