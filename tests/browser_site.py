@@ -15,6 +15,7 @@ import build_page
 import golden_ways
 from digitnet.errors import DataUnavailableError
 
+ROOT = Path(__file__).parent.parent
 FIRST_PAGE = Path(__file__).parent / "browser_page" / "index.html"
 
 
