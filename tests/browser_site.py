@@ -4,7 +4,6 @@ import contextlib
 import importlib.util
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,11 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+import build_page
+import golden_ways
+from digitnet.errors import DataUnavailableError
+
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "tools"))
-
-import build_page  # noqa: E402
-import golden_ways  # noqa: E402
-from digitnet.errors import DataUnavailableError  # noqa: E402
-
 FIRST_PAGE = Path(__file__).parent / "browser_page" / "index.html"
 
 

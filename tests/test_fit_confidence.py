@@ -1,11 +1,6 @@
 """The tool that makes the confidence of texts true."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "tools"))
 
 from fit_confidence import calibration_error, confidences, fit_powers
 

@@ -1,17 +1,12 @@
 """Golden vectors: the same answers by Python, the command line, the service and the browser."""
 
 import importlib.util
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from browser_site import browser, built, need, opened
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
-
 import golden_ways as ways
+from browser_site import browser, built, need, opened
 
 # Runtimes and processors round differently. Of so many in a hundred inputs no logit may differ by
 # more than the first, and of none by more than the second.

@@ -10,12 +10,10 @@ from pathlib import Path
 import pytest
 
 import digitnet
+from code_lines import code_lines
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = Path(digitnet.__file__).parent
-sys.path.insert(0, str(ROOT / "tools"))
-
-from code_lines import code_lines  # noqa: E402
 
 # Each may import from itself and from what stands before it, lazily or not.
 ORDER = (

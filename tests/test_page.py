@@ -221,6 +221,46 @@ def test_a_picture_is_read_and_what_is_none_is_said(shown: Shown) -> None:
     shown.wait("verdict", "includes", "no picture")
 
 
+def file_of(digit: int) -> dict[str, Any]:
+    """Return a file of a picture with a digit, as Playwright takes it."""
+    stream = io.BytesIO()
+    Image.fromarray(as_picture(recorded(digit)).pixels).save(stream, "PNG")
+    return {"name": f"{digit}.png", "mimeType": "image/png", "buffer": stream.getvalue()}
+
+
+def test_what_a_pen_draws_may_vanish_under_it(shown: Shown) -> None:
+    shown.page.click("#clear", force=True)
+    box = shown.page.locator("#paper").bounding_box()
+    shown.page.mouse.move(box["x"] + 100, box["y"] + 100)
+    shown.page.mouse.down()
+    shown.page.mouse.move(box["x"] + 150, box["y"] + 150)
+    shown.page.keyboard.press("Control+z")
+    shown.page.mouse.move(box["x"] + 200, box["y"] + 100)
+    shown.page.mouse.up()
+    assert shown.page.is_disabled("#undo")
+    shown.page.focus("#paper")
+    shown.page.keyboard.press(" ")
+    shown.page.set_input_files("#file", [file_of(6)])
+    shown.page.wait_for_function("() => document.getElementById('text').textContent === '6'")
+    shown.page.focus("#paper")
+    shown.page.keyboard.press("ArrowDown")
+    shown.page.click("#clear")
+    assert shown.said == []
+
+
+def test_an_answer_that_was_overtaken_is_not_shown(shown: Shown) -> None:
+    shown.draw(recorded(3))
+    # The answer to the samples comes after they were cleared away.
+    shown.page.evaluate(
+        "() => { for (const name of ['#samples button', '#clear'])"
+        " document.querySelector(name).click(); }"
+    )
+    shown.page.wait_for_timeout(500)
+    assert shown.text == ""
+    assert shown.verdict.startswith("Blank")
+    assert shown.settled() == ""
+
+
 def test_layers_show_how_a_cell_is_made_and_what_a_filter_does(shown: Shown) -> None:
     shown.draw(recorded(8))
     shown.open_lessons()
@@ -364,6 +404,27 @@ def test_it_works_without_a_network_after_the_first_visit(chromium: Any, folder:
 
 def test_the_page_without_the_runtime_is_small() -> None:
     assert sum(path.stat().st_size for path in STATIC.rglob("*") if path.is_file()) <= 200_000
+
+
+def test_answers_of_a_slow_service_keep_their_order(chromium: Any) -> None:
+    with serving.live(page=STATIC) as service:
+        shown = Shown(chromium, service.address)
+        shown.page.evaluate(
+            "() => { const own = window.fetch; let calls = 0;"
+            " window.fetch = async (url, options) => {"
+            " if (!`${url}`.includes('v1/read')) return own(url, options);"
+            " const first = calls++ === 0;"
+            " const answer = await own(url, options);"
+            " if (first) await new Promise((done) => setTimeout(done, 1000));"
+            " window.answered = (window.answered ?? 0) + 1; return answer; }; }"
+        )
+        shown.page.set_input_files("#file", [file_of(6)])
+        shown.wait("verdict", "startsWith", "Reading")
+        shown.page.set_input_files("#file", [file_of(8)])
+        shown.page.wait_for_function("() => window.answered === 2")
+        shown.page.wait_for_timeout(200)
+        assert shown.text == "8"
+        shown.page.context.close()
 
 
 def test_the_service_reads_for_the_same_page(chromium: Any) -> None:

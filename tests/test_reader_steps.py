@@ -8,7 +8,6 @@ import re
 import shutil
 import struct
 import subprocess
-import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+import reader_constants
 from digitnet.reading import finding, grey
 from digitnet.reading.lines import in_lines
 from digitnet.reading.pictures import load
@@ -25,10 +25,6 @@ from digitnet.reading.strokes import as_picture, from_strokes
 
 ROOT = Path(__file__).parent.parent
 READER = ROOT / "src" / "digitnet" / "static" / "reader"
-sys.path.insert(0, str(ROOT / "tools"))
-
-import reader_constants  # noqa: E402
-
 NODE = shutil.which("node")
 needs_node = pytest.mark.skipif(
     NODE is None and not os.environ.get("DIGITNET_CI"), reason="node is not installed"
@@ -330,3 +326,8 @@ def test_what_is_no_drawing_is_refused_in_a_sentence() -> None:
         assert answer["message"].endswith(".")
     (answer,) = in_javascript([("strokes.js", "asPicture", [[[[1, 2]]], -1])])
     assert "positive" in answer["message"]
+    long = [[[0, 0]]] * 3 + [[[k % 2, 1 - k % 2] for k in range(30_000)]]
+    for answer in in_javascript(
+        [("strokes.js", name, [long]) for name in ("fromStrokes", "asPicture")]
+    ):
+        assert "to and fro" in answer["message"]

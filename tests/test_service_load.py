@@ -1,18 +1,13 @@
 """The load benchmark: it counts and compares what it says, and runs from end to end."""
 
 import asyncio
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-import serving
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
-
 import http_load
 import service_load
+import serving
 
 
 def follow(service: serving.Live, **plan: Any) -> dict[str, Any]:

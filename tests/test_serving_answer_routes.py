@@ -175,6 +175,7 @@ def test_a_reading_is_asked_in_the_address_in_json_and_in_a_form(
         ("/v1/predict", {"json": {"image": "x", "digits": 2}}, 422, "base64"),
         ("/v1/predict", {"json": {"strokes": serving.SEVEN, "digits": 2}}, 400, "/v1/read"),
         ("/v1/predict", {"json": {"strokes": serving.SEVEN, "pen": 2}}, 422, "/v1/read"),
+        ("/v1/read", {"json": {"strokes": serving.SEVEN, "pen": 10**400}}, 422, "must be a number"),
         ("/v1/read", {"json": {"ink": "AA"}}, 422, "/v1/predict"),
         ("/v1/predict", {"content": b""}, 422, "no body"),
         ("/v1/predict:batch", {}, 422, "multipart/form-data"),

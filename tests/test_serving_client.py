@@ -92,7 +92,7 @@ def test_its_errors_are_those_of_the_service(client: Client) -> None:
         client.read(serving.picture(), check="lun")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="function"):
         client.read(serving.picture(), check=str.isdigit)
-    for strokes in ([[(1, float("nan"))]], [7], ["ab"]):
+    for strokes in ([[(1, float("nan"))]], [[(10**400, 1)]], [7], ["ab"]):
         with pytest.raises(InputError):
             client.predict_strokes(strokes)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="pressure"):

@@ -3,7 +3,10 @@
 import base64
 import io
 import json
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -13,7 +16,7 @@ from PIL import Image
 import serving
 from digitnet import Recognizer
 from digitnet.data.catalogue import load_dataset
-from digitnet.serving.lessons import COLUMNS, Lessons
+from digitnet.serving.lessons import COLUMNS, Lessons, once
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +82,21 @@ def test_a_file_is_made_once_and_alike(lessons: Lessons, call: serving.Caller) -
     assert call.get("/model/nothing.bin").status_code == 404
 
 
+def test_what_many_ask_for_at_once_is_made_once() -> None:
+    calls = []
+
+    def make() -> bytes:
+        calls.append(threading.get_ident())
+        time.sleep(0.05)
+        return bytes(3)
+
+    made = once(make)
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: made(), range(4)))
+    assert len(calls) == 1
+    assert all(each is answers[0] for each in answers)
+
+
 def test_layers_are_answered_as_arrays(call: serving.Caller) -> None:
     seen = serving.recognizer().predict_ink(serving.ink(2))
     body = {"images": base64_of(seen.image), "wanted": ["maps_1", "probabilities"]}
@@ -100,6 +118,14 @@ def test_layers_are_answered_as_arrays(call: serving.Caller) -> None:
         ({"wanted": []}, "wanted"),
         ({"wanted": ["nothing"]}, "no output 'nothing'"),
         ({"wanted": "maps_1"}, "list of names"),
+        ({"wanted": ["maps_1", "maps_1"]}, "names an output twice"),
+        (
+            {
+                "images": base64_of(np.zeros((256, 784), np.uint8)),
+                "wanted": ["maps_1", "maps_2"],
+            },
+            "6,422,528 numbers",
+        ),
         ({"feeds": []}, "must be an object"),
         ({"feeds": {"keep_1": 5}}, "must be"),
         ({"feeds": {"keep_1": {"dims": [0], "float32": ""}}}, "whole numbers above 0"),

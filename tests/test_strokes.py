@@ -84,6 +84,7 @@ def test_a_point_is_a_round_dot(strokes: Any) -> None:
         ([[1.0, 2.0]], "shape"),
         ([[(1.0, 2.0), (3.0,)]], "not a list of points"),
         ([["ab"]], "not a list of points"),
+        ([[(10**400, 1)]], "not a list of points"),
         ([5], "shape"),
         (5, "Expected a list of strokes.*got int"),
     ],
@@ -120,6 +121,27 @@ def test_any_drawing_gives_a_picture_of_bounded_size(strokes: Any, pen: float | 
 def test_a_pen_has_a_width(pen: float) -> None:
     with pytest.raises(InputError, match="pen's width"):
         as_picture(FIVE, pen)
+
+
+@pytest.mark.parametrize("draw", [from_strokes, as_picture])
+def test_what_goes_to_and_fro_forever_is_refused(draw: Any) -> None:
+    long = [[(0, 0)], [(0, 0)], [(0, 0)], [(k % 2, 1 - k % 2) for k in range(30_000)]]
+    with pytest.raises(InputError, match=r"The strokes go to and fro for .* pixels"):
+        draw(long)
+
+
+def test_many_points_are_drawn_as_few_are() -> None:
+    line = np.linspace(0, 1, 5000)
+    many = from_strokes([np.column_stack((line, line)).tolist()]).pixels
+    np.testing.assert_allclose(many, from_strokes([[(0, 0), (1, 1)]]).pixels, atol=1e-6)
+
+
+def test_boxes_of_the_largest_numbers_are_whole_numbers() -> None:
+    end = 1.79e308
+    reading = Recognizer(threads=1).read_strokes([[(0.98 * end, 0.9 * end), (0.98 * end, end)]])
+    boxes = [one.box for line in reading.lines for one in line.digits]
+    assert boxes
+    assert all(box.top < 0.95 * end < box.bottom for box in boxes if box)
 
 
 def test_boxes_of_a_drawing_are_in_its_own_units() -> None:

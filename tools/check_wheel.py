@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 import venv
 from pathlib import Path
 
@@ -129,6 +130,9 @@ def check_dockerfile(wheel: Path, folder: Path) -> None:
             ).returncode:
                 assert time.monotonic() < deadline
                 time.sleep(0.2)
+            # What the page explains with needs nothing else either.
+            with urllib.request.urlopen(f"http://localhost:{port}/model/layers.json") as answer:
+                assert json.load(answer)["layers"]
             service.terminate()
             assert service.wait(30) == 0
         finally:

@@ -47,7 +47,7 @@ SHARED: tuple[tuple[str, ModuleType, str], ...] = (
         "strokes",
         strokes,
         "_SIDE _PEN _MARGIN USUAL_PRESSURE _STEP _SMALLEST _PEN_OF_SIGN _PAPER _LEAST_SIGN "
-        "_MOST_STROKES _FLAT _FINEST _BROADEST _UNSURE _PLAINLY_ONE",
+        "_LONGEST_WAY _MOST_STROKES _FLAT _FINEST _BROADEST _UNSURE _PLAINLY_ONE",
     ),
     ("lines", lines, "_STEP _FAR_STEP _SLOPES _LEVEL _OWN_SLOPE _LONG _FLAT _OVERLAP"),
     (

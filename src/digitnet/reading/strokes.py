@@ -32,10 +32,15 @@ _MARGIN = 2.0
 # A pen's usual pressure, which a mouse reports too, and at which it draws its own width; without
 # any, half of that.
 USUAL_PRESSURE = 0.5
-# What is added at once to a drawing, in pixels of length.
-_STEP = 4.0
+# What is added at once to a drawing, in pixels of length; and so many of these pieces together,
+# which takes a few megabytes.
+_STEP, _AT_ONCE = 4.0, 256
+# How long all strokes together may be, in pixels: thousands of times the drawing, which no hand
+# does.
+_LONGEST_WAY = 2_000_000.0
 # A drawing so small that its scale would overflow is a dot.
 _SMALLEST = 1e-300
+_LARGEST = float(np.finfo(np.float64).max)
 # Of a drawing of many signs, in units of a sign: the pen's width unless it is known, the paper
 # around them, and the least size of a sign in pixels. A sign is as large as three quarters of the
 # strokes are at most; of a flat drawing, a twentieth of its length.
@@ -77,9 +82,11 @@ class Drawing(NamedTuple):
     def _placed(self, one: Prediction) -> Prediction:
         if one.box is None:
             return one
-        ends = [side / self.scale for side in one.box]
-        left, top = (math.floor(at) for at in (ends[0] + self.left, ends[1] + self.top))
-        right, bottom = (math.ceil(at) for at in (ends[2] + self.left, ends[3] + self.top))
+        starts = (self.left, self.top, self.left, self.top)
+        ends = [side / self.scale + start for side, start in zip(one.box, starts, strict=True)]
+        # Beyond the largest numbers is infinity, which is no whole number.
+        left, top, right, bottom = np.clip(ends, -_LARGEST, _LARGEST).tolist()
+        left, top, right, bottom = *map(math.floor, (left, top)), *map(math.ceil, (right, bottom))
         return replace(one, box=Box(left, top, max(right, left + 1), max(bottom, top + 1)))
 
 
@@ -97,7 +104,8 @@ def from_strokes(strokes: Strokes) -> Ink:
         points.
 
     Raises:
-        InputError: the points are not pairs of finite numbers, or a pressure is not in 0 to 1.
+        InputError: the points are not pairs of finite numbers, a pressure is not in 0 to 1, or the
+            strokes together are longer than 2,000,000 pixels.
     """
     lines = _checked(strokes)
     if not lines:
@@ -137,11 +145,9 @@ def as_picture(strokes: Strokes, pen: float | None = None) -> Drawing:
     radius = min(max(width * scale, _FINEST), _BROADEST) / 2
     ink = _drawn(lines, low, scale * unit, radius, paper * scale)
     whole = unit * scale
+    left, top = (float(at) * 2 - (paper / unit if unit > 0 else 0.0) for at in low)
     return Drawing(
-        np.uint8(255) - (ink * 255 + 0.5).astype(np.uint8),
-        whole if whole > 0 else 1.0,
-        float(low[0] * 2 - paper / unit if unit > 0 else low[0] * 2),
-        float(low[1] * 2 - paper / unit if unit > 0 else low[1] * 2),
+        np.uint8(255) - (ink * 255 + 0.5).astype(np.uint8), whole if whole > 0 else 1.0, left, top
     )
 
 
@@ -203,7 +209,7 @@ def _points(stroke: Sequence[tuple[float, ...]], index: int) -> _Points:
     """Return the points of a stroke, float64 (N, 3), checked."""
     try:
         points = np.asarray(stroke, np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"Stroke {index} is not a list of points (x, y).") from error
     if points.size == 0:
         return np.zeros((0, 3))
@@ -261,8 +267,23 @@ def _drawn(
         moved.append(np.column_stack((at, radius * (0.5 + line[:, 2]))))
     ends = np.max([line[:, :2].max(axis=0) for line in moved], axis=0) + before
     width, height = (max(1, math.ceil(end)) for end in ends)
+    way = sum(float(_lengths(line).sum()) for line in moved)
+    if way > _LONGEST_WAY:
+        raise InputError(
+            f"The strokes go to and fro for {way:,.0f} pixels over a drawing of {width} × "
+            f"{height}; at most {_LONGEST_WAY:,.0f} are drawn. Send fewer points."
+        )
     pieces = np.concatenate([_pieces(line) for line in moved])
-    return _covered(pieces, height, width)
+    ink = np.zeros(height * width)
+    for start in range(0, len(pieces), _AT_ONCE):
+        _cover(ink, pieces[start : start + _AT_ONCE], height, width)
+    return ink.reshape(height, width)
+
+
+def _lengths(line: _Points) -> _Points:
+    """Return how far it is from each point to the next, (N - 1,)."""
+    steps = line[1:] - line[:-1]
+    return np.sqrt(steps[:, 0] * steps[:, 0] + steps[:, 1] * steps[:, 1])
 
 
 def _pieces(line: _Points) -> _Points:
@@ -270,8 +291,7 @@ def _pieces(line: _Points) -> _Points:
     if len(line) == 1:
         return np.concatenate((line, line), axis=1)
     starts, steps = line[:-1], line[1:] - line[:-1]
-    lengths = np.sqrt(steps[:, 0] * steps[:, 0] + steps[:, 1] * steps[:, 1])
-    counts = np.maximum(1, np.ceil(lengths / _STEP)).astype(int)
+    counts = np.maximum(1, np.ceil(_lengths(line) / _STEP)).astype(int)
     of = np.repeat(np.arange(len(starts)), counts)
     number = np.arange(len(of)) - np.repeat(np.cumsum(counts) - counts, counts)
     first, last = ((number + k) / counts[of] for k in (0, 1))
@@ -280,8 +300,8 @@ def _pieces(line: _Points) -> _Points:
     )
 
 
-def _covered(pieces: _Points, height: int, width: int) -> _Points:
-    """Return how much of each pixel a round pen covers, float64 (H, W), 0 to 1.
+def _cover(ink: _Points, pieces: _Points, height: int, width: int) -> None:
+    """Add to ink, float64 (H × W,), how much of each pixel a round pen covers, 0 to 1.
 
     That is how far the middle of the pixel lies within the pen's edge, plus a half: exact where
     the edge runs along the grid.
@@ -301,6 +321,4 @@ def _covered(pieces: _Points, height: int, width: int) -> _Points:
     distance = np.sqrt(off_x * off_x + off_y * off_y)
     cover = (r[:, None, None] + along * dr + 0.5 - distance).clip(0, 1)
     inside = (across >= 0) & (across < width) & (down >= 0) & (down < height) & (cover > 0)
-    ink = np.zeros(height * width)
     np.maximum.at(ink, (down * width + across)[inside].astype(int), cover[inside])
-    return ink.reshape(height, width)

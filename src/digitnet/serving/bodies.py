@@ -290,7 +290,8 @@ def _one_input(values: dict[str, Any]) -> Input:
 def _pen(values: dict[str, Any]) -> float:
     """Return the width of the pen that is given with strokes, taken out of their object."""
     pen = values.pop("pen")
-    if type(pen) not in (int, float):
+    # Larger ones have no place in a float.
+    if type(pen) not in (int, float) or not -_LARGEST <= pen <= _LARGEST:
         raise InputError("'pen' must be a number: the pen's width in the unit of the strokes.")
     return float(pen)
 

@@ -352,7 +352,7 @@ def _plain(strokes: Strokes) -> list[list[list[float]]]:
     """Return strokes as JSON has them."""
     try:
         lines = [np.asarray(stroke, np.float64) for stroke in strokes]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(
             "Expected a list of strokes, each a list of points (x, y) or (x, y, pressure)."
         ) from error

@@ -73,6 +73,8 @@ def _layers(lessons: Lessons, body: bytes) -> Response:
     wanted, feeds = values.get("wanted"), values.get("feeds", {})
     if not isinstance(wanted, list) or not all(isinstance(name, str) for name in wanted):
         raise InputError('"wanted" must be a list of names of outputs.')
+    if len(set(wanted)) < len(wanted):
+        raise InputError('"wanted" names an output twice; name it once.')
     if not isinstance(feeds, dict) or not 1 <= len(wanted) <= _MOST_OUTPUTS:
         raise InputError(f'"feeds" must be an object, "wanted" 1 to {_MOST_OUTPUTS} names.')
     arrays = {name: _array(value, name) for name, value in feeds.items()}

@@ -13,9 +13,10 @@ import functools
 import importlib.resources
 import io
 import json
+import math
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import onnxruntime
@@ -31,11 +32,12 @@ from digitnet.reading.strokes import from_strokes
 # Digits in a row of the sheet.
 COLUMNS = 100
 # Of other hands and of letters, so many are scored; of images, the layers are asked for at most so
-# many at a time.
-SCORED, MOST_IMAGES = 1000, 256
+# many at a time, and for so many numbers.
+SCORED, MOST_IMAGES, MOST_NUMBERS = 1000, 256, 2**22
 _SIDE = 28
 _SEED = 0
 
+_T = TypeVar("_T")
 Files = dict[str, Callable[[], bytes]]
 
 
@@ -50,16 +52,17 @@ class Lessons:
     """
 
     def __init__(self, recognizer: Recognizer) -> None:
-        self._recognizer, self._lock = recognizer, threading.RLock()
-        makers: Files = {
-            "layers.onnx": lambda: self._opened[0],
-            "layers.json": lambda: self._opened[1],
-            "sample.png": sample_sheet,
-            "sample.json": lambda: self._features[0],
-            "features.bin": lambda: self._features[1],
-            "scores.json": lambda: json.dumps(scores(recognizer)).encode(),
+        self._recognizer = recognizer
+        self._opened, self._features = once(self._open), once(self._see)
+        self._session = once(self._start)
+        self.files: Files = {
+            "layers.onnx": lambda: self._opened()[0],
+            "layers.json": lambda: self._opened()[1],
+            "sample.png": once(sample_sheet),
+            "sample.json": lambda: self._features()[0],
+            "features.bin": lambda: self._features()[1],
+            "scores.json": once(lambda: json.dumps(scores(recognizer)).encode()),
         }
-        self.files = {n: functools.cache(self._alone(maker)) for n, maker in makers.items()}
         """What makes each file, by its name; made once."""
 
     def layers_of(self, feeds: dict[str, NDArray[np.float32]], wanted: list[str]) -> list[Any]:
@@ -71,10 +74,10 @@ class Lessons:
             wanted: names of outputs.
 
         Raises:
-            InputError: there is no such input or output, or one has the wrong shape.
+            InputError: there is no such input or output, one has the wrong shape, or what is
+                wanted is too much at once.
         """
-        with self._lock:
-            session, own = self._session
+        session, own = self._session()
         shapes = {each.name: each.shape for each in session.get_inputs()}
         outputs = {each.name for each in session.get_outputs()}
         for name, array in feeds.items():
@@ -97,27 +100,25 @@ class Lessons:
                 f"The layers have no output '{unknown[0][:40]}'; there are "
                 f"{', '.join(sorted(outputs))}."
             )
+        sizes = self._opened()[2]
+        numbers = len(feeds["images"]) * sum(sizes.get(name, 0) for name in wanted)
+        if numbers > MOST_NUMBERS:
+            raise InputError(
+                f"That would be {numbers:,} numbers; at most {MOST_NUMBERS:,} are given at a time. "
+                "Send fewer images, or ask for fewer outputs."
+            )
         found: list[Any] = session.run(wanted, own | feeds)
         return found
 
-    def _alone(self, make: Callable[[], bytes]) -> Callable[[], bytes]:
-        """Return a maker that two threads do not run at a time."""
-
-        def made() -> bytes:
-            with self._lock:
-                return make()
-
-        return made
-
-    @functools.cached_property
-    def _opened(self) -> tuple[bytes, bytes]:
+    def _open(self) -> tuple[bytes, bytes, dict[str, int]]:
+        """Return the opened network, its layers in JSON, and the size of what each makes."""
         with importing_extras():
             from digitnet.serving.layers_graph import described, opened
         content, layers = opened(self._recognizer.content)
-        return content, described(layers).encode()
+        sizes = {layer.output: math.prod(layer.shape) for layer in layers}
+        return content, described(layers).encode(), sizes
 
-    @functools.cached_property
-    def _session(self) -> tuple[onnxruntime.InferenceSession, dict[str, Any]]:
+    def _start(self) -> tuple[onnxruntime.InferenceSession, dict[str, Any]]:
         """Return a session of the opened network, and what is fed to inputs that are left out."""
         from digitnet.serving.layers_graph import blank_feeds
 
@@ -130,8 +131,7 @@ class Lessons:
         last = session.run(["weight_last", "bias_last"], own)
         return session, own | dict(zip(names, last, strict=True))
 
-    @functools.cached_property
-    def _features(self) -> tuple[bytes, bytes]:
+    def _see(self) -> tuple[bytes, bytes]:
         """Return about the sample's digits, and what the last layer sees of them, in bytes."""
         images, labels, train = sample()
         features = self._recognizer.features(images)
@@ -144,6 +144,17 @@ class Lessons:
             "scale": [float(f"{each:.6g}") for each in scale],
         }
         return json.dumps(about).encode(), packed.tobytes()
+
+
+def once(make: Callable[[], _T]) -> Callable[[], _T]:
+    """Return a maker that makes something the first time only; who asks meanwhile waits for it."""
+    lock, kept = threading.Lock(), functools.cache(make)
+
+    def made() -> _T:
+        with lock:
+            return kept()
+
+    return made
 
 
 def sample() -> tuple[NDArray[np.uint8], NDArray[np.int64], int]:

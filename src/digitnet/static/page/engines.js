@@ -39,7 +39,10 @@ class InBrowser {
   }
 
   async layers(images, feeds, wanted) {
-    this.own ??= this.lastLayer(feeds);
+    this.own ??= this.lastLayer(feeds).catch((error) => {
+      this.own = null;
+      throw error;
+    });
     const pixels = { data: Float32Array.from(images, (value) => value / 255), dims: [images.length / 784, 1, 28, 28] };
     return this.reader.layers({ images: pixels, ...(await this.own), ...feeds }, wanted);
   }
@@ -79,30 +82,25 @@ class InService {
 
   kind = "service";
   file = file;
-  waiting = null;
+  last = Promise.resolve();
 
   async read(source) {
     const response = await asked("v1/read?images=1", { method: "POST", body: source });
     return unpacked(await response.json());
   }
 
-  /** Only the newest live drawing waits for an answer, as in the browser. */
-  async readStrokes(strokes, pen, { live = false } = {}) {
-    const mine = { strokes, pen };
-    if (live) this.newest = mine;
-    await this.last;
-    if (live && this.newest !== mine) return null;
-    this.last = this.ask(mine);
-    return this.last;
-  }
-
-  async ask(drawing) {
-    try {
-      const response = await asked("v1/read?images=1", json(drawing));
+  /** One drawing after the other; only the newest live one waits for an answer, as in the browser. */
+  readStrokes(strokes, pen, { live = false } = {}) {
+    const mine = (this.newest = {});
+    const ask = async () => {
+      if (live && this.newest !== mine) return null;
+      const response = await asked("v1/read?images=1", json({ strokes, pen }));
       return unpacked(await response.json());
-    } finally {
-      this.last = null;
-    }
+    };
+    const answer = this.last.then(ask);
+    // Whoever asked hears of a failure; the next one does not care.
+    this.last = answer.catch(() => {});
+    return answer;
   }
 
   async layers(images, feeds, wanted) {

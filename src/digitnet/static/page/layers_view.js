@@ -29,11 +29,12 @@ export class LayersView {
   /** Show what the layers make of an image, 784 bytes. */
   async show(image) {
     this.image = image;
+    const mine = (this.newest = {});
     const wanted = this.cards.map((card) => card.layer.output);
     const found = await this.network.run(image, [...wanted, "probabilities"]);
     const whole = this.network.isWhole ? found : await this.network.run(image, ["probabilities"], { whole: true });
-    if (this.image !== image) return;
-    this.maps = found;
+    if (this.newest !== mine) return;
+    [this.maps, this.input] = [found, image];
     for (const card of this.cards) card.show(found[card.layer.output]);
     this.showOutcome(whole.probabilities.data, found.probabilities.data);
   }
@@ -51,7 +52,7 @@ export class LayersView {
   inputOf(card) {
     const before = this.cards[this.cards.indexOf(card) - 1];
     if (before) return this.maps[before.layer.output];
-    return { data: Float32Array.from(this.image, (value) => value / 255), dims: [1, 1, 28, 28] };
+    return { data: Float32Array.from(this.input, (value) => value / 255), dims: [1, 1, 28, 28] };
   }
 
   async switch(layer, filter) {

@@ -25,7 +25,11 @@ let engine = null;
 let lessons = null;
 let opening = null;
 let resting = 0;
-let shown = 0;
+/** How many answers were asked for, and the newest that was shown or overtaken. */
+let [asks, settled] = [0, 0];
+/** The picture on the paper as it came, a Blob. */
+let picture = null;
+let pictures = 0;
 const pad = new Pad(byId("paper"), drawn);
 const answer = new Answer(chosen);
 
@@ -38,6 +42,8 @@ byId("pen").addEventListener("input", ({ target }) => {
 offerSamples(byId("samples"), pad);
 byId("keep").replaceChildren(...Array.from({ length: 10 }, (_, digit) => keepButton(digit)));
 listen(readPicture, problem);
+// A lesson that fails must not be silent.
+window.addEventListener("unhandledrejection", ({ reason }) => problem(reason?.message ?? `${reason}`));
 start();
 
 async function start() {
@@ -69,46 +75,66 @@ function drawn(moving) {
   byId("undo").disabled = byId("clear").disabled = pad.isEmpty;
   if (pad.picture) return;
   if (!pad.strokes.length) {
-    shown += 1;
-    answer.reset();
+    begin();
     byId("speed").textContent = "";
   } else if (engine) {
     show(engine.readStrokes(pad.strokes, pad.pen, { live: moving }));
   }
 }
 
+/** Forget what was shown, and what was asked for but has not come yet. */
+function begin() {
+  settled = ++asks;
+  document.documentElement.dataset.state = "read";
+  answer.reset();
+}
+
 async function readPicture(blob) {
-  if (!engine) return;
+  if (!engine) {
+    problem("The reader is still loading. Show the picture again in a moment.");
+    return;
+  }
+  const mine = ++pictures;
   try {
-    pad.show(await createImageBitmap(blob));
+    const bitmap = await createImageBitmap(blob);
+    if (mine !== pictures) return;
+    pad.show(bitmap);
   } catch {
     problem("This file is no picture that the browser can show. Take a PNG, JPEG, WebP or GIF.");
     return;
   }
-  answer.reset();
+  picture = blob;
+  begin();
   drawn(false);
   byId("verdict").textContent = "Reading …";
   await show(engine.read(blob), pad.placed);
 }
 
-/** Show an answer when it comes, unless a newer one was shown before. */
+/** Read what is on the paper again: the network was taught. */
+function readAgain() {
+  if (pad.picture) show(engine.read(picture), pad.placed);
+  else drawn(false);
+}
+
+/** Show an answer when it comes, unless a newer one was shown before or something else was begun. */
 async function show(asked, placed) {
-  const mine = ++shown;
+  const mine = ++asks;
   document.documentElement.dataset.state = "reading";
   const started = performance.now();
   try {
     const reading = await asked;
-    if (!reading || mine < shown - 2 || pad.isEmpty) return;
-    if (lessons?.network.last) await rescore(reading);
+    if (reading && lessons?.network.last) await rescore(reading);
+    if (!reading || mine < settled) return;
+    settled = mine;
     byId("verdict").classList.remove("error");
     answer.show(reading, placed);
     performance.measure("answer", { start: started });
     performance.clearMeasures("answer");
     byId("speed").textContent = `Answered in ${Math.max(1, Math.round(performance.now() - started))} ms.`;
   } catch (error) {
-    problem(error.message);
+    if (mine >= settled) problem(error.message);
   } finally {
-    if (mine === shown) document.documentElement.dataset.state = "read";
+    if (mine === asks) document.documentElement.dataset.state = "read";
   }
 }
 
@@ -171,7 +197,7 @@ async function makeLessons() {
     const network = await Network.open(engine);
     const layers = new LayersView(byId("layers"), network, showSwitched);
     const refusing = await Refusing.open(engine);
-    const teach = new Teach(engine, network, () => drawn(false));
+    const teach = new Teach(engine, network, readAgain);
     lessons = { network, layers, teach, parts: [new Damage(network), refusing, new Why(engine, network)] };
     document.documentElement.dataset.lessons = "ready";
   } catch (error) {

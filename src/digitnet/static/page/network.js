@@ -63,6 +63,7 @@ export class Network {
       const [weight, bias] = [`weight_${name}`, `bias_${name}`];
       const asked = this.run(new Uint8Array(784), [weight, bias]);
       this.weights.set(name, asked.then((found) => ({ weight: found[weight], bias: found[bias] })));
+      asked.catch(() => this.weights.delete(name));
     }
     return this.weights.get(name);
   }

@@ -110,17 +110,23 @@ export class Pad {
   }
 
   undo() {
-    this.cursor.down = false;
+    this.put();
     if (this.picture) this.picture = null;
     else this.strokes.pop();
     this.changed(false);
   }
 
   clear() {
-    this.cursor.down = false;
-    this.active = this.picture = null;
+    this.put();
+    this.picture = null;
     this.strokes = [];
     this.changed(false);
+  }
+
+  /** Put the pen away: the stroke that it draws may be gone. */
+  put() {
+    this.cursor.down = false;
+    this.active = null;
   }
 
   /** Put strokes on the paper, in place of what is there. */
@@ -132,6 +138,7 @@ export class Pad {
 
   /** Show a picture instead of strokes. */
   show(bitmap) {
+    this.put();
     this.strokes = [];
     this.picture = bitmap;
     this.paint();

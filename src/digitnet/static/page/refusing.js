@@ -15,14 +15,19 @@ export class Refusing {
     const all = [...scores.digits, ...scores.hands, ...scores.letters].sort((a, b) => a - b);
     [this.least, this.most] = [all[0], all[Math.floor(0.995 * all.length)]];
     this.field = document.getElementById("limit");
-    this.field.addEventListener("input", () => this.paint());
+    this.field.addEventListener("input", () => {
+      this.limit = this.least + ((this.most - this.least) * this.field.value) / 200;
+      this.paint();
+    });
     document.getElementById("limit-back").addEventListener("click", () => this.back());
     this.back();
   }
 
   back() {
-    this.field.value = (200 * (this.scores.threshold - this.least)) / (this.most - this.least);
-    this.paint(this.scores.threshold);
+    // The field takes whole steps only.
+    this.limit = this.scores.threshold;
+    this.field.value = (200 * (this.limit - this.least)) / (this.most - this.least);
+    this.paint();
   }
 
   /** Show the chosen sign's strangeness too; null for none. */
@@ -31,7 +36,8 @@ export class Refusing {
     this.paint();
   }
 
-  paint(limit = this.least + ((this.most - this.least) * this.field.value) / 200) {
+  paint() {
+    const { limit } = this;
     document.getElementById("limit-value").textContent = limit.toFixed(1).replace("-", "−");
     const canvas = document.getElementById("histogram");
     const { context, area } = chart(canvas, "strangeness →", "how many");

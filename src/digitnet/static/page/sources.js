@@ -47,6 +47,7 @@ async function offerCamera(onPicture, onProblem) {
   button.hidden = false;
   button.addEventListener("click", async () => {
     try {
+      stream?.getTracks().forEach((track) => track.stop());
       stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
       video.srcObject = stream;
       finder.hidden = false;

@@ -54,9 +54,8 @@ export class Teach {
       return item;
     });
     byId("examples").replaceChildren(...items);
-    const counts = Array.from({ length: 10 }, (_, digit) => this.examples.filter((each) => each.label === digit).length);
-    byId("learn").disabled = !counts.some((count) => count >= ENOUGH);
-    const missing = counts.flatMap((count, digit) => (count && count < ENOUGH ? [`${ENOUGH - count} more of ${digit}`] : []));
+    byId("learn").disabled = !this.canLearn;
+    const missing = this.counts.flatMap((count, digit) => (count && count < ENOUGH ? [`${ENOUGH - count} more of ${digit}`] : []));
     say(missing.length ? `Better with ${missing.join(" and ")}.` : this.examples.length ? "Ready to learn." : "Three examples of a digit are enough.");
   }
 
@@ -65,15 +64,14 @@ export class Teach {
     say("Learning …");
     const started = performance.now();
     try {
-      const [task, own] = await this.task();
-      const held = heldBack(task, own);
+      const [task, own] = await this.task([...this.examples]);
       const guard = task.sample.guard;
       const before = rightOf(own, guard);
       let learned = null;
       for (const weight of WEIGHTS) {
         const candidate = trained(own, task, task.examples, weight);
         if (rightOf(candidate, guard) >= before - MAY_LOSE) {
-          learned = candidate;
+          learned = { layer: candidate, held: heldBack(task, own, weight) };
           break;
         }
       }
@@ -82,30 +80,42 @@ export class Teach {
         say("Not learned: what these examples teach would make it misread MNIST’s own digits. Are they kept under the right digit?");
         return;
       }
-      this.network.last = asTensors(learned, own);
+      const { layer, held } = learned;
+      this.network.last = asTensors(layer, own);
       byId("forget").disabled = byId("export").disabled = false;
       say(
         `Learned in ${seconds} s. Of ${held.count} examples, each held back while the others taught, it read ${held.before} right before ` +
-          `and ${held.after} after. Of MNIST’s ${guard.labels.length.toLocaleString("en")} digits on guard it reads ${rightOf(learned, guard)}; before, ${before}.`,
+          `and ${held.after} after. Of MNIST’s ${guard.labels.length.toLocaleString("en")} digits on guard it reads ${rightOf(layer, guard)}; before, ${before}.`,
       );
       this.onTaught();
+    } catch (error) {
+      say(`It could not learn: ${error.message}`);
     } finally {
-      byId("learn").disabled = false;
+      byId("learn").disabled = !this.canLearn;
     }
   }
 
+  /** Whether there are enough examples of some digit. */
+  get canLearn() {
+    return this.counts.some((count) => count >= ENOUGH);
+  }
+
+  get counts() {
+    return Array.from({ length: 10 }, (_, digit) => this.examples.filter((each) => each.label === digit).length);
+  }
+
   /** Return what there is to learn from, and the last layer as it is without teaching. */
-  async task() {
-    const [sample, found] = await Promise.all([Sample.open(this.engine), this.seen()]);
-    const examples = this.examples.map(({ label }, k) => ({ label, features: found.slice(k * sample.units, (k + 1) * sample.units) }));
+  async task(kept) {
+    const [sample, found] = await Promise.all([Sample.open(this.engine), this.seen(kept)]);
+    const examples = kept.map(({ label }, k) => ({ label, features: found.slice(k * sample.units, (k + 1) * sample.units) }));
     const layer = await this.network.weightsOf(this.network.layers.at(-1));
     const [weight, bias] = [layer.weight.data, layer.bias.data].map((data) => Float64Array.from(data));
     return [{ sample: rowsOf(sample), examples, units: sample.units }, { weight, bias, units: sample.units }];
   }
 
-  async seen() {
-    const images = new Uint8Array(784 * this.examples.length);
-    this.examples.forEach(({ image }, k) => images.set(image, 784 * k));
+  async seen(kept) {
+    const images = new Uint8Array(784 * kept.length);
+    kept.forEach(({ image }, k) => images.set(image, 784 * k));
     return (await this.network.run(images, ["features"], { whole: true })).features.data;
   }
 
@@ -142,7 +152,7 @@ function rowsOf(sample) {
 }
 
 /** Return how many examples are read right before and after, each by a layer that never saw it. */
-function heldBack(task, own) {
+function heldBack(task, own, weight) {
   let [before, after] = [0, 0];
   for (let part = 0; part < ENOUGH; part++) {
     const [held, others] = [[], []];
@@ -152,7 +162,7 @@ function heldBack(task, own) {
       (seen[example.label] % ENOUGH === part ? held : others).push(example);
     }
     if (!held.length) continue;
-    const layer = trained(own, task, others, WEIGHTS[0]);
+    const layer = trained(own, task, others, weight);
     before += rightOf(own, { rows: held });
     after += rightOf(layer, { rows: held });
   }

@@ -105,7 +105,10 @@ export class Sample {
   static opened = null;
 
   static open(engine) {
-    return (Sample.opened ??= Sample.load(engine));
+    return (Sample.opened ??= Sample.load(engine).catch((error) => {
+      Sample.opened = null;
+      throw error;
+    }));
   }
 
   static async load(engine) {

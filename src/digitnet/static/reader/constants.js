@@ -55,6 +55,7 @@ export const strokes = Object.freeze({
   PEN_OF_SIGN: 0.1,
   PAPER: 0.5,
   LEAST_SIGN: 48.0,
+  LONGEST_WAY: 2000000.0,
   MOST_STROKES: 0.75,
   FLAT: 0.05,
   FINEST: 1.5,

@@ -54,11 +54,13 @@ export function asPicture(strokes, pen = null) {
 
 /** Return a reading of a drawing's picture with boxes in whole units of its strokes. */
 export function placed(reading, { scale, left, top }) {
+  // Beyond the largest numbers is infinity, which is no whole number.
+  const finite = (at) => clip(at, -Number.MAX_VALUE, Number.MAX_VALUE);
   const moved = (box) => {
-    const x = Math.floor(box.left / scale + left);
-    const y = Math.floor(box.top / scale + top);
-    const right = Math.ceil((box.left + box.width) / scale + left);
-    const bottom = Math.ceil((box.top + box.height) / scale + top);
+    const x = Math.floor(finite(box.left / scale + left));
+    const y = Math.floor(finite(box.top / scale + top));
+    const right = Math.ceil(finite((box.left + box.width) / scale + left));
+    const bottom = Math.ceil(finite((box.top + box.height) / scale + top));
     return { left: x, top: y, width: Math.max(1, right - x), height: Math.max(1, bottom - y) };
   };
   const lines = reading.lines.map((line) => ({
@@ -139,9 +141,21 @@ function drawn(lines, low, scale, radius, before) {
   const [width, height] = [0, 1].map((axis) =>
     Math.max(1, Math.ceil(rangeOf(moved.flat(), axis)[1] + before)),
   );
+  const way = moved.flatMap((line) => line.slice(1).map((end, place) => lengthOf(line[place], end)));
+  const total = way.reduce((sum, length) => sum + length, 0);
+  if (total > C.LONGEST_WAY) {
+    throw new InputError(
+      `The strokes go to and fro for ${Math.round(total)} pixels over a drawing of ${width} × ${height}; ` +
+        `at most ${C.LONGEST_WAY} are drawn. Send fewer points.`,
+    );
+  }
   const ink = { data: new Float64Array(width * height), width, height };
   for (const line of moved) for (const [from, to] of piecesOf(line)) cover(ink, from, to);
   return ink;
+}
+
+function lengthOf([x, y], [x2, y2]) {
+  return Math.sqrt((x2 - x) * (x2 - x) + (y2 - y) * (y2 - y));
 }
 
 /** Return a stroke in pieces of at most `STEP`: x, y and radius at both ends. */
@@ -150,8 +164,7 @@ function piecesOf(line) {
   return line.slice(1).flatMap((end, place) => {
     const start = line[place];
     const step = end.map((value, axis) => value - start[axis]);
-    const length = Math.sqrt(step[0] * step[0] + step[1] * step[1]);
-    const count = Math.max(1, Math.ceil(length / C.STEP));
+    const count = Math.max(1, Math.ceil(lengthOf(start, end) / C.STEP));
     const at = (number) => start.map((value, axis) => value + step[axis] * (number / count));
     return Array.from({ length: count }, (_, number) => [at(number), at(number + 1)]);
   });
@@ -176,7 +189,6 @@ function cover({ data, width, height }, [x, y, r], [x2, y2, r2]) {
     }
   }
 }
-
 
 /**
  * Return the reading of a drawing, corrected by what all of its strokes are as one ink: a finder may
