@@ -12,6 +12,7 @@ import { offerSamples } from "./samples.js";
 import { listen } from "./sources.js";
 import { Teach } from "./teach.js";
 import { Why } from "./why.js";
+import { one } from "./words.js";
 
 /** How long the pen must rest before the lessons follow, in milliseconds. */
 const REST = 200;
@@ -78,11 +79,14 @@ function drawn(moving) {
 }
 
 async function readPicture(blob) {
-  if (!engine) return;
+  if (!engine) {
+    problem("The reader is not ready yet. Try again in a moment.");
+    return;
+  }
   try {
     pad.show(await createImageBitmap(blob));
   } catch {
-    problem("This file is no picture that the browser can show. Take a PNG, JPEG, WebP or GIF.");
+    problem("The browser cannot show this file: it is no picture, or damaged, or of another kind. Take a PNG, JPEG, WebP or GIF.");
     return;
   }
   answer.reset();
@@ -184,20 +188,22 @@ async function makeLessons() {
 
 function keepButton(digit) {
   const button = Object.assign(document.createElement("button"), { type: "button", textContent: digit });
-  button.setAttribute("aria-label", `Keep it as an example of a ${digit}`);
+  button.setAttribute("aria-label", `Keep it as an example of ${one(digit)}`);
   button.disabled = true;
   button.addEventListener("click", async () => {
     const sign = answer.chosen;
     await openLessons();
     if (!sign || !lessons?.teach) return;
     byId("kept").textContent = lessons.teach.keep(digit, sign);
-    pad.clear();
+    // Of a number or a photo the other digits may be wanted too.
+    if (answer.signs.length === 1 && !pad.picture) pad.clear();
   });
   return button;
 }
 
 function problem(words) {
   const verdict = byId("verdict");
+  byId("speed").textContent = "";
   verdict.classList.add("error");
   verdict.textContent = words;
 }

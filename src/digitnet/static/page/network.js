@@ -61,7 +61,10 @@ export class Network {
     const name = layer.weight.replace("weight_", "");
     if (!this.weights.has(name)) {
       const [weight, bias] = [`weight_${name}`, `bias_${name}`];
-      const asked = this.run(new Uint8Array(784), [weight, bias]);
+      const asked = this.run(new Uint8Array(784), [weight, bias]).catch((error) => {
+        this.weights.delete(name);
+        throw error;
+      });
       this.weights.set(name, asked.then((found) => ({ weight: found[weight], bias: found[bias] })));
     }
     return this.weights.get(name);

@@ -111,6 +111,7 @@ export class Pad {
 
   undo() {
     this.cursor.down = false;
+    this.active = null;
     if (this.picture) this.picture = null;
     else this.strokes.pop();
     this.changed(false);

@@ -62,8 +62,8 @@ export class Refusing {
     };
     const yours = this.sign ? ` Yours would be ${this.sign.ood_score > limit ? "refused" : "accepted"}.` : "";
     return (
-      `This limit refuses ${refused("digits")} of MNIST’s digits, ${refused("hands")} digits of unseen people, ` +
-      `and ${refused("letters")} of their letters.${yours}`
+      `This limit refuses ${refused("digits")} of MNIST’s digits, ${refused("hands")} of new writers’ digits, ` +
+      `and ${refused("letters")} of the same writers’ letters.${yours}`
     );
   }
 }

@@ -1,5 +1,5 @@
 /**
- * "Teach it your hand": the last layer learns from a few examples, guarded by the sample of MNIST.
+ * "Teach it your handwriting": the last layer learns from a few examples, guarded by the sample of MNIST.
  *
  * The other layers stay as they are, so only their output, the features, is needed. Each example is
  * held back once while the others teach; what is reported of it then is fair.
@@ -7,6 +7,7 @@
 
 import { digitCanvas } from "./drawing.js";
 import { Sample } from "./why.js";
+import { one } from "./words.js";
 
 /** Examples of a digit that are enough; sets in which they are held back in turn. */
 const ENOUGH = 3;
@@ -37,20 +38,20 @@ export class Teach {
     this.examples.push({ label, image });
     this.list();
     const count = this.examples.filter((each) => each.label === label).length;
-    if (count < ENOUGH) return `Kept as a ${label}. Draw ${ENOUGH - count} more of them.`;
-    return `Kept as a ${label}, ${count} by now. It can learn: see “Teach it your hand” below.`;
+    if (count < ENOUGH) return `Kept as ${one(label)}. Draw ${ENOUGH - count} more of them.`;
+    return `Kept as ${one(label)}, ${count} by now. It can learn: see “Teach it your handwriting” below.`;
   }
 
   list() {
     const items = this.examples.map(({ label, image }, place) => {
       const item = document.createElement("li");
       const remove = Object.assign(document.createElement("button"), { type: "button", textContent: `${label} ✕` });
-      remove.setAttribute("aria-label", `Remove this example of a ${label}`);
+      remove.setAttribute("aria-label", `Remove this example of ${one(label)}`);
       remove.addEventListener("click", () => {
         this.examples.splice(place, 1);
         this.list();
       });
-      item.append(digitCanvas(image, `An example of a ${label}`), remove);
+      item.append(digitCanvas(image, `An example of ${one(label)}`), remove);
       return item;
     });
     byId("examples").replaceChildren(...items);
@@ -86,9 +87,11 @@ export class Teach {
       byId("forget").disabled = byId("export").disabled = false;
       say(
         `Learned in ${seconds} s. Of ${held.count} examples, each held back while the others taught, it read ${held.before} right before ` +
-          `and ${held.after} after. Of MNIST’s ${guard.labels.length.toLocaleString("en")} digits on guard it reads ${rightOf(learned, guard)}; before, ${before}.`,
+          `and ${held.after} after. Of MNIST’s ${guard.labels.length.toLocaleString("en")} digits standing guard it reads ${rightOf(learned, guard)}; before, ${before}.`,
       );
       this.onTaught();
+    } catch (error) {
+      say(`It could not learn: ${error.message}`);
     } finally {
       byId("learn").disabled = false;
     }
