@@ -37,7 +37,7 @@ export class Damage {
     button.addEventListener("click", () => this.sweep(place));
     label.append(name, input);
     element.append(label, output, button);
-    return { element, input, output };
+    return { element, input, output, button };
   }
 
   backButton() {
@@ -49,7 +49,7 @@ export class Damage {
   /** Begin with another digit, or none. */
   show(sign) {
     this.sign = sign;
-    for (const { input } of this.rows) input.disabled = !sign;
+    for (const { input, button } of this.rows) input.disabled = button.disabled = !sign;
     this.reset();
   }
 
@@ -68,6 +68,7 @@ export class Damage {
     for (const [place, { input, output }] of this.rows.entries()) {
       input.value = this.values[place];
       output.textContent = KINDS[place].words(this.values[place]);
+      input.setAttribute("aria-valuetext", output.textContent);
     }
     const words = document.getElementById("damaged-words");
     const image = this.sign ? this.damaged(this.values) : new Uint8Array(784);

@@ -54,6 +54,12 @@ export class LayersView {
     return this.maps.pixels;
   }
 
+  /** Show that nothing comes out of a blank paper. */
+  clearOutcome() {
+    for (const { fill } of this.columns) fill.style.transform = "scaleY(0)";
+    byId("outcome").textContent = "";
+  }
+
   async switch(layer, filter) {
     const off = (this.network.off[layer.keep] ??= []);
     const place = off.indexOf(filter);

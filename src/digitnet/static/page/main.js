@@ -149,6 +149,7 @@ async function follow(sign) {
   for (const part of parts) part.show(sign);
   try {
     await layers.show(sign?.image ?? new Uint8Array(784));
+    if (!sign) layers.clearOutcome();
     if (!network.isWhole) showSwitched();
     document.documentElement.dataset.lesson = "shown";
   } catch (error) {

@@ -32,7 +32,9 @@ export class Refusing {
   }
 
   paint(limit = this.least + ((this.most - this.least) * this.field.value) / 200) {
-    document.getElementById("limit-value").textContent = limit.toFixed(1).replace("-", "−");
+    const said = limit.toFixed(1).replace("-", "−");
+    document.getElementById("limit-value").textContent = said;
+    this.field.setAttribute("aria-valuetext", said);
     const canvas = document.getElementById("histogram");
     const { context, area } = chart(canvas, "strangeness →", "how many");
     const share = (score) => Math.min(1, Math.max(0, (score - this.least) / (this.most - this.least)));
