@@ -11,14 +11,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import build_page
-import golden_ways as ways
 import serving
 from browser_site import browser, built, need
 from digitnet import Recognizer
 from digitnet.data.pen_signs import load_hands, split_writers
 from digitnet.reading.strokes import as_picture
 from digitnet.serving.layers_graph import opened
+
+# In tools/, which browser_site makes known.
+import build_page  # isort: skip
+import golden_ways as ways  # isort: skip
 
 STATIC = build_page.STATIC
 Stroke = list[tuple[float, float]]
@@ -193,6 +195,24 @@ def test_clear_and_undo_leave_what_they_say(shown: Shown) -> None:
     assert shown.settled() == "1"
 
 
+def test_undo_in_the_middle_of_a_stroke_ends_it(shown: Shown) -> None:
+    shown.page.click("#clear", force=True)
+    mouse, box = shown.page.mouse, shown.page.locator("#paper").bounding_box()
+    mouse.move(box["x"] + 50, box["y"] + 50)
+    mouse.down()
+    mouse.move(box["x"] + 80, box["y"] + 80)
+    shown.page.keyboard.press("Backspace")
+    mouse.move(box["x"] + 90, box["y"] + 150)
+    mouse.up()
+    assert shown.verdict.startswith("Blank")
+    assert shown.said == []
+
+
+def test_a_stroke_that_is_no_digit_is_not_called_blank(shown: Shown) -> None:
+    assert shown.draw([[(100, 200), (500, 200)]]) == ""
+    assert "looks like a digit" in shown.verdict
+
+
 def test_the_keyboard_draws_chooses_and_clears(shown: Shown) -> None:
     shown.page.click("#clear", force=True)
     shown.page.focus("#paper")
@@ -271,6 +291,13 @@ def test_layers_show_how_a_cell_is_made_and_what_a_filter_does(shown: Shown) -> 
     assert first.locator(".grid9").count() == 2
     assert first.locator(".grid9").first.locator("td").count() == 9
     assert "bias" in first.locator(".sum").inner_text()
+    for number in ("1", "5", "9"):
+        first.locator("input").first.fill(number)
+        first.locator(".sum", has_text="bias").wait_for()
+        made, shown_value = first.locator(".sum > span").last.inner_text().split(" → ")
+        total = float(made.split("≈ ")[-1].replace("−", "-"))
+        # A cell above 0 is the sum beside it.
+        assert shown_value == f"{total:.2f}" if total > 0.005 else shown_value.endswith("0")
     before = shown.page.inner_text("#outcome")
     assert before.startswith("All filters on: 8")
     last = shown.page.locator(".layer").nth(7)
@@ -376,6 +403,18 @@ def test_the_page_is_accessible(chromium: Any, site: ways.Served, scheme: str) -
 
 
 @pytest.mark.parametrize("width", [360, 820, 1280])
+def test_the_paper_stays_where_it_is_once_it_can_be_drawn_on(
+    chromium: Any, site: ways.Served, width: int
+) -> None:
+    shown = Shown(chromium, site.url)
+    shown.page.set_viewport_size({"width": width, "height": 800})
+    top = shown.page.locator("#paper").bounding_box()["y"]
+    shown.wait("privacy", "includes", "without a network")
+    assert shown.page.locator("#paper").bounding_box()["y"] == top
+    shown.page.context.close()
+
+
+@pytest.mark.parametrize("width", [360, 820, 1280])
 def test_nothing_moves_or_sticks_out(chromium: Any, site: ways.Served, width: int) -> None:
     shown = Shown(chromium, site.url)
     shown.page.set_viewport_size({"width": width, "height": 800})
@@ -438,4 +477,13 @@ def test_the_service_reads_for_the_same_page(chromium: Any) -> None:
         shown.page.click("#ask-why")
         shown.page.wait_for_selector("#neighbours li:nth-child(5)")
         assert shown.said == []
+        shown.page.context.set_offline(True)
+        gone = "The service does not answer"
+        shown.page.locator(".layer input").first.fill("3")
+        shown.page.locator(".layer button").first.click()
+        shown.wait("outcome", "startsWith", gone)
+        shown.page.locator(".slider button").first.click()
+        shown.wait("sweep-words", "startsWith", gone)
+        shown.page.click("#ask-why")
+        shown.wait("needed-words", "startsWith", gone)
         shown.page.context.close()

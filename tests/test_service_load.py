@@ -47,4 +47,5 @@ def test_overload_and_soak_run_from_end_to_end() -> None:
     assert over["during"]["broken_connections"] == 0
     found = service_load.soak(["--threads", "1"], sizes)
     assert found["load"]["answers"]["200"]["count"] == 600
-    assert (found["swapped_or_wrong"], len(found["threads"])) == (0, 1)
+    assert found["swapped_or_wrong"] == 0
+    assert max(found["threads"]) - min(found["threads"]) <= 1

@@ -56,6 +56,15 @@ def test_a_cell_is_the_sum_of_what_is_under_it(session: Any) -> None:
     assert pooled[0, 3, 5, 7] == second[0, 3, 10:12, 14:16].max()
 
 
+def test_the_first_sum_is_over_the_pixels_as_the_network_takes_them(session: Any) -> None:
+    pixels, maps, weight, bias = run(
+        session, ["pixels", "maps_1", "weight_1", "bias_1"], images=images(1)
+    )
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(pixels[0, 0], 1), (3, 3))
+    sums = np.einsum("yxab,oab->oyx", windows, weight[:, 0]) + bias[:, None, None]
+    np.testing.assert_allclose(maps[0], np.maximum(sums, 0), atol=1e-5)
+
+
 def test_a_filter_that_is_off_makes_nothing(session: Any) -> None:
     keep = np.ones((1, 16, 1, 1), np.float32)
     keep[0, 5] = 0

@@ -394,7 +394,10 @@ class _Form:
         part = self._part
         if part.is_file:
             if len(self.files) == self._most:
-                raise InputError(f"The form has more than {self._most:,} files, the most allowed.")
+                raise InputError(
+                    f"The form has too many files; allowed: {self._most:,}. Several pictures go to "
+                    "/v1/predict:batch or /v1/read:batch."
+                )
             self.files.append(Input("picture", bytes(part.content)))
             return
         if part.name not in (*ASKED, "images"):

@@ -214,6 +214,10 @@ class Client:
                 answer = self._session.request(
                     method, self._address + path, timeout=self._timeout, **request
                 )
+            except requests.ConnectionError as error:
+                raise ServiceError(
+                    f"No service answers at {self._address}. Start one with: digitnet serve"
+                ) from error
             except requests.RequestException as error:
                 raise ServiceError(
                     f"No service answers at {self._address}: {errors.reason(error)} Start one "

@@ -11,7 +11,9 @@ them; ``keep_1``, ``keep_2`` …, float32 (1, channels, 1, 1), 1 or 0 for each f
 that is to count; and ``last_weight`` (outputs, units) and ``last_bias`` (outputs,), which stand in
 for the last layer's own. It gives ``probabilities``, ``ood_score``, ``features`` and ``logits``;
 ``maps_1`` …, what each convolution and its activation make; ``pooled_1`` … of those that are
-pooled; and ``weight_1``, ``bias_1`` …, ``weight_last``, ``bias_last``, the weights themselves.
+pooled; ``pixels``, the images as the first convolution takes them, with what the network does to
+their brightness; and ``weight_1``, ``bias_1`` …, ``weight_last``, ``bias_last``, the weights
+themselves.
 """
 
 from __future__ import annotations
@@ -135,6 +137,8 @@ def _add_convolution(
     """
     number = 1 + sum(layer.kind == "convolution" for layer in graph.layers)
     weight = node.input[1]
+    if number == 1:
+        graph.outputs.append(graph.add("Identity", [node.input[0]], "pixels"))
     graph.nodes.append(node)
     pooling, activation, last, rest = _what_follows(node.output[0], rest)
     value = graph.add(activation.op_type, [node.output[0]], f"active_{number}")

@@ -111,7 +111,7 @@ class Bar {
     this.element = document.createElement("li");
     const make = (name, className) => Object.assign(document.createElement(name), { className });
     [this.track, this.fill, this.before] = [make("div", "track"), make("div", "fill"), make("div", "before")];
-    this.value = document.createElement("output");
+    this.value = make("span", "value");
     this.track.append(this.fill, this.before);
     this.track.setAttribute("aria-hidden", "true");
     this.element.append(make("span", ""), this.track, this.value);

@@ -1,7 +1,7 @@
 /** "Damage it until it flips": one slider for each kind of damage, and a search for where it flips. */
 
 import { chart, colour, curve, showDigit, upright } from "./drawing.js";
-import { likeliest, percent } from "./words.js";
+import { likeliest, one, percent } from "./words.js";
 
 const SIDE = 28;
 /** Steps in which "Find the flip" goes through a range. */
@@ -11,7 +11,7 @@ const signed = (value) => `${value}`.replace("-", "−");
 
 /** Each with its range, what its value says, and what it does to an image of floats. */
 const KINDS = [
-  { name: "Noise", most: 1, least: 0, words: (v) => percent(v), change: noisy },
+  { name: "Noise", most: 1, least: 0, words: (v) => `${Math.round(100 * v)} %`, change: noisy },
   { name: "Shift", most: 10, least: -10, words: (v) => signed(Math.round(v)) + " px", change: (image, v) => moved(image, { across: Math.round(v) }) },
   { name: "Thickness", most: 3, least: -3, words: (v) => (v > 0 ? "+" : "") + signed(v.toFixed(1)), change: thickened },
   { name: "Turn", most: 180, least: -180, words: (v) => signed(Math.round(v)) + "°", change: (image, v) => moved(image, { degrees: v }) },
@@ -30,14 +30,14 @@ export class Damage {
     const label = document.createElement("label");
     const name = Object.assign(document.createElement("span"), { textContent: kind.name });
     const input = Object.assign(document.createElement("input"), { type: "range", min: kind.least, max: kind.most, step: "any", value: 0 });
-    const output = Object.assign(document.createElement("output"), { textContent: kind.words(0) });
+    const output = Object.assign(document.createElement("span"), { className: "value", textContent: kind.words(0) });
     const button = Object.assign(document.createElement("button"), { type: "button", textContent: "Find the flip" });
     button.setAttribute("aria-label", `Find where the answer flips: ${kind.name}`);
     input.addEventListener("input", () => this.set(place, Number(input.value)));
     button.addEventListener("click", () => this.sweep(place));
     label.append(name, input);
     element.append(label, output, button);
-    return { element, input, output };
+    return { element, input, output, button };
   }
 
   backButton() {
@@ -49,7 +49,7 @@ export class Damage {
   /** Begin with another digit, or none. */
   show(sign) {
     this.sign = sign;
-    for (const { input } of this.rows) input.disabled = !sign;
+    for (const { input, button } of this.rows) input.disabled = button.disabled = !sign;
     this.reset();
   }
 
@@ -68,6 +68,7 @@ export class Damage {
     for (const [place, { input, output }] of this.rows.entries()) {
       input.value = this.values[place];
       output.textContent = KINDS[place].words(this.values[place]);
+      input.setAttribute("aria-valuetext", output.textContent);
     }
     const words = document.getElementById("damaged-words");
     const image = this.sign ? this.damaged(this.values) : new Uint8Array(784);
@@ -77,12 +78,23 @@ export class Damage {
       return;
     }
     this.newest = image;
-    const [{ probabilities }] = await this.network.judge(image);
-    if (this.newest !== image) return;
+    const answers = await this.judge(image, words);
+    if (this.newest !== image || !answers) return;
+    const [{ probabilities }] = answers;
     const [first] = likeliest({ probabilities });
-    const still = first === this.own ? "Still a" : "Now a";
-    words.textContent = `${still} ${first}, ${percent(probabilities[first])} sure.`;
+    const still = first === this.own ? "Still" : "Now";
+    words.textContent = `${still} ${one(first)}, ${percent(probabilities[first])} sure.`;
     document.getElementById("damaged").setAttribute("aria-label", `The damaged digit: ${words.textContent}`);
+  }
+
+  /** Return the answers for images; if there are none, say why and return null. */
+  async judge(images, words) {
+    try {
+      return await this.network.judge(images);
+    } catch (error) {
+      words.textContent = error.message;
+      return null;
+    }
   }
 
   get own() {
@@ -104,7 +116,8 @@ export class Damage {
     const steps = Array.from({ length: STEPS }, (_, k) => least + ((most - least) * k) / (STEPS - 1));
     const images = new Uint8Array(784 * STEPS);
     steps.forEach((value, k) => images.set(this.damaged(this.values.with(place, value)), 784 * k));
-    const answers = await this.network.judge(images);
+    const answers = await this.judge(images, document.getElementById("sweep-words"));
+    if (!answers) return;
     const own = this.own;
     const canvas = document.getElementById("sweep");
     const { context, area } = chart(canvas, `${name}, from ${words(least)} to ${words(most)}`, "probability");
@@ -115,8 +128,8 @@ export class Damage {
     const middle = steps.reduce((nearest, value, k) => (Math.abs(value) < Math.abs(steps[nearest]) ? k : nearest), 0);
     const flips = [1, -1].map((way) => flip(answers, own, middle, way)).filter((k) => k !== null);
     for (const k of flips) upright(context, area, k / (STEPS - 1), colour("orange"), `${likeliest(answers[k])[0]}`);
-    const said = flips.map((k) => `at ${words(steps[k])} it becomes a ${likeliest(answers[k])[0]}`);
-    const sentence = said.length ? `${name}: ${said.join(", and ")}.` : `${name}: it stays a ${own} all the way.`;
+    const said = flips.map((k) => `at ${words(steps[k])} it becomes ${one(likeliest(answers[k])[0])}`);
+    const sentence = said.length ? `${name}: ${said.join(", and ")}.` : `${name}: it stays ${one(own)} all the way.`;
     document.getElementById("sweep-words").textContent = `${sentence} The blue line is how sure it is of the ${own}.`;
     canvas.setAttribute("aria-label", sentence);
   }

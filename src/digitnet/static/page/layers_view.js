@@ -31,10 +31,10 @@ export class LayersView {
     this.image = image;
     const mine = (this.newest = {});
     const wanted = this.cards.map((card) => card.layer.output);
-    const found = await this.network.run(image, [...wanted, "probabilities"]);
+    const found = await this.network.run(image, [...wanted, "pixels", "probabilities"]);
     const whole = this.network.isWhole ? found : await this.network.run(image, ["probabilities"], { whole: true });
     if (this.newest !== mine) return;
-    [this.maps, this.input] = [found, image];
+    this.maps = found;
     for (const card of this.cards) card.show(found[card.layer.output]);
     this.showOutcome(whole.probabilities.data, found.probabilities.data);
   }
@@ -48,11 +48,17 @@ export class LayersView {
     byId("all-on").hidden = !off;
   }
 
-  /** Return what goes into a layer: the image, or the maps of the layer before. */
+  /** Return what goes into a layer: the pixels as the network takes them, or the maps of the layer before. */
   inputOf(card) {
     const before = this.cards[this.cards.indexOf(card) - 1];
     if (before) return this.maps[before.layer.output];
-    return { data: Float32Array.from(this.input, (value) => value / 255), dims: [1, 1, 28, 28] };
+    return this.maps.pixels;
+  }
+
+  /** Show that nothing comes out of a blank paper. */
+  clearOutcome() {
+    for (const { fill } of this.columns) fill.style.transform = "scaleY(0)";
+    byId("outcome").textContent = "";
   }
 
   async switch(layer, filter) {
@@ -60,14 +66,21 @@ export class LayersView {
     const place = off.indexOf(filter);
     if (place >= 0) off.splice(place, 1);
     else off.push(filter);
-    await this.show(this.image);
-    this.onSwitch();
+    await this.showSwitched();
   }
 
   async switchAllOn() {
     this.network.off = {};
-    await this.show(this.image);
-    this.onSwitch();
+    await this.showSwitched();
+  }
+
+  async showSwitched() {
+    try {
+      await this.show(this.image);
+      this.onSwitch();
+    } catch (error) {
+      byId("outcome").textContent = error.message;
+    }
   }
 }
 
@@ -182,9 +195,12 @@ class LayerCard {
       this.sum.replaceChildren(table([four.slice(0, 2), four.slice(2)], "the four cells above it"), words(`The brightest of them stays: ${short(value)}.`));
       return;
     }
-    const { weight, bias } = await this.view.network.weightsOf(this.layer);
-    if (this.cell !== cell) return;
-    this.explainSum(input, weight, bias.data[cell.map], value);
+    try {
+      const { weight, bias } = await this.view.network.weightsOf(this.layer);
+      if (this.cell === cell) this.explainSum(input, weight, bias.data[cell.map], value);
+    } catch (error) {
+      this.sum.textContent = error.message;
+    }
   }
 
   /** Show nine pixels, nine weights and their sum; of many maps the one that counts most. */
@@ -205,7 +221,7 @@ class LayerCard {
     const { pixels, weights, total } = sums[best];
     const others = sums.reduce((sum, each) => sum + each.total, 0) - total;
     const rows = (values) => Array.from({ length: side }, (_, k) => values.slice(k * side, (k + 1) * side));
-    const from = channels === 1 ? "pixels of the picture" : `cells of map ${best + 1}, which counts most`;
+    const from = channels === 1 ? "pixels, as the network takes them: black is below 0" : `cells of map ${best + 1}, which counts most`;
     const rest = channels === 1 ? "" : ` ${added(others)} from the other ${channels - 1} maps`;
     const before = total + others + bias;
     const off = (this.view.network.off[this.layer.keep] ?? []).includes(map);
@@ -214,7 +230,7 @@ class LayerCard {
       table(rows(pixels), from),
       words("×"),
       table(rows(weights), "weights of this filter", true),
-      words(`= ${short(total)}${rest} ${added(bias)} (bias) = ${short(before)} → ${after}`),
+      words(`≈ ${short(total)}${rest} ${added(bias)} (bias) ≈ ${short(before)} → ${after}`),
     );
   }
 

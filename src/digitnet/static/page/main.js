@@ -12,6 +12,7 @@ import { offerSamples } from "./samples.js";
 import { listen } from "./sources.js";
 import { Teach } from "./teach.js";
 import { Why } from "./why.js";
+import { one } from "./words.js";
 
 /** How long the pen must rest before the lessons follow, in milliseconds. */
 const REST = 200;
@@ -100,7 +101,7 @@ async function readPicture(blob) {
     if (mine !== pictures) return;
     pad.show(bitmap);
   } catch {
-    problem("This file is no picture that the browser can show. Take a PNG, JPEG, WebP or GIF.");
+    problem("The browser cannot show this file: it is no picture, or damaged, or of another kind. Take a PNG, JPEG, WebP or GIF.");
     return;
   }
   picture = blob;
@@ -154,6 +155,9 @@ async function rescore(reading) {
   }
   for (const line of reading.lines) line.text = line.digits.map((sign) => (sign.is_digit ? sign.digit : "?")).join("");
   reading.text = reading.lines.map((line) => line.text).join("\n");
+  reading.confidence = signs.reduce((product, { confidence }) => product * confidence, 1);
+  const digits = signs.some((sign) => sign.is_digit);
+  reading.reason = digits ? (reading.confidence < 0.5 ? "uncertain" : null) : "no_digits";
 }
 
 /** Another sign was chosen; the lessons follow when the pen rests. */
@@ -171,6 +175,7 @@ async function follow(sign) {
   for (const part of parts) part.show(sign);
   try {
     await layers.show(sign?.image ?? new Uint8Array(784));
+    if (!sign) layers.clearOutcome();
     if (!network.isWhole) showSwitched();
     document.documentElement.dataset.lesson = "shown";
   } catch (error) {
@@ -194,9 +199,8 @@ function openLessons() {
 async function makeLessons() {
   if (!engine) return;
   try {
-    const network = await Network.open(engine);
+    const [network, refusing] = await Promise.all([Network.open(engine), Refusing.open(engine)]);
     const layers = new LayersView(byId("layers"), network, showSwitched);
-    const refusing = await Refusing.open(engine);
     const teach = new Teach(engine, network, readAgain);
     lessons = { network, layers, teach, parts: [new Damage(network), refusing, new Why(engine, network)] };
     document.documentElement.dataset.lessons = "ready";
@@ -210,20 +214,22 @@ async function makeLessons() {
 
 function keepButton(digit) {
   const button = Object.assign(document.createElement("button"), { type: "button", textContent: digit });
-  button.setAttribute("aria-label", `Keep it as an example of a ${digit}`);
+  button.setAttribute("aria-label", `Keep it as an example of ${one(digit)}`);
   button.disabled = true;
   button.addEventListener("click", async () => {
     const sign = answer.chosen;
     await openLessons();
     if (!sign || !lessons?.teach) return;
     byId("kept").textContent = lessons.teach.keep(digit, sign);
-    pad.clear();
+    // Of a number or a photo the other digits may be wanted too.
+    if (answer.signs.length === 1 && !pad.picture) pad.clear();
   });
   return button;
 }
 
 function problem(words) {
   const verdict = byId("verdict");
+  byId("speed").textContent = "";
   verdict.classList.add("error");
   verdict.textContent = words;
 }

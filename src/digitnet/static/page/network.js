@@ -61,8 +61,8 @@ export class Network {
     const name = layer.weight.replace("weight_", "");
     if (!this.weights.has(name)) {
       const [weight, bias] = [`weight_${name}`, `bias_${name}`];
-      const asked = this.run(new Uint8Array(784), [weight, bias]);
-      this.weights.set(name, asked.then((found) => ({ weight: found[weight], bias: found[bias] })));
+      const asked = this.run(new Uint8Array(784), [weight, bias]).then((found) => ({ weight: found[weight], bias: found[bias] }));
+      this.weights.set(name, asked);
       asked.catch(() => this.weights.delete(name));
     }
     return this.weights.get(name);

@@ -38,7 +38,9 @@ export class Refusing {
 
   paint() {
     const { limit } = this;
-    document.getElementById("limit-value").textContent = limit.toFixed(1).replace("-", "−");
+    const said = limit.toFixed(1).replace("-", "−");
+    document.getElementById("limit-value").textContent = said;
+    this.field.setAttribute("aria-valuetext", said);
     const canvas = document.getElementById("histogram");
     const { context, area } = chart(canvas, "strangeness →", "how many");
     const share = (score) => Math.min(1, Math.max(0, (score - this.least) / (this.most - this.least)));
@@ -68,8 +70,8 @@ export class Refusing {
     };
     const yours = this.sign ? ` Yours would be ${this.sign.ood_score > limit ? "refused" : "accepted"}.` : "";
     return (
-      `This limit refuses ${refused("digits")} of MNIST’s digits, ${refused("hands")} digits of unseen people, ` +
-      `and ${refused("letters")} of their letters.${yours}`
+      `This limit refuses ${refused("digits")} of MNIST’s digits, ${refused("hands")} of new writers’ digits, ` +
+      `and ${refused("letters")} of the same writers’ letters.${yours}`
     );
   }
 }

@@ -1,6 +1,7 @@
 /** Ten digits as strokes, for whoever cannot or does not want to draw: points in a box of 80 × 120. */
 
 import { HEIGHT, WIDTH } from "./pad.js";
+import { one } from "./words.js";
 
 /** Each stroke is a row of points that a smooth line goes through. */
 const DIGITS = [
@@ -23,7 +24,7 @@ const BETWEEN = 34;
 export function offerSamples(place, pad) {
   const buttons = DIGITS.map((strokes, digit) => {
     const button = Object.assign(document.createElement("button"), { type: "button", textContent: digit });
-    button.setAttribute("aria-label", `Draw a ${digit}`);
+    button.setAttribute("aria-label", `Draw ${one(digit)}`);
     button.addEventListener("click", () => write(pad, strokes));
     return button;
   });

@@ -1,5 +1,5 @@
 /**
- * "Teach it your hand": the last layer learns from a few examples, guarded by the sample of MNIST.
+ * "Teach it your handwriting": the last layer learns from a few examples, guarded by the sample of MNIST.
  *
  * The other layers stay as they are, so only their output, the features, is needed. Each example is
  * held back once while the others teach; what is reported of it then is fair.
@@ -7,9 +7,12 @@
 
 import { digitCanvas } from "./drawing.js";
 import { Sample } from "./why.js";
+import { one } from "./words.js";
 
 /** Examples of a digit that are enough; sets in which they are held back in turn. */
 const ENOUGH = 3;
+/** Examples that are looked at at a time. */
+const MOST = 120;
 /** MNIST's digits that are repeated, and how much all examples weigh beside all of them. */
 const REPEATED = 500;
 const WEIGHTS = [1, 0.4, 0.15];
@@ -34,23 +37,24 @@ export class Teach {
 
   /** Keep a sign as an example of a digit; return what to say of it. */
   keep(label, { image }) {
+    if (this.examples.length >= MOST) return `There are ${MOST} examples; remove some of them first.`;
     this.examples.push({ label, image });
     this.list();
     const count = this.examples.filter((each) => each.label === label).length;
-    if (count < ENOUGH) return `Kept as a ${label}. Draw ${ENOUGH - count} more of them.`;
-    return `Kept as a ${label}, ${count} by now. It can learn: see “Teach it your hand” below.`;
+    if (count < ENOUGH) return `Kept as ${one(label)}. Draw ${ENOUGH - count} more of them.`;
+    return `Kept as ${one(label)}, ${count} by now. It can learn: see “Teach it your handwriting” below.`;
   }
 
   list() {
     const items = this.examples.map(({ label, image }, place) => {
       const item = document.createElement("li");
       const remove = Object.assign(document.createElement("button"), { type: "button", textContent: `${label} ✕` });
-      remove.setAttribute("aria-label", `Remove this example of a ${label}`);
+      remove.setAttribute("aria-label", `Remove this example of ${one(label)}`);
       remove.addEventListener("click", () => {
         this.examples.splice(place, 1);
         this.list();
       });
-      item.append(digitCanvas(image, `An example of a ${label}`), remove);
+      item.append(digitCanvas(image, `An example of ${one(label)}`), remove);
       return item;
     });
     byId("examples").replaceChildren(...items);
@@ -85,7 +89,7 @@ export class Teach {
       byId("forget").disabled = byId("export").disabled = false;
       say(
         `Learned in ${seconds} s. Of ${held.count} examples, each held back while the others taught, it read ${held.before} right before ` +
-          `and ${held.after} after. Of MNIST’s ${guard.labels.length.toLocaleString("en")} digits on guard it reads ${rightOf(layer, guard)}; before, ${before}.`,
+          `and ${held.after} after. Of MNIST’s ${guard.labels.length.toLocaleString("en")} digits standing guard it reads ${rightOf(layer, guard)}; before, ${before}.`,
       );
       this.onTaught();
     } catch (error) {

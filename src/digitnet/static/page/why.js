@@ -1,7 +1,7 @@
 /** "Why this digit?": what the answer depends on, and the training digits that look most alike. */
 
 import { digitCanvas, showDigit } from "./drawing.js";
-import { likeliest, percent } from "./words.js";
+import { likeliest, one, percent } from "./words.js";
 
 const SIDE = 28;
 /** As `digitnet.reading.explanation` covers patches. */
@@ -31,6 +31,8 @@ export class Why {
       if (this.sign !== sign) return;
       this.showFalls(sign, falls);
       this.showNearest(nearest);
+    } catch (error) {
+      document.getElementById("needed-words").textContent = error.message;
     } finally {
       this.button.disabled = !this.sign;
     }
@@ -73,7 +75,7 @@ export class Why {
     const largest = falls.reduce((top, fall) => Math.max(top, fall), 0);
     const words =
       largest < 0.02
-        ? `No patch matters much: any part may be covered, and it stays a ${digit}.`
+        ? `No patch matters much: any part may be covered, and it stays ${one(digit)}.`
         : `Orange: covering it costs the ${digit} up to ${percent(largest)}. Blue: it becomes surer.`;
     document.getElementById("needed-words").textContent = words;
     canvas.setAttribute("aria-label", `What the answer depends on. ${words}`);
@@ -89,7 +91,7 @@ export class Why {
   showNearest(digits) {
     const items = digits.map(({ image, label, distance }) => {
       const item = document.createElement("li");
-      item.append(digitCanvas(image, `A training digit, labelled ${label}`), `a ${label}, ${distance.toFixed(1)} away`);
+      item.append(digitCanvas(image, `A training digit, labelled ${label}`), `${one(label)}, ${distance.toFixed(1)} away`);
       return item;
     });
     document.getElementById("neighbours").replaceChildren(...items);
@@ -105,10 +107,11 @@ export class Sample {
   static opened = null;
 
   static open(engine) {
-    return (Sample.opened ??= Sample.load(engine).catch((error) => {
+    Sample.opened ??= Sample.load(engine).catch((error) => {
       Sample.opened = null;
       throw error;
-    }));
+    });
+    return Sample.opened;
   }
 
   static async load(engine) {

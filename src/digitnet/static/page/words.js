@@ -7,6 +7,9 @@ export function percent(share) {
   return `${(100 * share).toFixed(share > 0.995 ? 2 : 1)} %`;
 }
 
+/** Return a digit with its article: a 7, an 8. */
+export const one = (digit) => `${digit === 8 ? "an" : "a"} ${digit}`;
+
 /** Return the two likeliest digits of a prediction, the likeliest first. */
 export function likeliest({ probabilities }) {
   const order = [...probabilities.keys()].sort((a, b) => probabilities[b] - probabilities[a]);
@@ -19,7 +22,7 @@ export function aboutSign(sign) {
   const chance = (digit) => `${digit} (${percent(sign.probabilities[digit])})`;
   if (sign.reason === "not_a_digit") return `not a digit: it is unlike all of them. The nearest would be ${first}.`;
   if (sign.reason === "ambiguous") return `hard to tell: ${chance(first)}, or ${chance(second)}.`;
-  return `a ${first}, ${percent(sign.probabilities[first])} sure. Next comes ${chance(second)}.`;
+  return `${one(first)}, ${percent(sign.probabilities[first])} sure. Next comes ${chance(second)}.`;
 }
 
 /** Return whether a reading is likelier wrong than right. */
@@ -27,20 +30,25 @@ export const inDoubt = (reading) => reading?.reason === "uncertain";
 
 /** Return what to say of a whole reading and the chosen sign of it. */
 export function verdict(reading, chosen) {
-  if (!reading || (reading.reason === "blank" && !chosen)) return "Blank: there is nothing to read yet.";
+  if (!reading) return "Blank: there is nothing to read yet.";
+  if (reading.reason === "blank" && !chosen) return "There is nothing here that looks like a digit.";
   const signs = reading.lines.flatMap((line) => line.digits);
   const parts = [];
   if (inDoubt(reading)) {
-    parts.push("Unsure: this is likelier wrong than right.");
+    parts.push("Unsure: this is more likely wrong than right.");
   } else if (signs.length > 1) {
-    const text = reading.lines.map((line) => line.text).join(", ");
-    const what = signs.some((sign) => sign.is_digit) ? `Several: the number ${text}` : "Several signs, and none is a digit";
+    const what = signs.some((sign) => sign.is_digit) ? numbers(reading.lines) : "Several signs, and none is a digit";
     parts.push(`${what}, ${percent(reading.confidence)} sure of all of it.`);
   }
   if (reading.turned) parts.push(`The picture was turned by ${reading.turned}° to be read.`);
   const about = chosen ? aboutSign(chosen) : "";
   if (chosen) parts.push(signs.length > 1 ? `The marked one: ${about}` : about[0].toUpperCase() + about.slice(1));
   return parts.join(" ");
+}
+
+function numbers(lines) {
+  const texts = lines.map((line) => line.text).join(", ");
+  return lines.length > 1 ? `${lines.length} lines: ${texts}` : `The number ${texts}`;
 }
 
 /** Return what a layer is, and what to look for in it. */
