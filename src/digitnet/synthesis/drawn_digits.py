@@ -43,6 +43,12 @@ def bare_one(rng: Generator) -> Strokes:
     return boxed(_bare_one(rng))
 
 
+def european(digit: int, rng: Generator) -> Strokes | None:
+    """Return the strokes of a flagged 1, or of a 7 as it is then told from it; else None."""
+    write = {1: _flagged_one, 7: _seven}.get(digit)
+    return boxed(write(rng)) if write else None
+
+
 def boxed(strokes: Strokes) -> Strokes:
     """Move the box of the strokes to 0, 0 and scale its longer side to 1."""
     points = np.concatenate(strokes)

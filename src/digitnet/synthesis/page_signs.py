@@ -21,7 +21,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from digitnet.synthesis.drawn_digits import bare_one, rarely_written
+from digitnet.synthesis.drawn_digits import bare_one, european, rarely_written
 from digitnet.synthesis.greek_letters import greek_letter
 from digitnet.synthesis.middle_lines import middle_lines
 from digitnet.synthesis.page_strokes import Bounds, Path, box_of, chance, pick
@@ -162,6 +162,7 @@ class Penman:
         steady: by how much the sizes of the digits differ, small for a steady hand.
         old_style: whether digits have ascenders and descenders.
         zeros: how high zeros are beside other digits.
+        flags: how often 1s have a flag and 7s are told from them, beyond those of the hand.
     """
 
     def __init__(self, collection: Collection, rng: Generator, kind: str | None = None) -> None:
@@ -180,6 +181,7 @@ class Penman:
         self._stretch = float(np.exp(rng.normal(0, 0.12)))
         self.old_style = chance(rng, 0.07)
         self.zeros = rng.uniform(0.5, 0.85) if chance(rng, 0.1) and not own else 1.0
+        self.flags = 0.0
         self._loose = rng.uniform(0.3, 1.0)
         self._face = int(rng.integers(len(_HERSHEY) + 3))
         # Some write every 1 as a bare stem.
@@ -196,6 +198,10 @@ class Penman:
     def digit(self, digit: int) -> Glyph:
         """Return a digit."""
         rng = self._rng
+        if digit in (1, 7) and self.flags and chance(rng, self.flags):
+            drawn = european(digit, rng)
+            if drawn is not None:
+                return self._as_written(glyph_of_paths(drawn, digit))
         if self.kind in ("hand", "lines"):
             if digit == 1 and self._bare and chance(rng, 0.7):
                 return self._as_written(glyph_of_paths(bare_one(rng), 1))
