@@ -12,8 +12,6 @@ Guarantees:
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F  # noqa: N812 (the name that every PyTorch reader knows)
 from torch import Tensor, nn
 
 from digitnet.network.finder import LEAST_STD
@@ -24,6 +22,7 @@ OTHER, BLANK = 10, 11
 CLASSES = 12
 # Each column of stride 4 speaks for two: narrow digits stand closer than four pixels.
 SUBCOLUMNS = 2
+_NEAR = (3, 3)
 
 
 class LineReader(nn.Module):
@@ -33,17 +32,17 @@ class LineReader(nn.Module):
         super().__init__()
         one, two, four, low, long = WIDTHS
         self.eye = nn.Sequential(
-            _conv(1, one, 3),
-            _conv(one, two, 3, 2),
-            _conv(two, two, 3),
-            _conv(two, four, 3, 2),
-            _conv(four, four, 3),
-            _conv(four, low, 3, (2, 1)),
-            _conv(low, low, 3),
+            _conv(1, one, _NEAR),
+            _conv(one, two, _NEAR, 2),
+            _conv(two, two, _NEAR),
+            _conv(two, four, _NEAR, 2),
+            _conv(four, four, _NEAR),
+            _conv(four, low, _NEAR, (2, 1)),
+            _conv(low, low, _NEAR),
         )
-        self.collapse = _conv(low, long, (4, 1), padding=0)
+        self.collapse = _conv(low, long, (4, 1), padded=False)
         self.near = _conv(long, long, (1, 3))
-        self.far = _conv(long, long, (1, 3), dilation=(1, 2))
+        self.far = _conv(long, long, (1, 3), apart=2)
         self.drop = nn.Dropout1d(0.1)
         self.head = nn.Conv1d(long, SUBCOLUMNS * CLASSES, 1)
 
@@ -56,8 +55,13 @@ class LineReader(nn.Module):
         seen = self.collapse(self.eye(strips))
         seen = seen + self.near(seen)
         seen = (seen + self.far(seen)).squeeze(2)
-        logits = self.head(self.drop(seen)).transpose(1, 2)
+        logits: Tensor = self.head(self.drop(seen)).transpose(1, 2)
         return logits.reshape(logits.shape[0], -1, CLASSES)
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of trained weights and biases."""
+        return sum(p.numel() for p in self.parameters())
 
 
 def normalised(strips: Tensor) -> Tensor:
@@ -72,12 +76,16 @@ def columns_of(width: int) -> int:
     return SUBCOLUMNS * -(-width // 4)
 
 
-def _conv(inputs, outputs, size, stride=1, padding=None, dilation=(1, 1)) -> nn.Sequential:  # type: ignore[no-untyped-def]
-    size = (size, size) if isinstance(size, int) else size
-    if padding is None:
-        padding = tuple(s // 2 * d for s, d in zip(size, dilation, strict=True))
-    conv = nn.Conv2d(inputs, outputs, size, stride, padding, dilation, bias=False)
+def _conv(
+    inputs: int,
+    outputs: int,
+    size: tuple[int, int],
+    stride: int | tuple[int, int] = 1,
+    *,
+    padded: bool = True,
+    apart: int = 1,
+) -> nn.Sequential:
+    """Return a convolution of columns ``apart`` from each other, normalised, without negatives."""
+    padding = (size[0] // 2, size[1] // 2 * apart) if padded else 0
+    conv = nn.Conv2d(inputs, outputs, size, stride, padding, (1, apart), bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU())
-
-
-_ = F

@@ -107,9 +107,7 @@ def read_lines(
     return _fitting(writing, lines, see, goal)
 
 
-def _line(
-    found: FoundLine, pixels: NDArray[np.uint8], columns: _Columns, beams: int = 8
-) -> _Line:
+def _line(found: FoundLine, pixels: NDArray[np.uint8], columns: _Columns, beams: int = 8) -> _Line:
     """Return a line and what it may say."""
     strip, chances = strip_of(pixels, found.boxes[found.there]), SignChances(found, MISSED)
     if strip is None:
@@ -142,16 +140,14 @@ def _reading(lines: Sequence[_Line], chosen: Sequence[_Option], see: _See) -> Re
     )
     confidence = math.exp(-sum(option.doubt for option in chosen))
     seconds = [line.options[0].share - line.options[1].share for line in lines if line.options[1:]]
-    odds = math.exp(min(min(seconds), 700)) if seconds else math.inf
+    odds = math.exp(min(*seconds, 700)) if seconds else math.inf
     reason: ReadingReason | None = None if confidence >= LIKELY else "uncertain"
     if not any(one.is_digit for line in written for one in line.digits):
         reason = "no_digits"
     return Reading(written, confidence, odds, reason)
 
 
-def _fitting(
-    writing: Writing, lines: Sequence[_Line], see: _See, goal: Wanted
-) -> Reading:
+def _fitting(writing: Writing, lines: Sequence[_Line], see: _See, goal: Wanted) -> Reading:
     """Return the likeliest number that fits ``goal``."""
     found: dict[str, float] = {}
     first: dict[str, Sequence[_Option]] = {}
@@ -251,6 +247,4 @@ def _forced(seen: Prediction, sign: str, box: Box) -> Prediction:
     digit = int(sign)
     confidence = float(seen.probabilities[digit])
     reason: Reason | None = "ambiguous" if confidence < LIKELY else None
-    return replace(
-        seen, box=box, digit=digit, confidence=confidence, is_digit=True, reason=reason
-    )
+    return replace(seen, box=box, digit=digit, confidence=confidence, is_digit=True, reason=reason)

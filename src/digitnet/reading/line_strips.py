@@ -99,7 +99,8 @@ def _resized(
     left, top, right, bottom = box
     above, below = max(0, int(np.ceil(-top))), max(0, int(np.ceil(bottom - picture.shape[0])))
     if above or below:
-        first, last = max(0, int(top) - 2), min(picture.shape[0], int(np.ceil(bottom)) + 2)
+        first = min(max(0, int(top) - 2), picture.shape[0] - 1)
+        last = max(min(picture.shape[0], int(np.ceil(bottom)) + 2), first + 1)
         picture = np.pad(picture[first:last], ((above, below), (0, 0)), mode="edge")
         top, bottom = top + above - first, bottom + above - first
     resized = Image.fromarray(picture).resize(

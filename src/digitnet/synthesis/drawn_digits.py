@@ -43,10 +43,9 @@ def bare_one(rng: Generator) -> Strokes:
     return boxed(_bare_one(rng))
 
 
-def european(digit: int, rng: Generator) -> Strokes | None:
-    """Return the strokes of a flagged 1, or of a 7 as it is then told from it; else None."""
-    write = {1: _flagged_one, 7: _seven}.get(digit)
-    return boxed(write(rng)) if write else None
+def european(digit: int, rng: Generator) -> Strokes:
+    """Return the strokes of a 1 with a flag, or of a 7 as it is told from it then."""
+    return boxed(_flagged_one(rng) if digit == 1 else _seven(rng))
 
 
 def boxed(strokes: Strokes) -> Strokes:

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import math
 
+import cv2
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from digitnet.reading.line_strips import strip_of
+from digitnet.reading.line_strips import LEAST_WIDTH, MOST_WIDTH, strip_of
 from digitnet.synthesis.hands import Hands
 from digitnet.synthesis.page_desk import Desk, Spacing, put, spell, turned, whole_box
 from digitnet.synthesis.page_forms import any_rule, draw_box, draw_rule
@@ -24,6 +25,7 @@ from digitnet.synthesis.page_paper import develop
 from digitnet.synthesis.page_sheet import Sheet
 from digitnet.synthesis.page_signs import Collection, Glyph, Penman
 from digitnet.synthesis.page_strokes import chance, line, pick
+from digitnet.synthesis.pens import as_float32
 from digitnet.synthesis.scene_choices import log_uniform
 
 # Who writes: see ``page_signs``.
@@ -162,7 +164,7 @@ def _any_text(desk: Desk) -> str:
 
 def _margins(rng: Generator) -> NDArray[np.float64]:
     """Return the room at the left, top, right and bottom of a line, in its size."""
-    beside = rng.uniform(0.02, 1.2, 4) * np.array([1, 0.7, 1, 0.7])
+    beside: NDArray[np.float64] = rng.uniform(0.02, 1.2, 4) * np.array([1, 0.7, 1, 0.7])
     if chance(rng, 0.25):
         beside *= 0.2
     if chance(rng, 0.06):  # the frame cuts something off
@@ -199,9 +201,7 @@ def _rules(desk: Desk, written: _Text, size: float, at: tuple[float, float]) -> 
         draw_rule(desk, line(-5, bottom, width + 5, bottom), rule)
 
 
-def _other_lines(
-    desk: Desk, size: float, room: NDArray[np.float64], height: float
-) -> None:
+def _other_lines(desk: Desk, size: float, room: NDArray[np.float64], height: float) -> None:
     """Write pieces of lines above or below, which belong to other strips."""
     rng = desk.rng
     for below in (False, True):
@@ -222,9 +222,7 @@ def _specks(desk: Desk, size: float) -> None:
         desk.sheet.draw([place + rng.normal(0, 0.05 * size, (2, 2)).cumsum(0)], desk.pen(size))
 
 
-def _cut_out(
-    sheet: Sheet, grey: NDArray[np.uint8], size: float, rng: Generator
-) -> Labelled | None:
+def _cut_out(sheet: Sheet, grey: NDArray[np.uint8], size: float, rng: Generator) -> Labelled | None:
     """Return the strip that boxes give which are as wrong as the finder's."""
     boxes = np.array(sheet.boxes, np.float64)
     kept = np.ones(len(boxes), bool)
@@ -250,5 +248,29 @@ def _cut_out(
     )
     if ((inside > 0.25) & (inside < 0.75)).any():
         return None
-    return strip.pixels, [label for label, part in zip(sheet.labels, inside, strict=True) if part > 0.5]
+    return strip.pixels, [
+        label for label, part in zip(sheet.labels, inside, strict=True) if part > 0.5
+    ]
 
+
+def changed(strip: NDArray[np.uint8], rng: Generator) -> NDArray[np.uint8]:
+    """Return another look at a strip: squeezed, shifted, leaning, in another light, blurred."""
+    height, width = strip.shape
+    across, down = math.exp(rng.normal(0, 0.1)), math.exp(rng.normal(0, 0.05))
+    wide = int(np.clip(round(width * across), LEAST_WIDTH, MOST_WIDTH))
+    lean, middle = rng.normal(0, 0.08), height / 2
+    move = np.array(
+        [[wide / width, lean, -lean * middle], [0, down, middle * (1 - down) + rng.normal(0, 1)]]
+    )
+    moved = cv2.warpAffine(strip, move, (wide, height), borderMode=cv2.BORDER_REPLICATE)
+    grey = as_float32(moved)
+    if chance(rng, 0.3):
+        grey = as_float32(255 * (grey / 255) ** math.exp(rng.normal(0, 0.4)))
+    if chance(rng, 0.3):
+        level = rng.uniform(0, 0.12) * (float(grey.std()) + 2)
+        grey = as_float32(grey + level * rng.standard_normal(grey.shape, np.float32))
+    if chance(rng, 0.2):
+        grey = as_float32(cv2.GaussianBlur(grey, (0, 0), rng.uniform(0.3, 1.0)))
+    if chance(rng, 0.5):
+        grey = 255 - grey
+    return np.clip(np.rint(grey), 0, 255).astype(np.uint8)

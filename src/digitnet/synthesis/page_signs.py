@@ -198,16 +198,9 @@ class Penman:
     def digit(self, digit: int) -> Glyph:
         """Return a digit."""
         rng = self._rng
-        if digit in (1, 7) and self.flags and chance(rng, self.flags):
-            drawn = european(digit, rng)
-            if drawn is not None:
-                return self._as_written(glyph_of_paths(drawn, digit))
-        if self.kind in ("hand", "lines"):
-            if digit == 1 and self._bare and chance(rng, 0.7):
-                return self._as_written(glyph_of_paths(bare_one(rng), 1))
-            drawn = rarely_written(digit, rng) if chance(rng, self._rare) else None
-            if drawn is not None:
-                return self._as_written(glyph_of_paths(drawn, digit))
+        drawn = self._drawn(digit)
+        if drawn is not None:
+            return self._as_written(glyph_of_paths(drawn, digit))
         if self.kind == "print":
             return self._as_written(_printed(str(digit), self._face, digit))
         if self.kind == "hand":
@@ -222,6 +215,17 @@ class Penman:
         if lines is not None:
             return self._as_written(glyph_of_paths(list(lines), digit))
         return self._as_written(glyph_of_image(self._all.images[index], digit))
+
+    def _drawn(self, digit: int) -> list[Path] | None:
+        """Return the strokes of a digit in a style that was not collected; None for most."""
+        rng = self._rng
+        if digit in (1, 7) and self.flags and chance(rng, self.flags):
+            return european(digit, rng)
+        if self.kind not in ("hand", "lines"):
+            return None
+        if digit == 1 and self._bare and chance(rng, 0.7):
+            return bare_one(rng)
+        return rarely_written(digit, rng) if chance(rng, self._rare) else None
 
     def _alike(self, indices: NDArray[np.intp]) -> int:
         """Return an image whose strokes are about as broad as those before: one pen."""
