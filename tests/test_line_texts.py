@@ -124,3 +124,12 @@ def test_a_faint_sign_is_left_out_or_taken() -> None:
     chances = SignChances(line("183", (0.9, 0.3, 0.9)), -5.0)
     assert chances.aligned("13") == [0, 2]
     assert chances.aligned("183") == [0, 1, 2]
+
+
+def test_how_closely_signs_stand() -> None:
+    found = line("123", (0.9, 0.9, 0.1))
+    found.boxes[:] = [[0, 0, 10, 20], [30, 0, 40, 20], [38, 0, 50, 20]]
+    assert found.closeness == 0
+    found.boxes[1] = [9, 0, 20, 20]
+    assert found.closeness == 1
+    assert line("1", (0.9,)).closeness == 0

@@ -40,13 +40,14 @@ from digitnet.reading.prediction import (
 )
 from digitnet.reading.writing import LEAST_FIT, LIKELY, Writing
 
-# How much the line reader counts, and the signs; and the logarithm of how often one was missed.
-# Fitted on pages of validation writers, as is what comes next.
-BY_COLUMNS, BY_SIGNS, MISSED = 0.80, 0.41, -6.0
+# How much the line reader counts, and the signs, and what is added to the latter where they touch;
+# and the logarithm of how often one was missed. Fitted on pages of validation writers, as is what
+# comes next.
+BY_COLUMNS, BY_SIGNS, WHERE_CLOSE, MISSED = 0.655, 0.652, -0.381, -4.0
 # Minus the logarithm of the confidence is the sum, over lines, of these times: the share of all
 # other texts; what speaks against the text in the columns; and in the signs; that the two did not
 # agree; and one for each line.
-DOUBTS = (1.146, 0.017, 0.063, 0.0, 0.012)
+DOUBTS = (1.3046, 0.0542, 0.0047, 0.0, 0.0136)
 # Texts that are followed where a number must fit; and of all lines together.
 _MORE_BEAMS, _MOST = 24, 2000
 _NEVER = -60.0
@@ -111,17 +112,18 @@ def _line(found: FoundLine, pixels: NDArray[np.uint8], columns: _Columns, beams:
     """Return a line and what it may say."""
     strip, chances = strip_of(pixels, found.boxes[found.there]), SignChances(found, MISSED)
     if strip is None:
-        signs = chances.of(found.text)
-        option = _Option(found.text, 0.0, -DOUBTS[2] * signs + DOUBTS[3] + DOUBTS[4])
+        option = _Option(found.text, 0.0, -chances.of(found.text))
         return _Line(found, [option], chances, None, None)
     seen = columns(strip.pixels)
     texts = likeliest_texts(seen, beams)
     own = next(iter(texts))
     texts.pop("", None)
     if found.text not in texts:
-        texts[found.text] = max(of_columns(seen, found.text), _NEVER)
+        texts[found.text] = of_columns(seen, found.text)
+    texts = {text: max(score, _NEVER) for text, score in texts.items()}
     by_signs = {text: chances.of(text) for text in texts}
-    scores = {text: BY_COLUMNS * texts[text] + BY_SIGNS * by_signs[text] for text in texts}
+    weight = BY_SIGNS + WHERE_CLOSE * found.closeness
+    scores = {text: BY_COLUMNS * texts[text] + weight * by_signs[text] for text in texts}
     total = float(np.logaddexp.reduce(list(scores.values())))
     options = []
     for text in sorted(scores, key=lambda each: -scores[each]):

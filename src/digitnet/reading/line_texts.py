@@ -24,6 +24,8 @@ BLANK = 11
 _BEAMS, _LEAST = 8, -6.0
 # Columns in which surely nothing begins need no search.
 _EMPTY = -1e-4
+# Gaps between signs that are surely none of touching ones, and of those; in their height.
+_APART, _TOUCHING = 0.12, -0.04
 # No sign is surer than this, found or not.
 _SUREST = -7.0
 
@@ -59,7 +61,8 @@ def likeliest_texts(columns: _Floats, beams: int = _BEAMS) -> dict[str, float]:
                 grown[longer] = blank, _sum(sign, before + column[k])
         best = sorted(grown.items(), key=lambda each: -_sum(*each[1]))[:beams]
         kept = dict(best)
-    return {text: _sum(*ways) for text, ways in kept.items()}
+    found = {text: _sum(*ways) for text, ways in kept.items()}
+    return {text: score for text, score in found.items() if score > -math.inf}
 
 
 def of_columns(columns: _Floats, text: str) -> float:
@@ -98,6 +101,17 @@ class FoundLine(NamedTuple):
         """What they are, each by itself."""
         picks = np.where(self.likeness >= 0.5, self.classes.argmax(1), len(SIGNS) - 1)
         return "".join(SIGNS[pick] for pick in picks[self.there].tolist())
+
+    @property
+    def closeness(self) -> float:
+        """How closely its signs stand, from 0, apart, to 1, touching: what cuts them may err."""
+        boxes = self.boxes[self.there].astype(np.float64)
+        if len(boxes) < 2:
+            return 0.0
+        boxes = boxes[np.argsort(boxes[:, 0] + boxes[:, 2], kind="stable")]
+        height = max(float(np.median(boxes[:, 3] - boxes[:, 1])), 1e-6)
+        gaps = (boxes[1:, 0] - boxes[:-1, 2]) / height
+        return float(np.clip((_APART - gaps) / (_APART - _TOUCHING), 0, 1).mean())
 
 
 class SignChances:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from digitnet.synthesis.drawn_digits import bare_one, european, rarely_written
+from digitnet.synthesis.drawn_digits import bare_one, continental, rarely_written
 from digitnet.synthesis.greek_letters import greek_letter
 from digitnet.synthesis.middle_lines import middle_lines
 from digitnet.synthesis.page_strokes import Bounds, Path, box_of, chance, pick
@@ -162,7 +162,7 @@ class Penman:
         steady: by how much the sizes of the digits differ, small for a steady hand.
         old_style: whether digits have ascenders and descenders.
         zeros: how high zeros are beside other digits.
-        flags: how often 1s have a flag and 7s are told from them, beyond those of the hand.
+        flags: how often digits are written as where 1s have flags, beyond those of the hand.
     """
 
     def __init__(self, collection: Collection, rng: Generator, kind: str | None = None) -> None:
@@ -219,8 +219,10 @@ class Penman:
     def _drawn(self, digit: int) -> list[Path] | None:
         """Return the strokes of a digit in a style that was not collected; None for most."""
         rng = self._rng
-        if digit in (1, 7) and self.flags and chance(rng, self.flags):
-            return european(digit, rng)
+        if self.flags and chance(rng, self.flags):
+            drawn = continental(digit, rng)
+            if drawn is not None:
+                return drawn
         if self.kind not in ("hand", "lines"):
             return None
         if digit == 1 and self._bare and chance(rng, 0.7):
