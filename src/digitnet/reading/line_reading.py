@@ -15,6 +15,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,24 +116,60 @@ def _line(found: FoundLine, pixels: NDArray[np.uint8], columns: _Columns, beams:
         option = _Option(found.text, 0.0, -chances.of(found.text))
         return _Line(found, [option], chances, None, None)
     seen = columns(strip.pixels)
-    texts = likeliest_texts(seen, beams)
-    own = next(iter(texts))
-    texts.pop("", None)
-    if found.text not in texts:
-        texts[found.text] = of_columns(seen, found.text)
-    texts = {text: max(score, _NEVER) for text, score in texts.items()}
-    by_signs = {text: chances.of(text) for text in texts}
-    weight = BY_SIGNS + WHERE_CLOSE * found.closeness
-    scores = {text: BY_COLUMNS * texts[text] + weight * by_signs[text] for text in texts}
-    total = float(np.logaddexp.reduce(list(scores.values())))
-    options = []
-    for text in sorted(scores, key=lambda each: -scores[each]):
-        share = scores[text] - total
-        against = (-math.expm1(share), -texts[text], -by_signs[text])
-        agree = text == own == found.text
-        doubt = sum(w * d for w, d in zip(DOUBTS, (*against, not agree, 1), strict=True))
-        options.append(_Option(text, share, doubt))
+    heard = testimony(found, chances, seen, beams)
+    shares = heard.evidence @ weights(found)
+    shares -= np.logaddexp.reduce(shares)
+    doubts = heard.doubts(shares) @ DOUBTS
+    order = np.argsort(-shares, kind="stable").tolist()
+    options = [_Option(heard.texts[i], float(shares[i]), float(doubts[i])) for i in order]
     return _Line(found, options, chances, strip, seen)
+
+
+class Testimony(NamedTuple):
+    """Texts that a line may say, N of them, and what speaks for each."""
+
+    texts: list[str]
+    evidence: NDArray[np.float64]
+    """(N, 2): the logarithms of how likely each is by the columns, and by the signs."""
+    agreed: NDArray[np.bool_]
+    """(N,), whether both proposed this text first."""
+
+    def doubts(self, shares: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what ``DOUBTS`` are the factors of, (N, 5), none negative.
+
+        Args:
+            shares: (N,), logarithms of each text's part of all.
+        """
+        columns, signs = -self.evidence.T
+        return np.stack(
+            [-np.expm1(shares), columns, signs, ~self.agreed, np.ones(len(shares))], axis=1
+        )
+
+
+def testimony(
+    found: FoundLine, chances: SignChances, seen: NDArray[np.float64], beams: int = 8
+) -> Testimony:
+    """Return what a line may say.
+
+    Args:
+        found: its signs.
+        chances: of texts by them.
+        seen: (T, 12), the columns of its strip.
+        beams: how many texts the line reader proposes.
+    """
+    by_columns = likeliest_texts(seen, beams)
+    first = next(iter(by_columns))
+    by_columns.pop("", None)
+    if found.text not in by_columns:
+        by_columns[found.text] = of_columns(seen, found.text)
+    texts = list(by_columns)
+    evidence = np.array([[max(by_columns[text], _NEVER), chances.of(text)] for text in texts])
+    return Testimony(texts, evidence, np.array([text == first == found.text for text in texts]))
+
+
+def weights(found: FoundLine) -> NDArray[np.float64]:
+    """Return how much columns and signs count in a line, (2,)."""
+    return np.array([BY_COLUMNS, BY_SIGNS + WHERE_CLOSE * found.closeness])
 
 
 def _reading(lines: Sequence[_Line], chosen: Sequence[_Option], see: _See) -> Reading:
