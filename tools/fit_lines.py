@@ -1,4 +1,4 @@
-"""Fit how ``reading.line_reading`` weighs signs and columns, and how sure of a text it is; print it.
+"""Fit how ``reading.line_reading`` weighs signs and columns, and how sure it is; print both.
 
 The texts are those of simulated pages: digits of MNIST's validation images and of UNIPEN's
 validation writers, whom no network has learned from.
@@ -27,7 +27,7 @@ from digitnet.reading.line_reading import (
     MISSED,
     WHERE_CLOSE,
     Testimony,
-    testimony,
+    evidence_of,
 )
 from digitnet.reading.line_strips import strip_of
 from digitnet.reading.line_texts import SignChances
@@ -72,7 +72,7 @@ def hear_pages(count: int) -> list[tuple[list[Heard], str]]:
         for place, line in enumerate(found):
             strip = strip_of(page.grey, line.boxes[line.there])
             if strip is not None:
-                said = testimony(line, SignChances(line, MISSED), columns(strip.pixels))
+                said = evidence_of(line, SignChances(line, MISSED), columns(strip.pixels))
                 truth = truths[place] if len(truths) == len(found) else None
                 lines.append(Heard(said, line.closeness, truth))
         if len(lines) == len(found) and lines:

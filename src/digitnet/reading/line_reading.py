@@ -116,7 +116,7 @@ def _line(found: FoundLine, pixels: NDArray[np.uint8], columns: _Columns, beams:
         option = _Option(found.text, 0.0, -chances.of(found.text))
         return _Line(found, [option], chances, None, None)
     seen = columns(strip.pixels)
-    heard = testimony(found, chances, seen, beams)
+    heard = evidence_of(found, chances, seen, beams)
     shares = heard.evidence @ weights(found)
     shares -= np.logaddexp.reduce(shares)
     doubts = heard.doubts(shares) @ DOUBTS
@@ -146,7 +146,7 @@ class Testimony(NamedTuple):
         )
 
 
-def testimony(
+def evidence_of(
     found: FoundLine, chances: SignChances, seen: NDArray[np.float64], beams: int = 8
 ) -> Testimony:
     """Return what a line may say.
