@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from digitnet.errors import IntegrityError
 from digitnet.network.export import OPSET, golden_inks
-from digitnet.network.line_reader import LineReader
+from digitnet.network.line_reader import CLASSES, LineReader
 from digitnet.reading.line_file import LineFile, open_line_session
 from digitnet.reading.line_strips import HEIGHT
 
@@ -38,7 +38,7 @@ class _Exported(nn.Module):
 
     def forward(self, strip: Tensor) -> Tensor:
         """Return the columns, (T, 12), of a strip, (1, 1, 32, W)."""
-        return F.log_softmax(self.reader(strip), dim=-1).squeeze(0)
+        return F.log_softmax(self.reader(strip), dim=-1).reshape(-1, CLASSES)
 
 
 def build_lines(reader: LineReader, about: dict[str, str]) -> tuple[bytes, float]:
