@@ -163,5 +163,5 @@ def test_rough_ink_is_bright_on_nothing_for_both_polarities() -> None:
 
 
 def test_what_was_fitted_is_a_weight_each() -> None:
-    assert len(line_reading.DOUBTS) == 5
+    assert len(line_reading.DOUBTS) == 4
     assert min(line_reading.DOUBTS) >= 0

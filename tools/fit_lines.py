@@ -97,7 +97,7 @@ def fit_weights(lines: list[Heard]) -> _Floats:
 
 
 def decided(pages: list[tuple[list[Heard], str]], weights: _Floats) -> tuple[_Floats, _Floats]:
-    """Return what is doubtful of each page, (N, 5), and whether it is read exactly, (N,)."""
+    """Return what is doubtful of each page, (N, 4), and whether it is read exactly, (N,)."""
     doubts, exact = [], []
     for lines, text in pages:
         chosen, total = [], np.zeros(len(DOUBTS))

@@ -44,11 +44,10 @@ from digitnet.reading.writing import LEAST_FIT, LIKELY, Writing
 # How much the line reader counts, and the signs, and what is added to the latter where they touch;
 # and the logarithm of how often one was missed. Fitted on pages of validation writers, as is what
 # comes next.
-BY_COLUMNS, BY_SIGNS, WHERE_CLOSE, MISSED = 0.655, 0.652, -0.381, -4.0
+BY_COLUMNS, BY_SIGNS, WHERE_CLOSE, MISSED = 0.661, 0.635, -0.365, -4.0
 # Minus the logarithm of the confidence is the sum, over lines, of these times: the share of all
-# other texts; what speaks against the text in the columns; and in the signs; that the two did not
-# agree; and one for each line.
-DOUBTS = (1.3046, 0.0542, 0.0047, 0.0, 0.0136)
+# other texts; what speaks against the text in the columns; and in the signs; and one for each line.
+DOUBTS = (1.2917, 0.0527, 0.0078, 0.0067)
 # Texts that are followed where a number must fit; and of all lines together.
 _MORE_BEAMS, _MOST = 24, 2000
 _NEVER = -60.0
@@ -131,19 +130,15 @@ class Testimony(NamedTuple):
     texts: list[str]
     evidence: NDArray[np.float64]
     """(N, 2): the logarithms of how likely each is by the columns, and by the signs."""
-    agreed: NDArray[np.bool_]
-    """(N,), whether both proposed this text first."""
 
     def doubts(self, shares: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return what ``DOUBTS`` are the factors of, (N, 5), none negative.
+        """Return what ``DOUBTS`` are the factors of, (N, 4), none negative.
 
         Args:
             shares: (N,), logarithms of each text's part of all.
         """
         columns, signs = -self.evidence.T
-        return np.stack(
-            [-np.expm1(shares), columns, signs, ~self.agreed, np.ones(len(shares))], axis=1
-        )
+        return np.stack([-np.expm1(shares), columns, signs, np.ones(len(shares))], axis=1)
 
 
 def evidence_of(
@@ -158,13 +153,12 @@ def evidence_of(
         beams: how many texts the line reader proposes.
     """
     by_columns = likeliest_texts(seen, beams)
-    first = next(iter(by_columns))
     by_columns.pop("", None)
     if found.text not in by_columns:
         by_columns[found.text] = of_columns(seen, found.text)
     texts = list(by_columns)
     evidence = np.array([[max(by_columns[text], _NEVER), chances.of(text)] for text in texts])
-    return Testimony(texts, evidence, np.array([text == first == found.text for text in texts]))
+    return Testimony(texts, evidence)
 
 
 def weights(found: FoundLine) -> NDArray[np.float64]:
