@@ -57,11 +57,12 @@ service: $(VENV)/dev.installed ## Load the service beside the engine and a plain
 seeds: $(VENV)/dev.installed ## Train each recipe with five seeds (half an hour or more)
 	$(BIN)/python benchmarks/seeds.py $(ARGS)
 
-model: $(VENV)/dev.installed ## Train the shipped finder and reader again and put them in their places (many hours)
+model: $(VENV)/dev.installed ## Train the shipped finder and readers again and put them in their places (many hours)
 	$(BIN)/digitnet train --recipe finder --threads 1 --out runs/finder $(ARGS)
 	cp runs/finder/model.safetensors src/digitnet/assets/finder.safetensors # its finds teach the reader
 	$(BIN)/digitnet train --recipe robust --threads 2 --out runs/robust $(ARGS)
-	$(BIN)/python tools/ship_model.py runs/robust runs/finder
+	$(BIN)/digitnet train --recipe lines --threads 1 --out runs/lines $(ARGS)
+	$(BIN)/python tools/ship_model.py runs/robust runs/finder runs/lines
 
 robustness: $(VENV)/dev.installed ## Read pictures of all kinds with the shipped recogniser and a plain CNN
 	test -d runs/seeds/plain-seed0 || $(BIN)/digitnet train --recipe plain --threads 1 --out runs/seeds/plain-seed0

@@ -1,9 +1,12 @@
 """Signs as a finder might find them, made by hand."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 
+from digitnet.reading import recognizer
 from digitnet.reading.finding import Signs
 
 
@@ -33,3 +36,9 @@ def signs(*rows: tuple[str, float, float], **changes: Any) -> Signs:
 def sure(text: str) -> list[tuple[str, float, float]]:
     """Return rows for ``signs`` of which there is no doubt."""
     return [(name, 0.999, 0.999) for name in text]
+
+
+def find(monkeypatch: pytest.MonkeyPatch, found: Callable[..., Signs]) -> None:
+    """Let pictures hold made-up signs, which the line reader cannot see."""
+    monkeypatch.setattr(recognizer, "find_signs", found)
+    monkeypatch.setattr(recognizer, "read_lines", lambda writing, *rest: writing.reading(rest[-1]))

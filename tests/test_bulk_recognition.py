@@ -32,7 +32,7 @@ from digitnet.experiments import picture_list, ray_engine  # noqa: E402
 from digitnet.experiments.bulk_recognition import predict_all  # noqa: E402
 from digitnet.reading.recognizer import Recognizer  # noqa: E402
 from fake_ray import FakeRay, install  # noqa: E402
-from made_up_signs import signs, sure  # noqa: E402
+from made_up_signs import find, signs, sure  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -208,10 +208,7 @@ def test_texts_have_rows_of_their_own(
     for width in (40, 123):
         Image.fromarray(np.full((30, width), 255, np.uint8)).save(folder / f"{width:03}.png")
     (folder / "bad.png").write_bytes(b"no picture")
-    monkeypatch.setattr(
-        "digitnet.reading.recognizer.find_signs",
-        lambda _, pixels: signs(*sure(str(pixels.shape[1]))),
-    )
+    find(monkeypatch, lambda _, pixels: signs(*sure(str(pixels.shape[1]))))
     summary = predict_all(str(folder), out, model=model, asked={"digits": 2})
     assert (summary.rows, summary.unread, summary.refused) == (3, 1, 1)
     first, second, bad = rows_of(out)

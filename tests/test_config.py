@@ -64,8 +64,9 @@ VALUES = {
     "channels": st.lists(st.integers(1, 512), min_size=1, max_size=4).map(tuple),
     "dense": st.lists(st.integers(1, 512), max_size=3).map(tuple),
     "kernel_size": st.sampled_from([1, 3, 5, 7, 9, 11]),
-    # More need settings of the finder alone.
+    # More need settings of the finder, or of the line reader, alone.
     "pages": st.just(0),
+    "lines": st.just(0),
     # More of them need --canonical and --reject.
     **{name: st.just(0.0) for name in ("non_digits", "hands", "signs", "found")},
     "bfloat16": st.booleans(),
@@ -131,6 +132,7 @@ def test_the_layout_of_the_file_is_stable():
             "split_seed",
             "train_images",
             "pages",
+            "lines",
             "early_stopping",
             "threads",
             "model",

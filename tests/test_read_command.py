@@ -12,8 +12,7 @@ from PIL import Image
 import exported
 from digitnet.cli import read_command
 from digitnet.errors import UsageError
-from digitnet.reading import recognizer
-from made_up_signs import signs, sure
+from made_up_signs import find, signs, sure
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +31,7 @@ def cli(model: Path, run_cli: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
         rows = sure(str(width)) if height == 30 else []
         return signs(*(rows if height != 31 else sure("??")))
 
-    monkeypatch.setattr(recognizer, "find_signs", its_width)
+    find(monkeypatch, its_width)
     return functools.partial(run_cli, "read", "--model", model)
 
 
@@ -74,7 +73,7 @@ def test_lines_of_a_picture_are_separated_by_a_space(
 ) -> None:
     found = signs(*sure("1234"))
     found.boxes[2:] += np.array([0, 60, 0, 60], np.float32)
-    monkeypatch.setattr(recognizer, "find_signs", lambda *_: found)
+    find(monkeypatch, lambda *_: found)
     assert cli(folder / "a.png")[1] == "12 34\n"
     (line,) = lines_of(cli("--json", folder / "a.png")[1])
     assert line["text"] == "12\n34"

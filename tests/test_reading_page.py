@@ -13,7 +13,7 @@ from digitnet.reading import recognizer as module
 from digitnet.reading.pictures import Picture
 from digitnet.reading.recognizer import Recognizer
 from digitnet.showing.reading_page import explain_reading, in_words, ink_of_page
-from made_up_signs import signs, sure
+from made_up_signs import find, signs, sure
 
 PAPER = np.full((90, 400), 230, np.uint8)
 
@@ -26,7 +26,7 @@ def recognizer(tmp_path_factory: pytest.TempPathFactory) -> Recognizer:
 
 
 def see(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    monkeypatch.setattr(module, "find_signs", lambda *_: signs(*sure(text)))
+    find(monkeypatch, lambda *_: signs(*sure(text)))
 
 
 def test_a_page_shows_the_recognisers_answer(
@@ -47,7 +47,7 @@ def test_a_page_shows_the_recognisers_answer(
 
 def test_doubt_is_told_once(recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch) -> None:
     found = signs(("4", 0.9, 0.9), ("1", 0.6, 0.7))
-    monkeypatch.setattr(module, "find_signs", lambda *_: found)
+    find(monkeypatch, lambda *_: found)
     assert in_words(recognizer.read(PAPER)).startswith("read, but with doubt, as 41 (3")
     assert in_words(recognizer.read(PAPER)).count("%") == 1
 

@@ -21,7 +21,7 @@ from digitnet.reading.prediction import Box, Prediction
 from digitnet.reading.recognizer import MAX_INK_SIDE, Recognizer
 from digitnet.reading.strokes import from_strokes
 from exported import CALIBRATION, model_file
-from made_up_signs import signs, sure
+from made_up_signs import find, signs, sure
 
 in_one_folder = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None
@@ -459,7 +459,7 @@ def writes(monkeypatch):
     """Make the finder see what the test says."""
 
     def see(text):
-        monkeypatch.setattr(recognizer, "find_signs", lambda model, pixels: signs(*sure(text)))
+        find(monkeypatch, lambda *_: signs(*sure(text)))
 
     return see
 
@@ -492,7 +492,7 @@ def test_many_are_read_in_their_order_each_with_its_error(file, monkeypatch):
     def one_wide(model, pixels):
         return signs(*sure(str(pixels.shape[1])))
 
-    monkeypatch.setattr(recognizer, "find_signs", one_wide)
+    find(monkeypatch, one_wide)
     given = [np.full((9, width), 255, np.uint8) for width in range(11, 30)]
     for threads in (1, 3):
         several = Recognizer(file, threads=threads)

@@ -1,10 +1,11 @@
-"""Make two finished runs the model that comes with digitnet: assets/digitnet.onnx and its record.
+"""Make finished runs the model that comes with digitnet: assets/digitnet.onnx and its record.
 
-Their weights go along: as assets/digitnet.safetensors, for `digitnet transfer` to start from, and
-as assets/finder.safetensors, for `digitnet export` to put beside networks of one's own.
+A third run, of a line reader, becomes assets/lines.onnx and its record. The weights of the others
+go along: as assets/digitnet.safetensors, for `digitnet transfer` to start from, and as
+assets/finder.safetensors, for `digitnet export` to put beside networks of one's own.
 
-make model                                  # trains the recipes `finder` and `robust`, then this
-python tools/ship_model.py runs/robust-… runs/finder-…
+make model                        # trains the recipes `finder`, `robust` and `lines`, then this
+python tools/ship_model.py runs/robust-… runs/finder-… runs/lines-…
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("reader", type=Path, help="a trained and evaluated run folder")
     parser.add_argument("finder", type=Path, help="the same, of a finder")
+    parser.add_argument("lines", type=Path, help="the same, of a line reader")
     given = parser.parse_args()
     run, finder = open_run(given.reader), open_run(given.finder)
     exported = export_run(run, ASSETS / "digitnet.onnx", finder=finder.path)
@@ -64,7 +66,23 @@ def main() -> None:
         "exported_on": _machine(environment()),
     }
     write_json(ASSETS / "digitnet.json", record)
+    _ship_lines(open_run(given.lines))
     print(f"{exported.path}: {exported.bytes:,} bytes, SHA-256 {record['sha256']}")
+
+
+def _ship_lines(run: Run) -> None:
+    exported = export_run(run, ASSETS / "lines.onnx")
+    record = {
+        "schema_version": 1,
+        "sha256": hashlib.sha256(exported.path.read_bytes()).hexdigest(),
+        "weights_sha256": run.model_sha256,
+        "bytes": exported.bytes,
+        "largest_difference": exported.largest_difference,
+        **_training(run),
+        "lines_exact": run.metrics["lines_exact"],
+        "exported_on": _machine(environment()),
+    }
+    write_json(ASSETS / "lines.json", record)
 
 
 def _training(run: Run) -> dict[str, Any]:

@@ -37,7 +37,13 @@ if TYPE_CHECKING:
     from digitnet.training.evaluation import Metrics
     from digitnet.training.finder_evaluation import FinderMetrics
     from digitnet.training.runs import Run, open_run
-    from digitnet.training.trained import evaluate, evaluate_finder, resume, train
+    from digitnet.training.trained import (
+        evaluate,
+        evaluate_finder,
+        evaluate_lines,
+        resume,
+        train,
+    )
 
 __version__ = "0.1.0"
 
@@ -56,6 +62,7 @@ __all__ = [
     "TrainConfig",
     "evaluate",
     "evaluate_finder",
+    "evaluate_lines",
     "export_run",
     "fine_tune",
     "load_dataset",
@@ -87,7 +94,13 @@ _HOMES = {
     "training.evaluation": ["Metrics"],
     "training.finder_evaluation": ["FinderMetrics"],
     "training.runs": ["Run", "open_run"],
-    "training.trained": ["evaluate", "evaluate_finder", "resume", "train"],
+    "training.trained": [
+        "evaluate",
+        "evaluate_finder",
+        "evaluate_lines",
+        "resume",
+        "train",
+    ],
 }
 
 

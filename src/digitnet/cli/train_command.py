@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +66,7 @@ def train(
         trained = run_training(start, out, options)
     with hold_lock(trained.run.path):
         measure_trained(trained, where["device"])
-        if not no_report:
+        if not (no_report or trained.config.lines):
             from digitnet.showing.report import report_trained
 
             report_trained(trained)
@@ -83,9 +84,10 @@ def evaluate(run: Path, *, where: Places, output: Output) -> None:
     from digitnet.training.runs import open_run
 
     opened = open_run(run)
-    if opened.config.pages:
+    if opened.config.is_stream:
         places = {name: value for name, value in where.items() if name != "device"}
-        trained.evaluate_finder(opened, on_message=output.note, **places)
+        measure = trained.evaluate_finder if opened.config.pages else trained.evaluate_lines
+        measure(opened, on_message=output.note, **places)
     else:
         trained.evaluate(opened, on_message=output.note, **where)
     _show_result(opened, output.as_json)
@@ -158,13 +160,25 @@ def _show_result(run: Run, as_json: bool) -> None:
         return
     rows = [
         ("run", str(run.path)),
-        *(_found if run.config.pages else _read)(metrics),
+        *_told_of(run)(metrics),
         ("parameters", f"{metrics['parameters']:,}"),
         ("training", f"{count_of(metrics['epochs'], 'epoch')} in {duration(metrics['seconds'])}"),
     ]
     if run.report_file.is_file():
         rows.append(("report", str(run.report_file)))
     show_rows(rows)
+
+
+def _told_of(run: Run) -> Callable[[dict[str, Any]], list[tuple[str, str]]]:
+    if run.config.lines:
+        return _read_lines
+    return _found if run.config.pages else _read
+
+
+def _read_lines(metrics: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what is told of a line reader."""
+    exactly = f"{metrics['lines_exact']:.2%}  {_interval(metrics['test'])}"
+    return [("lines right", exactly), ("of", f"{metrics['test']['lines']:,}")]
 
 
 def _read(metrics: dict[str, Any]) -> list[tuple[str, str]]:

@@ -167,6 +167,8 @@ class TrainConfig:
             all. Those for validation stay the same.
         pages: Synthetic pages in an epoch, from which the finder learns where signs are; 0 trains a
             network that reads images.
+        lines: Synthetic lines in an epoch, from which the line reader learns to read without
+            cutting apart; 0 trains another network.
         early_stopping: Stop after this many epochs without a lower validation loss and keep the
             best; 0 is off.
         threads: CPU threads; 0 takes one per core. The last digits of the outcome depend on it.
@@ -192,6 +194,7 @@ class TrainConfig:
     split_seed: int = _limited(0, 0, 2**32 - 1)
     train_images: int = _limited(0, 0, 100_000_000)
     pages: int = _limited(0, 0, 1_000_000)
+    lines: int = _limited(0, 0, 10_000_000)
     early_stopping: int = _limited(0, 0, 100_000)
     threads: int = _limited(0, 0, 1024)
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -206,14 +209,26 @@ class TrainConfig:
         for name in ("non_digits", "hands", "signs", "found"):
             canonical = self.model.canonical or not getattr(self, name)
             _require(self, name, canonical, "0 without --canonical")
-        if self.pages:
-            _require(self, "pages", self.pages >= self.batch_size, "0, or --batch-size and more")
-            for name in ("early_stopping", "train_images", "label_smoothing", "bfloat16"):
-                _require(self, name, not getattr(self, name), "its default with --pages")
-            # The finder has one shape; its data decide these two.
-            usual = dataclasses.replace(self.model, crops=False, num_classes=10) == ModelConfig()
-            whole = usual and self.augmentation.is_off
-            _require(self, "pages", whole, "0 with settings of images or of what reads them")
+        for name in ("pages", "lines"):
+            if getattr(self, name):
+                self._refuse_settings_of_images(name)
+
+    def _refuse_settings_of_images(self, stream: str) -> None:
+        """Refuse what a network that learns from a stream has no use for."""
+        largest_batch = getattr(self, stream) >= self.batch_size
+        _require(self, stream, largest_batch, "0, or --batch-size and more")
+        flags = ("early_stopping", "train_images", "label_smoothing")
+        for name in (*flags, *(("bfloat16", "lines") if stream == "pages" else ("pages",))):
+            _require(self, name, not getattr(self, name), f"its default with --{stream}")
+        # The network has one shape; its data decide these two.
+        usual = dataclasses.replace(self.model, crops=False, num_classes=10) == ModelConfig()
+        whole = usual and self.augmentation.is_off
+        _require(self, stream, whole, "0 with settings of images or of what reads them")
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether a network learns from what is drawn for it, a finder or a line reader."""
+        return bool(self.pages or self.lines)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as plain JSON values, nested as in ``config.json``."""

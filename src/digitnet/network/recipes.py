@@ -64,6 +64,18 @@ RECIPES: dict[str, TrainConfig] = {
         learning_rate=3e-3,
         weight_decay=0.02,
     ),
+    # Reads a line as a whole: another network still, which learns from synthetic lines.
+    "lines": TrainConfig(
+        recipe="lines",
+        lines=32_000,
+        epochs=36,
+        batch_size=32,
+        optimizer="adamw",
+        schedule="one-cycle",
+        learning_rate=3e-3,
+        weight_decay=0.02,
+        bfloat16=True,
+    ),
     # The same network as tutorials train it: Adam at its default rate and nothing else.
     "plain": TrainConfig(recipe="plain"),
 }
@@ -72,6 +84,7 @@ DESCRIPTIONS: dict[str, str] = {
     "reference": "two convolutions, dropout and augmentation; the default",
     "robust": "the shipped recogniser's: any pen and paper, refuses what is no digit; an hour",
     "finder": "the shipped finder's: where signs are on a page, from synthetic pages; hours",
+    "lines": "the shipped line reader's: digits that touch, from synthetic lines; an hour or two",
     "plain": "without dropout, augmentation and schedule, at Adam's usual rate",
 }
 

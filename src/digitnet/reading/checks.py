@@ -154,6 +154,19 @@ def likeliest(taken: _Floats, left: _Floats, goal: Wanted) -> Fit | None:
     return Fit(picks, min(1.0, math.exp(best - total)), odds, math.exp(min(total, 0.0)))
 
 
+def fits(text: str, goal: Wanted) -> bool:
+    """Return whether a text, of digits alone, is what was asked for."""
+    if goal.fewest is None:
+        return True
+    if not goal.fewest <= len(text) <= goal.most:
+        return False
+    if callable(goal.check):
+        return bool(goal.check(text))
+    rule = _rule(goal.check)
+    shares = (rule.share(place, int(digit)) for place, digit in enumerate(reversed(text)))
+    return sum(shares) % rule.modulus == rule.remainder
+
+
 class _Ways:
     """The likeliest ways to each number of digits and each remainder, sign by sign."""
 

@@ -30,6 +30,8 @@ from digitnet.errors import InputError, UsageError
 from digitnet.machine import usable_cores
 from digitnet.reading.checks import ANYTHING, Check, Digits, Wanted, wanted
 from digitnet.reading.finding import find_signs, ink_map, whole_ink
+from digitnet.reading.line_file import load_line_file
+from digitnet.reading.line_reading import read_lines
 from digitnet.reading.model_file import ANSWER, load_model_file
 from digitnet.reading.pictures import Picture, PictureSource, as_array, load
 from digitnet.reading.prediction import Box, Ink, Prediction, Reading, Reason
@@ -219,8 +221,16 @@ class Recognizer:
 
         writing, quarter = upright(look, loaded.pixels)
         height, width = (round(side * loaded.scale) for side in loaded.pixels.shape)
-        reading = turned_back(writing.reading(goal), quarter, height, width)
+        pixels = np.ascontiguousarray(np.rot90(loaded.pixels, -quarter))
+        reading = turned_back(self._read(writing, pixels, goal), quarter, height, width)
         return _sure_enough(reading, goal.min_confidence)
+
+    def _read(self, writing: Writing, pixels: NDArray[np.uint8], goal: Wanted) -> Reading:
+        """Return what is written in an upright picture, read sign by sign and line by line."""
+        if not are_digits(self.class_names):
+            return writing.reading(goal)
+        columns = load_line_file().columns
+        return read_lines(writing, pixels, columns, lambda ink: self._run([ink])[0], goal)
 
     def prediction_of(self, loaded: Picture) -> Prediction:
         """Return the digit in a decoded picture, its box in pixels of the original."""
@@ -321,7 +331,8 @@ class Recognizer:
         drawing = as_picture(strokes, pen)
         goal = self._goal(digits, check, min_confidence)
         # Nobody draws upside down.
-        reading = drawing.placed(self.writing_of(drawing.pixels).reading(goal))
+        writing = self.writing_of(drawing.pixels)
+        reading = drawing.placed(self._read(writing, drawing.pixels, goal))
         if goal.fewest is None:
             whole = functools.partial(self.predict_strokes, strokes)
             reading = judged(reading, whole, self.ood_threshold)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from digitnet.reading.checks import ANYTHING, LEFT_OUT, Wanted, likeliest
 from digitnet.reading.finding import Signs
+from digitnet.reading.line_texts import FoundLine
 from digitnet.reading.lines import in_lines
 from digitnet.reading.prediction import Box, Line, Prediction, Reading, ReadingReason, Reason
 
@@ -134,6 +135,24 @@ class Writing:
         parts = (present[there], absent[~there], kind[there], classes[digit])
         return np.array([*(part.sum() for part in parts), there.sum(), 1.0])
 
+    def found_lines(self) -> list[FoundLine]:
+        """Return the lines with at least one sign that is there, from top to bottom."""
+        start, lines = 0, []
+        for line in self._lines:
+            here = slice(start, start + len(line))
+            start += len(line)
+            order = self._order[here]
+            classes = np.exp(-self._of_class[here])
+            found = (self._signs.boxes[order], self._presence[here], self._like[here], classes)
+            if self._there[here].any():
+                lines.append(FoundLine(order, *found))
+        return lines
+
+    def in_original(self, box: tuple[float, float, float, float]) -> Box:
+        """Return the pixels of the original that a box touches, given where the signs' are."""
+        left, top, right, bottom = (side * self._scale for side in box)
+        return _whole(max(left, 0.0), max(top, 0.0), right, bottom)
+
     @property
     def _presence(self) -> _Floats:
         return self._of_order(self._signs.presence)
@@ -219,7 +238,7 @@ class Writing:
             found = [(sign, pick) for sign, pick in (next(rows) for _ in line) if pick != LEFT_OUT]
             confidence = math.exp(sum(next(chances) for _ in line))
             if found:
-                signs = tuple(self._as_picked(sign, pick) for sign, pick in found)
+                signs = tuple(self.as_picked(sign, pick) for sign, pick in found)
                 lines.append(Line(signs, confidence))
         return tuple(lines)
 
@@ -232,7 +251,8 @@ class Writing:
         taken = POWERS[0] * there + POWERS[4] + kind
         return np.where(picks == LEFT_OUT, left, -taken)
 
-    def _as_picked(self, sign: int, pick: int) -> Prediction:
+    def as_picked(self, sign: int, pick: int) -> Prediction:
+        """Return a sign, by its place among those that were found, as this digit; -2 is none."""
         if pick < 0:
             return self.prediction(sign, "not_a_digit")
         one = self.prediction(sign, None)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from digitnet.errors import UsageError
 from digitnet.files import hold_lock, write_atomic
 from digitnet.network.config import TrainConfig, setting_meanings, setting_part
 from digitnet.network.recipes import RECIPES
@@ -54,6 +55,11 @@ def write_report(
 
 def report_trained(trained: Trained) -> Path:
     """Do what ``write_report`` does; the caller holds the lock of the run."""
+    if trained.config.lines:
+        raise UsageError(
+            f"The run {trained.run.path} holds a line reader, of which no report is drawn; its "
+            "metrics.json says how well it reads."
+        )
     if trained.config.pages:
         page = compose_finder(trained, _record(trained))
     else:
@@ -83,7 +89,9 @@ def _record(trained: Trained) -> dict[str, Any]:
     settings = config.flat()
     return {
         # Those of the network and of its images say nothing of a finder.
-        "settings": {n: v for n, v in settings.items() if not (config.pages and setting_part(n))},
+        "settings": {
+            n: v for n, v in settings.items() if not (config.is_stream and setting_part(n))
+        },
         "meanings": setting_meanings(),
         "changed": _changes(config),
         "start_recipe": _start_of(config).recipe,

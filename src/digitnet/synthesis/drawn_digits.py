@@ -43,6 +43,17 @@ def bare_one(rng: Generator) -> Strokes:
     return boxed(_bare_one(rng))
 
 
+def continental(digit: int, rng: Generator) -> Strokes | None:
+    """Return the strokes of a digit as it is written where 1s have flags; None if as elsewhere.
+
+    A 7 has a bar or a hook there, a 2 often begins with a loop; so may a 5, an 8 and a 9 differ.
+    """
+    own = {1: _flagged_one, 2: _looped_two, 7: _seven}.get(digit)
+    if own is not None:
+        return boxed(own(rng))
+    return rarely_written(digit, rng) if digit in (5, 8, 9) and rng.random() < 0.5 else None
+
+
 def boxed(strokes: Strokes) -> Strokes:
     """Move the box of the strokes to 0, 0 and scale its longer side to 1."""
     points = np.concatenate(strokes)
@@ -137,6 +148,23 @@ def _barred_zero(rng: Generator) -> Strokes:
     (left, top), (right, bottom) = ring.min(0), ring.max(0)
     high = top + (bottom - top) * rng.uniform(0.3, 0.6)
     return [ring, _line(rng, np.array((left, high)), np.array((right, high)))]
+
+
+def _looped_two(rng: Generator) -> Strokes:
+    """Begin with a loop or a hook, end with a loop at the base, a wave or a straight line."""
+    far = rng.uniform(0.5, 0.75)
+    start: tuple[tuple[float, float], ...] = ((0.12, 0.34), (0.0, 0.24), (0.08, 0.06))
+    if rng.random() < 0.5:  # once around
+        start = ((0.3 * far, 0.12), (0.5 * far, 0.3), (0.2 * far, 0.46), (-0.04, 0.2), (0.12, 0.0))
+    neck = ((0.55 * far, -0.06), (far, 0.1), (0.95 * far, 0.42), (0.4 * far, 0.78))
+    end = far + rng.uniform(0.0, 0.4)
+    foot: tuple[tuple[float, float], ...] = [
+        ((0.0, 1.0), (0.02, 1.02), (end, 1.0)),
+        ((-0.05, 1.0), (0.3, 0.86), (end, 1.02)),
+    ][int(rng.integers(2))]
+    if rng.random() < 0.5:
+        foot = ((-0.12, 1.02), (-0.1, 0.82), (0.25, 0.92), (0.5 * end, 1.08), (end, 0.9))
+    return [_curve(rng, *start, *neck, *foot, jitter=0.025)]
 
 
 def _flat_three(rng: Generator) -> Strokes:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from digitnet.synthesis.drawn_digits import bare_one, rarely_written
+from digitnet.synthesis.drawn_digits import bare_one, continental, rarely_written
 from digitnet.synthesis.greek_letters import greek_letter
 from digitnet.synthesis.middle_lines import middle_lines
 from digitnet.synthesis.page_strokes import Bounds, Path, box_of, chance, pick
@@ -162,6 +162,7 @@ class Penman:
         steady: by how much the sizes of the digits differ, small for a steady hand.
         old_style: whether digits have ascenders and descenders.
         zeros: how high zeros are beside other digits.
+        flags: how often digits are written as where 1s have flags, beyond those of the hand.
     """
 
     def __init__(self, collection: Collection, rng: Generator, kind: str | None = None) -> None:
@@ -180,6 +181,7 @@ class Penman:
         self._stretch = float(np.exp(rng.normal(0, 0.12)))
         self.old_style = chance(rng, 0.07)
         self.zeros = rng.uniform(0.5, 0.85) if chance(rng, 0.1) and not own else 1.0
+        self.flags = 0.0
         self._loose = rng.uniform(0.3, 1.0)
         self._face = int(rng.integers(len(_HERSHEY) + 3))
         # Some write every 1 as a bare stem.
@@ -196,12 +198,9 @@ class Penman:
     def digit(self, digit: int) -> Glyph:
         """Return a digit."""
         rng = self._rng
-        if self.kind in ("hand", "lines"):
-            if digit == 1 and self._bare and chance(rng, 0.7):
-                return self._as_written(glyph_of_paths(bare_one(rng), 1))
-            drawn = rarely_written(digit, rng) if chance(rng, self._rare) else None
-            if drawn is not None:
-                return self._as_written(glyph_of_paths(drawn, digit))
+        drawn = self._drawn(digit)
+        if drawn is not None:
+            return self._as_written(glyph_of_paths(drawn, digit))
         if self.kind == "print":
             return self._as_written(_printed(str(digit), self._face, digit))
         if self.kind == "hand":
@@ -216,6 +215,19 @@ class Penman:
         if lines is not None:
             return self._as_written(glyph_of_paths(list(lines), digit))
         return self._as_written(glyph_of_image(self._all.images[index], digit))
+
+    def _drawn(self, digit: int) -> list[Path] | None:
+        """Return the strokes of a digit in a style that was not collected; None for most."""
+        rng = self._rng
+        if self.flags and chance(rng, self.flags):
+            drawn = continental(digit, rng)
+            if drawn is not None:
+                return drawn
+        if self.kind not in ("hand", "lines"):
+            return None
+        if digit == 1 and self._bare and chance(rng, 0.7):
+            return bare_one(rng)
+        return rarely_written(digit, rng) if chance(rng, self._rare) else None
 
     def _alike(self, indices: NDArray[np.intp]) -> int:
         """Return an image whose strokes are about as broad as those before: one pen."""

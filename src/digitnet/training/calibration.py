@@ -33,11 +33,19 @@ from digitnet.network.cnn import CNN, to_float
 from digitnet.network.config import TrainConfig
 from digitnet.network.export import Calibration, build, digits_and_score
 from digitnet.network.finder import Finder
+from digitnet.network.line_export import build_lines
+from digitnet.network.line_reader import LineReader
 from digitnet.synthesis.hand_drawings import validation_digits
 from digitnet.training.checkpoint import SHIPPED_FINDER, SHIPPED_MODEL, load_finder, read_model
 from digitnet.training.loop import DIGITS, choose_images
 from digitnet.training.runs import Run, open_run
-from digitnet.training.trained import Options, Trained, open_trained, trained_finder
+from digitnet.training.trained import (
+    Options,
+    Trained,
+    open_trained,
+    trained_finder,
+    trained_lines,
+)
 
 # Share of real digits that the threshold refuses, in order to refuse as much else as it can.
 REJECTED_DIGITS = 0.01
@@ -75,11 +83,11 @@ def export_run(
     without it (``canonical`` off) answers a little differently there than in its report.
 
     A file holds a finder and a network that reads what it finds. The run of a finder is exported
-    with the network that comes with digitnet.
+    with the network that comes with digitnet, that of a line reader alone.
 
     Args:
         run: the run folder.
-        out: the file; by default ``model.onnx`` in the run folder.
+        out: the file; by default ``model.onnx`` in the run folder, or ``lines.onnx``.
         finder: the run of a finder, or its ``model.safetensors``; by default the one that comes
             with digitnet.
         data_dir: as for ``train``.
@@ -92,12 +100,15 @@ def export_run(
         UsageError: the data are not those of the run, or another process works in the folder.
     """
     run = open_run(run)
-    if run.config.pages and finder:
+    if run.config.is_stream and finder:
+        holds = "a finder itself" if run.config.pages else "a line reader, which needs no finder"
         raise UsageError(
-            f"The run {run.path} holds a finder itself. Name with --finder another one than that "
+            f"The run {run.path} holds {holds}. Name with --finder another one than that "
             "of digitnet for the run of a network that reads digits."
         )
     with hold_lock(run.path):
+        if run.config.lines:
+            return _export_lines(run, trained_lines(run), out)
         if run.config.pages:
             return _export_finder(run, trained_finder(run), out)
         trained = open_trained(run, Options(data_dir=data_dir, offline=offline))
@@ -113,6 +124,8 @@ def export_trained(
 ) -> Exported:
     """Do what ``export_run`` does; the caller holds the lock of the run."""
     run, config = trained.run, trained.config
+    if config.lines:
+        return _export_lines(run, trained.lines, out)
     if config.pages:
         return _export_finder(run, trained.finder, out)
     file, finds = _read_finder(finder)
@@ -148,6 +161,22 @@ def _export_finder(run: Run, finder: Finder, out: Path | str | None) -> Exported
         "finder_sha256": run.model_sha256,
     }
     return _write(out or run.path / "model.onnx", model, finder, calibration, about)
+
+
+def _export_lines(run: Run, reader: LineReader, out: Path | str | None) -> Exported:
+    """Write a line reader alone."""
+    config = run.config
+    about = {
+        "recipe": config.recipe,
+        "data": config.data,
+        "seed": str(config.seed),
+        "epochs": str(len(run.history)),
+        "lines_sha256": run.model_sha256,
+    }
+    content, difference = build_lines(reader, about)
+    path = Path(out or run.path / "lines.onnx")
+    write_atomic(path, content)
+    return Exported(path, len(content), difference, Calibration())
 
 
 def _write(

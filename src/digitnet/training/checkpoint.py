@@ -27,6 +27,7 @@ from digitnet.files import storage_errors, write_atomic
 from digitnet.network.cnn import CNN
 from digitnet.network.config import SCHEMA_VERSION, TrainConfig
 from digitnet.network.finder import Finder
+from digitnet.network.line_reader import LineReader
 
 _ASSETS = Path(str(resources.files("digitnet"))) / "assets"
 SHIPPED_FINDER, SHIPPED_MODEL = _ASSETS / "finder.safetensors", _ASSETS / "digitnet.safetensors"
@@ -179,6 +180,28 @@ def read_finder(path: Path) -> tuple[Finder, dict[str, Any]]:
     check_tensors(finder, tensors, path)
     finder.load_state_dict(tensors)
     return finder.eval(), about
+
+
+def save_lines(
+    path: Path, reader: LineReader, config: TrainConfig, about_training: Mapping[str, Any]
+) -> None:
+    """Write the weights of a line reader; see ``save_model``."""
+    about = {**about_training, "recipe": config.recipe, "data": config.data, "seed": config.seed}
+    write_tensors(path, "line reader", reader.state_dict(), about)
+
+
+def read_line_reader(path: Path) -> tuple[LineReader, dict[str, Any]]:
+    """Return the line reader saved in ``path``, ready to read, and what the file says about it.
+
+    Raises:
+        InputError: there is no such file.
+        IntegrityError: the file is damaged, holds something else, or its tensors do not fit.
+    """
+    tensors, about = read_tensors(path, "line reader")
+    reader = LineReader()
+    check_tensors(reader, tensors, path)
+    reader.load_state_dict(tensors)
+    return reader.eval(), about
 
 
 def load_model(path: Path | str) -> CNN:

@@ -1,23 +1,17 @@
 """The training of the finder: the loop's ``Training`` for pages instead of images.
 
-Guarantees, besides those of the loop:
-
-- Pages come from an endless stream that the seed decides; no page comes twice. They are made of
-  training images only; those of validation are made of other images and other writers.
-- The network that is saved has the running mean of the weights (decay 0.998).
+Guarantees, besides those of ``stream_training``: pages are made of training images only; those of
+validation are made of other images and other writers.
 """
 
 from __future__ import annotations
 
 import functools
-import time
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 (the name that every PyTorch reader knows)
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from digitnet.data.dataset import Dataset
 from digitnet.errors import InputError
@@ -25,15 +19,14 @@ from digitnet.network.config import TrainConfig
 from digitnet.network.finder import Finder, Maps
 from digitnet.synthesis.hands import load_hands, split_writers
 from digitnet.synthesis.page_scenes import Page, PageMaker
-from digitnet.training.checkpoint import named, save_finder
+from digitnet.training.checkpoint import save_finder
 from digitnet.training.device import CPU
 from digitnet.training.finder_evaluation import look_at
-from digitnet.training.loop import DIGITS, Position, Training, choose_images
+from digitnet.training.loop import DIGITS, choose_images
 from digitnet.training.page_batches import PageBatch, PageBatches, batch_of, drawn, page_seed
-from digitnet.training.runs import Epoch, Run
+from digitnet.training.runs import Run
+from digitnet.training.stream_training import StreamTraining
 
-# Of the running mean of weights, a step.
-DECAY = 0.998
 # Validation: batches for the loss, and pages on which signs are counted; apart from every seed of
 # training.
 VAL_BATCHES, VAL_PAGES, VAL_SEED = 24, 200, 2**31
@@ -62,29 +55,17 @@ def refuse_other_than_digits(dataset: Dataset) -> None:
         )
 
 
-class FinderTraining(Training):
+class FinderTraining(StreamTraining):
     """A finder in training; see ``Training``."""
 
     model: Finder  # type: ignore[assignment]
 
     def __init__(self, config: TrainConfig, dataset: Dataset, device: torch.device = CPU) -> None:
-        super().__init__(config, dataset, device, Finder())  # type: ignore[arg-type]
-        self.dataset = dataset
-        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.steps = config.pages // config.batch_size
-        self.total_steps = config.epochs * self.steps
-        mean = get_ema_multi_avg_fn(DECAY)  # type: ignore[no-untyped-call]
-        self.average = AveragedModel(self.model, multi_avg_fn=mean, use_buffers=True)
+        super().__init__(config, dataset, device, Finder(), config.pages)
 
-    def close(self) -> None:
-        """End the process that draws."""
-        self.batches.close()
-
-    def finish(self, run: Run | None) -> None:
+    def save_network(self, run: Run) -> None:
         """Save the finder."""
-        if run:
-            about = {"epochs": len(self.history)}
-            save_finder(run.model_file, self.network, self.config, about)
+        save_finder(run.model_file, self.network, self.config, {"epochs": len(self.history)})
 
     @property
     def network(self) -> Finder:
@@ -92,25 +73,11 @@ class FinderTraining(Training):
         assert isinstance(self.average.module, Finder)
         return self.average.module
 
-    def count_right(self, batch: Any, logits: Any) -> int:  # noqa: ARG002
-        """Return nothing: see ``train_accuracy``."""
-        return 0
-
-    @property
-    def train_accuracy(self) -> float | None:
-        """None: finding what is on a page takes longer than learning from it."""
-        return None
-
     @functools.cached_property
     def batches(self) -> PageBatches:  # type: ignore[override]
         """The stream of pages."""
         maker = page_maker(self.config, self.dataset, training=True)
         return PageBatches(maker, self.batch_size, self.config.seed)
-
-    def order(self) -> Tensor:
-        """Return the pages of this epoch: the next ones of the stream."""
-        pages = self.steps * self.batch_size
-        return torch.arange(pages) + self.position.epoch * pages
 
     def forward(self, batch: PageBatch) -> Maps:  # type: ignore[override]
         """Return the maps of a batch."""
@@ -121,11 +88,6 @@ class FinderTraining(Training):
     def loss(self, logits: Maps, batch: PageBatch) -> Tensor:  # type: ignore[override]
         """Return what the optimizer is to lower."""
         return finder_loss(logits, batch)
-
-    def count(self, batch: Any, logits: Any, loss: float, seconds: float) -> None:
-        """Add a step to the sums of the epoch, and its weights to their running mean."""
-        super().count(batch, logits, loss, seconds)
-        self.average.update_parameters(self.model)
 
     @functools.cached_property
     def _val_batches(self) -> list[PageBatch]:
@@ -138,34 +100,12 @@ class FinderTraining(Training):
         maker = page_maker(self.config, self.dataset, training=False)
         return [maker.page(page_seed(VAL_SEED, 10_000 + i)) for i in range(VAL_PAGES)]
 
-    def validate(self) -> Epoch | None:
-        """Add a row to the history: the loss, and the share of pages with exactly their signs."""
-        position, started = self.position, time.perf_counter()
+    def measured(self) -> tuple[float, float]:
+        """Return the loss, and the share of pages with exactly their signs."""
         model = self.network.eval()
-        with torch.inference_mode():
-            losses = [finder_loss(model(batch.pages), batch).item() for batch in self._val_batches]
-            exact = [look_at(model, page).is_exact for page in self._val_pages]
-        self.refuse_divergence(float(np.mean(losses)))
-        row = Epoch(
-            epoch=position.epoch + 1,
-            learning_rate=self.optimizer.param_groups[0]["lr"],
-            train_loss=position.loss_sum / position.images,
-            train_accuracy=self.train_accuracy,
-            val_loss=float(np.mean(losses)),
-            val_accuracy=float(np.mean(exact)),
-            seconds=position.seconds + time.perf_counter() - started,
-        )
-        self.history.append(row)
-        self.position = Position(epoch=position.epoch + 1)
-        return row
-
-    def more_state(self) -> dict[str, Tensor]:
-        """Return the running mean of the weights."""
-        return {f"average.{name}": value for name, value in self.average.state_dict().items()}
-
-    def restore_more(self, tensors: dict[str, Tensor]) -> None:
-        """Take over what ``more_state`` returned."""
-        self.average.load_state_dict(named(tensors, "average."))
+        losses = [finder_loss(model(batch.pages), batch).item() for batch in self._val_batches]
+        exact = [look_at(model, page).is_exact for page in self._val_pages]
+        return float(np.mean(losses)), float(np.mean(exact))
 
 
 def finder_loss(maps: Maps, batch: PageBatch) -> Tensor:

@@ -34,6 +34,7 @@ from digitnet.machine import environment
 from digitnet.network.cnn import CNN, predict_logits
 from digitnet.network.config import LEAST_RATE, WARM_UP, Schedule, TrainConfig, differences
 from digitnet.network.finder import Finder
+from digitnet.network.line_reader import LineReader
 from digitnet.synthesis.hand_drawings import validation_digits
 from digitnet.text import count_of
 from digitnet.training.batches import Batch, Batches
@@ -212,7 +213,7 @@ class Training:
             save_model(run.model_file, self.model, self.config, about)
 
     @property
-    def network(self) -> CNN | Finder:
+    def network(self) -> CNN | Finder | LineReader:
         """What is kept of the training."""
         return self.model
 

@@ -31,13 +31,15 @@ from digitnet.files import hold_lock, storage_errors
 from digitnet.network.cnn import CNN, predict_logits
 from digitnet.network.config import SCHEMA_VERSION, TrainConfig, differences
 from digitnet.network.finder import Finder
+from digitnet.network.line_reader import LineReader
 from digitnet.network.recipes import recipe as named_recipe
 from digitnet.text import count_of
-from digitnet.training.checkpoint import read_finder, read_model
+from digitnet.training.checkpoint import read_finder, read_line_reader, read_model
 from digitnet.training.device import reproducible, resolve_device, resolve_threads
 from digitnet.training.evaluation import DISPUTED_MNIST_TEST, Metrics, measure, predictions
 from digitnet.training.finder_evaluation import FinderMetrics, measure_finder
 from digitnet.training.finder_training import FinderTraining, refuse_other_than_digits
+from digitnet.training.line_training import LineTraining, measure_lines
 from digitnet.training.loop import Training, choose_images, fit
 from digitnet.training.progress import Progress, collect_signals, show_progress
 from digitnet.training.runs import Run, create_run, open_run
@@ -83,7 +85,7 @@ class Trained:
     run: Run
     config: TrainConfig
     dataset: Dataset
-    network: CNN | Finder
+    network: CNN | Finder | LineReader
     """In evaluation mode."""
 
     @property
@@ -91,22 +93,33 @@ class Trained:
         """The network, which reads.
 
         Raises:
-            InputError: it is a finder.
+            InputError: it is of another kind.
         """
         if isinstance(self.network, CNN):
             return self.network
-        raise _of_other_kind(self.run)
+        raise _of_other_kind(self.run, _READER)
 
     @property
     def finder(self) -> Finder:
         """The network, which finds.
 
         Raises:
-            InputError: it is one that reads.
+            InputError: it is of another kind.
         """
         if isinstance(self.network, Finder):
             return self.network
-        raise _of_other_kind(self.run)
+        raise _of_other_kind(self.run, _FINDER)
+
+    @property
+    def lines(self) -> LineReader:
+        """The network, which reads lines.
+
+        Raises:
+            InputError: it is of another kind.
+        """
+        if isinstance(self.network, LineReader):
+            return self.network
+        raise _of_other_kind(self.run, _LINES)
 
 
 def train(
@@ -259,7 +272,7 @@ def run_training(
     config = config.override(data=dataset.name, num_classes=len(dataset.class_names))
     # An impossible network or split is an error before a folder is made for it.
     choose_images(config, dataset)
-    if config.pages:
+    if config.is_stream:
         refuse_other_than_digits(dataset)
     else:
         CNN(config.model)
@@ -336,8 +349,14 @@ def open_trained(run: Run, options: Options = DEFAULTS) -> Trained:
     """
     # The network first: data may have to be fetched.
     config = run.config
-    network = trained_finder(run) if config.pages else trained_model(run)[0]
+    network = _network_of(run)
     return Trained(run, config, _data_of(run, options), network)
+
+
+def _network_of(run: Run) -> CNN | Finder | LineReader:
+    if run.config.pages:
+        return trained_finder(run)
+    return trained_lines(run) if run.config.lines else trained_model(run)[0]
 
 
 def trained_model(run: Run) -> tuple[CNN, dict[str, Any]]:
@@ -347,8 +366,8 @@ def trained_model(run: Run) -> tuple[CNN, dict[str, Any]]:
         InputError: the run has none yet, or that of an earlier epoch, or a finder.
         IntegrityError: the model file is damaged.
     """
-    if run.config.pages:
-        raise _of_other_kind(run)
+    if run.config.is_stream:
+        raise _of_other_kind(run, _READER)
     if run.model_file.is_file():
         model, about = read_model(run.model_file)
         if about.get("epochs") == len(run.history):
@@ -364,7 +383,7 @@ def trained_finder(run: Run) -> Finder:
         IntegrityError: the model file is damaged.
     """
     if not run.config.pages:
-        raise _of_other_kind(run)
+        raise _of_other_kind(run, _FINDER)
     if run.model_file.is_file():
         finder, about = read_finder(run.model_file)
         if about.get("epochs") == len(run.history):
@@ -372,9 +391,29 @@ def trained_finder(run: Run) -> Finder:
     raise _no_network(run)
 
 
-def _of_other_kind(run: Run) -> InputError:
-    kinds = "a network that reads digits", "a finder, which says where signs are"
-    needed, there = kinds if run.config.pages else kinds[::-1]
+def trained_lines(run: Run) -> LineReader:
+    """Return the line reader of a run.
+
+    Raises:
+        InputError: the run has none yet, or that of an earlier epoch, or another network.
+        IntegrityError: the model file is damaged.
+    """
+    if not run.config.lines:
+        raise _of_other_kind(run, _LINES)
+    if run.model_file.is_file():
+        reader, about = read_line_reader(run.model_file)
+        if about.get("epochs") == len(run.history):
+            return reader
+    raise _no_network(run)
+
+
+_READER = "a network that reads digits"
+_FINDER = "a finder, which says where signs are"
+_LINES = "a line reader"
+
+
+def _of_other_kind(run: Run, needed: str) -> InputError:
+    there = _FINDER if run.config.pages else _LINES if run.config.lines else _READER
     return InputError(f"The run {run.path} holds {there}; what is needed here is {needed}.")
 
 
@@ -417,6 +456,8 @@ def measure_trained(trained: Trained, device: str = "auto") -> None:
     """
     if trained.config.pages:
         _measure_finder(trained)
+    elif trained.config.lines:
+        _measure_lines(trained)
     else:
         measure_reader(trained, device)
 
@@ -468,6 +509,50 @@ def _measure_finder(trained: Trained) -> FinderMetrics:
     return metrics
 
 
+def evaluate_lines(
+    path: Path | str | Run,
+    *,
+    data_dir: Path | str | None = None,
+    offline: bool | None = None,
+    on_message: Callable[[str], None] = _ignore,
+) -> dict[str, Any]:
+    """Measure the line reader of a run on 2,048 lines of test images, and write the results.
+
+    Args:
+        path: the run folder.
+        data_dir: as for ``train``.
+        offline: as for ``train``.
+        on_message: as for ``train``.
+
+    Returns:
+        How many lines there are, which share is read exactly, and its 95 % interval.
+
+    Raises:
+        InputError: the folder is not a run, or has no line reader.
+        UsageError: the data are not those of the run, or another process works in the folder.
+        IntegrityError: the model file is damaged.
+    """
+    run = open_run(path)
+    options = Options(data_dir=data_dir, offline=offline, on_message=on_message)
+    with hold_lock(run.path):
+        return _measure_lines(open_trained(run, options))
+
+
+def _measure_lines(trained: Trained) -> dict[str, Any]:
+    measured = measure_lines(trained.lines, trained.dataset)
+    last = trained.run.history[-1:]
+    trained.run.write_metrics(
+        {
+            **_about(trained),
+            "val_accuracy": last[0].val_accuracy if last else None,
+            "val_loss": last[0].val_loss if last else None,
+            "lines_exact": measured["exact"],
+            "test": measured,
+        }
+    )
+    return measured
+
+
 def _about(trained: Trained) -> dict[str, Any]:
     """Return what ``metrics.json`` says of a network of either kind."""
     run, config, history = trained.run, trained.config, trained.run.history
@@ -497,11 +582,16 @@ def _trained(run: Run, config: TrainConfig, dataset: Dataset, options: Options) 
         )
     device = resolve_device(options.device)
     with reproducible(config, device):
-        kind = FinderTraining if config.pages else Training
-        training = kind(config, dataset, device)
+        training = _kind_of(config)(config, dataset, device)
         training.restore(run)
         fit_or_stop(training, run, options, f"digitnet train --resume {run.path}")
     return Trained(run, config, dataset, training.network.cpu().eval())
+
+
+def _kind_of(config: TrainConfig) -> type[Training]:
+    if config.pages:
+        return FinderTraining
+    return LineTraining if config.lines else Training
 
 
 def fit_or_stop(training: Training, run: Run | None, options: Options, command: str) -> None:

@@ -199,9 +199,10 @@ def _variants(values: Mapping[str, Any]) -> Iterator[Variant]:
             raise _not_allowed("note", note, _ALLOWED[str])
         settings = {key: value for key, value in table.items() if key != "note"}
         config = _override(base, settings, f"[variants.{name}]")
-        if config.pages:
+        if config.is_stream:
+            kind = "finder" if config.pages else "line reader"
             raise UsageError(
-                f"The variant '{name}' is a finder; studies compare readers of digits."
+                f"The variant '{name}' is a {kind}; studies compare readers of digits."
             )
         if twin := seen.get(config):
             raise UsageError(f"The variants '{twin}' and '{name}' have the same settings.")

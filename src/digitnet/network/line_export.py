@@ -1,0 +1,132 @@
+"""A trained line reader as an ONNX file: a strip in, columns out; see ``reading.line_file``.
+
+Guarantees:
+
+- It holds the whole way from grey pixels to logarithms of probabilities, of batch size 1.
+- Weights are kept in half precision and computed with in single precision.
+- It is written only if ONNX Runtime is within 2e-2 of torch's logarithms where they matter, on
+  golden strips; so much the rounding of the weights may change.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 (the name that every PyTorch reader knows)
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from digitnet.errors import IntegrityError
+from digitnet.network.export import OPSET, golden_inks
+from digitnet.network.line_reader import CLASSES, LineReader
+from digitnet.reading.line_file import LineFile, open_line_session
+from digitnet.reading.line_strips import HEIGHT
+
+# The largest difference of a probability that rounding the weights to half precision may make.
+TOLERANCE = 2e-2
+# Tensors with fewer numbers stay as they are.
+_FEW = 32
+
+
+class _Exported(nn.Module):
+    def __init__(self, reader: LineReader) -> None:
+        super().__init__()
+        self.reader = reader
+
+    def forward(self, strip: Tensor) -> Tensor:
+        """Return the columns, (T, 12), of a strip, (1, 1, 32, W)."""
+        return F.log_softmax(self.reader(strip), dim=-1).reshape(-1, CLASSES)
+
+
+def build_lines(reader: LineReader, about: dict[str, str]) -> tuple[bytes, float]:
+    """Return the content of the file, and by how much its probabilities differ from torch's.
+
+    Args:
+        reader: in evaluation mode.
+        about: metadata on the network's origin.
+
+    Raises:
+        IntegrityError: they differ by more than 0.02.
+    """
+    graph = _Exported(reader).eval()
+    content = _halved(_to_onnx(graph), about)
+    difference = parity(graph, LineFile(open_line_session(content)))
+    if not difference <= TOLERANCE:
+        raise IntegrityError(
+            f"ONNX Runtime and torch differ by {difference:.1e} on the golden strips; more than "
+            f"{TOLERANCE:.0e} is refused. Nothing was written."
+        )
+    return content, difference
+
+
+def golden_strips() -> list[NDArray[np.uint8]]:
+    """Return strips that both runtimes must agree on: curves, noise, nothing."""
+    random = np.random.default_rng(0)
+    strips = [random.integers(0, 256, (HEIGHT, width), np.uint8) for width in (16, 33, 250)]
+    strips.append(np.full((HEIGHT, 40), 200, np.uint8))
+    for ink in golden_inks()[:9]:
+        strip = np.full((HEIGHT, 3 * HEIGHT), 210, np.float32)
+        small = ink[:: max(1, ink.shape[0] // 26), :: max(1, ink.shape[1] // 60)][:30, :90]
+        strip[1 : 1 + small.shape[0], 4 : 4 + small.shape[1]] -= 150 * small
+        strips.append(strip.astype(np.uint8))
+    return strips
+
+
+@torch.inference_mode()
+def parity(graph: nn.Module, file: LineFile) -> float:
+    """Return the largest difference of a probability between torch and ONNX Runtime."""
+    largest = 0.0
+    for strip in golden_strips():
+        ours = graph(torch.from_numpy(strip).float()[None, None]).exp().numpy()
+        theirs = np.exp(file.columns(strip))
+        if ours.shape != theirs.shape:
+            return float("inf")
+        largest = float(np.maximum(largest, np.abs(ours - theirs).max()))
+    return largest
+
+
+def _to_onnx(graph: nn.Module) -> bytes:
+    stream = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            graph,
+            (255 * torch.rand(1, 1, HEIGHT, 100),),
+            stream,  # type: ignore[arg-type]
+            input_names=["strip"],
+            output_names=["columns"],
+            dynamic_axes={"strip": {3: "W"}, "columns": {0: "T"}},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    return stream.getvalue()
+
+
+def _halved(content: bytes, about: dict[str, str]) -> bytes:
+    """Return a model whose weights are kept in half precision and made whole when it is loaded."""
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load_model_from_string(content)
+    graph, casts = model.graph, []
+    for weights in graph.initializer:
+        array = numpy_helper.to_array(weights)
+        if array.dtype != np.float32 or array.size < _FEW:
+            continue
+        name = weights.name
+        weights.CopyFrom(numpy_helper.from_array(array.astype(np.float16), f"{name}.half"))
+        casts.append(
+            onnx.helper.make_node("Cast", [f"{name}.half"], [name], to=onnx.TensorProto.FLOAT)
+        )
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    for node in graph.node:
+        node.doc_string = ""
+    onnx.helper.set_model_props(model, dict(sorted(about.items())))
+    onnx.checker.check_model(model)
+    serialized: bytes = model.SerializeToString(deterministic=True)
+    return serialized
