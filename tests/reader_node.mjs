@@ -1,5 +1,6 @@
 // Calls functions of the reader in JavaScript for a test in Python: JSON in, JSON out.
-// [{module, name, arguments}, …] → [answer, …]; bytes travel as {bytes: base64}.
+// [{module, name, arguments}, …] → [answer, …]; bytes travel as {bytes: base64}. A method's name is
+// Class.method, and its first argument a list of those of the constructor.
 import { readFileSync } from "node:fs";
 
 const folder = new URL("../src/digitnet/static/reader/", import.meta.url);
@@ -14,6 +15,7 @@ function opened(value) {
 function closed(value) {
   if (value instanceof Uint8Array) return { bytes: Buffer.from(value).toString("base64") };
   if (ArrayBuffer.isView(value)) return Array.from(value);
+  if (value instanceof Map) return closed([...value]);
   if (Array.isArray(value)) return value.map(closed);
   if (value === null || typeof value !== "object") return value;
   return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, closed(each)]));
@@ -21,9 +23,11 @@ function closed(value) {
 
 const answers = [];
 for (const { module, name, arguments: given } of JSON.parse(readFileSync(0, "utf8"))) {
-  const called = (await import(new URL(module, folder)))[name];
+  const [owner, method] = name.split(".");
+  const called = (await import(new URL(module, folder)))[owner];
+  const call = (one, ...rest) => (method ? new called(...one)[method](...rest) : called(one, ...rest));
   try {
-    answers.push(closed(await called(...opened(given))));
+    answers.push(closed(await call(...opened(given))));
   } catch (error) {
     answers.push({ error: error.name, message: error.message });
   }

@@ -232,6 +232,7 @@ def test_without_a_network_the_kept_page_reads_as_before(chromium: Any, folder: 
     ("name", "words"),
     [
         ("model/digitnet.onnx", "SHA-256"),
+        ("model/lines.onnx", "SHA-256"),
         ("runtime/ort-wasm-simd-threaded.wasm", "bytes"),
         ("model/digitnet.json", "could not be loaded"),
     ],

@@ -43,6 +43,14 @@ def test_the_model_is_the_file_of_digitnet_with_what_it_says(page: Path) -> None
     assert record["layers"] == (digest if content else None)
 
 
+def test_the_line_reader_is_the_one_that_python_reads_with(page: Path) -> None:
+    record = json.loads((page / "model" / "digitnet.json").read_text(encoding="utf-8"))
+    assets = ROOT / "src" / "digitnet" / "assets"
+    assert (page / "model" / "lines.onnx").read_bytes() == (assets / "lines.onnx").read_bytes()
+    shipped = json.loads((assets / "lines.json").read_text(encoding="utf-8"))
+    assert record["lines"] == {"sha256": shipped["sha256"], "bytes": shipped["bytes"]}
+
+
 def test_the_service_worker_keeps_every_file_by_its_hash(page: Path) -> None:
     text = (page / "service-worker.js").read_text(encoding="utf-8")
     files = json.loads(re.search(r"const FILES = (\{.*?\});", text, re.DOTALL)[1])

@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 import reader_constants
-from digitnet.reading import finding, grey
+from digitnet.reading import finding, grey, line_reading, line_texts
+from digitnet.reading.line_strips import strip_of
+from digitnet.reading.line_texts import FoundLine, SignChances
 from digitnet.reading.lines import in_lines
 from digitnet.reading.pictures import load
 from digitnet.reading.strokes import as_picture, from_strokes
@@ -285,6 +287,108 @@ def test_pages_are_those_of_python() -> None:
     for (scale, page), answer, found in zip(wanted, answers[::2], answers[1::2], strict=True):
         assert found == scale
         np.testing.assert_array_equal(np.reshape(answer["data"], page.shape), page)
+
+
+def row_of_boxes(rng: np.random.Generator, count: int) -> NDArray[np.float32]:
+    """Return boxes of signs in a row that slopes, and may reach beyond a picture's edges."""
+    side = rng.uniform(6, 40)
+    x = rng.uniform(0, 30) + np.arange(count) * side * rng.uniform(0.7, 1.5)
+    y = rng.uniform(0, 60) + rng.uniform(-0.4, 0.4) * x * (rng.random() < 0.8)
+    size = side * rng.uniform([[0.2], [0.6]], [[0.9], [1.1]], (2, count))
+    return np.stack([x, y, x + size[0], y + size[1]], axis=1).astype(np.float32)
+
+
+@needs_node
+def test_strips_are_those_of_python() -> None:
+    rng = np.random.default_rng(9)
+    calls, wanted = [], []
+    for _ in range(60):
+        pixels = noise(rng, int(rng.integers(20, 160)), int(rng.integers(60, 500)))
+        boxes = row_of_boxes(rng, int(rng.integers(1, 20)))
+        boxes[:, ::2] = boxes[:, ::2].clip(0, pixels.shape[1])
+        boxes[:, 1::2] = boxes[:, 1::2].clip(0, pixels.shape[0])
+        calls.append(("line_strips.js", "stripOf", [picture_of(pixels), boxes.tolist()]))
+        wanted.append(strip_of(pixels, boxes))
+    assert None in wanted
+    for answer, strip in zip(in_javascript(calls), wanted, strict=True):
+        if strip is None:
+            assert answer is None
+            continue
+        found = np.frombuffer(base64.b64decode(answer["pixels"]["bytes"]), np.uint8)
+        np.testing.assert_array_equal(found.reshape(-1, answer["width"]), strip.pixels)
+        places = [answer[name] for name in ("left", "right", "level", "slope", "high")]
+        assert places == list(strip[1:])
+
+
+def columns_of(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
+    """Return columns, some of which say surely that nothing begins there."""
+    logits = rng.normal(0, 3, (count, 12))
+    logits[:, line_texts.BLANK] += 30 * (rng.random(count) < 0.3)
+    return logits - np.logaddexp.reduce(logits, axis=1)[:, None]
+
+
+def line_of(rng: np.random.Generator, count: int) -> FoundLine:
+    classes = rng.dirichlet(np.full(10, 0.2), count).clip(1e-6, 1 - 1e-6)
+    presence = rng.random(count).astype(np.float32).astype(np.float64)
+    presence[0] = 0.9
+    boxes = row_of_boxes(rng, count)
+    return FoundLine(np.arange(count), boxes, presence, rng.random(count), classes)
+
+
+@needs_node
+def test_lines_say_what_they_say_in_python() -> None:
+    rng = np.random.default_rng(10)
+    calls, lines, names = [], [], ("boxes", "presence", "likeness", "classes")
+    for _ in range(40):
+        columns, line = columns_of(rng, int(rng.integers(8, 40))), line_of(rng, 5)
+        text = "".join(rng.choice(list(line_texts.SIGNS), int(rng.integers(1, 7))))
+        lines.append((columns, line, text))
+        seen, found = columns.tolist(), {name: getattr(line, name).tolist() for name in names}
+        calls += [
+            ("line_texts.js", "likeliestTexts", [seen]),
+            ("line_texts.js", "ofColumns", [seen, text]),
+            ("line_texts.js", "placesOf", [seen, text]),
+            ("line_texts.js", "SignChances.of", [[found, -4], text]),
+            ("line_texts.js", "SignChances.aligned", [[found, -4], text]),
+            ("line_reading.js", "optionsOf", [found, seen]),
+        ]
+    answers = iter(in_javascript(calls))
+    for columns, line, text in lines:
+        texts, chance, places, by_signs, aligned, options = (next(answers) for _ in range(6))
+        expected = line_texts.likeliest_texts(columns)
+        assert [each for each, _ in texts] == list(expected)
+        np.testing.assert_allclose([score for _, score in texts], list(expected.values()), 1e-9)
+        impossible = line_texts.of_columns(columns, text) == -np.inf
+        assert (chance is None) == impossible
+        if not impossible:
+            assert chance == pytest.approx(line_texts.of_columns(columns, text), rel=1e-9)
+            assert places == line_texts.places_of(columns, text)
+        chances = SignChances(line, -4)
+        assert by_signs == pytest.approx(chances.of(text), rel=1e-9)
+        assert aligned == chances.aligned(text)
+        heard = line_reading.evidence_of(line, SignChances(line, line_reading.MISSED), columns)
+        shares = heard.evidence @ line_reading.weights(line)
+        shares -= np.logaddexp.reduce(shares)
+        doubts = heard.doubts(shares) @ line_reading.DOUBTS
+        order = np.argsort(-shares, kind="stable")
+        assert [each["text"] for each in options] == [heard.texts[at] for at in order]
+        np.testing.assert_allclose([each["share"] for each in options], shares[order], 1e-9, 1e-12)
+        np.testing.assert_allclose([each["doubt"] for each in options], doubts[order], 1e-9)
+
+
+@needs_node
+def test_what_stands_out_is_that_of_python() -> None:
+    rng = np.random.default_rng(11)
+    calls, wanted = [], []
+    for _ in range(30):
+        pixels = noise(rng, *(int(side) for side in rng.integers(3, 400, 2)))
+        box = (rng.random(4) * 1.2 - 0.1) * np.tile(pixels.shape[::-1], 2)
+        corners = (*np.minimum(box[:2], box[2:]).tolist(), *np.maximum(box[:2], box[2:]).tolist())
+        calls.append(("line_reading.js", "roughInk", [picture_of(pixels), list(corners)]))
+        wanted.append(line_reading.rough_ink(pixels, corners).pixels)
+    for answer, expected in zip(in_javascript(calls), wanted, strict=True):
+        shape = (answer["height"], answer["width"])
+        np.testing.assert_array_equal(np.reshape(np.float32(answer["data"]), shape), expected)
 
 
 @needs_node

@@ -3,7 +3,7 @@
     python tools/build_page.py                 what `make page` does
     python tools/build_page.py --out FOLDER    elsewhere
 
-What is built: ``src/digitnet/static`` as it is, the model file and what it says about itself in
+What is built: ``src/digitnet/static`` as it is, the model files and what they say of themselves in
 ``model/``, the WebAssembly build of onnxruntime-web in ``runtime/``, and a service worker, so that
 the page works without a network after the first visit. Every address in it is relative, so it can
 lie in any folder of any host. onnxruntime-web comes from npm's client, in a pinned version.
@@ -27,13 +27,15 @@ from typing import Any
 import onnxruntime
 
 from digitnet.errors import DataUnavailableError, DigitnetError, InputError, IntegrityError
+from digitnet.reading.line_file import load_line_file
 from digitnet.reading.model_file import OUTPUTS, ModelFile, load_model_file
 from digitnet.reading.recognizer import Recognizer
 from digitnet.serving.lessons import Lessons
 
 ROOT = Path(__file__).parent.parent
 STATIC = ROOT / "src" / "digitnet" / "static"
-LAYERS = "layers.onnx"
+ASSETS = ROOT / "src" / "digitnet" / "assets"
+LAYERS, LINES = "layers.onnx", "lines.onnx"
 TEMPLATE = Path(__file__).with_name("service_worker.js")
 
 PACKAGE, VERSION = "onnxruntime-web", "1.30.0"
@@ -164,6 +166,9 @@ def write_model(page: Path) -> None:
     folder.mkdir()
     model = load_model_file()
     (folder / "digitnet.onnx").write_bytes(model.content)
+    # Loaded as Python loads it, so that no damaged one is built in.
+    load_line_file()
+    shutil.copyfile(ASSETS / LINES, folder / LINES)
     for name, make in Lessons(Recognizer()).files.items():
         (folder / name).write_bytes(make())
     record = json.dumps(record_of(model, page), indent=2, ensure_ascii=False)
@@ -188,6 +193,7 @@ def record_of(model: ModelFile, page: Path) -> dict[str, Any]:
             "bytes": (page / "runtime" / WASM).stat().st_size,
         },
         "layers": _file_record(page / "model" / LAYERS),
+        "lines": _file_record(page / "model" / LINES),
     }
 
 

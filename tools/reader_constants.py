@@ -15,11 +15,12 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-import numpy as np
-
 from digitnet.reading import (
     finding,
     grey,
+    line_reading,
+    line_strips,
+    line_texts,
     lines,
     model_file,
     pictures,
@@ -49,12 +50,23 @@ SHARED: tuple[tuple[str, ModuleType, str], ...] = (
         "_SIDE _PEN _MARGIN USUAL_PRESSURE _STEP _SMALLEST _PEN_OF_SIGN _PAPER _LEAST_SIGN "
         "_LONGEST_WAY _MOST_STROKES _FLAT _FINEST _BROADEST _UNSURE _PLAINLY_ONE",
     ),
-    ("lines", lines, "_STEP _FAR_STEP _SLOPES _LEVEL _OWN_SLOPE _LONG _FLAT _OVERLAP"),
+    ("lines", lines, "_STEP _FAR_STEP _STEEPEST _TRIED _LEVEL _OWN_SLOPE _LONG _FLAT _OVERLAP"),
     (
         "writing",
         writing,
         "LEFT_OUT LIKELY DOUBTFUL SURE LEAST_SHARE SOFTER LIKENESS COMPANY _AT_MOST FAINTEST "
         "POWERS _PLAINLY _AS_LARGE _MIDDLE _TINY",
+    ),
+    (
+        "lineStrips",
+        line_strips,
+        "HEIGHT LEAST_WIDTH MOST_WIDTH ABOVE BESIDE _FLAT _LEVEL _STEEPEST",
+    ),
+    ("lineTexts", line_texts, "SIGNS BLANK _BEAMS _LEAST _EMPTY _APART _TOUCHING _SUREST"),
+    (
+        "lineReading",
+        line_reading,
+        "INK_SIDE BY_COLUMNS BY_SIGNS WHERE_CLOSE MISSED DOUBTS _NEVER _PAPER",
     ),
     ("turning", turning, "_WELL _VERY_WELL _LIKELIER _LEFT _FEWEST"),
     ("reader", recognizer, "AMBIGUOUS MAX_INK_SIDE _FAINTEST"),
@@ -65,15 +77,10 @@ def source() -> str:
     """Return the text of ``constants.js``."""
     parts = [HEAD]
     for name, module, constants in SHARED:
-        rows = (f"  {each.lstrip('_')}: {_value(module, each)},\n" for each in constants.split())
+        values = {each: json.dumps(getattr(module, each)) for each in constants.split()}
+        rows = (f"  {each.lstrip('_')}: {value},\n" for each, value in values.items())
         parts.append(f"\nexport const {name} = Object.freeze({{\n{''.join(rows)}}});\n")
     return "".join(parts)
-
-
-def _value(module: ModuleType, name: str) -> str:
-    value = getattr(module, name)
-    # Slopes are sums in floating point; their text is what Python computes with.
-    return json.dumps(value.tolist() if isinstance(value, np.ndarray) else value)
 
 
 def main() -> int:

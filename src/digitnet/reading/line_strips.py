@@ -68,8 +68,10 @@ def strip_of(picture: _Grey, boxes: NDArray[np.floating]) -> Strip | None:
     tall = float(np.median(np.maximum(box[:, 3] - box[:, 1], _FLAT * (box[:, 2] - box[:, 0]))))
     middle = float(x.mean())
     away = x - middle
-    spread = float(away @ away) + len(x) * _LEVEL * tall**2
-    slope = float(np.clip(away @ (y - y.mean()) / max(spread, 1e-9), -_STEEPEST, _STEEPEST))
+    # Sums, and no products of vectors, which processors add up in different orders.
+    spread = float((away * away).sum()) + len(x) * _LEVEL * tall**2
+    shared = float((away * (y - y.mean())).sum())
+    slope = float(np.clip(shared / max(spread, 1e-9), -_STEEPEST, _STEEPEST))
     top = float((box[:, 1] - slope * away).min())
     bottom = float((box[:, 3] - slope * away).max())
     high = max(bottom - top, _FLAT * float((box[:, 2] - box[:, 0]).max()), 2.0)

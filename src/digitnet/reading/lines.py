@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 # neither has anything above or below the other.
 _STEP, _FAR_STEP = 0.55, 0.8
 # Slopes that are tried for the whole page; what slopes more is a page that lies.
-_SLOPES = np.linspace(-0.4, 0.4, 81)
+_STEEPEST, _TRIED = 0.4, 81
+_SLOPES = np.linspace(-_STEEPEST, _STEEPEST, _TRIED)
 # Steps up or down that a slope must save, for each unit of it: level is what most rows are.
 _LEVEL = 8.0
 # A line may slope by so much otherwise than the page, once it is as long as four digits are large.

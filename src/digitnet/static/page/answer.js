@@ -7,7 +7,6 @@ import { inDoubt, likeliest, percent, verdict } from "./words.js";
 const byId = (id) => document.getElementById(id);
 
 export class Answer {
-  /** @param onChoose is called with the chosen sign, or null, whenever another one is shown */
   constructor(onChoose) {
     this.onChoose = onChoose;
     this.reading = this.chosen = null;
@@ -18,11 +17,6 @@ export class Answer {
     this.show(null);
   }
 
-  /**
-   * Show a reading.
-   *
-   * @param scale and left and top: how its boxes lie on the paper
-   */
   show(reading, placed = { scale: 1, left: 0, top: 0 }) {
     [this.reading, this.placed] = [reading, placed];
     this.signs = reading ? reading.lines.flatMap((line) => line.digits) : [];
@@ -32,7 +26,6 @@ export class Answer {
     this.choose(kept >= 0 ? kept : this.signs.length - 1, { picked: false });
   }
 
-  /** Forget which sign was picked: a new drawing begins. */
   reset() {
     this.picked = null;
     this.show(null);
@@ -76,17 +69,11 @@ export class Answer {
     canvas.setAttribute("aria-label", `What the network sees: ${what}`);
   }
 
-  /**
-   * Show probabilities as bars.
-   *
-   * @param before those to compare with, or null
-   */
   showBars(probabilities, before = null) {
     const best = probabilities ? likeliest({ probabilities })[0] : -1;
     for (const bar of this.bars) bar.show(probabilities?.[bar.digit] ?? null, bar.digit === best, before?.[bar.digit]);
   }
 
-  /** Draw the boxes of all signs over the paper. */
   mark() {
     const canvas = byId("marks");
     const context = canvas.getContext("2d");

@@ -46,7 +46,6 @@ export class Damage {
     return button;
   }
 
-  /** Begin with another digit, or none. */
   show(sign) {
     this.sign = sign;
     for (const { input, button } of this.rows) input.disabled = button.disabled = !sign;
@@ -63,7 +62,6 @@ export class Damage {
     this.update();
   }
 
-  /** Show the damaged digit and what the network makes of it. */
   async update() {
     for (const [place, { input, output }] of this.rows.entries()) {
       input.value = this.values[place];
@@ -87,7 +85,6 @@ export class Damage {
     document.getElementById("damaged").setAttribute("aria-label", `The damaged digit: ${words.textContent}`);
   }
 
-  /** Return the answers for images; if there are none, say why and return null. */
   async judge(images, words) {
     try {
       return await this.network.judge(images);
@@ -101,7 +98,6 @@ export class Damage {
     return likeliest(this.sign)[0];
   }
 
-  /** Return the digit, bytes, with every damage. */
   damaged(values) {
     let image = Float32Array.from(this.sign.image, (value) => value / 255);
     // Turning and moving first, so that noise lies over everything.
@@ -109,7 +105,6 @@ export class Damage {
     return Uint8Array.from(image, (value) => Math.round(255 * Math.min(1, Math.max(0, value))));
   }
 
-  /** Go through a slider's range, with the other damage as it is, and show where the answer flips. */
   async sweep(place) {
     if (!this.sign) return;
     const { least, most, words, name } = KINDS[place];
@@ -135,20 +130,17 @@ export class Damage {
   }
 }
 
-/** Return the first step from the middle at which another digit is likeliest, or null. */
 function flip(answers, own, middle, way) {
   for (let k = middle; k >= 0 && k < answers.length; k += way) if (likeliest(answers[k])[0] !== own) return k;
   return null;
 }
 
-/** Add the same noise each time, more of it or less. */
 function noisy(image, amount) {
   let seed = 1;
   const random = () => (seed = (seed * 48271) % 2147483647) / 2147483647;
   return image.map((value) => value + amount * (random() + random() + random() - 1.5));
 }
 
-/** Return an image turned about its middle and moved, by interpolation. */
 function moved(image, { across = 0, degrees = 0 }) {
   const [cosine, sine] = [Math.cos, Math.sin].map((of) => of((-degrees * Math.PI) / 180));
   const middle = (SIDE - 1) / 2;
@@ -167,7 +159,6 @@ function between(image, x, y) {
   return upper * (1 - down) + lower * down;
 }
 
-/** Return strokes thicker, or thinner, by so many pixels: the brightest or darkest around. */
 function thickened(image, amount) {
   const [whole, part] = [Math.floor(Math.abs(amount)), Math.abs(amount) % 1];
   let result = image;

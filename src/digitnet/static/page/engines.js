@@ -1,15 +1,4 @@
-/**
- * The two engines that the page can read with: the browser itself, or the service that sent the page.
- *
- * Both have one interface, so nothing else on the page knows which one answers:
- *
- * - `read(source, options)` and `readStrokes(strokes, pen, options)` return a reading as
- *   `digitnet read --json` prints it, with `image`, 784 bytes, on each digit; null if `options.live`
- *   and a newer drawing came first.
- * - `layers(images, feeds, wanted)` returns outputs of the opened network by name, `{data, dims}`.
- * - `taught(last)` returns the model with another last layer, as a Blob.
- * - `file(name)` returns a file of `model/`.
- */
+/** The two engines, of one interface: the browser itself, or the service that sent the page. */
 
 import { BrowserEngine } from "../reader/browser_engine.js";
 
@@ -47,7 +36,6 @@ class InBrowser {
     return this.reader.layers({ images: pixels, ...(await this.own), ...feeds }, wanted);
   }
 
-  /** Return the network's own last layer, which the opened network takes from outside. */
   async lastLayer(feeds) {
     const { layers } = await (await this.file("layers.json")).json();
     const [outputs, units] = ["logits", "hidden"].map((name) => layers.find((layer) => layer.output === name).shape[0]);
@@ -60,7 +48,6 @@ class InBrowser {
     return { last_weight: own.weight_last, last_bias: own.bias_last };
   }
 
-  /** Replace the weights in the file: they are there as they are, so many bytes for so many. */
   async taught(last) {
     const content = new Uint8Array(await (await this.file("digitnet.onnx")).arrayBuffer());
     const own = await this.own;
@@ -89,7 +76,6 @@ class InService {
     return unpacked(await response.json());
   }
 
-  /** One drawing after the other; only the newest live one waits for an answer, as in the browser. */
   readStrokes(strokes, pen, { live = false } = {}) {
     const mine = (this.newest = {});
     const ask = async () => {

@@ -1,7 +1,4 @@
-/**
- * The path from picture to bars: the maps of every layer for the chosen digit, the sum behind any
- * cell, and filters that can be switched off.
- */
+/** The path from picture to bars: the maps of every layer, and filters that can be switched off. */
 
 import { cellAt, showMaps } from "./drawing.js";
 import { aboutLayer, aboutOutcome } from "./words.js";
@@ -10,11 +7,6 @@ import { aboutLayer, aboutOutcome } from "./words.js";
 const LAYOUT = { 28: [8, 2], 26: [8, 2], 14: [8, 4], 13: [8, 4], 7: [16, 4], 3: [24, 8] };
 
 export class LayersView {
-  /**
-   * @param place element that gets the layers
-   * @param network the opened network
-   * @param onSwitch is called when a filter was switched off or on
-   */
   constructor(place, network, onSwitch) {
     [this.network, this.onSwitch] = [network, onSwitch];
     this.cards = network.layers
@@ -26,7 +18,6 @@ export class LayersView {
     byId("all-on").addEventListener("click", () => this.switchAllOn());
   }
 
-  /** Show what the layers make of an image, 784 bytes. */
   async show(image) {
     this.image = image;
     const mine = (this.newest = {});
@@ -39,7 +30,6 @@ export class LayersView {
     this.showOutcome(whole.probabilities.data, found.probabilities.data);
   }
 
-  /** Show the end of the path: the bars, and what the filters that are off changed. */
   showOutcome(before, after) {
     [this.before, this.after] = [before, after];
     const off = Object.values(this.network.off).reduce((sum, filters) => sum + filters.length, 0);
@@ -48,14 +38,12 @@ export class LayersView {
     byId("all-on").hidden = !off;
   }
 
-  /** Return what goes into a layer: the pixels as the network takes them, or the maps of the layer before. */
   inputOf(card) {
     const before = this.cards[this.cards.indexOf(card) - 1];
     if (before) return this.maps[before.layer.output];
     return this.maps.pixels;
   }
 
-  /** Show that nothing comes out of a blank paper. */
   clearOutcome() {
     for (const { fill } of this.columns) fill.style.transform = "scaleY(0)";
     byId("outcome").textContent = "";
@@ -113,7 +101,6 @@ class LayerCard {
     if (layer.shape.length === 3) this.makeInspectable();
   }
 
-  /** Take the room of the maps before there are any, so that nothing moves when they come. */
   reserve() {
     const [count, height = 1, width = 1] = this.layer.shape;
     showMaps(this.canvas, { data: new Float32Array(count * height * width), dims: [1, count, height, width] }, this.columns, this.zoom);
@@ -203,7 +190,6 @@ class LayerCard {
     }
   }
 
-  /** Show nine pixels, nine weights and their sum; of many maps the one that counts most. */
   explainSum(input, weight, bias, value) {
     const { map, y, x } = this.cell;
     const [, channels, side] = weight.dims;

@@ -70,7 +70,6 @@ async function start() {
   }
 }
 
-/** Something on the paper changed. */
 function drawn(moving) {
   byId("pad-hint").hidden = !pad.isEmpty;
   byId("undo").disabled = byId("clear").disabled = pad.isEmpty;
@@ -83,7 +82,6 @@ function drawn(moving) {
   }
 }
 
-/** Forget what was shown, and what was asked for but has not come yet. */
 function begin() {
   settled = ++asks;
   document.documentElement.dataset.state = "read";
@@ -111,13 +109,11 @@ async function readPicture(blob) {
   await show(engine.read(blob), pad.placed);
 }
 
-/** Read what is on the paper again: the network was taught. */
 function readAgain() {
   if (pad.picture) show(engine.read(picture), pad.placed);
   else drawn(false);
 }
 
-/** Show an answer when it comes, unless a newer one was shown before or something else was begun. */
 async function show(asked, placed) {
   const mine = ++asks;
   document.documentElement.dataset.state = "reading";
@@ -139,7 +135,6 @@ async function show(asked, placed) {
   }
 }
 
-/** Let the taught last layer judge the signs of a reading. */
 async function rescore(reading) {
   const signs = reading.lines.flatMap((line) => line.digits);
   if (!signs.length) return;
@@ -160,7 +155,6 @@ async function rescore(reading) {
   reading.reason = digits ? (reading.confidence < 0.5 ? "uncertain" : null) : "no_digits";
 }
 
-/** Another sign was chosen; the lessons follow when the pen rests. */
 function chosen(sign) {
   for (const button of byId("keep").children) button.disabled = !sign;
   clearTimeout(resting);
@@ -183,14 +177,12 @@ async function follow(sign) {
   }
 }
 
-/** Show the bars with filters off beside those of the whole network. */
 function showSwitched() {
   const { isWhole } = lessons.network;
   const { before, after } = lessons.layers;
   if (answer.chosen) answer.showBars(isWhole ? answer.chosen.probabilities : after, isWhole ? null : before);
 }
 
-/** Make the lessons, once; return when they are there. */
 function openLessons() {
   opening ??= makeLessons();
   return opening;

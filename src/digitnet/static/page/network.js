@@ -1,7 +1,4 @@
-/**
- * The opened network, as the lessons ask it: for maps of an image, for many images at once, with
- * filters switched off, and with a last layer that was taught.
- */
+/** The opened network, as the lessons ask it, with filters switched off or a taught last layer. */
 
 export class Network {
   static async open(engine) {
@@ -24,13 +21,7 @@ export class Network {
     return Object.values(this.off).every((filters) => !filters.length);
   }
 
-  /**
-   * Return outputs for images.
-   *
-   * @param images bytes, 784 for each
-   * @param wanted names of outputs
-   * @param whole whether all filters count, also those that are switched off
-   */
+  /** Return outputs for images, bytes; `whole`: of all filters, also those switched off. */
   run(images, wanted, { whole = false } = {}) {
     const keep = this.convolutions.map((layer) => [layer.keep, this.keep(layer, whole)]);
     return this.engine.layers(images, { ...Object.fromEntries(keep), ...(this.last ?? {}) }, wanted);
@@ -42,7 +33,6 @@ export class Network {
     return { data, dims: [1, shape[0], 1, 1] };
   }
 
-  /** Return probabilities and strangeness of each of many images, with every filter. */
   async judge(images) {
     const count = images.length / 784;
     const [rows, scores] = [[], []];
@@ -56,7 +46,6 @@ export class Network {
     return rows.map((probabilities, k) => ({ probabilities, score: scores[k] }));
   }
 
-  /** Return `{weight, bias}` of a layer, `{data, dims}` each. */
   weightsOf(layer) {
     const name = layer.weight.replace("weight_", "");
     if (!this.weights.has(name)) {

@@ -1,9 +1,4 @@
-/**
- * The drawing paper: strokes of mouse, finger, pen or keyboard, as points in a space of 640 × 400.
- *
- * Whatever the size of the screen, the same movement gives the same points. A pen's pressure is the
- * third number of a point; mouse and finger press as usual, 0.5.
- */
+/** The drawing paper: strokes of mouse, finger, pen or keyboard, as points in 640 × 400. */
 
 export const WIDTH = 640;
 export const HEIGHT = 400;
@@ -69,7 +64,6 @@ export class Pad {
     this.changed(false);
   }
 
-  /** Return where an event is, in points of the paper. */
   point({ clientX, clientY, pressure, pointerType }) {
     const box = this.canvas.getBoundingClientRect();
     const at = [((clientX - box.left) / box.width) * WIDTH, ((clientY - box.top) / box.height) * HEIGHT];
@@ -123,20 +117,17 @@ export class Pad {
     this.changed(false);
   }
 
-  /** Put the pen away: the stroke that it draws may be gone. */
   put() {
     this.cursor.down = false;
     this.active = null;
   }
 
-  /** Put strokes on the paper, in place of what is there. */
   draw(strokes) {
     this.clear();
     this.strokes = strokes.map((stroke) => stroke.map(([x, y, pressure = USUAL]) => [x, y, pressure]));
     this.changed(false);
   }
 
-  /** Show a picture instead of strokes. */
   show(bitmap) {
     this.put();
     this.strokes = [];

@@ -9,7 +9,6 @@ export class Refusing {
     return new Refusing(await (await engine.file("scores.json")).json());
   }
 
-  /** @param scores `{threshold, digits, hands, letters}`, each sorted */
   constructor(scores) {
     this.scores = scores;
     const all = [...scores.digits, ...scores.hands, ...scores.letters].sort((a, b) => a - b);
@@ -30,7 +29,6 @@ export class Refusing {
     this.paint();
   }
 
-  /** Show the chosen sign's strangeness too; null for none. */
   show(sign) {
     this.sign = sign;
     this.paint();
@@ -54,7 +52,6 @@ export class Refusing {
     canvas.setAttribute("aria-label", `Strangeness of digits and letters. ${words}`);
   }
 
-  /** Return how many scores lie in each part of the range, as shares of the most. */
   histogram(scores, share) {
     const counts = new Array(BINS).fill(0);
     for (const score of scores) counts[Math.min(BINS - 1, Math.floor(share(score) * BINS))] += 1;

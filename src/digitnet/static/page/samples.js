@@ -41,7 +41,6 @@ function write(pad, strokes) {
   pad.draw(fits ? [...pad.strokes, ...drawn] : drawn);
 }
 
-/** Return points on a smooth line through some (Catmull and Rom 1974). */
 function smooth(points) {
   const line = [];
   for (let k = 0; k + 1 < points.length; k++) {

@@ -32,7 +32,6 @@ function listenForDrops(onPicture, onProblem) {
   });
 }
 
-/** Show the camera's button where there is a camera and the page may use it. */
 async function offerCamera(onPicture, onProblem) {
   const devices = (await navigator.mediaDevices?.enumerateDevices?.().catch(() => [])) ?? [];
   if (!devices.some(({ kind }) => kind === "videoinput")) return;

@@ -1,8 +1,5 @@
 /**
  * "Teach it your handwriting": the last layer learns from a few examples, guarded by the sample of MNIST.
- *
- * The other layers stay as they are, so only their output, the features, is needed. Each example is
- * held back once while the others teach; what is reported of it then is fair.
  */
 
 import { digitCanvas } from "./drawing.js";
@@ -26,7 +23,6 @@ const MAY_LOSE = 3;
 const byId = (id) => document.getElementById(id);
 
 export class Teach {
-  /** @param onTaught is called when the network was taught, or untaught */
   constructor(engine, network, onTaught) {
     Object.assign(this, { engine, network, onTaught });
     this.examples = [];
@@ -35,7 +31,6 @@ export class Teach {
     byId("export").addEventListener("click", () => this.save());
   }
 
-  /** Keep a sign as an example of a digit; return what to say of it. */
   keep(label, { image }) {
     if (this.examples.length >= MOST) return `There are ${MOST} examples; remove some of them first.`;
     this.examples.push({ label, image });
@@ -108,7 +103,6 @@ export class Teach {
     return Array.from({ length: 10 }, (_, digit) => this.examples.filter((each) => each.label === digit).length);
   }
 
-  /** Return what there is to learn from, and the last layer as it is without teaching. */
   async task(kept) {
     const [sample, found] = await Promise.all([Sample.open(this.engine), this.seen(kept)]);
     const examples = kept.map(({ label }, k) => ({ label, features: found.slice(k * sample.units, (k + 1) * sample.units) }));
@@ -146,7 +140,6 @@ function say(text) {
   byId("teach-words").textContent = text;
 }
 
-/** Return digits of the sample to repeat, evenly of all classes, and those on guard. */
 function rowsOf(sample) {
   const row = (k) => ({ label: sample.labels[k], features: sample.features.subarray(k * sample.units, (k + 1) * sample.units) });
   const step = Math.floor(sample.train / REPEATED);
@@ -155,7 +148,6 @@ function rowsOf(sample) {
   return { repeated, guard: { rows: guard, labels: guard.map(({ label }) => label) } };
 }
 
-/** Return how many examples are read right before and after, each by a layer that never saw it. */
 function heldBack(task, own, weight) {
   let [before, after] = [0, 0];
   for (let part = 0; part < ENOUGH; part++) {
@@ -179,7 +171,6 @@ function rightOf(layer, { rows }) {
 
 const best = (scores) => scores.reduce((top, score, k) => (score > scores[top] ? k : top), 0);
 
-/** Return the logits of the ten digits. */
 function scoresOf({ weight, bias, units }, features) {
   return Array.from({ length: 10 }, (_, digit) => {
     let score = bias[digit];
@@ -214,7 +205,6 @@ function trained(own, { sample, units }, examples, share) {
   return layer;
 }
 
-/** Return the slope of the cross-entropy in weights and biases. */
 function slopeOf(layer, rows) {
   const { units } = layer;
   const slope = new Float64Array(10 * units + 10);

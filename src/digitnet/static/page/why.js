@@ -38,7 +38,6 @@ export class Why {
     }
   }
 
-  /** Return for each pixel by how much the probability falls when what is around it is covered. */
   async occlusion({ image, probabilities }) {
     const patches = [];
     for (let top = 0; top <= SIDE - PATCH; top += STRIDE) {
@@ -81,7 +80,6 @@ export class Why {
     canvas.setAttribute("aria-label", `What the answer depends on. ${words}`);
   }
 
-  /** Return the nearest training digits, `{image, label, distance}`, the nearest first. */
   async nearest({ image }) {
     const sample = await Sample.open(this.engine);
     const { features } = await this.network.run(image, ["features"], { whole: true });

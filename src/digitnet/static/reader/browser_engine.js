@@ -1,12 +1,4 @@
-/**
- * The engine of the page in private mode: pictures and strokes are read by a worker in the browser.
- *
- *     const engine = await BrowserEngine.start(document.baseURI, ({ loaded, total }) => …);
- *     const reading = await engine.readStrokes(strokes, { live: true });
- *
- * No picture leaves the machine: the worker fetches the runtime and the model from the folder of the
- * page, once, and nothing else.
- */
+/** The engine of the page in private mode: a worker in the browser reads, and no picture leaves it. */
 
 export class BrowserEngine {
   /**
@@ -56,12 +48,10 @@ export class BrowserEngine {
     return this.run("readStrokes", { strokes, pen }, options);
   }
 
-  /** Return the one digit of a picture, given as for `read`. */
   predict(source, options) {
     return this.run("predict", source, options);
   }
 
-  /** Return the one digit that strokes draw. */
   predictStrokes(strokes, options) {
     return this.run("predictStrokes", strokes, options);
   }
@@ -79,8 +69,7 @@ export class BrowserEngine {
   /**
    * Return what the worker answers to a call by name, one call after the other.
    *
-   * @param live whether a newer live call makes this one needless; it then resolves to null, unless
-   *   it runs already. So a drawing hand is never behind by more than one answer.
+   * @param live whether a newer live call makes this one, unless it runs already, resolve to null
    */
   run(name, argument, { live = false } = {}) {
     if (!this.worker) return Promise.reject(new Error("The reader was stopped."));

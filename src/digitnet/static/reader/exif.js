@@ -1,8 +1,4 @@
-/**
- * How a picture was held, from its EXIF data: CIPA DC-008 (EXIF 2.32), tag 274.
- *
- * Browsers turn a JPEG as it says, and leave a WebP as it lies; so neither is left to them.
- */
+/** How a picture was held, from its EXIF data: CIPA DC-008 (EXIF 2.32), tag 274. */
 
 import { viewOf } from "./views.js";
 
@@ -25,7 +21,6 @@ export function orientationOf(exif) {
   return place ? viewOf(exif).getUint16(place.at, place.little) : 1;
 }
 
-/** Return where in EXIF data the orientation stands and whether its low byte comes first. */
 function placeOf(exif) {
   if (exif.length < 14) return null;
   const [view, little] = [viewOf(exif), exif[0] === 0x49];
@@ -38,7 +33,6 @@ function placeOf(exif) {
   return null;
 }
 
-/** Return the EXIF data of a JPEG or WebP, a part of its bytes; null if there are none. */
 function exifOf(bytes) {
   if (bytes[0] === 0xff && bytes[1] === 0xd8) return ofJpeg(bytes);
   return letters(bytes, 0, 4) === "RIFF" && letters(bytes, 8, 4) === "WEBP" ? ofWebp(bytes) : null;

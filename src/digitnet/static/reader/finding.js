@@ -1,10 +1,4 @@
-/**
- * From a picture to the signs on it: the pages that the network sees of it.
- *
- * The same pages, looked at in the same order, as of `digitnet.reading.finding`. A sign is
- * `{box: [left, top, right, bottom], presence, digitShare, probabilities, oodScore, image}`, its box
- * in pixels of the picture, all numbers float32. A picture is grey, one channel.
- */
+/** From a picture to the signs on it: the pages that the network sees of it. */
 
 import { finding as C, modelFile } from "./constants.js";
 import { argmax, clip, f32, median32, round } from "./rounding.js";
@@ -28,7 +22,6 @@ export async function findSigns(model, picture) {
   return signs;
 }
 
-/** Return how many pixels of a picture's edge have each grey value. */
 function greysOfEdge({ data, width, height }) {
   const counts = new Array(256).fill(0);
   for (let x = 0; x < width; x++) {
@@ -80,7 +73,6 @@ function surest(signs) {
   return signs.reduce((most, sign) => Math.max(most, sign.presence), 0);
 }
 
-/** Return the longer side of a sign. */
 function sideOf({ box }) {
   return Math.max(0, f32(box[2] - box[0]), f32(box[3] - box[1]));
 }
@@ -115,7 +107,6 @@ export function pageOf(picture, [left, top, right, bottom], scale) {
   return page;
 }
 
-/** Return the signs in a part of a picture. */
 async function look(model, picture, region, scale) {
   const page = pageOf(picture, region, scale);
   const answers = await model.ofPage(OUTPUTS, page);
@@ -141,7 +132,6 @@ function readerRow(answers, row) {
   };
 }
 
-/** Return signs with each 1 whole whose flag was found as a sign of its own. */
 async function withFlags(model, page, signs) {
   const pairs = twoStrokes(signs);
   if (!pairs.length) return signs;
@@ -170,7 +160,6 @@ function united(one, other) {
   return one.map((at, axis) => (axis < 2 ? Math.min : Math.max)(at, other[axis]));
 }
 
-/** Return pairs of neighbours, the surer one first, that may be the stem and flag of a 1. */
 function twoStrokes(signs) {
   const pairs = [];
   const isOne = signs.map(({ probabilities }) => argmax(probabilities) === C.ONE);
@@ -230,7 +219,6 @@ function middleOf({ box }) {
   return [f32(f32(box[0] + box[2]) / 2), f32(f32(box[1] + box[3]) / 2)];
 }
 
-/** Return signs without those that repeat a surer one. */
 function unrepeated(signs) {
   const sorted = [...signs].sort((one, other) => other.presence - one.presence);
   const middles = sorted.map(middleOf);
@@ -245,7 +233,6 @@ function unrepeated(signs) {
   return sorted.filter((_, later) => !sorted.slice(0, later).some((__, at) => repeats(later, at)));
 }
 
-/** Return a length in equal parts, each at most as long as a page is, at that scale. */
 function cut(start, end, scale) {
   const count = Math.max(1, round(((end - start) * scale) / Math.sqrt(C.PAGE_AREA)));
   const step = (end - start) / count;
@@ -256,7 +243,6 @@ function cut(start, end, scale) {
   ]);
 }
 
-/** Return the part of the picture that holds all signs, and some paper around them. */
 function around(signs, side, whole) {
   const room = f32(C.MARGIN * side);
   const first = (axis) => Math.min(...signs.map(({ box }) => box[axis]));

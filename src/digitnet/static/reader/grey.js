@@ -1,10 +1,4 @@
-/**
- * From pixels of colours and opacity to grey, as `digitnet.reading.grey` does it.
- *
- * Grey is luma, unless one colour channel shows clearly more; what is transparent lies on white
- * paper, or on black where nothing would be seen on white. Pixels are bytes, bit for bit the same
- * as in Python.
- */
+/** From pixels of colours and opacity to grey, as `digitnet.reading.grey` does it. */
 
 import { grey as C } from "./constants.js";
 import { argmax } from "./rounding.js";
@@ -30,7 +24,6 @@ function isClear(data) {
   return false;
 }
 
-/** Return a picture made smaller; what is clear counts less where pixels become one. */
 function reduced(picture, factor, clear) {
   if (!clear) return reduce(picture, factor);
   const weighted = mapped(picture, (colour, opacity) => over255(colour * opacity));
@@ -39,12 +32,10 @@ function reduced(picture, factor, clear) {
   );
 }
 
-/** Return a picture on paper of a grey, without its opacity. */
 function over(picture, paper) {
   return mapped(picture, (colour, opacity) => over255(paper * (255 - opacity) + colour * opacity));
 }
 
-/** Return a picture in which each colour is made from itself and its pixel's opacity. */
 function mapped(picture, made) {
   const data = Uint8Array.from(picture.data);
   for (let at = 0; at < data.length; at += 4) {
@@ -55,13 +46,11 @@ function mapped(picture, made) {
   return { ...picture, data };
 }
 
-/** Return a product divided by 255 and rounded. */
 function over255(product) {
   const more = product + 128;
   return ((more >> 8) + more) >> 8;
 }
 
-/** Return luma, or the colour channel that shows clearly more. */
 function bestChannel(picture) {
   const small = smaller(picture);
   const luma = lumaOf(small);
@@ -81,7 +70,6 @@ function grey({ width, height }, data) {
   return { data, width, height, channels: 1 };
 }
 
-/** Return a picture at about `JUDGED_SIDE`, its noise averaged away. */
 function smaller(picture) {
   let longest = Math.max(picture.width, picture.height);
   const stride = Math.floor(longest / (4 * C.JUDGED_SIDE)) + 1;
@@ -97,7 +85,6 @@ function smaller(picture) {
   return factor > 1 ? reduce(small, factor) : small;
 }
 
-/** Return luma as Pillow computes it, ITU-R BT.601 in 16 bits. */
 function lumaOf({ data }) {
   const luma = new Uint8Array(data.length / 4);
   for (let at = 0, pixel = 0; pixel < luma.length; at += 4, pixel++) {
@@ -116,7 +103,6 @@ function differences(bytes, others) {
   return Int16Array.from(bytes, (value, pixel) => value - others[pixel]);
 }
 
-/** Return the largest difference of a pixel from its surroundings. */
 function localContrast(bytes, { width, height }) {
   const blurred = boxBlur(bytes, width, height, Math.floor(C.JUDGED_SIDE / 16));
   return bytes.reduce((most, value, pixel) => Math.max(most, Math.abs(value - blurred[pixel])), 0);

@@ -1,11 +1,12 @@
-/**
- * From boxes to lines, as people read: line by line from the top, each from left to right.
- *
- * The same lines, in the same order, as of `digitnet.reading.lines`.
- */
+/** From boxes to lines, as people read: line by line from the top, each from left to right. */
 
 import { lines as C } from "./constants.js";
 import { argmin, clip, mean, median } from "./rounding.js";
+
+const SLOPES = Array.from(
+  { length: C.TRIED },
+  (_, k) => k * ((2 * C.STEEPEST) / (C.TRIED - 1)) - C.STEEPEST,
+);
 
 /** Return the places of boxes `[left, top, right, bottom]`, line by line, in reading order. */
 export function inLines(boxes) {
@@ -27,7 +28,6 @@ export function inLines(boxes) {
     .map(([, line]) => line);
 }
 
-/** Return what is asked of boxes: centres, sizes, heights above a sloping row, and their order. */
 function pageOf(boxes) {
   const x = boxes.map((box) => box[0] / 2 + box[2] / 2);
   const y = boxes.map((box) => box[1] / 2 + box[3] / 2);
@@ -41,9 +41,8 @@ function pageOf(boxes) {
   return { boxes, x, size, level, order };
 }
 
-/** Return the slope along which the centres gather in the fewest and the tightest rows. */
 function slopeOf(x, y, size) {
-  const costs = C.SLOPES.map((slope) => {
+  const costs = SLOPES.map((slope) => {
     const heights = Float64Array.from(y, (height, place) => height - slope * x[place]).sort();
     let steps = 0;
     for (let place = 1; place < heights.length; place++) {
@@ -51,17 +50,15 @@ function slopeOf(x, y, size) {
     }
     return steps + C.LEVEL * Math.abs(slope);
   });
-  return C.SLOPES[argmin(costs)];
+  return SLOPES[argmin(costs)];
 }
 
-/** Return whether a box may belong to the line that ends with another one. */
 function isNear(last, place, { x, size, level }) {
   const reach =
     3 * Math.max(size[last], size[place]) + 2 * C.OWN_SLOPE * Math.abs(x[place] - x[last]);
   return Math.abs(level[place] - level[last]) < reach;
 }
 
-/** Return how far a box is above or below where a line arrives at it, in digits' sizes. */
 function stepTo(line, place, { x, size, level }) {
   const last = line.slice(-3);
   let expected = median(last.map((each) => level[each]));
@@ -73,7 +70,6 @@ function stepTo(line, place, { x, size, level }) {
   return Math.abs(level[place] - expected) / Math.max(unit, size[place]);
 }
 
-/** Return the slope of the straight line of least squares through the centres of a row. */
 function fittedSlope(line, x, level) {
   const middle = mean(line.map((place) => x[place]));
   const height = mean(line.map((place) => level[place]));
@@ -85,7 +81,6 @@ function fittedSlope(line, x, level) {
   return shared / own;
 }
 
-/** Return lines with the nearest two made one, if they may be pieces of one row; or null. */
 function joinedOnce(lines, page) {
   const means = lines.map((line) => mean(line.map((place) => page.level[place])));
   const sizes = lines.map((line) => Math.max(...line.map((place) => page.size[place])));
@@ -102,7 +97,6 @@ function joinedOnce(lines, page) {
   return [row, ...lines.filter((_, number) => !chosen.includes(number))];
 }
 
-/** Return how far one line is above the other where they meet; infinite if they overlap. */
 function gapOf(one, other, page) {
   const { boxes, size, level } = page;
   for (const a of one) {
@@ -122,7 +116,6 @@ function gapOf(one, other, page) {
   return gap;
 }
 
-/** Return places from left to right. */
 function inRow(places, { boxes }) {
   return places.sort((a, b) => boxes[a][0] + boxes[a][2] - (boxes[b][0] + boxes[b][2]));
 }

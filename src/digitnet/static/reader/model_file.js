@@ -1,9 +1,4 @@
-/**
- * The model file in the browser: `digitnet.onnx` as it is, run by onnxruntime-web.
- *
- * Nothing is prepared outside the file but what `digitnet.reading` does in Python too. The inlet
- * that is not used gets the smallest page, which has nothing on it, or no ink.
- */
+/** The model file in the browser: `digitnet.onnx` as it is, run by onnxruntime-web. */
 
 import { modelFile as C } from "./constants.js";
 import { f32 } from "./rounding.js";
@@ -32,7 +27,6 @@ export class ModelFile {
     this.classNames = record.class_names;
   }
 
-  /** Return outputs by name for inks: arrays whose first axis is the inks. */
   async ofInks(outputs, inks) {
     const answers = await this.run(outputs, BLANK, inks);
     // Nothing is found on a blank page; if something were, it would come first.
@@ -40,14 +34,12 @@ export class ModelFile {
     return answers;
   }
 
-  /** Return outputs by name for the signs on a page, float32, grey 0 to 255. */
   async ofPage(outputs, page) {
     const answers = await this.run(outputs, page, NO_INK);
     for (const name of outputs) if (OF_INKS.includes(name)) answers[name].pop();
     return answers;
   }
 
-  /** Return outputs for a page and inks at once, of each the list of its rows. */
   async run(outputs, page, inks) {
     const tensor = (data, dims) => new this.Tensor("float32", data, dims);
     const feeds = {
@@ -60,7 +52,7 @@ export class ModelFile {
 }
 
 /** Return a tensor as the list of its rows, flat arrays. */
-function rowsOf({ data, dims }) {
+export function rowsOf({ data, dims }) {
   const size = dims.slice(1).reduce((product, side) => product * side, 1);
   return Array.from({ length: dims[0] }, (_, row) => data.slice(row * size, (row + 1) * size));
 }

@@ -1,10 +1,4 @@
-/**
- * Anything that holds a picture, decoded to upright grey pixels, in a worker or a page.
- *
- * PNG is decoded here, with the pixels that Pillow gives; other files by the browser. The limits
- * are those of `digitnet.reading.pictures`: a picture is halved until its longer side is short
- * enough, and one of too many pixels is refused before it is decoded, as far as the browser says.
- */
+/** Anything that holds a picture, decoded to upright grey pixels, in a worker or a page. */
 
 import { pictures as C } from "./constants.js";
 import { InputError } from "./errors.js";
@@ -83,14 +77,12 @@ function checkSize(width, height) {
   }
 }
 
-/** Return the smallest power of two that brings a side down to `MAX_SIDE`. */
 function halvings(side) {
   let factor = 1;
   while (side > factor * C.MAX_SIDE) factor *= 2;
   return factor;
 }
 
-/** Undo an orientation as EXIF defines it: a grey picture mirrored, turned or both. */
 function upright(picture, orientation) {
   if (!(orientation >= 2 && orientation <= 8)) return picture;
   const { data, width, height } = picture;

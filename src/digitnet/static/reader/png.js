@@ -1,9 +1,5 @@
 /**
  * PNG files decoded as Pillow does it, so that the same file gives the same pixels as in Python.
- *
- * A canvas would multiply colours by their opacity and back, and clip 16 bits to the upper 8. Here
- * colours stay as they are, and 16 bits of grey are scaled by the smallest depth that holds the
- * largest value. Format: PNG Specification, Third Edition, W3C 2025.
  */
 
 import { grey as C } from "./constants.js";
@@ -81,7 +77,6 @@ function text(bytes, at) {
   return String.fromCharCode(...bytes.subarray(at, at + 4));
 }
 
-/** Return the contents of all chunks, by their names. */
 function chunksOf(bytes) {
   const [view, chunks] = [viewOf(bytes), {}];
   for (let at = 8; at + 12 <= bytes.length; ) {
@@ -94,7 +89,6 @@ function chunksOf(bytes) {
   return chunks;
 }
 
-/** Return so many bytes of what was compressed; what follows them is not decoded. */
 async function inflated(parts, total) {
   const bytes = new Uint8Array(total);
   let filled = 0;
@@ -115,7 +109,6 @@ async function inflated(parts, total) {
   return bytes;
 }
 
-/** Undo the filter of each line, in place; `step` bytes before is the pixel to the left. */
 function unfilter(lines, rows, step) {
   const length = lines.length / rows;
   for (let row = 0; row < rows; row++) {
@@ -139,7 +132,6 @@ function predicted(kind, left, above, corner) {
   return a <= b && a <= c ? left : b <= c ? above : corner;
 }
 
-/** Write the samples of a pass to their places. */
 function spread(lines, { x, y, across, down, columns, rows }, { width, depth, kind }, samples) {
   const channels = CHANNELS[kind];
   const length = lines.length / rows;
@@ -159,7 +151,6 @@ function spread(lines, { x, y, across, down, columns, rows }, { width, depth, ki
   }
 }
 
-/** Return red, green, blue and opacity of all samples. */
 function coloured(samples, header, chunks) {
   const data = new Uint8Array(header.width * header.height * 4);
   const clear = chunks.tRNS?.[0];
@@ -188,7 +179,6 @@ function upperBits(depth) {
   return depth === 16 ? (value) => value >> 8 : (value) => value;
 }
 
-/** Return the function from a sample of grey to a byte; 16 bits are scaled, never clipped. */
 function greyScale(samples, depth) {
   if (depth < 16) return (value) => (value * 255) / ((1 << depth) - 1);
   const most = samples.reduce((largest, value) => Math.max(largest, value), 0);

@@ -1,31 +1,39 @@
 /**
  * Pictures, strokes and ink to digits: what `digitnet.Recognizer` is in Python, with the same file.
- *
- * Answers are plain objects with the fields of Python's `Reading.as_dict()` and
- * `Prediction.as_dict()`; each prediction has `image` too, 28 × 28 bytes, what the network saw.
  */
 
 import { reader as C } from "./constants.js";
 import { InputError } from "./errors.js";
 import { findSigns } from "./finding.js";
-import { f32 } from "./rounding.js";
+import { readLines } from "./line_reading.js";
+import { f32, round } from "./rounding.js";
 import { asPicture, fromStrokes, judged, placed } from "./strokes.js";
-import { readUpright } from "./turning.js";
+import { turnedBack, upright } from "./turning.js";
 import { Writing, predictionOf } from "./writing.js";
 
 export class Reader {
-  /** @param model a `ModelFile` */
-  constructor(model) {
+  /**
+   * @param model a `ModelFile`
+   * @param columns the line reader: returns (a promise of) the columns of a strip
+   */
+  constructor(model, columns) {
     this.model = model;
+    this.columns = columns;
   }
 
-  /** Return all that is written in a picture, as `pictures.load` returns it. */
-  read({ picture, scale }) {
+  async read({ picture, scale }) {
     const look = async (pixels) => new Writing(await findSigns(this.model, pixels), this.model, scale);
-    return readUpright(look, picture, scale);
+    const found = await upright(look, picture);
+    const [height, width] = [picture.height, picture.width].map((side) => round(side * scale));
+    return turnedBack(await this.readingOf(found), found.quarter, height, width);
   }
 
-  /** Return the one digit of a picture, as `pictures.load` returns it. */
+  readingOf({ writing, picture }) {
+    const areDigits = this.model.classNames.every((name, digit) => digit < 10 && name === `${digit}`);
+    if (!areDigits) return writing.reading();
+    return readLines(writing, picture, this.columns, (ink) => this.predictInk(ink));
+  }
+
   async predict({ picture, scale }) {
     const writing = new Writing(await findSigns(this.model, picture), this.model, scale);
     const middle = [picture.width / 2, picture.height / 2];
@@ -42,11 +50,10 @@ export class Reader {
     const drawing = asPicture(strokes, pen);
     // Nobody draws upside down.
     const writing = new Writing(await findSigns(this.model, drawing.picture), this.model, 1);
-    const reading = placed(writing.reading(), drawing);
+    const reading = placed(await this.readingOf({ writing, ...drawing }), drawing);
     return judged(reading, () => this.predictStrokes(strokes), this.model.threshold);
   }
 
-  /** Return the one digit that a pen drew. */
   predictStrokes(strokes) {
     return this.predictInk(fromStrokes(strokes));
   }
@@ -69,7 +76,6 @@ export class Reader {
     });
   }
 
-  /** Return what to beware of in an ink whose strongest pixel is `most`. */
   reasonOf(most, oodScore, confidence) {
     if (most < f32(C.FAINTEST)) return "blank";
     if (oodScore > f32(this.model.threshold)) return "not_a_digit";
@@ -79,7 +85,6 @@ export class Reader {
 
 const BLANK = { data: new Float32Array(1), width: 1, height: 1 };
 
-/** Return an ink as float32, checked. */
 function inkOf({ data, width, height }) {
   if (!(width >= 1 && height >= 1 && Math.max(width, height) <= C.MAX_INK_SIDE)) {
     throw new InputError(

@@ -1,13 +1,4 @@
-/**
- * Pictures made smaller and larger, bit for bit as Pillow 13 does it to 8-bit pixels.
- *
- * A picture is `{data, width, height, channels}`: `data` holds bytes, row by row, the channels of a
- * pixel beside each other.
- *
- * `resize` is Pillow's `Image.resize` with a region: each axis is convolved by itself, with weights
- * in fixed point, and rounded to bytes in between. `reduce` is `Image.reduce`, `nearest` is
- * `Image.resize` with `NEAREST`, `boxBlur` is `ImageFilter.BoxBlur`.
- */
+/** Pictures made smaller and larger, bit for bit as Pillow 13 does it to 8-bit pixels. */
 
 // Bits behind the point of a weight: 8 of a pixel and 2 for overflow are left of 32.
 const PRECISION_BITS = 22;
@@ -50,7 +41,6 @@ function crop(picture, left, top, width, height) {
   return { data, width, height, channels: 1 };
 }
 
-/** Return for each pixel of an axis which pixels it is made of, from where on, and their weights. */
 function weights(inside, start, end, outside, filter) {
   const { support: reach, weight } = FILTERS[filter];
   const scale = Math.fround(end - start) / outside;
@@ -84,7 +74,6 @@ function weights(inside, start, end, outside, filter) {
   return found;
 }
 
-/** Return the rows from `first` to before `last` of a picture, each at another length. */
 function horizontally(picture, { from, count, factors, most }, first, last) {
   const width = from.length;
   const data = new Uint8Array(width * (last - first));
@@ -102,7 +91,6 @@ function horizontally(picture, { from, count, factors, most }, first, last) {
   return { data, width, height: last - first, channels: 1 };
 }
 
-/** Return a picture whose first row is number `first` of what the weights are for. */
 function vertically(picture, { from, count, factors, most }, first) {
   const { width } = picture;
   const height = from.length;
@@ -149,7 +137,6 @@ export function reduce({ data, width, height, channels }, factor) {
 
 const divisions = new Map();
 
-/** Return the function from a sum of so many bytes to their mean, by Pillow's multiplication. */
 function meanOf(count) {
   if (!divisions.has(count)) {
     const multiplier = Math.trunc(Math.fround(2 ** 32 / Math.fround(256 * count)));
@@ -174,7 +161,6 @@ export function nearest({ data, width, height, channels }, across, down) {
   return { data: chosen, width: across, height: down, channels };
 }
 
-/** Return which pixels of an axis are taken; their places are added up, as Pillow does. */
 function places(inside, outside) {
   const step = inside / outside;
   const found = new Int32Array(outside);
@@ -193,7 +179,6 @@ export function boxBlur(bytes, width, height, radius) {
   return both;
 }
 
-/** Blur one row or column; beyond its ends are its first and its last pixel. */
 function blurLine(bytes, blurred, start, step, length, radius) {
   const factor = Math.trunc(2 ** 24 / (2 * radius + 1));
   const outer = Math.trunc((2 ** 24 - (2 * radius + 1) * factor) / 2);

@@ -1,9 +1,4 @@
-/**
- * Numbers as Python and NumPy round them, where JavaScript's own way differs.
- *
- * NumPy computes most of what the finder says in float32, so a comparison that is close must be made
- * in float32 here too: every operation is followed by `f32`.
- */
+/** Numbers as Python and NumPy round them, where JavaScript's own way differs. */
 
 export const f32 = Math.fround;
 
@@ -29,8 +24,17 @@ export function median(values) {
   return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
 }
 
+/** Return the sum of up to 128 numbers, added in the order in which NumPy does. */
+export function total(values) {
+  const whole = values.length < 8 ? 0 : values.length & ~7;
+  const parts = values.slice(0, Math.min(whole, 8));
+  for (let at = 8; at < whole; at++) parts[at % 8] += values[at];
+  for (; parts.length > 1; parts.splice(0, 2)) parts.push(parts[0] + parts[1]);
+  return values.slice(whole).reduce((sum, value) => sum + value, parts[0] ?? 0);
+}
+
 export function mean(values) {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
+  return total(values) / values.length;
 }
 
 export function clip(value, low, high) {

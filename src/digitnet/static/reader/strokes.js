@@ -1,8 +1,6 @@
 /**
  * From the strokes of a pen, lists of points, to ink or to a picture: the same pixels, to the last
  * bit, as of `digitnet.reading.strokes`.
- *
- * A point is `[x, y]`, y down, in any unit, or `[x, y, pressure]` with a pressure from 0 to 1.
  */
 
 import { finding, pictures, strokes as C, writing } from "./constants.js";
@@ -70,7 +68,6 @@ export function placed(reading, { scale, left, top }) {
   return { ...reading, lines };
 }
 
-/** Return the strokes that have points, each a list of `[x, y, pressure]`. */
 function checked(strokes) {
   if (!Array.isArray(strokes)) {
     throw new InputError(`Expected a list of strokes, each a list of points, got ${strokes}.`);
@@ -93,7 +90,6 @@ function pointsOf(stroke, index) {
   return stroke.map(([x, y, pressure = C.USUAL_PRESSURE]) => [x, y, pressure]);
 }
 
-/** Return half of where a drawing begins, its extent, and the scale to be so long. */
 function fitted(lines, side) {
   const axes = [0, 1].map((axis) => rangeOf(lines.flat(), axis));
   const low = axes.map(([least]) => least / 2);
@@ -113,7 +109,6 @@ function rangeOf(points, axis) {
   return [least, most];
 }
 
-/** Return how large a sign of a drawing is whose longer side is 1; 1 for a dot. */
 function signOf(lines, size, unit) {
   // Halves, as in `fitted`.
   const extents = lines.map((line) =>
@@ -124,12 +119,10 @@ function signOf(lines, size, unit) {
   return size.some((each) => each !== 0) ? Math.max(Math.min(large, size[1]), C.FLAT) : 1;
 }
 
-/** Return the largest radius of the pen. */
 function widest(lines, radius) {
   return radius * (0.5 + rangeOf(lines.flat(), 2)[1]);
 }
 
-/** Return strokes as ink, float64, 0 to 1, with so many pixels of paper around them. */
 function drawn(lines, low, scale, radius, before) {
   const moved = lines.map((line) =>
     line.map(([x, y, pressure]) => [
@@ -158,7 +151,6 @@ function lengthOf([x, y], [x2, y2]) {
   return Math.sqrt((x2 - x) * (x2 - x) + (y2 - y) * (y2 - y));
 }
 
-/** Return a stroke in pieces of at most `STEP`: x, y and radius at both ends. */
 function piecesOf(line) {
   if (line.length === 1) return [[line[0], line[0]]];
   return line.slice(1).flatMap((end, place) => {
@@ -170,7 +162,6 @@ function piecesOf(line) {
   });
 }
 
-/** Add how much of each pixel a round pen covers on its way. */
 function cover({ data, width, height }, [x, y, r], [x2, y2, r2]) {
   const reach = Math.max(r, r2) + 1;
   const [dx, dy, dr] = [x2 - x, y2 - y, r2 - r];
@@ -190,10 +181,7 @@ function cover({ data, width, height }, [x, y, r], [x2, y2, r2]) {
   }
 }
 
-/**
- * Return the reading of a drawing, corrected by what all of its strokes are as one ink: a finder may
- * see a digit in a part of a scribble, or two in a broad one.
- */
+/** Return the reading of a drawing, corrected by what all of its strokes are as one ink. */
 export async function judged(reading, whole, threshold) {
   const signs = reading.lines.flatMap((line) => line.digits);
   const digits = signs.filter((sign) => sign.is_digit);
@@ -213,7 +201,6 @@ export async function judged(reading, whole, threshold) {
   return reading;
 }
 
-/** Return a reading of one sign in place of another reading. */
 function ofOne(reading, sign, confidence, reason) {
   const odds = confidence < 1 ? confidence / (1 - confidence) : null;
   const text = sign.is_digit ? sign.label : "?";

@@ -1,34 +1,30 @@
-/**
- * Pages that lie on their side or upside down: read turned, where that is clearly better.
- *
- * The rules are those of `digitnet.reading.turning`. Boxes are always those of the picture as given.
- */
+/** Pages that lie on their side or upside down: read turned, where that is clearly better. */
 
 import { turning as C } from "./constants.js";
+import { argmax } from "./rounding.js";
 
 /**
- * Return what is written in a grey picture, a reading, turned if it says clearly that it lies.
+ * Return `{writing, picture, quarter}`: the picture, turned if it says clearly that it lies.
  *
  * @param look returns (a promise of) the `Writing` of a grey picture as it is
- * @param scale how many pixels of the original one pixel of the picture spans
  */
-export async function readUpright(look, picture, scale) {
-  const plain = (await look(picture)).reading();
+export async function upright(look, picture) {
+  const asItIs = { writing: await look(picture), picture, quarter: 0 };
+  const plain = asItIs.writing.reading();
   const enough = plain.reason === null ? C.WELL : C.VERY_WELL;
-  if (!plain.lines.length || quality(plain) >= enough) return plain;
-  const readings = [];
+  if (!plain.lines.length || quality(plain) >= enough) return asItIs;
+  const all = [];
   for (const quarter of [2, 1, 3]) {
-    readings.push([quarter, (await look(turned(picture, quarter))).reading()]);
+    const lying = turned(picture, quarter);
+    all.push({ writing: await look(lying), picture: lying, quarter });
   }
-  const [quarter, best] = readings.reduce((one, other) =>
-    quality(other[1]) > quality(one[1]) ? other : one,
-  );
+  const readings = all.map(({ writing }) => writing.reading());
+  const chosen = argmax(readings.map(quality));
+  const best = readings[chosen];
   const likelier = best.confidence >= C.LIKELIER * plain.confidence;
   const kept = digitsOf(best) >= Math.max(C.FEWEST, C.LEFT * digitsOf(plain));
   const better = quality(best) >= Math.max(C.WELL, quality(plain));
-  if (!(likelier && kept && better)) return plain;
-  const [height, width] = [picture.height, picture.width].map((side) => Math.round(side * scale));
-  return turnedBack(best, quarter, height, width);
+  return likelier && kept && better ? all[chosen] : asItIs;
 }
 
 /** Return a grey picture turned clockwise by so many quarters. */
@@ -46,7 +42,8 @@ export function turned({ data, width, height }, quarter) {
 }
 
 /** Return the reading of a turned picture with boxes in the picture before it was turned. */
-function turnedBack(reading, quarter, height, width) {
+export function turnedBack(reading, quarter, height, width) {
+  if (!quarter) return reading;
   const back = ({ left, top, width: wide, height: tall }) =>
     ({
       1: { left: top, top: height - left - wide, width: tall, height: wide },
@@ -64,7 +61,6 @@ function digitsOf(reading) {
   return reading.lines.flatMap((line) => line.digits).filter((one) => one.is_digit).length;
 }
 
-/** Return the mean confidence of the signs; what is no digit counts nothing. */
 function quality(reading) {
   const signs = reading.lines.flatMap((line) => line.digits);
   const total = signs.reduce((sum, one) => sum + (one.is_digit ? one.confidence : 0), 0);

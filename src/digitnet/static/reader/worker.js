@@ -2,18 +2,17 @@
  * The worker that owns the model: it loads the runtime and the file, and answers one call at a time.
  *
  * A message in is `{id, name, argument}`, one out `{id, answer}`, `{id, error: {name, message}}` or,
- * while it starts, `{progress: {loaded, total}}`. Everything comes from the folder that `start` was
- * given; nothing else is ever fetched.
+ * while it starts, `{progress: {loaded, total}}`. It fetches from the folder of the page alone.
  */
 
 import { modelFile as C } from "./constants.js";
 import { InputError } from "./errors.js";
-import { ModelFile } from "./model_file.js";
+import { ModelFile, rowsOf } from "./model_file.js";
 import { load } from "./pictures.js";
 import { Reader } from "./reader.js";
 
 const RUNTIME = { script: "runtime/ort.wasm.bundle.min.mjs", wasm: "runtime/ort-wasm-simd-threaded.wasm" };
-let base, ort, reader, record;
+let base, ort, reader, record, lines;
 let layers = null;
 
 const calls = {
@@ -48,25 +47,35 @@ async function start(folder) {
   if (record.format !== C.FORMAT || record.format_version !== C.FORMAT_VERSION) {
     throw new Error(`model/digitnet.json is not of format ${C.FORMAT} ${C.FORMAT_VERSION}.`);
   }
-  const sizes = [record.runtime.bytes, record.bytes];
-  const loaded = [0, 0];
+  const sizes = [record.runtime.bytes, record.bytes, record.lines.bytes];
+  const loaded = [0, 0, 0];
   const report = (part) => (bytes) => {
     loaded[part] = bytes;
     const sum = (parts) => parts.reduce((total, each) => total + each, 0);
     self.postMessage({ progress: { loaded: sum(loaded), total: sum(sizes) } });
   };
-  const [wasm, content] = await Promise.all([
+  const [wasm, content, lineReader] = await Promise.all([
     bytesOf(RUNTIME.wasm, record.runtime.bytes, report(0)),
     bytesOf("model/digitnet.onnx", record.bytes, report(1)),
+    bytesOf("model/lines.onnx", record.lines.bytes, report(2)),
   ]);
   await checkHash("model/digitnet.onnx", content, record.sha256);
+  await checkHash("model/lines.onnx", lineReader, record.lines.sha256);
   ort = await import(new URL(RUNTIME.script, base).href);
   Object.assign(ort.env.wasm, { numThreads: 1, proxy: false, wasmBinary: wasm });
   ort.env.logLevel = "error";
-  reader = new Reader(new ModelFile(await sessionOf(content), ort.Tensor, record));
+  lines = await sessionOf(lineReader);
+  reader = new Reader(new ModelFile(await sessionOf(content), ort.Tensor, record), columnsOf);
   // The first run of each kind is slow: what it needs is compiled then.
   await reader.predictInk({ data: new Float32Array(1), width: 1, height: 1 });
   return record;
+}
+
+/** Return the columns of a strip, see `line_strips`, as the line reader sees them. */
+async function columnsOf({ pixels, width }) {
+  const dims = [1, 1, pixels.length / width, width];
+  const strip = new ort.Tensor("float32", Float32Array.from(pixels), dims);
+  return rowsOf((await lines.run({ strip }, ["columns"])).columns).map((row) => [...row]);
 }
 
 function sessionOf(content) {
@@ -82,7 +91,6 @@ async function fetched(path) {
   return response;
 }
 
-/** Return the content of a file, telling how much has come. */
 async function bytesOf(path, size, report) {
   const response = await fetched(path);
   const stream = response.body.getReader();

@@ -1,17 +1,12 @@
-/**
- * From the signs found on a picture to what is written there, and how likely that is right.
- *
- * As `digitnet.reading.writing` without what is asked of a number, its length or check digit. What
- * is returned has the fields of Python's `Reading.as_dict()` and `Prediction.as_dict()`, and of each
- * prediction also `image`, the 28 × 28 bytes that the network saw.
- */
+/** From the signs found on a picture to what is written there, and how likely that is right. */
 
 import { writing as C } from "./constants.js";
 import { inLines } from "./lines.js";
 import { asBytes } from "./model_file.js";
 import { argmax, argmin, clip, f32 } from "./rounding.js";
 
-const OTHER_SIGN = -2;
+/** What is picked of a sign that is no digit. */
+export const OTHER_SIGN = -2;
 
 export class Writing {
   /**
@@ -34,18 +29,18 @@ export class Writing {
     this.doubts = this.signs.map((sign, place) => doubtsOf(sign, this.like[place]));
   }
 
-  /** Return what is written. */
   reading() {
     const picks = this.doubts.map(({ classes }, place) => {
       if (!this.there[place]) return C.LEFT_OUT;
       return this.isDigit[place] ? argmin(classes) : OTHER_SIGN;
     });
-    const lines = this.written(picks);
+    return this.readingOf(this.written(picks), this.confidence(picks), this.odds(picks));
+  }
+
+  readingOf(lines, confidence, odds) {
     const digits = lines.flatMap((line) => line.digits).filter((one) => one.is_digit).length;
-    const confidence = this.confidence(picks);
     let reason = confidence >= C.LIKELY ? null : "uncertain";
     if (!digits) reason = lines.length ? "no_digits" : "blank";
-    const odds = this.odds(picks);
     return {
       text: lines.map((line) => line.text).join("\n"),
       confidence,
@@ -94,7 +89,6 @@ export class Writing {
     return this.bestOf(digits, weight, size, crops);
   }
 
-  /** Return the best of the digits of a picture, and whether there are others. */
   bestOf(digits, weight, size, crops) {
     const sure = weight.map(
       (each, place) => each * this.like[place] * Math.exp(-Math.min(...this.doubts[place].classes)),
@@ -107,7 +101,6 @@ export class Writing {
     return this.prediction(this.signs[chosen], unsure ? "ambiguous" : null);
   }
 
-  /** Return how likely each sign is a digit, as both finder and reader see it. */
   likeness(line) {
     const odds = this.signs.map(({ digitShare, oodScore }) => {
       const share = clip(digitShare, C.TINY, 1 - C.TINY);
@@ -120,7 +113,6 @@ export class Writing {
     });
   }
 
-  /** Return the mean odds of the others of a sign's line, 0 if it is alone. */
   company(odds, line, place) {
     const others = odds.filter(
       (_, other) =>
@@ -130,13 +122,11 @@ export class Writing {
     return total / Math.max(1, others.length);
   }
 
-  /** Return how likely a whole text is right. */
   confidence(picks) {
     const doubts = this.doubts.reduce((sum, _, place) => sum - this.chance(place, picks[place]), 0);
     return Math.exp(-(doubts + C.POWERS[5]));
   }
 
-  /** Return the logarithm of how likely what was picked of a sign is right. */
   chance(place, pick) {
     const { there, absent, digit, other, classes } = this.doubts[place];
     if (pick === C.LEFT_OUT) return -C.POWERS[1] * absent;
@@ -144,7 +134,6 @@ export class Writing {
     return -(C.POWERS[0] * there + C.POWERS[4] + kind);
   }
 
-  /** Return how many times likelier a text is than any that differs in one sign. */
   odds(picks) {
     const leads = picks.map((pick, place) => {
       const all = [OTHER_SIGN, C.LEFT_OUT, ...this.classNames.keys()];
@@ -154,7 +143,6 @@ export class Writing {
     return Math.exp(Math.min(Infinity, ...leads));
   }
 
-  /** Return the lines of what was picked. */
   written(picks) {
     let place = 0;
     const lines = this.lines.map((line) => {
@@ -164,19 +152,46 @@ export class Writing {
         if (picks[place] !== C.LEFT_OUT) digits.push(this.asPicked(sign, picks[place]));
         place++;
       }
-      const text = digits.map((one) => (one.is_digit && one.label) || "?").join("");
-      return { text, confidence: Math.exp(chance), digits };
+      return this.line(digits, Math.exp(chance));
     });
     return lines.filter((line) => line.digits.length);
   }
 
-  asPicked(sign, pick) {
-    if (pick < 0) return this.prediction(sign, "not_a_digit");
-    const confidence = sign.probabilities[pick];
-    return this.prediction(sign, confidence < C.LIKELY ? "ambiguous" : null);
+  line(digits, confidence) {
+    const text = digits.map((one) => (one.is_digit && one.label) || "?").join("");
+    return { text, confidence, digits };
   }
 
-  /** Return a sign as a prediction. */
+  foundLines() {
+    let place = 0;
+    const places = this.lines.map((line) => line.map(() => place++));
+    return places
+      .filter((line) => line.some((at) => this.there[at]))
+      .map((line) => ({
+        signs: line.map((at) => this.signs[at]),
+        boxes: line.map((at) => this.signs[at].box),
+        presence: line.map((at) => this.signs[at].presence),
+        likeness: line.map((at) => this.like[at]),
+        classes: line.map((at) => this.doubts[at].classes.map((doubt) => Math.exp(-doubt))),
+      }));
+  }
+
+  inOriginal(box) {
+    const [left, top, right, bottom] = box.map((at) => at * this.scale);
+    return wholeBox([Math.max(left, 0), Math.max(top, 0), right, bottom]);
+  }
+
+  asPicked(sign, pick) {
+    return this.forced(this.prediction(sign, null), pick);
+  }
+
+  forced(seen, pick) {
+    if (pick < 0) return { ...seen, is_digit: false, reason: "not_a_digit" };
+    const [confidence, label] = [seen.probabilities[pick], this.classNames[pick]];
+    const reason = confidence < C.LIKELY ? "ambiguous" : null;
+    return { ...seen, digit: pick, label, confidence, is_digit: true, reason };
+  }
+
   prediction(sign, reason) {
     return predictionOf({
       ...sign,
@@ -187,7 +202,6 @@ export class Writing {
   }
 }
 
-/** Return what is asked of a sign as minus logarithms of probabilities. */
 function doubtsOf({ presence, probabilities }, like) {
   const inside = (value) => clip(value, C.TINY, 1 - C.TINY);
   return {
@@ -216,7 +230,6 @@ export function predictionOf({ probabilities, oodScore, image, box, reason, clas
   };
 }
 
-/** Return the pixels that a box touches, at least one. */
 function wholeBox([left, top, right, bottom]) {
   const [x, y] = [Math.floor(left), Math.floor(top)];
   return {

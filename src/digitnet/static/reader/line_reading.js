@@ -1,0 +1,111 @@
+/** What is written by signs and line reader together, as `digitnet.reading.line_reading`. */
+
+import { lineReading as C } from "./constants.js";
+import { boxOf, stripOf } from "./line_strips.js";
+import { SignChances, boxesOf, closenessOf, likeliestTexts, ofColumns, placesOf, textOf } from "./line_texts.js";
+import { clip, f32, median, round } from "./rounding.js";
+import { OTHER_SIGN } from "./writing.js";
+
+/** Return what is written in a picture, where `writing` was found. */
+export async function readLines(writing, picture, columns, look) {
+  const lines = [];
+  for (const found of writing.foundLines()) lines.push(await lineOf(found, picture, columns));
+  if (!lines.length) return writing.reading();
+  const written = [];
+  for (const line of lines) {
+    const digits = await signsOf(writing, line, picture, look);
+    written.push(writing.line(digits, Math.exp(-line.options[0].doubt)));
+  }
+  const confidence = Math.exp(-lines.reduce((sum, line) => sum + line.options[0].doubt, 0));
+  const seconds = lines.flatMap(({ options: [one, other] }) => (other ? [one.share - other.share] : []));
+  const odds = seconds.length ? Math.exp(Math.min(...seconds, 700)) : Infinity;
+  return writing.readingOf(written, confidence, odds);
+}
+
+async function lineOf(found, picture, columns) {
+  const chances = new SignChances(found, C.MISSED);
+  const strip = stripOf(picture, boxesOf(found));
+  if (!strip) {
+    const text = textOf(found);
+    return { found, chances, strip, options: [{ text, share: 0, doubt: -chances.of(text) }] };
+  }
+  const seen = await columns(strip);
+  return { found, chances, strip, seen, options: optionsOf(found, seen, chances) };
+}
+
+/** Return what a line may say by its columns, `{text, share, doubt}`, likeliest first. */
+export function optionsOf(found, seen, chances = new SignChances(found, C.MISSED)) {
+  const byColumns = likeliestTexts(seen);
+  byColumns.delete("");
+  const text = textOf(found);
+  if (!byColumns.has(text)) byColumns.set(text, ofColumns(seen, text));
+  const bySigns = C.BY_SIGNS + C.WHERE_CLOSE * closenessOf(found);
+  const options = Array.from(byColumns, ([each, score]) => {
+    const [column, sign] = [Math.max(score, C.NEVER), chances.of(each)];
+    return { text: each, column, sign, share: C.BY_COLUMNS * column + bySigns * sign };
+  });
+  const most = Math.max(...options.map(({ share }) => share));
+  const all = most + Math.log(options.reduce((sum, { share }) => sum + Math.exp(share - most), 0));
+  for (const each of options) {
+    each.share -= all;
+    const doubts = [-Math.expm1(each.share), -each.column, -each.sign, 1];
+    each.doubt = doubts.reduce((sum, doubt, k) => sum + doubt * C.DOUBTS[k], 0);
+  }
+  return options.sort((one, other) => other.share - one.share);
+}
+
+async function signsOf(writing, { found, chances, strip, seen, options }, picture, look) {
+  const { text } = options[0];
+  const places = chances.aligned(text);
+  const picked = places.map((place, k) => place !== null && writing.asPicked(found.signs[place], pickOf(text[k])));
+  if (!strip || !places.includes(null)) return picked.filter(Boolean);
+  const signs = [];
+  for (const [k, part] of partsOf(seen, text).entries()) {
+    const box = boxOf(strip, part);
+    const sign = picked[k] || writing.forced(await look(roughInk(picture, box)), pickOf(text[k]));
+    signs.push({ ...sign, box: writing.inOriginal(box) });
+  }
+  return signs;
+}
+
+function partsOf(columns, text) {
+  const middles = placesOf(columns, text).map((place) => (place + 0.5) / columns.length);
+  const between = middles.slice(1).map((at, k) => (middles[k] + at) / 2);
+  if (!between.length) return [[0, 1]];
+  const [first, last] = [2 * middles[0] - between[0], 2 * middles.at(-1) - between.at(-1)];
+  const ends = [Math.max(first, 0), ...between, Math.min(last, 1)];
+  return middles.map((_, k) => [ends[k], ends[k + 1]]);
+}
+
+/** Return what stands out in a part of a picture, whatever it belongs to. */
+export function roughInk({ data, width, height }, box) {
+  const [left, right] = [box[0], box[2]].map((at) => clip(round(at), 0, width));
+  const [top, bottom] = [box[1], box[3]].map((at) => clip(round(at), 0, height));
+  const across = Math.min(Math.max(right, left + 1), width) - left;
+  const down = Math.min(Math.max(bottom, top + 1), height) - top;
+  if (!across || !down) return { data: new Float32Array(1), width: 1, height: 1 };
+  const grid = (step) => {
+    const size = { width: Math.ceil(across / step), height: Math.ceil(down / step) };
+    const rows = Array.from({ length: size.height }, (_, y) => (top + y * step) * width + left);
+    const columns = Array.from({ length: size.width }, (_, x) => x * step);
+    return { ...size, data: new Float32Array(rows.flatMap((row) => columns.map((x) => data[row + x]))) };
+  };
+  const paper = median(grid(1).data);
+  const ink = grid(Math.ceil(Math.max(across, down) / C.INK_SIDE));
+  const off = ink.data.map((value) => Math.abs(value - paper));
+  const most = Math.max(percentile(off, 98), 1);
+  ink.data = off.map((by) => clip(f32(f32(by / most) - f32(C.PAPER)) / f32(1 - C.PAPER), 0, 1));
+  return ink;
+}
+
+function percentile(values, percent) {
+  const sorted = values.slice().sort();
+  const at = (percent / 100) * (sorted.length - 1);
+  const [low, high = low] = sorted.slice(Math.floor(at));
+  const [step, share] = [f32(high - low), f32(at - Math.floor(at))];
+  return f32(share < 0.5 ? low + f32(step * share) : high - f32(step * f32(1 - share)));
+}
+
+function pickOf(sign) {
+  return sign === "?" ? OTHER_SIGN : Number(sign);
+}
