@@ -62,7 +62,7 @@ SHARED: tuple[tuple[str, ModuleType, str], ...] = (
         line_strips,
         "HEIGHT LEAST_WIDTH MOST_WIDTH ABOVE BESIDE _FLAT _LEVEL _STEEPEST",
     ),
-    ("lineTexts", line_texts, "SIGNS BLANK _BEAMS _LEAST _EMPTY _APART _TOUCHING _SUREST"),
+    ("lineTexts", line_texts, "SIGNS BLANK _BEAMS _LEAST _EMPTY _APART _TOUCHING _SUREST _EQUAL"),
     (
         "lineReading",
         line_reading,

@@ -28,6 +28,8 @@ _EMPTY = -1e-4
 _APART, _TOUCHING = 0.12, -0.04
 # No sign is surer than this, found or not.
 _SUREST = -7.0
+# Ways that differ by less are as likely: no processor's rounding chooses between them.
+_EQUAL = 1e-9
 
 _Floats = NDArray[np.float64]
 
@@ -141,12 +143,12 @@ class SignChances:
         row, place = len(self._options), len(text)
         while place:
             here, missed = table[row][place], table[row][place - 1] + self._missed
-            if here == missed or not row:
+            if here - missed < _EQUAL or not row:
                 found.append(None)
                 place -= 1
                 continue
             row -= 1
-            if here != table[row][place] + self._left_out[row]:
+            if here - table[row][place] - self._left_out[row] >= _EQUAL:
                 found.append(row)
                 place -= 1
         return found[::-1]

@@ -114,6 +114,7 @@ export const lineTexts = Object.freeze({
   APART: 0.12,
   TOUCHING: -0.04,
   SUREST: -7.0,
+  EQUAL: 1e-09,
 });
 
 export const lineReading = Object.freeze({

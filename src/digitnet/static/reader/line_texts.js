@@ -105,13 +105,13 @@ export class SignChances {
     const found = [];
     for (let row = this.options.length, place = text.length; place; ) {
       const here = table[row][place];
-      if (!row || here === table[row][place - 1] + this.missed) {
+      if (!row || here - table[row][place - 1] - this.missed < C.EQUAL) {
         found.push(null);
         place--;
         continue;
       }
       row--;
-      if (here !== table[row][place] + this.leftOut[row]) {
+      if (here - table[row][place] - this.leftOut[row] >= C.EQUAL) {
         found.push(row);
         place--;
       }
