@@ -26,7 +26,7 @@ from digitnet.reading.line_reading import (
     DOUBTS,
     MISSED,
     WHERE_CLOSE,
-    Testimony,
+    Evidence,
     evidence_of,
 )
 from digitnet.reading.line_strips import strip_of
@@ -44,7 +44,7 @@ _Floats = NDArray[np.float64]
 class Heard(NamedTuple):
     """A line: what it may say, what speaks for it, and what it says."""
 
-    said: Testimony
+    said: Evidence
     closeness: float
     truth: str | None
     """None where lines were not found as they are."""
@@ -52,7 +52,7 @@ class Heard(NamedTuple):
     @property
     def evidence(self) -> _Floats:
         """(N, 3), what the three weights are the factors of."""
-        columns, signs = self.said.evidence.T
+        columns, signs = self.said.scores.T
         return np.stack([columns, signs, signs * self.closeness], axis=1)
 
 

@@ -116,7 +116,7 @@ def _line(found: FoundLine, pixels: NDArray[np.uint8], columns: _Columns, beams:
         return _Line(found, [option], chances, None, None)
     seen = columns(strip.pixels)
     heard = evidence_of(found, chances, seen, beams)
-    shares = heard.evidence @ weights(found)
+    shares = heard.scores @ weights(found)
     shares -= np.logaddexp.reduce(shares)
     doubts = heard.doubts(shares) @ DOUBTS
     order = np.argsort(-shares, kind="stable").tolist()
@@ -124,11 +124,11 @@ def _line(found: FoundLine, pixels: NDArray[np.uint8], columns: _Columns, beams:
     return _Line(found, options, chances, strip, seen)
 
 
-class Testimony(NamedTuple):
+class Evidence(NamedTuple):
     """Texts that a line may say, N of them, and what speaks for each."""
 
     texts: list[str]
-    evidence: NDArray[np.float64]
+    scores: NDArray[np.float64]
     """(N, 2): the logarithms of how likely each is by the columns, and by the signs."""
 
     def doubts(self, shares: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -137,13 +137,13 @@ class Testimony(NamedTuple):
         Args:
             shares: (N,), logarithms of each text's part of all.
         """
-        columns, signs = -self.evidence.T
+        columns, signs = -self.scores.T
         return np.stack([-np.expm1(shares), columns, signs, np.ones(len(shares))], axis=1)
 
 
 def evidence_of(
     found: FoundLine, chances: SignChances, seen: NDArray[np.float64], beams: int = 8
-) -> Testimony:
+) -> Evidence:
     """Return what a line may say.
 
     Args:
@@ -157,8 +157,8 @@ def evidence_of(
     if found.text not in by_columns:
         by_columns[found.text] = of_columns(seen, found.text)
     texts = list(by_columns)
-    evidence = np.array([[max(by_columns[text], _NEVER), chances.of(text)] for text in texts])
-    return Testimony(texts, evidence)
+    scores = np.array([[max(by_columns[text], _NEVER), chances.of(text)] for text in texts])
+    return Evidence(texts, scores)
 
 
 def weights(found: FoundLine) -> NDArray[np.float64]:
