@@ -19,6 +19,7 @@ import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -137,11 +138,8 @@ class _Watch:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe(duplex=False)
         process = context.Process(target=_work, args=(*self._given, theirs))
-        # A terminal sends Ctrl-C to every process, also to one that is just starting: the first one
-        # tells the others. What is ignored here is ignored there from the beginning.
-        heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        process.start()
-        signal.signal(signal.SIGINT, heard)
+        with _sigint_for_later():
+            process.start()
         theirs.close()
         self._workers.append(_Worker(process, ours))
         if self._signals:
@@ -210,6 +208,25 @@ class _Watch:
         self._given[0].close()
         for worker in self._workers:
             worker.process.terminate()
+
+
+@contextlib.contextmanager
+def _sigint_for_later() -> Iterator[None]:
+    """Hold SIGINT back, here until the end and in a process that is started for ever.
+
+    A terminal sends Ctrl-C to every process, also to one that is just starting: the first one must
+    not miss it, and tells the others.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    # When it starts, it lets SIGINT through again.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _work(
