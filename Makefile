@@ -6,7 +6,7 @@ PEERS := .venv-peers
 READERS := .venv-readers
 ARGS ?=
 
-.PHONY: help train test check wheel page format docs notebook site bench reading service seeds model robustness studies clean
+.PHONY: help train test slow check wheel page format docs notebook site bench reading service seeds model robustness studies clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -14,8 +14,11 @@ help: ## Show this list
 train: $(VENV)/train.installed ## Fetch MNIST, train the reference CNN, evaluate, write the report
 	$(BIN)/digitnet train $(ARGS)
 
-test: $(VENV)/dev.installed ## Run the tests
-	$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term-missing:skip-covered --cov-fail-under=90 $(ARGS)
+test: $(VENV)/dev.installed ## Run the tests, without those that take long
+	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not slow' --cov --cov-report=term-missing:skip-covered --cov-fail-under=90 $(ARGS)
+
+slow: $(VENV)/dev.installed ## Run the tests that take long: the page in a browser, a cluster, load
+	$(BIN)/python -m pytest -n auto --dist worksteal -m slow $(ARGS)
 
 check: $(VENV)/dev.installed ## Lint, check types, check that generated documents are up to date
 	$(BIN)/ruff check .

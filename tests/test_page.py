@@ -22,6 +22,8 @@ from digitnet.serving.layers_graph import opened
 import build_page  # isort: skip
 import golden_ways as ways  # isort: skip
 
+pytestmark = pytest.mark.slow
+
 STATIC = build_page.STATIC
 Stroke = list[tuple[float, float]]
 # The middle of the paper and half the height of a digit, in its units of 640 × 400.
