@@ -367,7 +367,7 @@ def test_lines_say_what_they_say_in_python() -> None:
         assert by_signs == pytest.approx(chances.of(text), rel=1e-9)
         assert aligned == chances.aligned(text)
         heard = line_reading.evidence_of(line, SignChances(line, line_reading.MISSED), columns)
-        shares = heard.evidence @ line_reading.weights(line)
+        shares = heard.scores @ line_reading.weights(line)
         shares -= np.logaddexp.reduce(shares)
         doubts = heard.doubts(shares) @ line_reading.DOUBTS
         order = np.argsort(-shares, kind="stable")
