@@ -9,10 +9,7 @@ Guarantees:
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import hashlib
-import json
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -21,8 +18,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from digitnet.errors import InputError, IntegrityError
-from digitnet.files import storage_errors
+from digitnet.errors import InputError
+from digitnet.reading.model_file import shipped_content
 
 
 @dataclass(frozen=True)
@@ -47,20 +44,10 @@ def load_line_file() -> LineFile:
         IntegrityError: it is damaged.
     """
     folder = Path(str(resources.files("digitnet"))) / "assets"
-    file, record = folder / "lines.onnx", folder / "lines.json"
+    file = folder / "lines.onnx"
     if not file.is_file():
         raise InputError(f"This installation of digitnet lacks {file}. Reinstall digitnet.")
-    with storage_errors(file, "read"):
-        content = file.read_bytes()
-    expected, found = None, hashlib.sha256(content).hexdigest()
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        expected = json.loads(record.read_bytes())["sha256"]
-    if found != expected:
-        raise IntegrityError(
-            f"{file} is damaged: its SHA-256 is {found}, and {record} says {expected}. "
-            "Reinstall digitnet."
-        )
-    return LineFile(open_line_session(content))
+    return LineFile(open_line_session(shipped_content(file)))
 
 
 def open_line_session(content: bytes) -> onnxruntime.InferenceSession:

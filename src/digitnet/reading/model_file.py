@@ -276,13 +276,23 @@ def _missing(path: Path) -> str:
 def _read_shipped() -> bytes:
     """Return the content of digitnet's own model, compared with its SHA-256."""
     folder = Path(str(resources.files("digitnet"))) / "assets"
-    file, record = folder / "digitnet.onnx", folder / "digitnet.json"
+    file = folder / "digitnet.onnx"
     if not file.is_file():
         raise InputError(
             f"This installation of digitnet has no model: {file} is missing. Reinstall digitnet, "
             "or make a model with `digitnet train --recipe robust` and `digitnet export RUN` and "
             "name its file."
         )
+    return shipped_content(file)
+
+
+def shipped_content(file: Path) -> bytes:
+    """Return a model of the package, compared with the SHA-256 in the record beside it.
+
+    Raises:
+        IntegrityError: it is damaged.
+    """
+    record = file.with_suffix(".json")
     with storage_errors(file, "read"):
         content = file.read_bytes()
     expected, found = None, hashlib.sha256(content).hexdigest()

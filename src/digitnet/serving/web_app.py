@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
@@ -43,15 +43,12 @@ _ABOUT = (
 def create_app(
     recognizer: Recognizer,
     settings: ServiceSettings | None = None,
-    *,
-    routers: Sequence[Callable[[Service], APIRouter]] = (),
 ) -> FastAPI:
     """Return the service as an ASGI application; ``app.state.service`` is its ``Service``.
 
     Args:
         recognizer: what reads.
         settings: how the service behaves; by default for this machine alone, without a page.
-        routers: each makes further routes of the service.
     """
     service = Service(recognizer, settings or ServiceSettings())
 
@@ -76,7 +73,7 @@ def create_app(
     )
     app.state.service = service
     app.add_middleware(Guard, service=service)
-    for make in (answer_router, state_router, lesson_router, *routers):
+    for make in (answer_router, state_router, lesson_router):
         app.include_router(make(service))
     _add_documents(app)
     _add_page(app, PageFiles(service.settings.page))
