@@ -61,7 +61,9 @@ seeds: $(VENV)/dev.installed ## Train each recipe with five seeds (half an hour 
 	$(BIN)/python benchmarks/seeds.py $(ARGS)
 
 model: $(VENV)/dev.installed ## Train the shipped finder and readers again and put them in their places (many hours)
-	$(BIN)/digitnet train --recipe finder --threads 1 --out runs/finder $(ARGS)
+	$(BIN)/digitnet train --recipe finder --threads 1 --out runs/finder-first $(ARGS)
+	$(BIN)/digitnet train --recipe finder --threads 1 --out runs/finder --start runs/finder-first/model.safetensors \
+		--seed 1 --epochs 8 --learning-rate 8e-4 $(ARGS)
 	cp runs/finder/model.safetensors src/digitnet/assets/finder.safetensors # its finds teach the reader
 	$(BIN)/digitnet train --recipe robust --threads 2 --out runs/robust $(ARGS)
 	$(BIN)/digitnet train --recipe lines --threads 1 --out runs/lines $(ARGS)

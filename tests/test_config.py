@@ -67,6 +67,7 @@ VALUES = {
     # More need settings of the finder, or of the line reader, alone.
     "pages": st.just(0),
     "lines": st.just(0),
+    "start": st.just(""),
     # More of them need --canonical and --reject.
     **{name: st.just(0.0) for name in ("non_digits", "hands", "signs", "found")},
     "bfloat16": st.booleans(),
@@ -133,6 +134,7 @@ def test_the_layout_of_the_file_is_stable():
             "train_images",
             "pages",
             "lines",
+            "start",
             "early_stopping",
             "threads",
             "model",

@@ -117,6 +117,7 @@ def export(
     run: Path,
     *,
     finder: Path | None = None,
+    half: bool = False,
     out: Path | None = None,
     places: Places,
     as_json: bool = False,
@@ -132,11 +133,12 @@ def export(
         run (RUN): A run folder.
         finder (RUN_OR_FILE): The finder in it: a finder's run, or its model.safetensors; default:
             the one that comes with digitnet.
+        half: Keep the weights in half precision: half the size, and answers that agree to 0.02.
         out (FILE): The file; default: model.onnx in RUN.
     """
     from digitnet.training.calibration import export_run
 
-    exported = export_run(run, out, finder=finder, **places)
+    exported = export_run(run, out, finder=finder, half=half, **places)
     result = {
         "file": str(exported.path),
         "bytes": exported.bytes,

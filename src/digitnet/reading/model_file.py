@@ -90,7 +90,8 @@ _FIELDS: dict[str, dict[int, str]] = {
     "initializer": _TENSOR,
     "constant": _TENSOR,
 }
-_FLOAT = b"\1"
+# Numbers with a point, by the data type of a tensor: of single and of half precision.
+_FLOATS = {b"\1": np.dtype("<f4"), b"\n": np.dtype("<f2")}
 # Fields that deserve better words.
 _REFUSED = {("node", 7): "uses an operator of another domain"} | dict.fromkeys(
     [("initializer", 13), ("initializer", 14), ("constant", 13), ("constant", 14)],
@@ -335,14 +336,22 @@ def _check_content(content: bytes) -> None:
         if re.match(pattern, content[:64], re.DOTALL):
             raise _UnsoundError(f"is {what}, not a model file (ONNX)")
     nodes = _checked_nodes(content)
-    floats = (w for node in nodes if node["data type"] == [_FLOAT] for w in node["weights"])
-    if not all(np.isfinite(np.frombuffer(w[: len(w) & -4], "<f4")).all() for w in floats):
+    if not all(map(_is_finite, nodes)):
         raise _UnsoundError("holds NaN or infinity among its weights")
     makers = {bytes(output): node for node in nodes for output in node["output"]}
     if not all(_counts_pixels(node, makers) for node in nodes if b"Range" in node["operator"]):
         raise _UnsoundError("holds a Range that does not count the pixels of an axis")
     if not all(_doubles(node, makers) for node in nodes if b"Resize" in node["operator"]):
         raise _UnsoundError("holds a Resize that does more than double a map")
+
+
+def _is_finite(node: _Node) -> bool:
+    """Return whether the weights of a node, if it has any, hold neither NaN nor infinity."""
+    kind = _FLOATS.get(bytes(node["data type"][0])) if node["data type"] else None
+    if kind is None:
+        return True
+    whole = (weights[: len(weights) - len(weights) % kind.itemsize] for weights in node["weights"])
+    return all(bool(np.isfinite(np.frombuffer(each, kind)).all()) for each in whole)
 
 
 def _checked_nodes(content: bytes) -> list[_Node]:

@@ -204,19 +204,25 @@ def _empty_form(desk: Desk) -> None:
 
 
 def _few_lines(desk: Desk) -> None:
-    """One to six lines of boxes whose other lines are outside the frame: an upright one is no 1."""
+    """One to six lines of boxes whose other lines are outside the frame: an upright one is no 1.
+
+    It runs from edge to edge of the frame, or ends at a level one; inside, it would be a 1.
+    """
     rng = desk.rng
     rule = any_rule(rng, rng.uniform(0.4, 1) * min(desk.height, desk.width))
     upright = int(rng.integers(0, 4))
     level = int(rng.integers(upright == 0, 4))
-    ends = [rng.uniform(0, length, 2) if chance(rng, 0.3) else (-2, length + 2)
-            for length in (desk.height, desk.width)]  # fmt: skip
+    across = rng.uniform(0, desk.width, 2) if chance(rng, 0.3) else (-2, desk.width + 2)
+    levels = np.sort(rng.uniform(0, desk.height, level))
+    for y in levels:
+        draw_rule(desk, line(across[0], y, across[1], y + rng.normal(0, 2)), rule)
     for _ in range(upright):
-        x = rng.uniform(0, desk.width)
-        draw_rule(desk, line(x, ends[0][0], x + rng.normal(0, 2), ends[0][1]), rule)
-    for _ in range(level):
-        y = rng.uniform(0, desk.height)
-        draw_rule(desk, line(ends[1][0], y, ends[1][1], y + rng.normal(0, 2)), rule)
+        x, ends = rng.uniform(0, desk.width), [-2.0, desk.height + 2.0]
+        if level and chance(rng, 0.6):
+            end = int(rng.integers(2))
+            ends[end] = levels[-1 if end else 0]
+            x = rng.uniform(min(across), max(across))
+        draw_rule(desk, line(x, ends[0], x + rng.normal(0, 2), ends[1]), rule)
 
 
 def _dots(desk: Desk) -> None:

@@ -74,6 +74,7 @@ def export_run(
     out: Path | str | None = None,
     *,
     finder: Path | str | None = None,
+    half: bool = False,
     data_dir: Path | str | None = None,
     offline: bool | None = None,
 ) -> Exported:
@@ -90,6 +91,7 @@ def export_run(
         out: the file; by default ``model.onnx`` in the run folder, or ``lines.onnx``.
         finder: the run of a finder, or its ``model.safetensors``; by default the one that comes
             with digitnet.
+        half: keep the weights in half precision, in half the bytes, as a line reader's always are.
         data_dir: as for ``train``.
         offline: as for ``train``.
 
@@ -110,9 +112,9 @@ def export_run(
         if run.config.lines:
             return _export_lines(run, trained_lines(run), out)
         if run.config.pages:
-            return _export_finder(run, trained_finder(run), out)
+            return _export_finder(run, trained_finder(run), out, half)
         trained = open_trained(run, Options(data_dir=data_dir, offline=offline))
-        return export_trained(trained, out, finder=finder, data_dir=data_dir)
+        return export_trained(trained, out, finder=finder, half=half, data_dir=data_dir)
 
 
 def export_trained(
@@ -120,6 +122,7 @@ def export_trained(
     out: Path | str | None = None,
     *,
     finder: Path | str | None = None,
+    half: bool = False,
     data_dir: Path | str | None = None,
 ) -> Exported:
     """Do what ``export_run`` does; the caller holds the lock of the run."""
@@ -127,7 +130,7 @@ def export_trained(
     if config.lines:
         return _export_lines(run, trained.lines, out)
     if config.pages:
-        return _export_finder(run, trained.finder, out)
+        return _export_finder(run, trained.finder, out, half)
     file, finds = _read_finder(finder)
     sources = calibration_images(trained, data_dir)
     logits, scores = answers(trained.model, np.concatenate([images for images, _ in sources]))
@@ -144,10 +147,11 @@ def export_trained(
         "model_sha256": run.model_sha256,
         "finder_sha256": _sha256(file),
     }
-    return _write(out or run.path / "model.onnx", trained.model, finds, calibration, about)
+    built = build(trained.model, finds, calibration, about, half=half)
+    return _written(out or run.path / "model.onnx", built, calibration)
 
 
-def _export_finder(run: Run, finder: Finder, out: Path | str | None) -> Exported:
+def _export_finder(run: Run, finder: Finder, out: Path | str | None, half: bool) -> Exported:
     """Write a finder with the network that comes with digitnet, calibrated as it comes."""
     model, said = read_model(SHIPPED_MODEL)
     record = json.loads(SHIPPED_MODEL.with_name("digitnet.json").read_text(encoding="utf-8"))
@@ -160,7 +164,8 @@ def _export_finder(run: Run, finder: Finder, out: Path | str | None) -> Exported
         "model_sha256": _sha256(SHIPPED_MODEL),
         "finder_sha256": run.model_sha256,
     }
-    return _write(out or run.path / "model.onnx", model, finder, calibration, about)
+    built = build(model, finder, calibration, about, half=half)
+    return _written(out or run.path / "model.onnx", built, calibration)
 
 
 def _export_lines(run: Run, reader: LineReader, out: Path | str | None) -> Exported:
@@ -173,16 +178,11 @@ def _export_lines(run: Run, reader: LineReader, out: Path | str | None) -> Expor
         "epochs": str(len(run.history)),
         "lines_sha256": run.model_sha256,
     }
-    content, difference = build_lines(reader, about)
-    path = Path(out or run.path / "lines.onnx")
-    write_atomic(path, content)
-    return Exported(path, len(content), difference, Calibration())
+    return _written(out or run.path / "lines.onnx", build_lines(reader, about), Calibration())
 
 
-def _write(
-    path: Path | str, model: CNN, finder: Finder, calibration: Calibration, about: dict[str, str]
-) -> Exported:
-    content, difference = build(model, finder, calibration, about)
+def _written(path: Path | str, built: tuple[bytes, float], calibration: Calibration) -> Exported:
+    content, difference = built
     write_atomic(Path(path), content)
     return Exported(Path(path), len(content), difference, calibration)
 
