@@ -91,6 +91,8 @@ class CNN(nn.Module):
         self.register_buffer("std", torch.tensor(PIXEL_STD))
         shapes = block_shapes(self.config)
         self.blocks = nn.Sequential(*(_block(self.config, shape) for shape in shapes))
+        if self.config.shared_filters:
+            _share_filters(self.blocks)
         self.pooling = _POOLINGS[self.config.global_pooling]()
         self.head = _head(self.config, _pooled_units(self.config, size))
         self.canonical = Canonical() if self.config.canonical else nn.Identity()
@@ -187,13 +189,14 @@ def block_sizes(config: ModelConfig) -> list[int]:
     Raises:
         UsageError: a block leaves nothing.
     """
-    size, sizes = IMAGE_SIZE - 2 * config.border, []
-    for shape in block_shapes(config):
+    whole = IMAGE_SIZE - 2 * config.border
+    size, sizes, shapes = whole, [], block_shapes(config)
+    for shape in shapes:
         size = (size - _shrinkage(config, shape)) // 2
         if size < 1:
             raise UsageError(
-                f"--channels with {len(config.channels)} blocks shrinks a {IMAGE_SIZE}-pixel "
-                f"image to nothing; use fewer blocks, or --padding."
+                f"--channels with {len(shapes)} blocks, the stem counted, shrinks a {whole}-pixel "
+                f"image to nothing; use fewer blocks, a smaller --border, or --padding."
             )
         sizes.append(size)
     return sizes
@@ -236,7 +239,10 @@ def _refuse_giants(config: ModelConfig) -> None:
 def _conv_layer(config: ModelConfig, inputs: int, outputs: int, size: int) -> Layer:
     side = config.kernel_size
     separable = _is_separable(config, inputs)
-    weights = inputs * (side**2 + outputs) if separable else inputs * outputs * side**2
+    weights = inputs * outputs * side**2
+    if separable:
+        filters = 0 if config.shared_filters else side**2
+        weights = inputs * (filters + outputs)
     # The bias gives way to the shift of batch normalisation, which may also have a scale.
     others = 2 if config.batch_norm and config.norm_scale else 1
     name = f"separable convolution {side}×{side}" if separable else f"convolution {side}×{side}"
@@ -345,22 +351,37 @@ class SeparableConv2d(nn.Module):
     ) -> None:
         super().__init__()
         self.padding = padding
-        self.filters = nn.Parameter(torch.empty(inputs, size, size))
+        self.filters: nn.Parameter | None = nn.Parameter(torch.empty(inputs, size, size))
+        # In a tuple, so that it is no layer of this one, and is saved and trained once.
+        self._source: tuple[nn.Conv2d, ...] = ()
         self.mixture = nn.Parameter(torch.empty(outputs, inputs))
         self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
         # The products have the variance that He et al. 2015 derive for rectified inputs.
         nn.init.normal_(self.filters, std=1 / size)
         nn.init.normal_(self.mixture, std=math.sqrt(2 / inputs))
 
+    def share_filters_of(self, source: nn.Conv2d) -> None:
+        """Take the filters of a convolution of one channel instead of filters of its own."""
+        self.filters, self._source = None, (source,)
+
     @property
     def weight(self) -> Tensor:
         """The kernels, float32 (outputs, inputs, size, size)."""
-        return self.mixture[:, :, None, None] * self.filters
+        filters = self._source[0].weight[:, 0] if self._source else self.filters
+        return self.mixture[:, :, None, None] * filters
 
     def forward(self, x: Tensor) -> Tensor:
         """Return float32 (N, outputs, H, W) of (N, inputs, H, W) with enough padding."""
         kernels = self.weight.contiguous(memory_format=torch.channels_last)
         return F.conv2d(x, kernels, self.bias, padding=self.padding)
+
+
+def _share_filters(blocks: nn.Sequential) -> None:
+    """Make the filters of the first convolution those of all separable ones."""
+    first = next(module for module in blocks.modules() if isinstance(module, nn.Conv2d))
+    for module in blocks.modules():
+        if isinstance(module, SeparableConv2d):
+            module.share_filters_of(first)
 
 
 class SqueezeExcite(nn.Module):

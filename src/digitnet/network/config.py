@@ -61,6 +61,8 @@ class ModelConfig:
         padding: Pad with zeros so that a convolution keeps the size; without, it shrinks the image.
         separable: Depthwise separable convolutions, but for that of the image: one filter for each
             channel that goes in, then a mixture of channels.
+        shared_filters: The filters of the first convolution are those of all others too, which
+            differ in their mixtures only; needs --separable, and one number of channels.
         batch_norm: Batch normalisation between each convolution and its activation.
         norm_scale: A scale for each channel in batch normalisation, besides a shift. Without it,
             pooling comes before normalisation, which then has a quarter of the pixels.
@@ -88,6 +90,7 @@ class ModelConfig:
     kernel_size: int = _limited(3, 1, 11)
     padding: bool = False
     separable: bool = False
+    shared_filters: bool = False
     batch_norm: bool = False
     norm_scale: bool = True
     residual: bool = False
@@ -110,6 +113,9 @@ class ModelConfig:
         odd = self.kernel_size % 2 == 1 or not self.padding
         _require(self, "kernel_size", odd, "an odd number when --padding is on")
         _require(self, "residual", self.padding or not self.residual, "off without --padding")
+        one_width = len({self.stem or self.channels[0], *self.channels}) == 1
+        shareable = (self.separable and one_width) or not self.shared_filters
+        _require(self, "shared_filters", shareable, "off without --separable and one width")
         _require(self, "norm_scale", self.batch_norm or self.norm_scale, "on without --batch-norm")
 
 
