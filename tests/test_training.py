@@ -119,7 +119,7 @@ def test_another_seed_gives_other_weights(tmp_path: Path, digits: Dataset) -> No
 
 # Distorted in the first of two epochs, validated and saved with averaged weights.
 AVERAGED = TINY.override(
-    averaging=0.9, plain_epochs=1, batch_norm=True, norm_scale=False, early_stopping=3
+    averaging=0.9, plain_fraction=0.5, batch_norm=True, norm_scale=False, early_stopping=3
 )
 
 
@@ -340,7 +340,7 @@ def test_the_average_follows_the_weights_and_is_what_is_kept(
 
 
 def test_the_last_epochs_are_not_distorted(digits: Dataset) -> None:
-    config = TINY.override(epochs=3, plain_epochs=2, pen=0.5)
+    config = TINY.override(epochs=3, plain_fraction=0.67, pen=0.5)
     with reproducible(config):
         training = Training(config, digits)
         indices = torch.arange(50)
