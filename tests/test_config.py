@@ -74,8 +74,8 @@ VALUES = {
     "channels": st.lists(st.integers(1, 512), min_size=1, max_size=4).map(tuple),
     "dense": st.lists(st.integers(1, 512), max_size=3).map(tuple),
     "kernel_size": st.sampled_from([1, 3, 5, 7, 9, 11]),
-    # More need a schedule that ends.
-    "plain_epochs": st.just(0),
+    # More needs a schedule that ends.
+    "plain_fraction": st.just(0.0),
     # More need settings of the finder, or of the line reader, alone.
     "pages": st.just(0),
     "lines": st.just(0),
@@ -139,7 +139,7 @@ def test_the_layout_of_the_file_is_stable():
     assert values["model"]["channels"] == [32, 64]
     assert list(values) == [
         *("recipe", "data", "seed", "epochs", "batch_size", "optimizer", "learning_rate"),
-        *("schedule", "weight_decay", "momentum", "label_smoothing", "averaging", "plain_epochs"),
+        *("schedule", "weight_decay", "momentum", "label_smoothing", "averaging", "plain_fraction"),
         *(
             "non_digits",
             "hands",
@@ -346,11 +346,14 @@ def test_only_batch_normalisation_has_a_scale_to_leave_out():
 
 
 def test_the_last_epochs_are_known_where_the_schedule_ends():
-    assert TrainConfig(schedule="cosine", epochs=3, plain_epochs=3).plain_epochs == 3
-    with pytest.raises(UsageError, match=r"--plain-epochs cannot be 4; .*at most 3"):
-        TrainConfig(schedule="cosine", epochs=3, plain_epochs=4)
-    with pytest.raises(UsageError, match=r"--plain-epochs cannot be 1; .*schedule constant"):
-        TrainConfig(plain_epochs=1)
+    for fraction, distorted in ((0, 50), (0.02, 49), (0.1, 45), (1, 0)):
+        config = TrainConfig(schedule="cosine", epochs=50, plain_fraction=fraction)
+        assert config.distorted_epochs == distorted
+    with pytest.raises(UsageError, match=r"--plain-fraction cannot be 0.1; .*schedule constant"):
+        TrainConfig(plain_fraction=0.1)
+    for fraction in (-0.1, 1.1, float("nan"), True, "0.1"):
+        with pytest.raises(UsageError, match=r"--plain-fraction cannot be"):
+            TrainConfig(schedule="cosine", plain_fraction=fraction)
 
 
 @pytest.mark.parametrize("size", [0, 12, -1])

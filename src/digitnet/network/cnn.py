@@ -376,6 +376,7 @@ class SeparableConv2d(nn.Module):
     def weight(self) -> Tensor:
         """The kernels, float32 (outputs, inputs, size, size)."""
         filters = self._source[0].weight[:, 0] if self._source else self.filters
+        assert filters is not None
         return self.mixture[:, :, None, None] * filters
 
     def forward(self, x: Tensor) -> Tensor:

@@ -184,7 +184,7 @@ class TrainConfig:
         label_smoothing: Fraction of each label that is spread evenly over all classes.
         averaging: Decay, at each step, of the moving average of the weights that is validated and
             saved instead of the last weights; 0 is off.
-        plain_epochs: Epochs at the end in which images are not distorted.
+        plain_fraction: Fraction of the epochs, the last ones, in which images are not distorted.
         non_digits: Drawings of no digit added to each batch, as a fraction of it; the network
             learns to refuse them, with --reject.
         hands: Digits of other hands added to each batch, as a fraction of it: pen strokes of
@@ -223,7 +223,7 @@ class TrainConfig:
     beta2: float = _limited(0.999, 0, 0.999_999)
     label_smoothing: float = _limited(0.0, 0, 0.9)
     averaging: float = _limited(0.0, 0, 0.999_999)
-    plain_epochs: int = _limited(0, 0, 100_000)
+    plain_fraction: float = _limited(0.0, 0, 1)
     non_digits: float = _limited(0.0, 0, 4)
     hands: float = _limited(0.0, 0, 4)
     signs: float = _limited(0.0, 0, 4)
@@ -243,9 +243,8 @@ class TrainConfig:
         _check(self)
         _require(self, "val_fraction", 0 < self.val_fraction < 1, "between 0 and 1, both excluded")
         # With a constant rate a run may be extended, and no epoch is known to be one of the last.
-        ends = self.epochs if self.schedule != "constant" else 0
-        most = f"at most {ends}, and 0 with the schedule constant"
-        _require(self, "plain_epochs", self.plain_epochs <= ends, most)
+        ends = self.schedule != "constant" or not self.plain_fraction
+        _require(self, "plain_fraction", ends, "0 with the schedule constant")
         for name in ("non_digits", "signs", "found"):
             refuses = self.model.reject or not getattr(self, name)
             _require(self, name, refuses, "0 without --reject")
@@ -260,13 +259,18 @@ class TrainConfig:
         """Refuse what a network that learns from a stream has no use for."""
         largest_batch = getattr(self, stream) >= self.batch_size
         _require(self, stream, largest_batch, "0, or --batch-size and more")
-        flags = ("early_stopping", "train_images", "label_smoothing", "averaging", "plain_epochs")
+        flags = ("early_stopping", "train_images", "label_smoothing", "averaging")
         for name in (*flags, *(("bfloat16", "lines") if stream == "pages" else ("pages",))):
             _require(self, name, not getattr(self, name), f"its default with --{stream}")
         # The network has one shape; its data decide these two.
         usual = dataclasses.replace(self.model, crops=False, num_classes=10) == ModelConfig()
         whole = usual and self.augmentation.is_off
         _require(self, stream, whole, "0 with settings of images or of what reads them")
+
+    @property
+    def distorted_epochs(self) -> int:
+        """How many epochs, the first ones, learn from distorted images."""
+        return round(self.epochs * (1 - self.plain_fraction))
 
     @property
     def is_stream(self) -> bool:

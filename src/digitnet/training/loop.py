@@ -235,8 +235,8 @@ class Training:
     def begin_epoch(self) -> None:
         """Switch on what is only used in training, such as dropout."""
         self.model.train()
-        if plain := self.config.plain_epochs:
-            self.batches.distorts = self.position.epoch < self.config.epochs - plain
+        if self.config.plain_fraction:
+            self.batches.distorts = self.position.epoch < self.config.distorted_epochs
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the logits of a batch, (M, outputs)."""
