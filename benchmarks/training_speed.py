@@ -68,7 +68,9 @@ def compare(peers: str, rounds: int, threads: int) -> dict[str, Any]:
         for number in range(1, rounds + 1):
             peaks.append(product_peak(threads))
             own.append(run([sys.executable, __file__, "--own", "--threads", str(threads)]))
-            other.append(run([peers, str(HERE / "peer_keras.py"), str(data), str(threads)]))
+            other.append(
+                run([peers, str(HERE / "peer_keras.py"), "epoch", str(data), str(threads)])
+            )
             versions = other[-1]["versions"]
             print(
                 f"round {number}/{rounds}: digitnet {own[-1]['seconds']:.1f} s, "
