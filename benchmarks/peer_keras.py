@@ -82,7 +82,7 @@ def example(data, seed, epochs):  # type: ignore[no-untyped-def]
     ready(model)
     seconds, accuracies, evaluating, slow, ends = [0.0], [], 0.0, 0.0, []
     note = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda *_: ends.append(time.perf_counter())
+        on_train_batch_end=lambda *_, **__: ends.append(time.perf_counter())
     )
     for epoch in range(epochs):
         ends.clear()

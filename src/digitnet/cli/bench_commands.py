@@ -27,7 +27,7 @@ def train(
     output: Output,
     **settings: Any,
 ) -> None:
-    """Train a recipe with several seeds: how good it is and how long it takes.
+    """Train a recipe with several seeds, and tell how good and how fast it is.
 
     Seeds are trained one after another, each in a process of its own. Seconds are those of the
     training steps; loading, compiling, validating and measuring are shown apart.
@@ -67,7 +67,7 @@ def infer(
     out: Path | None = None,
     output: Output,
 ) -> None:
-    """Measure how fast a model file answers: latency, throughput, memory, cold start.
+    """Measure how fast a model file answers, and what it takes.
 
     The file is run by ONNX Runtime, from ink to the answer.
 
@@ -103,7 +103,7 @@ def infer(
 
 
 def compare(first: Path, second: Path, *, as_json: bool = False) -> None:
-    """Compare two results of `digitnet bench train` image by image.
+    """Compare two results of `bench train`, image by image.
 
     Args:
         first (FIRST): A result, bench.json, or the folder that holds it.

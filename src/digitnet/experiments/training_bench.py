@@ -49,11 +49,11 @@ from digitnet.experiments.study.trials import (
 from digitnet.files import hold_lock, make_folder, write_json
 from digitnet.machine import environment, usable_cores
 from digitnet.network.cnn import CNN
-from digitnet.network.config import TrainConfig
+from digitnet.network.config import TrainConfig, differences
 from digitnet.training.device import computes_bfloat16, resolve_device
 from digitnet.training.loop import choose_images
 from digitnet.training.runs import Run
-from digitnet.training.trained import refuse_changes, trained_model
+from digitnet.training.trained import trained_model
 
 MOST_SEEDS = 1000
 # Of a run's metrics, what its row holds.
@@ -152,7 +152,10 @@ def _refuse_other(trial: Trial, dataset: Dataset) -> None:
     run = Run(trial.folder)
     known = {"data": dataset.name, "num_classes": len(dataset.class_names)}
     saved, wanted = run.config.flat(), trial.config.flat() | known
-    refuse_changes(run, saved | run.data_sha256, wanted | dataset.sha256)
+    if differing := differences(saved | run.data_sha256, wanted | dataset.sha256):
+        raise UsageError(
+            f"{run.path} is of another bench: {differing}. Name another folder with --out."
+        )
 
 
 def _train(trial: Trial, on_event: Listener, **options: Any) -> None:
