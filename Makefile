@@ -6,7 +6,7 @@ PEERS := .venv-peers
 READERS := .venv-readers
 ARGS ?=
 
-.PHONY: help train test slow check wheel page format docs notebook site bench bench-peers reading service record seeds model robustness studies clean
+.PHONY: help train test slow check wheel page format docs notebook site bench bench-peers reading service record ensembles inference seeds model robustness studies clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -67,6 +67,14 @@ record: $(VENV)/dev.installed ## Train a recipe with several seeds and keep the 
 	$(BIN)/digitnet bench train --recipe $(RECIPE) --seeds $(SEEDS) --out runs/records/$(RECIPE) $(ARGS)
 	mkdir -p docs/results/records/$(GOAL)
 	cp runs/records/$(RECIPE)/bench.json docs/results/records/$(GOAL)/$(RECIPE).json
+
+ensembles: $(VENV)/dev.installed ## Measure the networks of a record in ensembles: RECIPE=best MEMBERS=5
+	mkdir -p docs/results/records/ensembles
+	$(BIN)/digitnet evaluate runs/records/$(RECIPE)/*-seed* --members $(MEMBERS) --json > docs/results/records/ensembles/$(RECIPE)-$(MEMBERS).json
+
+inference: $(VENV)/dev.installed ## Time how a network of a record answers: RECIPE=fast
+	run=$$(ls -d runs/records/$(RECIPE)/*-seed* | head -1) && $(BIN)/digitnet export $$run && \
+	  $(BIN)/digitnet bench infer --model $$run --out docs/results/records/inference/$(RECIPE).json $(ARGS)
 
 seeds: ## Train the recipes reference and plain with five seeds (an hour or more)
 	$(MAKE) record RECIPE=reference

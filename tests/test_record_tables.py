@@ -5,6 +5,7 @@ import json
 import pytest
 
 import record_tables
+from digitnet.errors import InputError
 from digitnet.experiments.bench_results import spread, target_reached
 
 MACHINE = {
@@ -93,6 +94,19 @@ def test_a_result_is_a_row_with_its_command_and_machine(folder):
         "2 threads of an Some CPU; torch 2.13.0, Python 3.12.1",
         "last epoch, nothing on test",
         "`digitnet bench train --recipe 'fast one'`",
+    ]
+
+
+def test_ensembles_are_rows_of_what_their_networks_take(folder):
+    measured = [{"accuracy": a, "undisputed": {"accuracy": a + 0.001}} for a in (0.997, 0.998)]
+    put(folder, "ensembles/best-5.json", {"ensembles": measured})
+    with pytest.raises(InputError, match="needs the record of best"):
+        record_tables.records()
+    put(folder, "accuracy/best.json", result("best", [4, 4, 4]))
+    (row,) = [row for row in record_tables.records().splitlines() if "5 networks of `best`" in row]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[2:9] == [
+        *("6,170", "2.5", "2", "**99.750 ± 0.071**", "99.70 – 99.80", "99.850", "15"),
     ]
 
 

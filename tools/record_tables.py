@@ -1,9 +1,10 @@
 """Tables of docs/records.md, from docs/results/records/; for tools/render_docs.py.
 
-    GOAL/NAME.json      a result of `digitnet bench train`
-    inference/NAME.json a result of `digitnet bench infer`
-    peers.json          a result of `make bench-peers`
-    anchors.json        what others have published, and how each figure was chosen
+    GOAL/RECIPE.json         a result of `digitnet bench train`
+    ensembles/RECIPE-N.json  what `digitnet evaluate --members N --json` says of its runs
+    inference/RECIPE.json    a result of `digitnet bench infer`
+    peers.json               a result of `make bench-peers`
+    anchors.json             what others have published, and how each figure was chosen
 
 A table has a row for each file that is there; without any there is no table.
 """
@@ -16,7 +17,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from digitnet.experiments.bench_results import compare, read_result
+from digitnet.errors import InputError
+from digitnet.experiments.bench_results import compare, read_result, spread
 
 FOLDER = Path(__file__).parent.parent / "docs" / "results" / "records"
 # The folders of records, in the order of the table.
@@ -26,6 +28,7 @@ GOALS = {
     "ensembles": "accuracy of several",
     "smallest": "parameters",
 }
+ENSEMBLES = "ensembles"
 SIDES = {
     "digitnet": "digitnet, recipe `{recipe}`",
     "one-epoch": "the published one-epoch recipe",
@@ -43,6 +46,7 @@ def records() -> str:
     )
     rows: list[Sequence[str]] = []
     for goal, title in GOALS.items():
+        rows += _ensemble_rows(title) if goal == ENSEMBLES else []
         rows += [_own_row(title, result) for result in _results(goal)]
         rows += [_anchor_row(title, a) for a in _anchors() if a["goal"] == goal]
     return _table(header, rows)
@@ -147,6 +151,32 @@ def _own_row(goal: str, result: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
+def _ensemble_rows(goal: str) -> Iterable[tuple[str, ...]]:
+    """Yield a row for each size of ensemble of the networks of a record."""
+    for path in sorted((FOLDER / ENSEMBLES).glob("*.json")):
+        recipe, _, size = path.stem.rpartition("-")
+        measured, base = _json(path)["ensembles"], result_of(recipe)
+        if not base:
+            raise InputError(f"{path} needs the record of {recipe}, which its networks are of.")
+        accuracy = spread([each["accuracy"] for each in measured])
+        undisputed = [each["undisputed"]["accuracy"] for each in measured if each["undisputed"]]
+        seconds = base["summary"]["seconds"]["mean"] * int(size)
+        yield (
+            goal,
+            f"**{size} networks of `{recipe}`**",
+            f"{base['parameters'] * int(size):,}",
+            f"{base['arithmetic']['pflop'] * int(size):.2g}",
+            str(accuracy["count"]),
+            f"**{_percent(accuracy['mean'])} ± {_percent(accuracy['sd'])}**",
+            f"{100 * accuracy['low']:.2f} – {100 * accuracy['high']:.2f}",
+            _percent(spread(undisputed)["mean"]) if undisputed else UNKNOWN,
+            f"{seconds:,.0f}",
+            f"as `{recipe}`",
+            "seeds in their order, each in one ensemble",
+            f"`digitnet evaluate runs/records/{recipe}/*-seed* --members {size}`",
+        )
+
+
 def _anchor_row(goal: str, anchor: dict[str, Any]) -> tuple[str, ...]:
     mean, low, high = anchor["mean"], anchor["low"], anchor["high"]
     accuracy = f"{mean:.3f} ± {anchor['sd']:.3f}" if mean else anchor["claim"] or UNKNOWN
@@ -221,6 +251,8 @@ def _side_row(result: dict[str, Any], name: str, side: dict[str, Any]) -> tuple[
 
 
 def _results(goal: str) -> list[dict[str, Any]]:
+    if goal == ENSEMBLES:
+        return []
     return [read_result(path) for path in sorted((FOLDER / goal).glob("*.json"))]
 
 

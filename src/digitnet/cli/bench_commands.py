@@ -27,7 +27,7 @@ def train(
     output: Output,
     **settings: Any,
 ) -> None:
-    """Train a recipe with several seeds, and tell how good and how fast it is.
+    """Train a recipe with several seeds: how good it is, how fast.
 
     Seeds are trained one after another, each in a process of its own. Seconds are those of the
     training steps; loading, compiling, validating and measuring are shown apart.
