@@ -13,6 +13,7 @@ from digitnet.errors import InputError, UsageError
 from digitnet.network.config import (
     Activation,
     AugmentationConfig,
+    GlobalPooling,
     ModelConfig,
     Optimizer,
     Schedule,
@@ -33,13 +34,19 @@ WHOLE = {
     "early_stopping": (0, 100_000),
     "threads": (0, 1024),
     "convs_per_block": (1, 8),
+    "border": (0, 10),
+    "stem": (0, 4096),
+    "squeeze_excite": (0, 1024),
     "num_classes": (2, 1000),
 }
 NUMBERS = {
     "learning_rate": (1e-8, 100),
     "weight_decay": (0, 10),
     "momentum": (0, 0.9999),
+    "beta1": (0, 0.9999),
+    "beta2": (0, 0.999_999),
     "label_smoothing": (0, 0.9),
+    "averaging": (0, 0.999_999),
     "dropout": (0, 0.95),
     "conv_dropout": (0, 0.95),
     "shift": (0, 14),
@@ -52,7 +59,12 @@ NUMBERS = {
     "pen": (0, 1),
     "faults": (0, 1),
 }
-CHOICES = {"activation": Activation, "optimizer": Optimizer, "schedule": Schedule}
+CHOICES = {
+    "activation": Activation,
+    "global_pooling": GlobalPooling,
+    "optimizer": Optimizer,
+    "schedule": Schedule,
+}
 # Every setting by its flat name, with values that are allowed.
 VALUES = {
     **{name: st.integers(*limits) for name, limits in WHOLE.items()},
@@ -64,6 +76,8 @@ VALUES = {
     "channels": st.lists(st.integers(1, 512), min_size=1, max_size=4).map(tuple),
     "dense": st.lists(st.integers(1, 512), max_size=3).map(tuple),
     "kernel_size": st.sampled_from([1, 3, 5, 7, 9, 11]),
+    # More needs a schedule that ends.
+    "plain_fraction": st.just(0.0),
     # More need settings of the finder, or of the line reader, alone.
     "pages": st.just(0),
     "lines": st.just(0),
@@ -71,8 +85,14 @@ VALUES = {
     # More of them need --canonical and --reject.
     **{name: st.just(0.0) for name in ("non_digits", "hands", "signs", "found")},
     "bfloat16": st.booleans(),
+    # More needs --no-padding.
+    "stride": st.just(1),
     # True needs --padding.
     "residual": st.just(False),
+    # True needs --separable and one width; False of the other needs --batch-norm.
+    "shared_filters": st.just(False),
+    "norm_scale": st.just(True),
+    "separable": st.booleans(),
     "canonical": st.booleans(),
     "crops": st.booleans(),
     "reject": st.booleans(),
@@ -124,8 +144,12 @@ def test_the_layout_of_the_file_is_stable():
     assert values["model"]["channels"] == [32, 64]
     assert list(values) == [
         *("recipe", "data", "seed", "epochs", "batch_size", "optimizer", "learning_rate"),
-        *("schedule", "weight_decay", "momentum", "label_smoothing", "non_digits", "hands"),
+        *("schedule", "weight_decay", "momentum", "beta1", "beta2", "label_smoothing"),
         *(
+            "averaging",
+            "plain_fraction",
+            "non_digits",
+            "hands",
             "signs",
             "found",
             "bfloat16",
@@ -272,13 +296,13 @@ def test_validation_needs_some_images_and_leaves_some(value):
 @pytest.mark.parametrize("name", CHOICES)
 @pytest.mark.parametrize("value", ["", "Adam!", 3, None, ("relu",), [], {}])
 def test_a_choice_is_one_of_the_list(name, value):
-    with pytest.raises(UsageError, match=f"Unknown {name} .*Allowed: ") as caught:
+    with pytest.raises(UsageError, match=f"Unknown {name.replace('_', ' ')} .*Allowed: ") as caught:
         TrainConfig().override(**{name: value})
     for allowed in get_args(CHOICES[name]):
         assert allowed in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["padding", "batch_norm"])
+@pytest.mark.parametrize("name", ["padding", "batch_norm", "separable", "norm_scale"])
 def test_a_switch_is_true_or_false(name):
     for value in (0, 1, "true", None, 1.0):
         refuses(name, value, "true or false")
@@ -307,6 +331,46 @@ def test_an_even_kernel_cannot_be_padded(size):
     assert ModelConfig(kernel_size=size).kernel_size == size
     with pytest.raises(UsageError, match=r"--kernel-size .*odd number when --padding is on"):
         ModelConfig(kernel_size=size, padding=True)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"shared_filters": True, "channels": (4, 4)},
+        {"shared_filters": True, "separable": True, "channels": (4, 5)},
+        {"shared_filters": True, "separable": True, "channels": (4, 4), "stem": 5},
+    ],
+)
+def test_filters_are_shared_by_separable_convolutions_of_one_width(model):
+    with pytest.raises(UsageError, match=r"--shared-filters .*off without --separable"):
+        ModelConfig(**model)
+    assert ModelConfig(**{**model, "separable": True, "channels": (4, 4), "stem": 4})
+
+
+def test_only_batch_normalisation_has_a_scale_to_leave_out():
+    with pytest.raises(UsageError, match=r"--norm-scale .*on without --batch-norm"):
+        ModelConfig(norm_scale=False)
+    assert not ModelConfig(norm_scale=False, batch_norm=True).norm_scale
+
+
+def test_the_last_epochs_are_known_where_the_schedule_ends():
+    for fraction, distorted in ((0, 50), (0.02, 49), (0.1, 45), (1, 0)):
+        config = TrainConfig(schedule="cosine", epochs=50, plain_fraction=fraction)
+        assert config.distorted_epochs == distorted
+    with pytest.raises(UsageError, match=r"--plain-fraction cannot be 0.1; .*schedule constant"):
+        TrainConfig(plain_fraction=0.1)
+    for fraction in (-0.1, 1.1, float("nan"), True, "0.1"):
+        with pytest.raises(UsageError, match=r"--plain-fraction cannot be"):
+            TrainConfig(schedule="cosine", plain_fraction=fraction)
+
+
+def test_a_stride_is_taken_without_padding():
+    assert ModelConfig(stride=4).stride == 4
+    with pytest.raises(UsageError, match=r"--stride cannot be 2; allowed: 1 with --padding"):
+        ModelConfig(stride=2, padding=True)
+    for stride in (0, 5):
+        with pytest.raises(UsageError, match=r"--stride .*from 1 to 4"):
+            ModelConfig(stride=stride)
 
 
 @pytest.mark.parametrize("size", [0, 12, -1])

@@ -29,7 +29,32 @@ REFERENCE = ModelConfig()
 ROBUST = ModelConfig(
     channels=(4, 8, 8), padding=True, batch_norm=True, dense=(16,), canonical=True, reject=True
 )
-CONFIGS = [REFERENCE, ROBUST, ModelConfig(activation="gelu", dense=()), ModelConfig(num_classes=3)]
+COMPACT = ModelConfig(
+    border=2,
+    stem=4,
+    channels=(4, 4),
+    convs_per_block=2,
+    padding=True,
+    separable=True,
+    shared_filters=True,
+    batch_norm=True,
+    norm_scale=False,
+    global_pooling="mean",
+    dense=(),
+)
+STRONG = ModelConfig(
+    stem=4,
+    channels=(4, 6),
+    convs_per_block=3,
+    padding=True,
+    batch_norm=True,
+    residual=True,
+    squeeze_excite=2,
+    global_pooling="max-mean",
+    dense=(),
+)
+OTHERS = [ModelConfig(activation="gelu", dense=()), ModelConfig(num_classes=3)]
+CONFIGS = [REFERENCE, ROBUST, COMPACT, STRONG, *OTHERS]
 
 
 def network(config):

@@ -1,3 +1,4 @@
+import copy
 import itertools
 
 import pytest
@@ -8,7 +9,16 @@ from hypothesis import strategies as st
 from torch import nn
 
 from digitnet.errors import DigitnetError, UsageError
-from digitnet.network.cnn import CNN, block_sizes, layer_table, predict_logits, to_float
+from digitnet.network.cnn import (
+    CNN,
+    Flatten,
+    SeparableConv2d,
+    SqueezeExcite,
+    block_sizes,
+    layer_table,
+    predict_logits,
+    to_float,
+)
 from digitnet.network.config import ModelConfig
 from digitnet.network.recipes import recipe
 
@@ -42,38 +52,58 @@ def noisy(digits):
 def plain(model, images):
     """Return the logits by the textbook, with the layers' shapes; no dropout.
 
-    Normalise, then for each block convolve, normalise the batch, activate, and pool the whole
-    28 × 28; then the dense layers.
+    Normalise, cut the border off, then for each block convolve, normalise the batch, activate, pool
+    the whole 28 × 28 and weigh the channels; then the dense layers.
     """
     config = model.config
     activate = ACTIVATIONS[config.activation]
-    convs = (m for m in model.modules() if isinstance(m, nn.Conv2d))
+    convs = (m for m in model.modules() if isinstance(m, nn.Conv2d | SeparableConv2d))
     norms = (m for m in model.modules() if isinstance(m, nn.BatchNorm2d))
-    linears = (m for m in model.modules() if isinstance(m, nn.Linear))
+    gates = (m for m in model.modules() if isinstance(m, SqueezeExcite))
+    linears = (m for m in model.head if isinstance(m, nn.Linear))
+    first = next(m for m in model.modules() if isinstance(m, nn.Conv2d))
     shapes = []
 
     def keep(values):
         shapes.append(tuple(values.shape[1:]))
         return values
 
-    features = (images - model.mean) / model.std
-    for _ in config.channels:
-        for index in range(config.convs_per_block):
-            conv = next(convs)
-            padding = "same" if config.padding else 0
+    cut = slice(config.border, 28 - config.border)
+    features = ((images - model.mean) / model.std)[:, :, cut, cut]
+    convs_of_blocks = [config.convs_per_block] * len(config.channels)
+    for count in [1, *convs_of_blocks] if config.stem else convs_of_blocks:
+        for index in range(count):
             before = features
-            features = keep(F.conv2d(features, conv.weight, conv.bias, padding=padding))
+            conv = next(convs)
+            stride = config.stride if conv is first else 1
+            padding = config.padding
+            features = keep(convolved(conv, features, first, padding=padding, stride=stride))
+            pools_now = index == count - 1 and config.batch_norm and not config.norm_scale
+            pools_now = pools_now and not (config.residual and index)
+            if pools_now:
+                features = F.max_pool2d(features, 2)
             if config.batch_norm:
                 norm = next(norms)
                 mean, variance = norm.running_mean.clone(), norm.running_var.clone()
+                scale = norm.weight if config.norm_scale else torch.ones_like(mean)
                 features = F.batch_norm(
-                    features, mean, variance, norm.weight, norm.bias, training=model.training
+                    features, mean, variance, scale, norm.bias, training=model.training
                 )
             if config.residual and index:
                 features = features + before
             features = activate(features)
-        features = keep(F.max_pool2d(features, 2))
-    features = keep(features.flatten(1))
+        features = keep(features if pools_now else F.max_pool2d(features, 2))
+        if config.squeeze_excite:
+            into, _, out, _ = next(gates).gate
+            hidden = F.relu(F.linear(features.mean((2, 3)), into.weight, into.bias))
+            weights = torch.sigmoid(F.linear(hidden, out.weight, out.bias))
+            features = keep(features * weights[..., None, None])
+    pooled = {
+        "none": [features.flatten(1)],
+        "mean": [features.mean((2, 3))],
+        "max-mean": [features.flatten(2).max(2).values, features.mean((2, 3))],
+    }
+    features = keep(torch.cat(pooled[config.global_pooling], 1))
     for index in range(len(config.dense) + 1):
         linear = next(linears)
         features = keep(
@@ -82,13 +112,24 @@ def plain(model, images):
     return features, shapes
 
 
+def convolved(conv, images, first, *, padding, stride):
+    """Return the convolution of images; a separable one in two steps."""
+    padding = "same" if padding else 0
+    if isinstance(conv, nn.Conv2d):
+        return F.conv2d(images, conv.weight, conv.bias, padding=padding)[..., ::stride, ::stride]
+    filters = first.weight if conv.filters is None else conv.filters[:, None]
+    filtered = F.conv2d(images, filters, groups=len(filters), padding=padding)
+    return F.conv2d(filtered, conv.mixture[..., None, None], conv.bias)
+
+
 def randomised(config, seed=0):
     """Return a network in double precision whose every weight and statistic is random."""
     torch.manual_seed(seed)
     model = CNN(config).double()
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
-            nn.init.normal_(module.weight)
+            if module.weight is not None:
+                nn.init.normal_(module.weight)
             nn.init.normal_(module.bias)
             nn.init.normal_(module.running_mean)
             nn.init.uniform_(module.running_var, 0.5, 2)
@@ -200,6 +241,53 @@ def test_residual_links_are_their_plain_definition(batch_norm, activation, noisy
     assert_is_plain(randomised(config), noisy)
 
 
+COMPACT = {"channels": (4, 4), "convs_per_block": 2, "padding": True, "separable": True}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"border": 3},
+        {"border": 1, "stem": 3},
+        {"stride": 2, "channels": (3,), "kernel_size": 6},
+        {"stride": 2, "channels": (3, 4), "kernel_size": 2, "convs_per_block": 2},
+        {"stride": 3, "stem": 3, "channels": (4,), "kernel_size": 2},
+        {"stride": 2, "channels": (3,), "batch_norm": True, "norm_scale": False, "border": 4},
+        {"stem": 5, "padding": True, "batch_norm": True, "squeeze_excite": 2},
+        {"global_pooling": "mean"},
+        {"global_pooling": "max-mean", "squeeze_excite": 8, "residual": True, "padding": True},
+        COMPACT,
+        {**COMPACT, "stem": 3, "batch_norm": True, "norm_scale": False},
+        {**COMPACT, "stem": 4, "shared_filters": True, "global_pooling": "mean"},
+        {**COMPACT, "shared_filters": True, "batch_norm": True, "residual": True},
+        {**COMPACT, "batch_norm": True, "norm_scale": False, "residual": True},
+        {**COMPACT, "batch_norm": True, "norm_scale": False, "activation": "gelu"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
+def test_compact_networks_are_their_plain_definition(settings, training, noisy):
+    config = ModelConfig(**{**SMALL, **settings})
+    assert_is_plain(randomised(config).train(training), noisy)
+
+
+def test_shared_filters_are_trained_once_and_stay_shared_in_a_copy():
+    config = ModelConfig(**COMPACT, shared_filters=True, dense=())
+    own = CNN(ModelConfig(**COMPACT, dense=()))
+    original = CNN(config)
+    model = copy.deepcopy(original)
+    assert own.num_parameters - model.num_parameters == 3 * 4 * 9
+    first = next(m for m in model.modules() if isinstance(m, nn.Conv2d))
+    with torch.no_grad():
+        first.weight.copy_(torch.rand_like(first.weight))
+    shared = [m for m in model.modules() if isinstance(m, SeparableConv2d)]
+    assert len(shared) == 3
+    for layer in shared:
+        assert torch.equal(layer.weight, layer.mixture[..., None, None] * first.weight[:, 0])
+    images = torch.rand(2, 1, 28, 28)
+    assert not torch.allclose(model(images), original(images))
+
+
 @pytest.mark.parametrize(
     ("channels", "dense"),
     [((4,), ()), ((2, 3, 4), (5, 6)), ((2, 3, 4, 5), ())],
@@ -212,12 +300,21 @@ def test_other_depths_are_their_plain_definition(channels, dense, noisy):
 @st.composite
 def configs(draw):
     kernel_size = draw(st.integers(1, 6))
+    batch_norm = draw(st.booleans())
+    padding = draw(st.booleans()) and kernel_size % 2 == 1
     return ModelConfig(
+        border=draw(st.integers(0, 3)),
+        stem=draw(st.integers(0, 3)),
         channels=tuple(draw(st.lists(st.integers(1, 5), min_size=1, max_size=5))),
         convs_per_block=draw(st.integers(1, 3)),
         kernel_size=kernel_size,
-        padding=draw(st.booleans()) and kernel_size % 2 == 1,
-        batch_norm=draw(st.booleans()),
+        stride=1 if padding else draw(st.integers(1, 4)),
+        padding=padding,
+        separable=draw(st.booleans()),
+        batch_norm=batch_norm,
+        norm_scale=not batch_norm or draw(st.booleans()),
+        squeeze_excite=draw(st.integers(0, 3)),
+        global_pooling=draw(st.sampled_from(["none", "mean", "max-mean"])),
         dense=tuple(draw(st.lists(st.integers(1, 5), max_size=2))),
         activation=draw(st.sampled_from(list(ACTIVATIONS))),
         dropout=draw(st.sampled_from([0, 0.5])),
@@ -261,6 +358,20 @@ def test_a_network_deeper_than_the_image_is_refused(config):
     for build in (CNN, layer_table, block_sizes):
         with pytest.raises(UsageError, match=r"--channels .* 28-pixel .*fewer blocks.*--padding"):
             build(config)
+
+
+def test_gradients_come_back_in_the_memory_order_of_the_pixels():
+    """Or the layers that keep channels last take slow paths in the backward pass."""
+    maps = torch.rand(2, 3, 4, 5).contiguous(memory_format=torch.channels_last)
+    incoming, found = torch.rand(2, 60), {}
+    for layer in (Flatten(), nn.Flatten()):
+        leaf = maps.clone().requires_grad_()
+        flat = layer(leaf)
+        assert torch.equal(flat, maps.flatten(1))
+        (found[type(layer)],) = torch.autograd.grad(flat, leaf, incoming)
+    assert torch.equal(found[Flatten], found[nn.Flatten])
+    assert found[Flatten].is_contiguous(memory_format=torch.channels_last)
+    assert not found[nn.Flatten].is_contiguous(memory_format=torch.channels_last)
 
 
 def test_the_network_normalises_by_itself_and_saves_with_what():

@@ -1,9 +1,13 @@
 import json
 
 import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from digitnet.errors import UsageError
-from digitnet.network.cnn import CNN
+from digitnet.network.cnn import CNN, SeparableConv2d, layer_table
 from digitnet.network.config import AugmentationConfig, TrainConfig
 from digitnet.network.recipes import DESCRIPTIONS, RECIPES, recipe
 
@@ -29,6 +33,83 @@ def test_both_recipes_train_the_network_that_was_asked_for(name):
     assert config.model.channels == (32, 64)
     assert config.model.dense == (64,)
     assert (config.optimizer, config.batch_size, config.epochs) == ("adam", 64, 10)
+
+
+# The record is the number of parameters, so it is written down layer by layer.
+TINY = [
+    ("convolution 3×3", (10, 24, 24), 100),
+    ("max pool 2×2", (10, 12, 12), 0),
+    ("separable convolution 3×3", (10, 12, 12), 110),
+    ("separable convolution 3×3", (10, 12, 12), 110),
+    ("max pool 2×2", (10, 6, 6), 0),
+    ("separable convolution 3×3", (10, 6, 6), 110),
+    ("separable convolution 3×3", (10, 6, 6), 110),
+    ("max pool 2×2", (10, 3, 3), 0),
+    ("global mean", (10,), 0),
+    ("dense (logits)", (10,), 110),
+]
+SMALL = [
+    ("convolution 3×3", (32, 24, 24), 320),
+    ("max pool 2×2", (32, 12, 12), 0),
+    ("separable convolution 3×3", (32, 12, 12), 1344),
+    ("separable convolution 3×3", (32, 12, 12), 1344),
+    ("max pool 2×2", (32, 6, 6), 0),
+    ("separable convolution 3×3", (32, 6, 6), 1344),
+    ("separable convolution 3×3", (32, 6, 6), 1344),
+    ("max pool 2×2", (32, 3, 3), 0),
+    ("global mean", (32,), 0),
+    ("dense (logits)", (10,), 330),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "layers", "most"), [("tiny", TINY, 690), ("small", SMALL, 7000)], ids=["tiny", "small"]
+)
+def test_the_parameters_of_a_record_layer_by_layer(name, layers, most):
+    config = recipe(name).model
+    assert [(r.name, r.output_shape, r.parameters) for r in layer_table(config)] == layers
+    total = sum(parameters for *_, parameters in layers)
+    assert CNN(config).num_parameters == total <= most
+    assert f"{total:,} parameters" in DESCRIPTIONS[name]
+
+
+def test_tiny_needs_no_more_numbers_than_it_has_parameters():
+    """Batch statistics are none: they go into mixtures, shifts and the last layer."""
+    torch.manual_seed(0)
+    model = CNN(recipe("tiny").model).double().eval()
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    for norm in norms:
+        nn.init.normal_(norm.bias)
+        nn.init.normal_(norm.running_mean)
+        nn.init.uniform_(norm.running_var, 0.2, 3)
+    mixtures = [m.mixture for m in model.modules() if isinstance(m, SeparableConv2d)]
+    deviations = [torch.sqrt(norm.running_var + norm.eps) for norm in norms]
+    filters = next(m for m in model.modules() if isinstance(m, nn.Conv2d)).weight
+    shifts = [n.bias * d - n.running_mean for n, d in zip(norms, deviations, strict=True)]
+    # What a layer makes is too large by its deviations; the next one divides them away.
+    weights = [w / d for w, d in zip((*mixtures, model.head[-1].weight), deviations, strict=True)]
+    numbers = [filters, *shifts, *weights, model.head[-1].bias]
+    assert sum(n.numel() for n in numbers) == model.num_parameters
+
+    images = torch.rand(3, 1, 28, 28, dtype=torch.float64)
+    x = F.conv2d(((images - model.mean) / model.std)[..., 2:26, 2:26], filters, padding=1)
+    x = F.relu(F.max_pool2d(x, 2) + shifts[0][:, None, None])
+    for index, (mixture, shift) in enumerate(zip(weights, shifts[1:], strict=False)):
+        x = F.conv2d(F.conv2d(x, filters, padding=1, groups=10), mixture[..., None, None])
+        x = F.relu((F.max_pool2d(x, 2) if index % 2 else x) + shift[:, None, None])
+    logits = x.mean((2, 3)) @ weights[-1].T + model.head[-1].bias
+    torch.testing.assert_close(logits, model(images))
+
+
+def test_best_stays_within_half_a_petaflop_of_training():
+    config = recipe("best")
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        CNN(config.model).eval()(torch.zeros(1, 1, 28, 28))
+    images = 60_000 * (1 - config.val_fraction)
+    # The backward pass takes two products where the forward pass takes one.
+    assert counter.get_total_flops() * 3 * images * config.epochs <= 0.5e15
+    # At half the speed of a machine of 150 GFLOP/s, an image in 250 µs.
+    assert counter.get_total_flops() <= 0.5 * 150e9 * 250e-6
 
 
 def test_plain_has_no_switch_on():

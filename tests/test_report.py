@@ -526,6 +526,7 @@ def test_the_command_trains_the_same_network(
         ModelConfig(channels=(3,), dense=(), activation="gelu"),
         ModelConfig(channels=(2, 3, 4), dense=(6, 5), padding=True, batch_norm=True),
         ModelConfig(channels=(2, 3), convs_per_block=2, kernel_size=2),
+        ModelConfig(border=2, stem=2, channels=(3,), global_pooling="max-mean", squeeze_excite=2),
     ],
 )
 def test_layer_outputs_end_in_the_answer_and_fit_the_table(config: ModelConfig) -> None:
@@ -537,6 +538,7 @@ def test_layer_outputs_end_in_the_answer_and_fit_the_table(config: ModelConfig) 
     np.testing.assert_allclose(outputs[-2][1].ravel(), logits[0], rtol=1e-4, atol=1e-5)
     assert outputs[-1][1].sum() == pytest.approx(1, abs=1e-5)
     pooled = [row.output_shape for row in layer_table(config) if row.name.startswith("max pool")]
+    assert len(outputs) == len(pooled) + len(config.dense) + 2
     dense = [(units, 1, 1) for units in (*config.dense, 10, 10)]
     assert [values.shape for _, values in outputs] == [*pooled, *dense]
 

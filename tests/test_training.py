@@ -15,9 +15,11 @@ import torch
 
 from digitnet.data.dataset import Dataset
 from digitnet.errors import IntegrityError, TrainingDivergedError, UsageError
+from digitnet.network.cnn import predict_logits, to_float
 from digitnet.network.config import Schedule, TrainConfig
+from digitnet.network.recipes import recipe
 from digitnet.training import loop
-from digitnet.training.checkpoint import read_tensors, write_tensors
+from digitnet.training.checkpoint import load_model, read_tensors, write_tensors
 from digitnet.training.device import reproducible, resolve_device, resolve_threads
 from digitnet.training.loop import Training, rate_factor
 from digitnet.training.loop import fit as fit_training
@@ -116,12 +118,20 @@ def test_another_seed_gives_other_weights(tmp_path: Path, digits: Dataset) -> No
     assert fingerprint(first) != fingerprint(second)
 
 
-@pytest.fixture(scope="module", params=["adam", "sgd"])
+# Distorted in the first of two epochs, validated and saved with averaged weights.
+AVERAGED = TINY.override(
+    averaging=0.9, plain_fraction=0.5, batch_norm=True, norm_scale=False, early_stopping=3
+)
+
+
+@pytest.fixture(scope="module", params=["adam", "sgd", "averaged"])
 def whole(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, digits: Dataset
 ) -> Run:
     """A run with batch statistics that was never stopped."""
-    config = TINY.override(optimizer=request.param, batch_norm=True, early_stopping=3)
+    config = AVERAGED
+    if request.param != "averaged":
+        config = TINY.override(optimizer=request.param, batch_norm=True, early_stopping=3)
     run = run_in(tmp_path_factory.mktemp("whole") / "run", config, digits)
     assert fit(run, config, digits)
     return run
@@ -298,10 +308,68 @@ def test_early_stopping_keeps_the_best_epoch(tmp_path: Path, digits: Dataset) ->
         fit_training(trainer, should_stop=lambda: len(trainer.history) == best + 1)
         assert trainer.history[-1].val_loss == min(losses)
         trainer_weights = trainer.model.state_dict()
-    from digitnet.training.checkpoint import load_model
-
     for name, value in load_model(run.model_file).state_dict().items():
         assert torch.equal(value, trainer_weights[name]), name
+
+
+@pytest.mark.parametrize("name", ["tiny", "small", "best", "best-gpu"])
+def test_a_recipe_for_records_is_resumed_to_the_bit(
+    tmp_path: Path, digits: Dataset, name: str
+) -> None:
+    small = {"train_images": 60, "batch_size": 20, "epochs": 2, "threads": 1}
+    config = recipe(name).override(**small)
+    if name == "best-gpu":
+        # Made for other machines; all but its size is tried.
+        config = config.override(stem=8, channels=(8, 16))
+    whole, broken = (run_in(tmp_path / each, config, digits) for each in ("whole", "broken"))
+    assert fit(whole, config, digits)
+    count = iter(range(1, 100))
+    assert not fit(broken, config, digits, should_stop=lambda: next(count) == 4)
+    assert fit(broken, config, digits)
+    assert fingerprint(broken) == fingerprint(whole)
+    assert rows(broken) == rows(whole)
+    assert load_model(whole.model_file).config == config.model
+
+
+def test_the_average_follows_the_weights_and_is_what_is_kept(
+    tmp_path: Path, digits: Dataset
+) -> None:
+    config = AVERAGED.override(early_stopping=0)
+    run = run_in(tmp_path / "run", config, digits)
+    seen: list[dict[str, torch.Tensor]] = []
+    with reproducible(config):
+        training = Training(config, digits)
+
+        def keep(_: Progress) -> None:
+            state = training.model.state_dict()
+            seen.append({name: value.clone() for name, value in state.items()})
+
+        assert fit_training(training, run, on_progress=keep)
+    kept = load_model(run.model_file).state_dict()
+    for name, last in seen[-1].items():
+        mean = seen[0][name].double()
+        for state in seen[1:]:
+            mean = 0.9 * mean + 0.1 * state[name]
+        if last.is_floating_point():
+            torch.testing.assert_close(kept[name].double(), mean, rtol=1e-5, atol=1e-6)
+    moved = [name for name, last in seen[-1].items() if not torch.equal(kept[name], last)]
+    assert len(moved) >= len(list(training.model.parameters()))
+    logits = predict_logits(load_model(run.model_file), training.val_images)
+    right = (logits.argmax(1) == training.val_labels).double().mean().item()
+    assert run.history[-1].val_accuracy == right
+
+
+def test_the_last_epochs_are_not_distorted(digits: Dataset) -> None:
+    config = TINY.override(epochs=3, plain_fraction=0.67, pen=0.5)
+    with reproducible(config):
+        training = Training(config, digits)
+        indices = torch.arange(50)
+        stored = to_float(training.train_images[:50])
+        for epoch, changed in enumerate((True, False, False)):
+            training.position.epoch = epoch
+            training.begin_epoch()
+            images = training.batches.batch(indices).images
+            assert torch.equal(images, stored) is not changed
 
 
 def test_every_image_is_seen_once_an_epoch(digits: Dataset) -> None:

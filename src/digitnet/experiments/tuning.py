@@ -88,7 +88,7 @@ class Tuning(Training):
         self.batch_size, self.replayed = task.batch_parts(method)
         self.steps = math.ceil(images / self.batch_size)
         self.total_steps = task.config.steps_for(images)
-        self.average = AveragedModel(self.tasks)
+        self.late_mean = AveragedModel(self.tasks)
 
     @functools.cached_property
     def batches(self) -> ReplayBatches:
@@ -156,9 +156,9 @@ class Tuning(Training):
         """Count a step, and in the second half add its weights to their mean."""
         super().count(batch, self._new_logits(logits), loss, seconds)
         if self.done > math.ceil((1 - AVERAGED) * self.total_steps):
-            self.average.update_parameters(self.tasks)
+            self.late_mean.update_parameters(self.tasks)
         if self.done == self.total_steps:
-            self.tasks.load_state_dict(self.average.module.state_dict())
+            self.tasks.load_state_dict(self.late_mean.module.state_dict())
             if self.method == "scratch":
                 # Statistics that belong to the mean of the weights.
                 some = (
@@ -183,12 +183,12 @@ class Tuning(Training):
 
     def more_state(self) -> dict[str, Tensor]:
         """Return the mean of the weights, and the old last layer if it is another."""
-        parts = {"average.": self.average, "old.": self.tasks.old}
+        parts = {"average.": self.late_mean, "old.": self.tasks.old}
         return {f"{part}{n}": v for part, m in parts.items() for n, v in m.state_dict().items()}
 
     def restore_more(self, tensors: dict[str, Tensor]) -> None:
         """Take over what ``more_state`` returned."""
-        self.average.load_state_dict(named(tensors, "average."))
+        self.late_mean.load_state_dict(named(tensors, "average."))
         self.tasks.old.load_state_dict(named(tensors, "old."))
 
 

@@ -20,16 +20,18 @@ plain definition:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Self
 
 import torch
+import torch.nn.functional as F  # noqa: N812 (the name that every PyTorch reader knows)
 from torch import Tensor, nn
 
 from digitnet.errors import InputError, UsageError
 from digitnet.network.canonical import Canonical
-from digitnet.network.config import IMAGE_SIZE, Activation, ModelConfig
+from digitnet.network.config import IMAGE_SIZE, Activation, GlobalPooling, ModelConfig
 
 # Mean and standard deviation of the grey values of MNIST's training images, on a scale of 0 to 1.
 PIXEL_MEAN = 0.1307
@@ -46,6 +48,11 @@ _ACTIVATIONS: dict[Activation, type[nn.Module]] = {
     "silu": nn.SiLU,
     "tanh": nn.Tanh,
     "sigmoid": nn.Sigmoid,
+}
+_POOLED: dict[GlobalPooling, str] = {
+    "none": "flatten",
+    "mean": "global mean",
+    "max-mean": "global maximum and mean",
 }
 # GELU and SiLU fall before they rise, so the largest input need not give the largest output.
 _NEVER_FALLING = frozenset(_ACTIVATIONS) - {"gelu", "silu"}
@@ -77,14 +84,17 @@ class CNN(nn.Module):
     def __init__(self, config: ModelConfig | None = None) -> None:
         super().__init__()
         self.config = config or ModelConfig()
-        sizes = block_sizes(self.config)
+        size = block_sizes(self.config)[-1]
         _refuse_giants(self.config)
-        self.used_size = _used_size(self.config, sizes[-1])
+        self.used_size = _used_size(self.config, size)
         self.register_buffer("mean", torch.tensor(PIXEL_MEAN))
         self.register_buffer("std", torch.tensor(PIXEL_STD))
-        widths = (1, *self.config.channels)
-        self.blocks = nn.Sequential(*(_block(self.config, *pair) for pair in pairwise(widths)))
-        self.head = _head(self.config, self.config.channels[-1] * sizes[-1] ** 2)
+        shapes = block_shapes(self.config)
+        self.blocks = nn.Sequential(*(_block(self.config, shape) for shape in shapes))
+        if self.config.shared_filters:
+            _share_filters(self.blocks)
+        self.pooling = _POOLINGS[self.config.global_pooling]()
+        self.head = _head(self.config, _pooled_units(self.config, size))
         self.canonical = Canonical() if self.config.canonical else nn.Identity()
         self.use_fast_memory_order()
 
@@ -106,11 +116,12 @@ class CNN(nn.Module):
         if images.shape[1:] != (1, IMAGE_SIZE, IMAGE_SIZE):
             # Without this, cutting would turn a larger image into its corner.
             raise InputError(f"Images must be (N, 1, 28, 28), not {tuple(images.shape)}.")
-        used = images[:, :, : self.used_size, : self.used_size]
+        start, end = self.config.border, self.config.border + self.used_size
+        used = images[:, :, start:end, start:end]
         # Pixels with one channel are stored alike in every memory order, and torch goes by what
         # the tensor says of itself: unless it says channels last, convolutions take a slow path.
         normal = ((used - self.mean) / self.std).to(memory_format=torch.channels_last)
-        features: Tensor = self.head[:-1](self.blocks(normal).flatten(1))
+        features: Tensor = self.head[:-1](self.pooling(self.blocks(normal)))
         return features
 
     def use_fast_memory_order(self) -> Self:
@@ -156,19 +167,38 @@ def predict_logits(
         model.to(home).train(was_training)
 
 
+@dataclass(frozen=True)
+class BlockShape:
+    """How wide a block is, how many convolutions it has, and the stride of the first of them."""
+
+    inputs: int
+    outputs: int
+    convs: int
+    stride: int = 1
+
+
+def block_shapes(config: ModelConfig) -> list[BlockShape]:
+    """Return the blocks of a network: the stem, if it has one, and those of ``channels``."""
+    outputs = (*((config.stem,) if config.stem else ()), *config.channels)
+    first, *others = (BlockShape(*pair, config.convs_per_block) for pair in pairwise((1, *outputs)))
+    convs = 1 if config.stem else first.convs
+    return [replace(first, convs=convs, stride=config.stride), *others]
+
+
 def block_sizes(config: ModelConfig) -> list[int]:
     """Return the side of the image after each block, in pixels, from the 28 that go in.
 
     Raises:
         UsageError: a block leaves nothing.
     """
-    size, sizes = IMAGE_SIZE, []
-    for _ in config.channels:
-        size = (size - _shrinkage(config)) // 2
+    whole = IMAGE_SIZE - 2 * config.border
+    size, sizes, shapes = whole, [], block_shapes(config)
+    for shape in shapes:
+        size = _convolved_sizes(config, shape, size)[-1] // 2
         if size < 1:
             raise UsageError(
-                f"--channels with {len(config.channels)} blocks shrinks a {IMAGE_SIZE}-pixel "
-                f"image to nothing; use fewer blocks, or --padding."
+                f"--channels with {len(shapes)} blocks, the stem counted, shrinks a {whole}-pixel "
+                f"image to nothing; use fewer blocks, a smaller --border, or --padding."
             )
         sizes.append(size)
     return sizes
@@ -182,16 +212,17 @@ def output_count(config: ModelConfig) -> int:
 def layer_table(config: ModelConfig) -> list[Layer]:
     """Return the layers of the network with the shapes and parameters of its plain definition."""
     rows = []
-    size, width = IMAGE_SIZE, 1
-    for channels, pooled in zip(config.channels, block_sizes(config), strict=True):
-        for _ in range(config.convs_per_block):
-            size -= _shrinkage(config) // config.convs_per_block
-            rows.append(_conv_layer(config, width, channels, size))
-            width = channels
-        rows.append(Layer("max pool 2×2", (channels, pooled, pooled), 0))
+    size = IMAGE_SIZE - 2 * config.border
+    for shape, pooled in zip(block_shapes(config), block_sizes(config), strict=True):
+        widths = (shape.inputs, *(shape.outputs,) * (shape.convs - 1))
+        for width, side in zip(widths, _convolved_sizes(config, shape, size), strict=True):
+            rows.append(_conv_layer(config, width, shape.outputs, side))
+        rows.append(Layer("max pool 2×2", (shape.outputs, pooled, pooled), 0))
         size = pooled
-    units = (width * size**2, *config.dense, output_count(config))
-    rows.append(Layer("flatten", (units[0],), 0))
+        if config.squeeze_excite:
+            rows.append(_gate_layer(config, shape.outputs, size))
+    units = (_pooled_units(config, size), *config.dense, output_count(config))
+    rows.append(Layer(_POOLED[config.global_pooling], (units[0],), 0))
     for inputs, outputs in pairwise(units):
         rows.append(Layer("dense", (outputs,), inputs * outputs + outputs))
     return [*rows[:-1], Layer("dense (logits)", rows[-1].output_shape, rows[-1].parameters)]
@@ -209,14 +240,44 @@ def _refuse_giants(config: ModelConfig) -> None:
 
 def _conv_layer(config: ModelConfig, inputs: int, outputs: int, size: int) -> Layer:
     side = config.kernel_size
-    # The bias gives way to the shift of batch normalisation, which also has a scale.
-    parameters = inputs * outputs * side**2 + (2 * outputs if config.batch_norm else outputs)
-    return Layer(f"convolution {side}×{side}", (outputs, size, size), parameters)
+    separable = _is_separable(config, inputs)
+    weights = inputs * outputs * side**2
+    if separable:
+        filters = 0 if config.shared_filters else side**2
+        weights = inputs * (filters + outputs)
+    # The bias gives way to the shift of batch normalisation, which may also have a scale.
+    others = 2 if config.batch_norm and config.norm_scale else 1
+    name = f"separable convolution {side}×{side}" if separable else f"convolution {side}×{side}"
+    return Layer(name, (outputs, size, size), weights + others * outputs)
 
 
-def _shrinkage(config: ModelConfig) -> int:
-    """Return by how many pixels the convolutions of one block shrink an image."""
-    return 0 if config.padding else config.convs_per_block * (config.kernel_size - 1)
+def _gate_layer(config: ModelConfig, channels: int, size: int) -> Layer:
+    hidden = _hidden_units(config, channels)
+    parameters = (channels + 1) * hidden + (hidden + 1) * channels
+    return Layer("squeeze and excite", (channels, size, size), parameters)
+
+
+def _hidden_units(config: ModelConfig, channels: int) -> int:
+    """Return the hidden units by which ``channels`` are weighed."""
+    return max(1, channels // config.squeeze_excite)
+
+
+def _is_separable(config: ModelConfig, inputs: int) -> bool:
+    """Return whether a convolution of so many channels is separable; one of the image cannot be."""
+    return config.separable and inputs > 1
+
+
+def _pooled_units(config: ModelConfig, size: int) -> int:
+    """Return how many numbers are left of the last block, with maps of ``size`` by ``size``."""
+    each = {"none": size**2, "mean": 1, "max-mean": 2}[config.global_pooling]
+    return config.channels[-1] * each
+
+
+def _convolved_sizes(config: ModelConfig, shape: BlockShape, size: int) -> list[int]:
+    """Return the side of the image after each convolution of a block, of ``size`` before it."""
+    lost = 0 if config.padding else config.kernel_size - 1
+    first = (size - lost - 1) // shape.stride + 1
+    return [first - lost * index for index in range(shape.convs)]
 
 
 def _used_size(config: ModelConfig, size: int) -> int:
@@ -224,32 +285,50 @@ def _used_size(config: ModelConfig, size: int) -> int:
     if config.padding or config.batch_norm:
         # Cutting would move the edge at which zeros are added, and batch statistics are those of
         # all pixels.
-        return IMAGE_SIZE
-    for _ in config.channels:
-        size = 2 * size + _shrinkage(config)
+        return IMAGE_SIZE - 2 * config.border
+    for shape in reversed(block_shapes(config)):
+        places = 2 * size + (shape.convs - 1) * (config.kernel_size - 1)
+        size = (places - 1) * shape.stride + config.kernel_size
     return size
 
 
-def _block(config: ModelConfig, inputs: int, outputs: int) -> nn.Sequential:
+def _block(config: ModelConfig, shape: BlockShape) -> nn.Sequential:
     activation = _ACTIVATIONS[config.activation]
     layers: list[nn.Module] = []
-    for index in range(config.convs_per_block):
-        convolution = _convolution(config, outputs if index else inputs, outputs)
+    for index in range(shape.convs):
+        inputs, stride = (shape.outputs, 1) if index else (shape.inputs, shape.stride)
+        convolution = _convolution(config, inputs, shape.outputs, stride)
         layers += [Residual(*convolution)] if config.residual and index else convolution
         layers.append(activation())
-    pool_at = len(layers) - 1 if config.activation in _NEVER_FALLING else len(layers)
-    layers.insert(pool_at, nn.MaxPool2d(2))
+    layers.insert(_pooling_place(config, layers), nn.MaxPool2d(2))
+    if config.squeeze_excite:
+        layers.append(SqueezeExcite(shape.outputs, _hidden_units(config, shape.outputs)))
     if config.conv_dropout:
         layers.append(nn.Dropout2d(config.conv_dropout))
     return nn.Sequential(*layers)
 
 
-def _convolution(config: ModelConfig, inputs: int, outputs: int) -> list[nn.Module]:
+def _pooling_place(config: ModelConfig, layers: list[nn.Module]) -> int:
+    """Return where among the layers of a block pooling comes."""
+    if isinstance(layers[-2], nn.BatchNorm2d) and not config.norm_scale:
+        return len(layers) - 2
+    return len(layers) - 1 if config.activation in _NEVER_FALLING else len(layers)
+
+
+def _convolution(config: ModelConfig, inputs: int, outputs: int, stride: int) -> list[nn.Module]:
     """Return a convolution, with its normalisation if the config wants one."""
-    size = config.kernel_size
+    size, bias = config.kernel_size, not config.batch_norm
     padding = size // 2 if config.padding else 0
-    conv = nn.Conv2d(inputs, outputs, size, padding=padding, bias=not config.batch_norm)
-    return [conv, nn.BatchNorm2d(outputs)] if config.batch_norm else [conv]
+    if _is_separable(config, inputs):
+        conv: nn.Module = SeparableConv2d(inputs, outputs, size, padding=padding, bias=bias)
+    else:
+        conv = nn.Conv2d(inputs, outputs, size, stride, padding, bias=bias)
+    if not config.batch_norm:
+        return [conv]
+    norm = nn.BatchNorm2d(outputs)
+    if not config.norm_scale:
+        norm.register_parameter("weight", None)
+    return [conv, norm]
 
 
 class Residual(nn.Sequential):
@@ -259,6 +338,120 @@ class Residual(nn.Sequential):
         """Return ``x`` plus what the layers make of it; both have one shape."""
         changed: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
         return x + changed
+
+
+class SeparableConv2d(nn.Module):
+    """A depthwise separable convolution: a filter for each input channel, then a mixture of them.
+
+    Nothing comes between the two (Chollet, "Xception", CVPR 2017), so they are one convolution
+    whose kernels are products; it is computed as that, which is faster where channels are few.
+
+    Args:
+        inputs: channels.
+        outputs: channels.
+        size: side of the filters in pixels.
+        padding: zeros at each edge.
+        bias: whether each output channel has one.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, size: int, *, padding: int = 0, bias: bool = True
+    ) -> None:
+        super().__init__()
+        self.padding = padding
+        self.filters: nn.Parameter | None = nn.Parameter(torch.empty(inputs, size, size))
+        # In a tuple, so that it is no layer of this one, and is saved and trained once.
+        self._source: tuple[nn.Conv2d, ...] = ()
+        self.mixture = nn.Parameter(torch.empty(outputs, inputs))
+        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
+        # The products have the variance that He et al. 2015 derive for rectified inputs.
+        nn.init.normal_(self.filters, std=1 / size)
+        nn.init.normal_(self.mixture, std=math.sqrt(2 / inputs))
+
+    def share_filters_of(self, source: nn.Conv2d) -> None:
+        """Take the filters of a convolution of one channel instead of filters of its own."""
+        self.filters, self._source = None, (source,)
+
+    @property
+    def weight(self) -> Tensor:
+        """The kernels, float32 (outputs, inputs, size, size)."""
+        filters = self._source[0].weight[:, 0] if self._source else self.filters
+        assert filters is not None
+        return self.mixture[:, :, None, None] * filters
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return float32 (N, outputs, H, W) of (N, inputs, H, W) with enough padding."""
+        kernels = self.weight.contiguous(memory_format=torch.channels_last)
+        return F.conv2d(x, kernels, self.bias, padding=self.padding)
+
+
+def _share_filters(blocks: nn.Sequential) -> None:
+    """Make the filters of the first convolution those of all separable ones."""
+    first = next(module for module in blocks.modules() if isinstance(module, nn.Conv2d))
+    for module in blocks.modules():
+        if isinstance(module, SeparableConv2d):
+            module.share_filters_of(first)
+
+
+class SqueezeExcite(nn.Module):
+    """Channels weighed by what their means say (Hu et al. 2018, "Squeeze-and-excitation networks").
+
+    Args:
+        channels: how many there are.
+        hidden: units between the means and the weights.
+    """
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.gate = nn.Sequential(
+            nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels), nn.Sigmoid()
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, C, H, W), each channel times its weight between 0 and 1."""
+        weights: Tensor = self.gate(x.mean(dim=(2, 3)))
+        return x * weights[:, :, None, None]
+
+
+class Flatten(nn.Module):
+    """Every pixel of every channel, whose gradient comes back in the memory order of the pixels.
+
+    Autograd returns it channel by channel, and layers that keep channels last then take slow paths:
+    of the recipe fast it cost a third of the backward pass.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, C · H · W) of (N, C, H, W)."""
+        if x.requires_grad:
+            x.register_hook(_channels_last)
+        return x.flatten(1)
+
+
+def _channels_last(gradient: Tensor) -> Tensor:
+    return gradient.contiguous(memory_format=torch.channels_last)
+
+
+class Mean(nn.Module):
+    """The mean of each channel (Lin, Chen and Yan 2014, "Network in network")."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, C) of (N, C, H, W)."""
+        return x.mean(dim=(2, 3))
+
+
+class MaxAndMean(nn.Module):
+    """The maximum of each channel, then the mean of each."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, 2 · C) of (N, C, H, W)."""
+        return torch.cat((x.amax(dim=(2, 3)), x.mean(dim=(2, 3))), dim=1)
+
+
+_POOLINGS: dict[GlobalPooling, type[nn.Module]] = {
+    "none": Flatten,
+    "mean": Mean,
+    "max-mean": MaxAndMean,
+}
 
 
 def _head(config: ModelConfig, inputs: int) -> nn.Sequential:

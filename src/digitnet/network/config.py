@@ -26,6 +26,7 @@ from digitnet.text import described
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"]
 Optimizer = Literal["adam", "adamw", "sgd"]
 Schedule = Literal["constant", "cosine", "one-cycle", "exponential", "warm-cosine"]
+GlobalPooling = Literal["none", "mean", "max-mean"]
 
 SCHEMA_VERSION = 1
 # Of the schedule "warm-cosine": the fraction of steps in which the rate rises, and the fraction of
@@ -50,13 +51,28 @@ class ModelConfig:
     The defaults are the reference network with its 121,930 parameters.
 
     Args:
+        border: Rows and columns of pixels left out at each edge of the image; MNIST's digits have
+            next to no ink there.
+        stem: Output channels of a first block with one convolution only; 0 has none.
         channels: Output channels of each block; more entries make the network deeper, larger ones
             wider.
         convs_per_block: Convolutions before each max pooling.
         kernel_size: Height and width of every convolution kernel, in pixels.
+        stride: Pixels from one place of the first convolution to the next, which saves the square
+            of it in work; the other convolutions go by single pixels.
         padding: Pad with zeros so that a convolution keeps the size; without, it shrinks the image.
+        separable: Depthwise separable convolutions, but for that of the image: one filter for each
+            channel that goes in, then a mixture of channels.
+        shared_filters: The filters of the first convolution are those of all others too, which
+            differ in their mixtures only; needs --separable, and one number of channels.
         batch_norm: Batch normalisation between each convolution and its activation.
+        norm_scale: A scale for each channel in batch normalisation, besides a shift. Without it,
+            pooling comes before normalisation, which then has a quarter of the pixels.
         residual: Add its input to each convolution but the first of a block; needs --padding.
+        squeeze_excite: Weigh the channels of each block by what their means say, through a hidden
+            layer of so many times fewer units than channels; 0 does not.
+        global_pooling: What is kept of each channel of the last block: every pixel with none, else
+            its mean, or its maximum and its mean.
         dense: Units of the hidden dense layers between the last block and the logits.
         activation: Non-linearity after every hidden layer.
         dropout: Fraction of units dropped before each dense layer, in training only.
@@ -69,12 +85,20 @@ class ModelConfig:
         num_classes: Number of classes.
     """
 
+    border: int = _limited(0, 0, 10)
+    stem: int = _limited(0, 0, 4096)
     channels: tuple[int, ...] = (32, 64)
     convs_per_block: int = _limited(1, 1, 8)
     kernel_size: int = _limited(3, 1, 11)
+    stride: int = _limited(1, 1, 4)
     padding: bool = False
+    separable: bool = False
+    shared_filters: bool = False
     batch_norm: bool = False
+    norm_scale: bool = True
     residual: bool = False
+    squeeze_excite: int = _limited(0, 0, 1024)
+    global_pooling: GlobalPooling = "none"
     dense: tuple[int, ...] = (64,)
     activation: Activation = "relu"
     dropout: float = _limited(0.0, 0, 0.95)
@@ -91,7 +115,12 @@ class ModelConfig:
             _require(self, name, all(n >= 1 for n in getattr(self, name)), "numbers from 1")
         odd = self.kernel_size % 2 == 1 or not self.padding
         _require(self, "kernel_size", odd, "an odd number when --padding is on")
+        _require(self, "stride", self.stride == 1 or not self.padding, "1 with --padding")
         _require(self, "residual", self.padding or not self.residual, "off without --padding")
+        one_width = len({self.stem or self.channels[0], *self.channels}) == 1
+        shareable = (self.separable and one_width) or not self.shared_filters
+        _require(self, "shared_filters", shareable, "off without --separable and one width")
+        _require(self, "norm_scale", self.batch_norm or self.norm_scale, "on without --batch-norm")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +178,13 @@ class TrainConfig:
         schedule: How the learning rate moves from the first step to the last.
         weight_decay: Decay of the weights (decoupled for adamw, an L2 penalty otherwise).
         momentum: Momentum of sgd; the other optimizers ignore it.
+        beta1: Decay, at each step, of the mean of gradients that adam and adamw follow.
+        beta2: The same of the mean of squared gradients that they divide by; a short memory learns
+            faster where steps are few.
         label_smoothing: Fraction of each label that is spread evenly over all classes.
+        averaging: Decay, at each step, of the moving average of the weights that is validated and
+            saved instead of the last weights; 0 is off.
+        plain_fraction: Fraction of the epochs, the last ones, in which images are not distorted.
         non_digits: Drawings of no digit added to each batch, as a fraction of it; the network
             learns to refuse them, with --reject.
         hands: Digits of other hands added to each batch, as a fraction of it: pen strokes of
@@ -186,7 +221,11 @@ class TrainConfig:
     schedule: Schedule = "constant"
     weight_decay: float = _limited(0.0, 0, 10)
     momentum: float = _limited(0.9, 0, 0.9999)
+    beta1: float = _limited(0.9, 0, 0.9999)
+    beta2: float = _limited(0.999, 0, 0.999_999)
     label_smoothing: float = _limited(0.0, 0, 0.9)
+    averaging: float = _limited(0.0, 0, 0.999_999)
+    plain_fraction: float = _limited(0.0, 0, 1)
     non_digits: float = _limited(0.0, 0, 4)
     hands: float = _limited(0.0, 0, 4)
     signs: float = _limited(0.0, 0, 4)
@@ -206,6 +245,9 @@ class TrainConfig:
     def __post_init__(self) -> None:
         _check(self)
         _require(self, "val_fraction", 0 < self.val_fraction < 1, "between 0 and 1, both excluded")
+        # With a constant rate a run may be extended, and no epoch is known to be one of the last.
+        ends = self.schedule != "constant" or not self.plain_fraction
+        _require(self, "plain_fraction", ends, "0 with the schedule constant")
         for name in ("non_digits", "signs", "found"):
             refuses = self.model.reject or not getattr(self, name)
             _require(self, name, refuses, "0 without --reject")
@@ -223,13 +265,18 @@ class TrainConfig:
         """Refuse what a network that learns from a stream has no use for."""
         largest_batch = getattr(self, stream) >= self.batch_size
         _require(self, stream, largest_batch, "0, or --batch-size and more")
-        flags = ("early_stopping", "train_images", "label_smoothing")
+        flags = ("early_stopping", "train_images", "label_smoothing", "averaging")
         for name in (*flags, *(("bfloat16", "lines") if stream == "pages" else ("pages",))):
             _require(self, name, not getattr(self, name), f"its default with --{stream}")
         # The network has one shape; its data decide these two.
         usual = dataclasses.replace(self.model, crops=False, num_classes=10) == ModelConfig()
         whole = usual and self.augmentation.is_off
         _require(self, stream, whole, "0 with settings of images or of what reads them")
+
+    @property
+    def distorted_epochs(self) -> int:
+        """How many epochs, the first ones, learn from distorted images."""
+        return round(self.epochs * (1 - self.plain_fraction))
 
     @property
     def is_stream(self) -> bool:

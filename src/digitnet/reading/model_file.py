@@ -222,16 +222,18 @@ def checked(name: str, content: bytes) -> ModelFile:
     return file
 
 
-def open_session(content: bytes, *, bounded: bool = False) -> onnxruntime.InferenceSession:
+def open_session(
+    content: bytes, *, threads: int = 1, bounded: bool = False
+) -> onnxruntime.InferenceSession:
     """Return ONNX Runtime's session of a model, in bounded memory if wanted.
 
     Raises:
         Exception: ONNX Runtime refuses it; its exceptions have no other common base.
     """
     options = onnxruntime.SessionOptions()
-    # The network is so small that threads inside it wait for one another longer than they compute;
-    # more of them compute batches side by side.
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    # One by default: the network is so small that threads inside it wait for one another longer
+    # than they compute; more of them compute batches side by side.
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     # It keeps the memory of every batch size that was ever seen, and makes nothing faster. The
     # arena, which is on, does: asking the system for each layer's memory takes a third of the time.
     options.enable_mem_pattern = False

@@ -241,12 +241,13 @@ def layer_outputs(
     # Not cut to ``used_size``, which saves time and changes no logit: the maps are to have the
     # sizes that the table of layers gives.
     seen = model.canonical(to_float(torch.from_numpy(image[None])))
-    values = (seen - model.mean) / model.std
+    edge = model.config.border
+    values = ((seen - model.mean) / model.std)[:, :, edge : 28 - edge, edge : 28 - edge]
     outputs = []
     for number, block in enumerate(model.blocks, 1):
         values = block(values)
         outputs.append((f"Block {number}", values[0].numpy()))
-    values, number = values.flatten(1), 0
+    values, number = model.pooling(values), 0
     for layer in [*model.head][:-1]:
         values = layer(values)
         if not isinstance(layer, nn.Linear | nn.Dropout):  # after its activation

@@ -84,7 +84,7 @@ class Batches:
         class_names: Sequence[str],
         device: torch.device = CPU,
     ) -> None:
-        self.config, self.device = config, device
+        self.config, self.device, self.distorts = config, device, True
         array = images.numpy()
         if share := config.augmentation.style:
             names = np.array(list(class_names))[labels.numpy()]
@@ -110,13 +110,18 @@ class Batches:
             return Batch(self.distorted(images), labels, len(indices))
 
     def distorted(self, images: Tensor) -> Tensor:
-        """Return images, float32 (N, 1, S, S) in [0, 1], distorted as the settings say."""
+        """Return images, float32 (N, 1, S, S) in [0, 1], distorted as the settings say.
+
+        While ``distorts`` is False, they stay as they are, and so do their pens.
+        """
+        if not self.distorts:
+            return images
         return augment(images, self.config.augmentation, generator_of(self.device))
 
     def _drawn(self, indices: Tensor) -> Tensor:
         """Return the images at ``indices``, some of them with another pen."""
         images = to_float(self.images[indices])
-        if self.distances is None:
+        if self.distances is None or not self.distorts:
             return images
         pen = self.config.augmentation.pen
         chosen = torch.nonzero(torch.rand(len(indices)) < pen).flatten()

@@ -74,7 +74,7 @@ class FinderTraining(StreamTraining):
         save_finder(run.model_file, self.network, self.config, {"epochs": len(self.history)})
 
     @property
-    def network(self) -> Finder:
+    def network(self) -> Finder:  # type: ignore[override]
         """The running mean of the weights."""
         assert isinstance(self.average.module, Finder)
         return self.average.module

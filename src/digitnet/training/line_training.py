@@ -63,7 +63,7 @@ class LineTraining(StreamTraining):
         save_lines(run.model_file, self.network, self.config, {"epochs": len(self.history)})
 
     @property
-    def network(self) -> LineReader:
+    def network(self) -> LineReader:  # type: ignore[override]
         """The running mean of the weights."""
         assert isinstance(self.average.module, LineReader)
         return self.average.module

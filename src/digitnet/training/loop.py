@@ -26,15 +26,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 (the name that every PyTorch reader knows)
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from digitnet.data.dataset import Dataset, split_train_val, take_of_each_class
 from digitnet.errors import IntegrityError, TrainingDivergedError, UsageError
 from digitnet.machine import environment
 from digitnet.network.cnn import CNN, predict_logits
 from digitnet.network.config import LEAST_RATE, WARM_UP, Schedule, TrainConfig, differences
-from digitnet.network.finder import Finder
-from digitnet.network.line_reader import LineReader
 from digitnet.synthesis.hand_drawings import validation_digits
 from digitnet.text import count_of
 from digitnet.training.batches import Batch, Batches
@@ -153,6 +152,7 @@ class Training:
         self.total_steps = config.epochs * self.steps
         self.model = (model or CNN(config.model)).to(device)
         self.optimizer = _optimizer(self.parameter_groups(), config)
+        self.average = moving_average(self.model, config.averaging) if config.averaging else None
         self.in_bfloat16 = config.bfloat16 and computes_bfloat16(device)
         self.position = Position()
         self.history: list[Epoch] = []
@@ -207,15 +207,18 @@ class Training:
     def finish(self, run: Run | None) -> None:
         """Put the best weights into a network that is finished, and save it."""
         if self.finished and self.best:
-            self.model.load_state_dict(self.best)
+            self.network.load_state_dict(self.best)
         if run:
             about = {"class_names": list(self.class_names), "epochs": len(self.history)}
-            save_model(run.model_file, self.model, self.config, about)
+            save_model(run.model_file, self.network, self.config, about)
 
     @property
-    def network(self) -> CNN | Finder | LineReader:
-        """What is kept of the training."""
-        return self.model
+    def network(self) -> CNN:
+        """What is kept of the training: the moving average of the weights, or the last ones."""
+        if self.average is None:
+            return self.model
+        assert isinstance(self.average.module, CNN)
+        return self.average.module
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return the weights that learn, in groups, each with its top learning rate."""
@@ -232,6 +235,8 @@ class Training:
     def begin_epoch(self) -> None:
         """Switch on what is only used in training, such as dropout."""
         self.model.train()
+        if self.config.plain_fraction:
+            self.batches.distorts = self.position.epoch < self.config.distorted_epochs
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the logits of a batch, (M, outputs)."""
@@ -280,7 +285,9 @@ class Training:
         return self.position.step == self.steps or self.done == self.total_steps
 
     def count(self, batch: Batch, logits: Tensor, loss: float, seconds: float) -> None:
-        """Add a step to the running sums of the epoch."""
+        """Add a step to the running sums of the epoch, and its weights to their average."""
+        if self.average:
+            self.average.update_parameters(self.model)
         position = self.position
         position.step += 1
         position.images += batch.count
@@ -297,7 +304,7 @@ class Training:
     def validate(self) -> Epoch | None:
         """Add a row to the history, keep the best weights, and turn to the next epoch."""
         position, started = self.position, time.perf_counter()
-        logits = predict_logits(self.model, self.val_images)
+        logits = predict_logits(self.network, self.val_images)
         val_loss = F.cross_entropy(logits, self.val_labels).item()
         self.refuse_divergence(val_loss)
         row = Epoch(
@@ -312,7 +319,7 @@ class Training:
         is_best = all(row.val_loss < earlier.val_loss for earlier in self.history)
         self.history.append(row)
         if self.config.early_stopping and is_best:
-            self.best = {name: value.clone() for name, value in self.model.state_dict().items()}
+            self.best = {name: value.clone() for name, value in self.network.state_dict().items()}
         stale = 0 if is_best else position.stale_epochs + 1
         self.position = Position(epoch=position.epoch + 1, stale_epochs=stale)
         return row
@@ -328,11 +335,17 @@ class Training:
 
     def more_state(self) -> dict[str, Tensor]:
         """Return what a checkpoint must hold besides weights and optimizer."""
-        return {f"best.{name}": value for name, value in self.best.items()}
+        kept = {f"best.{name}": value for name, value in self.best.items()}
+        if self.average is None:
+            return kept
+        state = self.average.state_dict()
+        return kept | {f"average.{name}": value for name, value in state.items()}
 
     def restore_more(self, tensors: dict[str, Tensor]) -> None:
         """Take over what ``more_state`` returned."""
         self.best = named(tensors, "best.")
+        if self.average:
+            self.average.load_state_dict(named(tensors, "average."))
 
     def save(self, run: Run) -> None:
         """Write the checkpoint: weights, optimizer, generator, position, history."""
@@ -394,6 +407,16 @@ class Training:
             )
 
 
+def moving_average(model: nn.Module, decay: float) -> AveragedModel:
+    """Return a network whose weights and statistics are the moving average of those of ``model``.
+
+    Polyak and Juditsky, "Acceleration of stochastic approximation by averaging" (1992), with
+    weights that fall exponentially.
+    """
+    mean = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(model, multi_avg_fn=mean, use_buffers=True)
+
+
 def rate_factor(schedule: Schedule, done: float) -> float:
     """Return the learning rate as a fraction of its setting.
 
@@ -442,4 +465,5 @@ def _optimizer(groups: list[dict[str, Any]], config: TrainConfig) -> torch.optim
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, momentum=config.momentum, weight_decay=decay, fused=True)
     cls = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
-    return cls(groups, weight_decay=decay, fused=True)
+    betas = config.beta1, config.beta2
+    return cls(groups, betas=betas, weight_decay=decay, fused=True)

@@ -13,13 +13,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from digitnet.data.dataset import Dataset
 from digitnet.network.config import TrainConfig
-from digitnet.training.checkpoint import named
 from digitnet.training.device import CPU
-from digitnet.training.loop import Position, Training
+from digitnet.training.loop import Position, Training, moving_average
 from digitnet.training.runs import Epoch, Run
 
 # Of the running mean of weights, a step.
@@ -37,6 +36,8 @@ class StreamTraining(Training):
         items: what is drawn in an epoch.
     """
 
+    average: AveragedModel
+
     def __init__(
         self,
         config: TrainConfig,
@@ -50,8 +51,7 @@ class StreamTraining(Training):
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.steps = items // config.batch_size
         self.total_steps = config.epochs * self.steps
-        mean = get_ema_multi_avg_fn(DECAY)  # type: ignore[no-untyped-call]
-        self.average = AveragedModel(self.model, multi_avg_fn=mean, use_buffers=True)
+        self.average = moving_average(self.model, DECAY)
 
     def order(self) -> Tensor:
         """Return the numbers of what is drawn in this epoch."""
@@ -80,11 +80,6 @@ class StreamTraining(Training):
         """None: measuring takes longer than learning."""
         return None
 
-    def count(self, batch: Any, logits: Any, loss: float, seconds: float) -> None:
-        """Add a step to the sums of the epoch, and its weights to their running mean."""
-        super().count(batch, logits, loss, seconds)
-        self.average.update_parameters(self.model)
-
     def measured(self) -> tuple[float, float]:
         """Return the loss and the accuracy on what is set aside for validation."""
         raise NotImplementedError
@@ -107,11 +102,3 @@ class StreamTraining(Training):
         self.history.append(row)
         self.position = Position(epoch=position.epoch + 1)
         return row
-
-    def more_state(self) -> dict[str, Tensor]:
-        """Return the running mean of the weights."""
-        return {f"average.{name}": value for name, value in self.average.state_dict().items()}
-
-    def restore_more(self, tensors: dict[str, Tensor]) -> None:
-        """Take over what ``more_state`` returned."""
-        self.average.load_state_dict(named(tensors, "average."))
