@@ -38,6 +38,11 @@ class Ensemble(nn.Module):
         super().__init__()
         self.members = nn.ModuleList(members)  # type: ignore[assignment]
 
+    @property
+    def num_parameters(self) -> int:
+        """Number of trained weights and biases of all members."""
+        return sum(member.num_parameters for member in self.members)
+
 
 def answer(model: CNN | Ensemble, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return what is said of images, (N, 1, 28, 28), as the network's first layer takes them.

@@ -38,7 +38,7 @@ from digitnet.network.line_export import build_lines
 from digitnet.network.line_reader import LineReader
 from digitnet.synthesis.hand_drawings import validation_digits
 from digitnet.training.checkpoint import SHIPPED_FINDER, SHIPPED_MODEL, load_finder, read_model
-from digitnet.training.ensemble_runs import Runs, is_ensemble, member_hashes, open_members
+from digitnet.training.ensemble_runs import Runs, is_ensemble, open_members
 from digitnet.training.loop import DIGITS, choose_images
 from digitnet.training.runs import Run, open_run
 from digitnet.training.trained import (
@@ -144,7 +144,7 @@ def _export_ensemble(
     """Write the networks of several runs as one."""
     members = open_members(runs, options)
     if is_ensemble(runs):
-        folder = Path(str(runs))
+        folder = Path(runs)
         with hold_lock(folder):
             out = out or folder / "model.onnx"
             return _export_readers(members, out, finder, options.data_dir)
@@ -175,7 +175,7 @@ def _export_readers(
         "seed": ", ".join(str(each.config.seed) for each in members),
         "crops": str(first.config.model.crops).lower(),
         "epochs": str(len(first.run.history)),
-        "model_sha256": member_hashes(members),
+        "model_sha256": ", ".join(sorted(each.run.model_sha256 for each in members)),
         "finder_sha256": _sha256(file),
     }
     return _write(out, model, finds, calibration, about)

@@ -22,7 +22,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
 import torch
@@ -33,7 +33,7 @@ from digitnet.errors import InputError, StoppedError, UsageError
 from digitnet.files import hold_lock, write_json
 from digitnet.network.cnn import predict_logits
 from digitnet.network.config import SCHEMA_VERSION, TrainConfig, differences
-from digitnet.network.ensemble import pooled
+from digitnet.network.ensemble import Ensemble, pooled
 from digitnet.training.device import resolve_device
 from digitnet.training.evaluation import DISPUTED_MNIST_TEST, Metrics, measure, predictions
 from digitnet.training.loop import choose_images
@@ -235,7 +235,7 @@ def evaluate_ensemble(
         return measure(together, dataset.test_labels, dataset.class_names, disputed)
 
     seeds = [each.config.seed for each in opened]
-    folder = Run(Path(str(runs))) if is_ensemble(runs) else None
+    folder = Run(Path(runs)) if is_ensemble(runs) else None
     metrics = EnsembleMetrics(
         folder=str(folder.path) if folder else None,
         seeds=tuple(seeds),
@@ -258,7 +258,7 @@ def _groups(opened: Sequence[Trained], size: int | None) -> list[range]:
     return [range(at, at + size) for at in range(0, len(opened) - size + 1, size)]
 
 
-def is_ensemble(runs: Any) -> bool:
+def is_ensemble(runs: object) -> TypeGuard[Path | str]:
     """Return whether this is the folder of an ensemble."""
     return isinstance(runs, str | Path) and Run(Path(runs)).is_ensemble
 
@@ -281,26 +281,40 @@ def open_members(runs: Runs, options: Options) -> list[Trained]:
     return opened
 
 
-def member_hashes(opened: Sequence[Trained]) -> str:
-    """Return by which an ensemble, or one network, is known: the SHA-256 of each model file."""
-    return ", ".join(sorted(each.run.model_sha256 for each in opened))
+def open_ensemble(folder: Path | str, options: Options) -> Trained:
+    """Load an ensemble: its folder, its networks as one, and their data.
+
+    Raises:
+        DigitnetError: as for ``open_members``.
+    """
+    first, *others = open_members(folder, options)
+    network = Ensemble([first.model, *(each.model for each in others)]).eval()
+    return Trained(Run(Path(folder)), first.config, first.dataset, network)
+
+
+def members_of(folder: Path | str) -> list[Run]:
+    """Return the runs of an ensemble, whether they have been trained or not.
+
+    Raises:
+        InputError: the folder holds no ensemble, or its file is damaged.
+    """
+    _, seeds = _read_ensemble(Path(folder))
+    return [_member(Path(folder), seed) for seed in seeds]
 
 
 def _finished_runs(runs: Runs) -> list[Run]:
     """Return the members, all of them finished."""
     if isinstance(runs, str | Path):
-        _, seeds = _read_ensemble(Path(runs))
-        found = [_member(Path(runs), seed) for seed in seeds]
+        folder, found = Path(runs), members_of(runs)
     else:
-        found = [open_run(each) for each in runs]
+        folder, found = None, [open_run(each) for each in runs]
     if len(found) < 2:
         raise UsageError(f"An ensemble has two runs or more, not {len(found)}.")
     for run in found:
         if not (_has_begun(run) and _is_complete(run)):
-            whole = runs if isinstance(runs, str | Path) else run.path
             raise InputError(
                 f"The run {run.path} has not been trained to its end, and an ensemble is of "
-                f"finished runs. Continue with: digitnet train --resume {whole}"
+                f"finished runs. Continue with: digitnet train --resume {folder or run.path}"
             )
     return found
 
@@ -378,6 +392,11 @@ def _read_ensemble(folder: Path) -> tuple[TrainConfig, list[int]]:
     Raises:
         InputError: the folder holds no ensemble, or its file is damaged.
     """
+    if not Run(folder).is_ensemble:
+        raise InputError(
+            f"{folder} is no ensemble: it has no {ENSEMBLE_FILE}. `digitnet train --members 5` "
+            "makes one."
+        )
     values = Run(folder).ensemble
     try:
         seeds = [int(seed) for seed in values["seeds"]]
@@ -404,7 +423,7 @@ def _about(folder: Run, opened: Sequence[Trained], device: str) -> dict[str, Any
     return {
         "schema_version": SCHEMA_VERSION,
         "run": str(folder.path),
-        "model_sha256": member_hashes(opened),
+        "model_sha256": folder.model_sha256,
         "recipe": first.config.recipe,
         "data": first.config.data,
         "parameters": sum(each.model.num_parameters for each in opened),

@@ -121,8 +121,13 @@ class Run:
 
     @property
     def model_sha256(self) -> str:
-        """SHA-256 of the model file, by which metrics name the network they were measured on."""
-        return hashlib.sha256(self._existing("model.safetensors", "train").read_bytes()).hexdigest()
+        """SHA-256 of the model file, by which metrics name the network they were measured on.
+
+        Of an ensemble it is that of each member's, sorted.
+        """
+        files = [*self.path.glob("seed*/model.safetensors")] if self.is_ensemble else []
+        files = files or [self._existing("model.safetensors", "train")]
+        return ", ".join(sorted(hashlib.sha256(file.read_bytes()).hexdigest() for file in files))
 
     @property
     def environment(self) -> dict[str, Any]:

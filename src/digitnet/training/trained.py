@@ -30,6 +30,7 @@ from digitnet.errors import InputError, StoppedError, UsageError
 from digitnet.files import hold_lock, storage_errors
 from digitnet.network.cnn import CNN, predict_logits
 from digitnet.network.config import SCHEMA_VERSION, TrainConfig, differences
+from digitnet.network.ensemble import Ensemble
 from digitnet.network.finder import Finder
 from digitnet.network.line_reader import LineReader
 from digitnet.network.recipes import recipe as named_recipe
@@ -85,7 +86,7 @@ class Trained:
     run: Run
     config: TrainConfig
     dataset: Dataset
-    network: CNN | Finder | LineReader
+    network: CNN | Finder | LineReader | Ensemble
     """In evaluation mode."""
 
     @property
