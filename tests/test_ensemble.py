@@ -1,4 +1,4 @@
-"""Several networks that answer as one: the mean of their probabilities, in torch and in the file."""
+"""Several networks that answer as one: the mean of their probabilities, in torch and in a file."""
 
 import json
 

@@ -204,7 +204,7 @@ def test_an_ensemble_that_cannot_be_leaves_no_folder(tmp_path: Path) -> None:
 def test_other_data_are_refused(
     folder: Path, sample: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = dataclasses.replace(sample, sha256={name: "0" * 64 for name in sample.sha256})
+    other = dataclasses.replace(sample, sha256=dict.fromkeys(sample.sha256, "0" * 64))
     monkeypatch.setattr("digitnet.training.trained.load_dataset", lambda *_, **__: other)
     for work in (digitnet.evaluate_ensemble, digitnet.resume_ensemble, digitnet.export_run):
         with pytest.raises(UsageError, match="used other data"):

@@ -97,7 +97,9 @@ def train(
 def evaluate(
     runs: list[Path], *, members: int | None = None, where: Places, output: Output
 ) -> None:
-    """Measure the network of a run again, on test images or pages; or several networks as one.
+    """Measure the network of a run again, on test images or pages.
+
+    Several networks are measured each alone and as one.
 
     Args:
         runs (RUN...): A run folder, or that of an ensemble. Several runs that differ in the seed
