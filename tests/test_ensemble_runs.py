@@ -91,6 +91,21 @@ def test_the_folder_holds_what_was_measured(folder: Path, metrics: EnsembleMetri
     assert 0.1 < held["val_accuracy"] < 1
 
 
+def test_on_mnist_all_are_measured_without_disputed_labels_too(
+    folder: Path, sample: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mnist = dataclasses.replace(sample, name="mnist")
+    monkeypatch.setattr("digitnet.training.trained.load_dataset", lambda *_, **__: mnist)
+    monkeypatch.setattr("digitnet.training.ensemble_runs.DISPUTED_MNIST_TEST", (1, 2, 3))
+    runs = [Run(shutil.copytree(folder / f"seed{seed}", tmp_path / f"{seed}")) for seed in (4, 5)]
+    for run in runs:
+        run.write_config(run.config.override(data="mnist"), run.data_sha256, "0123456789")
+    found = digitnet.evaluate_ensemble(runs)
+    for metrics in (*found.members, *found.ensembles):
+        assert metrics.undisputed is not None
+        assert (metrics.undisputed.images, metrics.undisputed.removed) == (997, (1, 2, 3))
+
+
 def test_runs_that_lie_anywhere_are_measured_in_disjoint_groups(
     folder: Path, metrics: EnsembleMetrics, tmp_path: Path
 ) -> None:
