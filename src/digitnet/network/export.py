@@ -37,6 +37,7 @@ from digitnet import __version__
 from digitnet.errors import IntegrityError
 from digitnet.network.canonical import Canonical
 from digitnet.network.cnn import CNN
+from digitnet.network.ensemble import Ensemble, answer
 from digitnet.network.finder import Finder, find
 from digitnet.reading.model_file import (
     ANSWER,
@@ -60,24 +61,20 @@ TOLERANCE = 1e-4
 # them the last layer's, which the page replaces when it is taught.
 HALF_TOLERANCE = 2e-2
 _FEW = 2048
-# The weight of the energy besides the log odds: more of it refuses fewer zeros drawn as a ring, and
-# more broad ones.
-ENERGY = 0.5
 
 
 class Recognition(nn.Module):
     """The exported graph: finder, canonical image, network, calibration.
 
-    Ink is scored by the free energy of the classes' logits (Liu, Wang, Owens and Li, "Energy-based
-    out-of-distribution detection", NeurIPS 2020); if the network has an output for none of them, by
-    half of it plus the log odds of that output. The odds alone refuse round zeros: no digit of
-    MNIST is as even as a ring, and some drawings that are not digits are. Some classes score higher
-    than others; each is measured from a limit of its own.
+    It is that of one network, or of several that answer as one (``network.ensemble``). Some classes
+    score higher than others; each is measured from a limit of its own.
     """
 
     limits: Tensor
 
-    def __init__(self, model: CNN, finder: Finder, calibration: Calibration | None = None) -> None:
+    def __init__(
+        self, model: CNN | Ensemble, finder: Finder, calibration: Calibration | None = None
+    ) -> None:
         super().__init__()
         calibration = calibration or Calibration()
         self.finder, self.canonical, self.model = finder, Canonical(), model
@@ -89,20 +86,11 @@ class Recognition(nn.Module):
         found = find(self.finder(page))
         seen, boxes = self.canonical.and_boxes(found.inks)
         image = torch.cat((seen, self.canonical(ink)))
-        features = self.model.features_of(image)
-        digits, score = digits_and_score(self.model, self.model.head[-1](features))
+        digits, score, features = answer(self.model, image)
         probabilities = torch.softmax(digits / self.temperature, dim=1)
         if len(self.limits):
             score = score - probabilities @ self.limits
-        answer = (probabilities, score, image, features)
-        return *answer, boxes, *found
-
-
-def digits_and_score(model: CNN, logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the logits of the classes, (N, classes), and the ood_score, (N,)."""
-    digits = logits[:, : model.config.num_classes]
-    energy = -torch.logsumexp(digits, dim=1)
-    return digits, logits[:, -1] + (1 + ENERGY) * energy if model.config.reject else energy
+        return probabilities, score, image, features, boxes, *found
 
 
 @dataclass(frozen=True)
@@ -118,7 +106,7 @@ class Calibration:
 
 
 def build(
-    model: CNN,
+    model: CNN | Ensemble,
     finder: Finder,
     calibration: Calibration,
     about: dict[str, str],

@@ -91,7 +91,7 @@ _FIELDS: dict[str, dict[int, str]] = {
     "constant": _TENSOR,
 }
 # Numbers with a point, by the data type of a tensor: of single and of half precision.
-_FLOATS = {b"\1": np.dtype("<f4"), b"\n": np.dtype("<f2")}
+_FLOATS: dict[bytes, np.dtype[Any]] = {b"\1": np.dtype("<f4"), b"\n": np.dtype("<f2")}
 # Fields that deserve better words.
 _REFUSED = {("node", 7): "uses an operator of another domain"} | dict.fromkeys(
     [("initializer", 13), ("initializer", 14), ("constant", 13), ("constant", 14)],
@@ -269,7 +269,7 @@ def _read(path: Path) -> tuple[Path, bytes]:
 
 def _missing(path: Path) -> str:
     """Return why a path means no model file."""
-    if (path / "config.json").is_file():
+    if any((path / name).is_file() for name in ("config.json", "ensemble.json")):
         return f"The run {path} has no model.onnx. `digitnet export {path}` makes it."
     if path.is_dir():
         return f"{path} is a folder, but not a run of digitnet. Name a model file or a run."
@@ -311,16 +311,18 @@ def shipped_content(file: Path) -> bytes:
 
 def _refuse_outdated(file: ModelFile, run: Path) -> None:
     """Refuse the model file of a run whose network was trained further since."""
-    weights = run / "model.safetensors"
+    weights = [run / "model.safetensors"]
+    if not weights[0].is_file():  # the folder of an ensemble, perhaps
+        weights = [*run.glob("seed*/model.safetensors")]
     # In the run of a finder it is the finder that must be the same.
     made_from = {file.metadata.get(name) for name in ("model_sha256", "finder_sha256")}
-    if made_from == {None} or not weights.is_file():
+    if made_from == {None} or not weights:
         return
-    with storage_errors(weights, "read"):
-        found = hashlib.sha256(weights.read_bytes()).hexdigest()
+    with storage_errors(run, "read"):
+        found = ", ".join(sorted(hashlib.sha256(each.read_bytes()).hexdigest() for each in weights))
     if found not in made_from:
         raise InputError(
-            f"{file.name} was not made from the network that is in {run} now. "
+            f"{file.name} was not made from the weights that are in {run} now. "
             f"`digitnet export {run}` makes it again."
         )
 

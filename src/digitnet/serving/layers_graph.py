@@ -283,10 +283,12 @@ def with_last_layer(content: bytes, weight: Any, bias: Any, about: dict[str, str
 
     Raises:
         InputError: the shapes are not those of the file's own last layer.
-        IntegrityError: it has no last layer.
+        IntegrityError: it has no last layer, or is an ensemble, which has several.
     """
     model = onnx.load_model_from_string(content)
-    last = [node for node in _after_image(model.graph) if node.op_type == "Gemm"][-1:]
+    # Of an ensemble nothing but the answer follows the features, which are those of all members.
+    followed = [node for node in _after_image(model.graph) if "features" in node.input]
+    last = [node for node in followed if node.op_type == "Gemm"]
     names = [*last[0].input[1:]] if last else []
     arrays = dict(zip(names, (weight, bias), strict=False))
     for stored in model.graph.initializer:

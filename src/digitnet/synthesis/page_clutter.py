@@ -11,13 +11,13 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from digitnet.synthesis.page_desk import SMALLEST, Desk
 from digitnet.synthesis.page_forms import any_rule, comb, draw_rule, grid, write_word
 from digitnet.synthesis.page_layouts import LETTERS, neighbours
 from digitnet.synthesis.page_marks import dashed, mark, scribble, specks, wavering
 from digitnet.synthesis.page_strokes import Bounds, Pen, chance, line, pick
-from digitnet.synthesis.pens import Float
 from digitnet.synthesis.scene_choices import log_uniform
 
 _IN_WORDS = "aabcdeefghikmnnopqrrttuvwyABDGLRMN"
@@ -226,12 +226,12 @@ def _few_lines(desk: Desk) -> None:
         draw_rule(desk, line(x, ends[0], x + rng.normal(0, 2), ends[1]), rule)
 
 
-def _places(rng: Generator, length: float) -> Float:
+def _places(rng: Generator, length: float) -> NDArray[np.float64]:
     """Return where lines cross a length, in order: at random, or evenly as those of a table do."""
     if chance(rng, 0.4):
-        return np.sort(rng.uniform(0, length, rng.integers(0, 4)))
+        return np.sort(rng.uniform(0, length, int(rng.integers(0, 4))))
     apart = rng.uniform(0.55, 1.8) * length
-    return np.arange(rng.uniform(0, apart), length, apart)
+    return np.arange(rng.uniform(0, apart), length, apart, np.float64)
 
 
 def _dots(desk: Desk) -> None:
