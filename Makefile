@@ -81,9 +81,7 @@ seeds: ## Train the recipes reference and plain with five seeds (an hour or more
 	$(MAKE) record RECIPE=plain
 
 model: $(VENV)/dev.installed ## Train the shipped finder and readers again and put them in their places (many hours)
-	$(BIN)/digitnet train --recipe finder --threads 1 --out runs/finder-first $(ARGS)
-	$(BIN)/digitnet train --recipe finder --threads 1 --out runs/finder --start runs/finder-first/model.safetensors \
-		--seed 1 --epochs 8 --learning-rate 8e-4 $(ARGS)
+	$(BIN)/digitnet train --recipe finder --threads 1 --out runs/finder $(ARGS)
 	cp runs/finder/model.safetensors src/digitnet/assets/finder.safetensors # its finds teach the reader
 	$(BIN)/digitnet train --recipe robust --threads 2 --out runs/robust $(ARGS)
 	$(BIN)/digitnet train --recipe lines --threads 1 --out runs/lines $(ARGS)

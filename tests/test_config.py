@@ -81,7 +81,6 @@ VALUES = {
     # More need settings of the finder, or of the line reader, alone.
     "pages": st.just(0),
     "lines": st.just(0),
-    "start": st.just(""),
     # More of them need --canonical and --reject.
     **{name: st.just(0.0) for name in ("non_digits", "hands", "signs", "found")},
     "bfloat16": st.booleans(),
@@ -158,7 +157,6 @@ def test_the_layout_of_the_file_is_stable():
             "train_images",
             "pages",
             "lines",
-            "start",
             "early_stopping",
             "threads",
             "model",

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 import digitnet
 from digitnet.data.dataset import Dataset
@@ -143,19 +142,6 @@ def test_extended_it_is_as_if_it_had_been_that_long(run: digitnet.Run, tmp_path:
     digitnet.train("finder", out=tmp_path / "part", **{**constant, "epochs": 1})
     part = digitnet.resume(tmp_path / "part", epochs=2)
     assert part.model_file.read_bytes() == whole.model_file.read_bytes()
-
-
-def test_it_goes_on_from_the_weights_of_another_run(run: digitnet.Run, tmp_path: Path) -> None:
-    settings = {**SETTINGS, "epochs": 1, "learning_rate": 1e-8, "start": str(run.model_file)}
-    further = digitnet.train("finder", out=tmp_path / "further", **settings)
-    before, after = (load_finder(each.model_file).parameters() for each in (run, further))
-    assert all(torch.allclose(*pair, atol=1e-5) for pair in zip(before, after, strict=True))
-
-
-def test_what_it_cannot_start_from_is_refused_before_there_is_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="There is no model file"):
-        digitnet.train("finder", out=tmp_path / "new", start="absent", **SETTINGS)
-    assert not (tmp_path / "new").exists()
 
 
 def test_exported_it_reads_with_the_shipped_network(run: digitnet.Run) -> None:

@@ -204,8 +204,6 @@ class TrainConfig:
             network that reads images.
         lines: Synthetic lines in an epoch, from which the line reader learns to read without
             cutting apart; 0 trains another network.
-        start: Of a finder or a line reader: the file of weights, model.safetensors of another run,
-            to go on from; without it training begins by chance.
         early_stopping: Stop after this many epochs without a lower validation loss and keep the
             best; 0 is off.
         threads: CPU threads; 0 takes one per core. The last digits of the outcome depend on it.
@@ -236,7 +234,6 @@ class TrainConfig:
     train_images: int = _limited(0, 0, 100_000_000)
     pages: int = _limited(0, 0, 1_000_000)
     lines: int = _limited(0, 0, 10_000_000)
-    start: str = ""
     early_stopping: int = _limited(0, 0, 100_000)
     threads: int = _limited(0, 0, 1024)
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -254,9 +251,6 @@ class TrainConfig:
         for name in ("non_digits", "hands", "signs", "found"):
             canonical = self.model.canonical or not getattr(self, name)
             _require(self, name, canonical, "0 without --canonical")
-        _require(
-            self, "start", self.is_stream or not self.start, "nothing without --pages or --lines"
-        )
         for name in ("pages", "lines"):
             if getattr(self, name):
                 self._refuse_settings_of_images(name)

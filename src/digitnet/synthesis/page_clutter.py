@@ -231,7 +231,7 @@ def _places(rng: Generator, length: float) -> NDArray[np.float64]:
     if chance(rng, 0.4):
         return np.sort(rng.uniform(0, length, int(rng.integers(0, 4))))
     apart = rng.uniform(0.55, 1.8) * length
-    return np.arange(rng.uniform(0, apart), length, apart, np.float64)
+    return np.arange(float(rng.uniform(0, apart)), length, apart, dtype=np.float64)
 
 
 def _dots(desk: Desk) -> None:

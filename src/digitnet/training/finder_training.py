@@ -7,7 +7,6 @@ validation are made of other images and other writers.
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from digitnet.network.config import TrainConfig
 from digitnet.network.finder import Finder, Maps
 from digitnet.synthesis.hands import load_hands, split_writers
 from digitnet.synthesis.page_scenes import Page, PageMaker
-from digitnet.training.checkpoint import read_finder, save_finder
+from digitnet.training.checkpoint import save_finder
 from digitnet.training.device import CPU
 from digitnet.training.finder_evaluation import look_at
 from digitnet.training.loop import DIGITS, choose_images
@@ -56,18 +55,13 @@ def refuse_other_than_digits(dataset: Dataset) -> None:
         )
 
 
-def first_finder(config: TrainConfig) -> Finder:
-    """Return the finder that training begins with."""
-    return read_finder(Path(config.start))[0].train() if config.start else Finder()
-
-
 class FinderTraining(StreamTraining):
     """A finder in training; see ``Training``."""
 
     model: Finder  # type: ignore[assignment]
 
     def __init__(self, config: TrainConfig, dataset: Dataset, device: torch.device = CPU) -> None:
-        super().__init__(config, dataset, device, first_finder(config), config.pages)
+        super().__init__(config, dataset, device, Finder(), config.pages)
 
     def save_network(self, run: Run) -> None:
         """Save the finder."""

@@ -7,7 +7,6 @@ only; those of validation are made of other images and other writers.
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from digitnet.network.config import TrainConfig
 from digitnet.network.line_reader import BLANK, LineReader
 from digitnet.synthesis.hands import load_hands, split_writers
 from digitnet.synthesis.page_numbers import LineMaker
-from digitnet.training.checkpoint import read_line_reader, save_lines
+from digitnet.training.checkpoint import save_lines
 from digitnet.training.device import CPU
 from digitnet.training.finder_training import VAL_SEED
 from digitnet.training.line_batches import LineBatch, LineBatches, line_batch
@@ -45,18 +44,13 @@ def line_maker(config: TrainConfig, dataset: Dataset, *, training: bool) -> Line
     return LineMaker(dataset.train_images[images], dataset.train_labels[images], hands, items)
 
 
-def first_line_reader(config: TrainConfig) -> LineReader:
-    """Return the line reader that training begins with."""
-    return read_line_reader(Path(config.start))[0].train() if config.start else LineReader()
-
-
 class LineTraining(StreamTraining):
     """A line reader in training; see ``Training``."""
 
     model: LineReader  # type: ignore[assignment]
 
     def __init__(self, config: TrainConfig, dataset: Dataset, device: torch.device = CPU) -> None:
-        super().__init__(config, dataset, device, first_line_reader(config), config.lines)
+        super().__init__(config, dataset, device, LineReader(), config.lines)
 
     def save_network(self, run: Run) -> None:
         """Save the line reader."""

@@ -39,8 +39,8 @@ from digitnet.training.checkpoint import read_finder, read_line_reader, read_mod
 from digitnet.training.device import reproducible, resolve_device, resolve_threads
 from digitnet.training.evaluation import DISPUTED_MNIST_TEST, Metrics, measure, predictions
 from digitnet.training.finder_evaluation import FinderMetrics, measure_finder
-from digitnet.training.finder_training import FinderTraining, first_finder, refuse_other_than_digits
-from digitnet.training.line_training import LineTraining, first_line_reader, measure_lines
+from digitnet.training.finder_training import FinderTraining, refuse_other_than_digits
+from digitnet.training.line_training import LineTraining, measure_lines
 from digitnet.training.loop import Training, choose_images, fit
 from digitnet.training.progress import Progress, collect_signals, show_progress
 from digitnet.training.runs import Run, create_run, open_run
@@ -291,7 +291,6 @@ def prepare(
     choose_images(config, dataset)
     if config.is_stream:
         refuse_other_than_digits(dataset)
-        (first_line_reader if config.lines else first_finder)(config)
     else:
         CNN(config.model)
     return config, dataset
