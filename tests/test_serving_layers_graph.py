@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from digitnet import Recognizer
-from digitnet.errors import InputError, IntegrityError
+from digitnet.errors import InputError
 from digitnet.network.cnn import CNN
 from digitnet.network.config import ModelConfig
 from digitnet.network.export import Calibration, build
@@ -103,7 +103,7 @@ def test_what_is_no_row_of_layers_is_refused() -> None:
     model = CNN(ModelConfig(channels=(4,), convs_per_block=2, padding=True, residual=True)).eval()
     about = {"class_names": '["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]'}
     content, _ = build(model, Finder().eval(), Calibration(), about)
-    with pytest.raises(IntegrityError, match="cannot be shown"):
+    with pytest.raises(InputError, match="cannot be shown"):
         opened(content)
 
 

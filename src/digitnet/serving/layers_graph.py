@@ -93,7 +93,7 @@ def opened(content: bytes) -> tuple[bytes, list[Layer]]:
     """Return the graph of a model file's network as an ONNX file, and its layers in order.
 
     Raises:
-        IntegrityError: the network has other layers than those that can be shown.
+        InputError: the network has other layers than those that can be shown.
     """
     graph = OpenedGraph(onnx.load_model_from_string(content))
     _make_whole(graph.model.graph)
@@ -264,9 +264,9 @@ def _rename(place: Any, old: str, new: str) -> None:
         place.name = new
 
 
-def _unknown(node: NodeProto | None) -> IntegrityError:
+def _unknown(node: NodeProto | None) -> InputError:
     what = f"an operator {node.op_type}" if node is not None else "a layer without an activation"
-    return IntegrityError(
+    return InputError(
         f"The layers of this model cannot be shown: it has {what} where one layer should follow "
         "the other."
     )

@@ -48,7 +48,7 @@ class Lessons:
         recognizer: that answers.
 
     Raises:
-        IntegrityError: at the first use of the layers, if the network's cannot be shown.
+        InputError: at the first use of the layers, if the network's cannot be shown.
     """
 
     def __init__(self, recognizer: Recognizer) -> None:
