@@ -128,18 +128,20 @@ def test_peers_and_speeds_have_tables_when_they_were_measured(folder):
         "seconds": {"median": 4.0, "min": 3.0, "max": 5.0},
         "whole": {"median": 6.0},
         "seconds_to_target": [None, 3.5],
+        "runs": [{"versions": {"keras": "3.15", "tensorflow": "2.21"}}],
     }
     values = {
         "recipe": "fast",
         "target": 0.99,
         "rounds": 2,
         "threads": 2,
-        "sides": {"one-epoch": side},
+        "sides": {"one-epoch": side, "keras-example": side},
         "one_epoch_over_digitnet": {"median": 6.1, "min": 5.5, "max": 6.5},
         "environment": MACHINE,
     }
     put(folder, "peers.json", values)
     assert "**6.1 times**" in record_tables.peers()
+    assert "torch 2.13.0, keras 3.15 and tensorflow 2.21" in record_tables.peers()
     assert "3.5 (1 of 2 never)" in record_tables.peers()
     speed = {
         "batch": 8,

@@ -19,6 +19,7 @@ from typing import Any
 
 from digitnet.errors import InputError
 from digitnet.experiments.bench_results import compare, read_result, spread
+from digitnet.text import listing
 
 FOLDER = Path(__file__).parent.parent / "docs" / "results" / "records"
 # The folders of records, in the order of the table.
@@ -100,12 +101,15 @@ def peers() -> str:
     )
     rows = [_side_row(result, name, side) for name, side in result["sides"].items()]
     ratio, machine = result["one_epoch_over_digitnet"], result["environment"]
+    versions = [f"torch {machine['packages']['torch']}"]
+    if keras := result["sides"].get("keras-example"):
+        versions += [f"{name} {number}" for name, number in keras["runs"][0]["versions"].items()]
     return (
         f"## Side by side\n\n{_table(header, rows)}\n\n"
         f"The published one-epoch recipe takes **{ratio['median']:.1f} times** as long as "
         f"`{result['recipe']}`, in the median of {result['rounds']} rounds (from "
         f"{ratio['min']:.1f} to {ratio['max']:.1f}), on {result['threads']} threads of an "
-        f"{machine['cpu']}. Each of the peers is scored after every epoch, and the first that "
+        f"{machine['cpu']}; {listing(versions)}. Each of the peers is scored after every epoch, and the first that "
         "reaches the target is counted: a choice on the test images, in their favour.\n\n"
         "To repeat: `make bench-peers`."
     )
@@ -173,7 +177,7 @@ def _ensemble_rows(goal: str) -> Iterable[tuple[str, ...]]:
             f"{seconds:,.0f}",
             f"as `{recipe}`",
             "seeds in their order, each in one ensemble",
-            f"`digitnet evaluate runs/records/{recipe}/*-seed* --members {size}`",
+            f"`digitnet evaluate $(ls -dv runs/records/{recipe}/*-seed*) --members {size}`",
         )
 
 
