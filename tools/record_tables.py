@@ -19,7 +19,7 @@ from typing import Any
 
 from digitnet.errors import InputError
 from digitnet.experiments.bench_results import compare, read_result, spread
-from digitnet.text import listing
+from digitnet.text import count_of, listing
 
 FOLDER = Path(__file__).parent.parent / "docs" / "results" / "records"
 # The folders of records, in the order of the table.
@@ -108,10 +108,10 @@ def peers() -> str:
         f"## Side by side\n\n{_table(header, rows)}\n\n"
         f"The published one-epoch recipe takes **{ratio['median']:.1f} times** as long as "
         f"`{result['recipe']}`, in the median of {result['rounds']} rounds (from "
-        f"{ratio['min']:.1f} to {ratio['max']:.1f}), on {result['threads']} threads of an "
-        f"{machine['cpu']}; {listing(versions)}. Each of the peers is scored after every epoch, and the first that "
-        "reaches the target is counted: a choice on the test images, in their favour.\n\n"
-        "To repeat: `make bench-peers`."
+        f"{ratio['min']:.1f} to {ratio['max']:.1f}), on {count_of(result['threads'], 'thread')} of "
+        f"an {machine['cpu']}; {listing(versions)}. Each of the peers is scored after every epoch, "
+        "and the first that reaches the target is counted: a choice on the test images, in their "
+        "favour.\n\nTo repeat: `make bench-peers`."
     )
 
 
@@ -144,11 +144,11 @@ def _own_row(goal: str, result: dict[str, Any]) -> tuple[str, ...]:
         f"{result['parameters']:,}",
         f"{result['arithmetic']['pflop']:.2g}",
         str(accuracy["count"]),
-        f"**{_percent(accuracy['mean'])} ± {_percent(accuracy['sd'])}**",
+        f"**{_mean(accuracy)}**",
         f"{100 * accuracy['low']:.2f} – {100 * accuracy['high']:.2f}",
         _percent(undisputed["mean"]) if undisputed else UNKNOWN,
         f"{seconds['mean']:,.2f} ± {seconds['sd']:,.2f}{in_all}",
-        f"{result['threads']} threads of an {machine['cpu']}; torch "
+        f"{count_of(result['threads'], 'thread')} of an {machine['cpu']}; torch "
         f"{machine['packages']['torch']}, Python {machine['python']}",
         "validation loss" if patience else "last epoch, nothing on test",
         f"`{_command(machine)}`",
@@ -171,7 +171,7 @@ def _ensemble_rows(goal: str) -> Iterable[tuple[str, ...]]:
             f"{base['parameters'] * int(size):,}",
             f"{base['arithmetic']['pflop'] * int(size):.2g}",
             str(accuracy["count"]),
-            f"**{_percent(accuracy['mean'])} ± {_percent(accuracy['sd'])}**",
+            f"**{_mean(accuracy)}**",
             f"{100 * accuracy['low']:.2f} – {100 * accuracy['high']:.2f}",
             _percent(spread(undisputed)["mean"]) if undisputed else UNKNOWN,
             f"{seconds:,.0f}",
@@ -246,7 +246,7 @@ def _side_row(result: dict[str, Any], name: str, side: dict[str, Any]) -> tuple[
         f"{side['parameters']:,}",
         str(accuracy["count"]),
         str(side["epochs"]),
-        f"{_percent(accuracy['mean'])} ± {_percent(accuracy['sd'])}",
+        _mean(accuracy),
         f"{seconds['median']:,.2f}",
         f"{seconds['min']:,.2f} – {seconds['max']:,.2f}",
         f"{text} ({never} of {len(reached)} never)" if times and never else text,
@@ -275,6 +275,12 @@ def _command(machine: dict[str, Any]) -> str:
 
 def _percent(value: float) -> str:
     return f"{100 * value:.3f}"
+
+
+def _mean(spread: dict[str, Any]) -> str:
+    """Return a mean in percent, with its standard deviation where there is one."""
+    mean, sd = _percent(spread["mean"]), _percent(spread["sd"])
+    return f"{mean} ± {sd}" if spread["count"] > 1 else mean
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
