@@ -36,6 +36,7 @@ def result(recipe, misses):
         "kind": "train",
         "recipe": recipe,
         "settings": {"data": "mnist", "early_stopping": 0},
+        "gpu": None,
         "threads": 2,
         "data_sha256": {"test": "abc"},
         "test_images": 1000,
@@ -111,7 +112,8 @@ def test_ensembles_are_rows_of_what_their_networks_take(folder):
 
 
 def test_records_are_compared_with_the_reference(folder):
-    put(folder, "fastest/fast.json", result("fast", [9, 11]))
+    put(folder, "fastest/fast.json", result("fast", [9, 11]) | {"gpu": "Some GPU"})
+    assert "GPU, Some GPU; torch 2.13.0" in record_tables.records()
     assert record_tables.paired() == ""
     put(folder, "accuracy/reference.json", result("reference", [5, 5]))
     row = record_tables.paired().splitlines()[-1]

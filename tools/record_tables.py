@@ -148,11 +148,16 @@ def _own_row(goal: str, result: dict[str, Any]) -> tuple[str, ...]:
         f"{100 * accuracy['low']:.2f} – {100 * accuracy['high']:.2f}",
         _percent(undisputed["mean"]) if undisputed else UNKNOWN,
         f"{seconds['mean']:,.2f} ± {seconds['sd']:,.2f}{in_all}",
-        f"{count_of(result['threads'], 'thread')} of an {machine['cpu']}; torch "
-        f"{machine['packages']['torch']}, Python {machine['python']}",
+        f"{_hardware(result)}; torch {machine['packages']['torch']}, Python {machine['python']}",
         "validation loss" if patience else "last epoch, nothing on test",
         f"`{_command(machine)}`",
     )
+
+
+def _hardware(result: dict[str, Any]) -> str:
+    if result["gpu"]:
+        return f"GPU, {result['gpu']}"
+    return f"{count_of(result['threads'], 'thread')} of an {result['environment']['cpu']}"
 
 
 def _ensemble_rows(goal: str) -> Iterable[tuple[str, ...]]:
