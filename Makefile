@@ -6,10 +6,10 @@ PEERS := .venv-peers
 READERS := .venv-readers
 ARGS ?=
 
-.PHONY: help train test slow check wheel page format docs notebook site bench reading service seeds model robustness studies clean
+.PHONY: help train test slow check wheel page format docs notebook site bench bench-peers reading service record ensembles inference seeds model robustness studies clean
 
 help: ## Show this list
-	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
 train: $(VENV)/train.installed ## Fetch MNIST, train the reference CNN, evaluate, write the report
 	$(BIN)/digitnet train $(ARGS)
@@ -51,14 +51,34 @@ site: $(VENV)/dev.installed page ## Build the documentation site in build/site
 bench: $(VENV)/dev.installed $(PEERS)/peers.installed ## Time training against Keras on TensorFlow
 	$(BIN)/python benchmarks/training_speed.py --peers $(PEERS)/bin/python $(ARGS)
 
+bench-peers: $(VENV)/dev.installed $(PEERS)/peers.installed ## Train recipe fast beside the recipes that are taught and published
+	$(BIN)/python benchmarks/peer_recipes.py --peers $(PEERS)/bin/python $(ARGS)
+
 reading: $(VENV)/dev.installed $(READERS)/readers.installed ## Read numbers beside RapidOCR; your own sets: ARGS='FILE.npz ...'
 	$(BIN)/python benchmarks/reading.py --peers $(READERS)/bin/python $(ARGS)
 
 service: $(VENV)/dev.installed ## Load the service beside the engine and a plain FastAPI application
 	$(BIN)/python benchmarks/service_load.py $(ARGS)
 
-seeds: $(VENV)/dev.installed ## Train each recipe with five seeds (half an hour or more)
-	$(BIN)/python benchmarks/seeds.py $(ARGS)
+SEEDS := 5
+GOAL := accuracy
+
+record: $(VENV)/dev.installed ## Train a recipe with several seeds and keep the result: RECIPE=fast GOAL=fastest SEEDS=30
+	$(BIN)/digitnet bench train --recipe $(RECIPE) --seeds $(SEEDS) --out runs/records/$(RECIPE) $(ARGS)
+	mkdir -p docs/results/records/$(GOAL)
+	cp runs/records/$(RECIPE)/bench.json docs/results/records/$(GOAL)/$(RECIPE).json
+
+ensembles: $(VENV)/dev.installed ## Measure the networks of a record in ensembles: RECIPE=best MEMBERS=5
+	mkdir -p docs/results/records/ensembles
+	$(BIN)/digitnet evaluate runs/records/$(RECIPE)/*-seed* --members $(MEMBERS) --json > docs/results/records/ensembles/$(RECIPE)-$(MEMBERS).json
+
+inference: $(VENV)/dev.installed ## Time how a network of a record answers: RECIPE=fast
+	run=$$(ls -d runs/records/$(RECIPE)/*-seed* | head -1) && $(BIN)/digitnet export $$run && \
+	  $(BIN)/digitnet bench infer --model $$run --out docs/results/records/inference/$(RECIPE).json $(ARGS)
+
+seeds: ## Train the recipes reference and plain with five seeds (an hour or more)
+	$(MAKE) record RECIPE=reference
+	$(MAKE) record RECIPE=plain
 
 model: $(VENV)/dev.installed ## Train the shipped finder and readers again and put them in their places (many hours)
 	$(BIN)/digitnet train --recipe finder --threads 1 --out runs/finder $(ARGS)
@@ -68,8 +88,8 @@ model: $(VENV)/dev.installed ## Train the shipped finder and readers again and p
 	$(BIN)/python tools/ship_model.py runs/robust runs/finder runs/lines
 
 robustness: $(VENV)/dev.installed ## Read pictures of all kinds with the shipped recogniser and a plain CNN
-	test -d runs/seeds/plain-seed0 || $(BIN)/digitnet train --recipe plain --threads 1 --out runs/seeds/plain-seed0
-	$(BIN)/digitnet bench robustness --plain runs/seeds/plain-seed0 --out docs/results --everything $(ARGS)
+	test -d runs/records/plain/plain-seed0 || $(BIN)/digitnet bench train --recipe plain --seeds 1 --out runs/records/plain
+	$(BIN)/digitnet bench robustness --plain runs/records/plain/plain-seed0 --out docs/results --everything $(ARGS)
 
 STUDIES := depth_width dropout activations augmentation optimizer training_images
 

@@ -47,7 +47,7 @@ _DRAW = """async ([drawings, every]) => {
       drawn.push([]);
       for (const point of stroke) {
         drawn[drawn.length - 1].push(point);
-        if (++points % every === 0) await timed(() => engine.readStrokes(drawn));
+        if (++points % every === 0) await timed(() => engine.readStrokes(drawn, { live: true }));
       }
     }
   }

@@ -16,7 +16,6 @@ import argparse
 import contextlib
 import io
 import json
-import math
 import os
 import statistics
 import subprocess
@@ -30,11 +29,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from digitnet.data.catalogue import load_dataset
+from digitnet.experiments.inference_bench import multiply_adds_of
 from digitnet.files import write_json
 from digitnet.machine import environment, usable_cores
 from digitnet.reading import pictures
@@ -271,7 +270,7 @@ def median_seconds(call: Callable[[], object], repeats: int) -> float:
 
 def arithmetic(model: str | None, seconds: float, peaks: list[float]) -> dict[str, float]:
     """Return how much of a core's peak the network uses on a prepared batch."""
-    needed = multiply_adds(load_model_file(model).content)
+    needed = multiply_adds_of(load_model_file(model).content)
     reached = 2 * needed * INKS / seconds / 1e9
     peak = statistics.median(peaks)
     return {
@@ -280,23 +279,6 @@ def arithmetic(model: str | None, seconds: float, peaks: list[float]) -> dict[st
         "matrix_product_gflops": peak,
         "share": reached / peak,
     }
-
-
-def multiply_adds(content: bytes) -> int:
-    """Return those of the reader's convolutions and dense layers, for one image."""
-    model = onnx.shape_inference.infer_shapes(onnx.load_model_from_string(content), data_prop=True)
-    shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
-    for value in model.graph.value_info:
-        sizes = value.type.tensor_type.shape.dim
-        shapes[value.name] = tuple(size.dim_value for size in sizes)
-    total = 0
-    for node in model.graph.node:
-        if node.op_type == "Conv":
-            # The finder's count nothing here: its maps have names instead of sizes, which are 0.
-            total += math.prod(shapes[node.output[0]][1:]) * math.prod(shapes[node.input[1]][1:])
-        if node.op_type == "Gemm":
-            total += math.prod(shapes[node.input[1]])
-    return total
 
 
 def memory(model: str | None, threads: int, given: dict[str, bytes]) -> dict[str, float]:

@@ -39,7 +39,7 @@ from digitnet.files import write_json
 from digitnet.machine import environment
 from digitnet.network.canonical import Canonical
 from digitnet.network.cnn import CNN, to_float
-from digitnet.network.export import ENERGY
+from digitnet.network.ensemble import ENERGY
 from digitnet.synthesis.nondigits import KINDS, draw_non_digits
 
 ROOT = Path(__file__).parent.parent

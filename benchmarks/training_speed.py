@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from digitnet import load_dataset, recipe
 from digitnet.data.dataset import split_train_val
+from digitnet.experiments.arithmetic import product_peak
 from digitnet.files import write_json
 from digitnet.machine import environment, usable_cores
 from digitnet.training.device import reproducible
@@ -66,9 +66,11 @@ def compare(peers: str, rounds: int, threads: int) -> dict[str, Any]:
         save_training_images(data)
         own, other, peaks, versions = [], [], [], {}
         for number in range(1, rounds + 1):
-            peaks.append(matrix_product_peak(threads))
+            peaks.append(product_peak(threads))
             own.append(run([sys.executable, __file__, "--own", "--threads", str(threads)]))
-            other.append(run([peers, str(HERE / "peer_keras.py"), str(data), str(threads)]))
+            other.append(
+                run([peers, str(HERE / "peer_keras.py"), "epoch", str(data), str(threads)])
+            )
             versions = other[-1]["versions"]
             print(
                 f"round {number}/{rounds}: digitnet {own[-1]['seconds']:.1f} s, "
@@ -117,18 +119,6 @@ def save_training_images(path: Path) -> None:
     mnist = load_dataset("mnist")
     train, _ = split_train_val(mnist.train_labels)
     np.savez(path, images=mnist.train_images[train], labels=mnist.train_labels[train])
-
-
-def matrix_product_peak(threads: int, size: int = 2048, repeats: int = 5) -> float:
-    """Return the speed of a float32 matrix product, in GFLOP/s: the best of a few."""
-    torch.set_num_threads(threads)
-    a, b = torch.randn(size, size), torch.randn(size, size)
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        torch.mm(a, b)
-        times.append(time.perf_counter() - started)
-    return 2 * size**3 / min(times) / 1e9
 
 
 def run(command: list[str]) -> dict[str, Any]:

@@ -43,6 +43,8 @@ NUMBERS = {
     "learning_rate": (1e-8, 100),
     "weight_decay": (0, 10),
     "momentum": (0, 0.9999),
+    "beta1": (0, 0.9999),
+    "beta2": (0, 0.999_999),
     "label_smoothing": (0, 0.9),
     "averaging": (0, 0.999_999),
     "dropout": (0, 0.95),
@@ -82,6 +84,8 @@ VALUES = {
     # More of them need --canonical and --reject.
     **{name: st.just(0.0) for name in ("non_digits", "hands", "signs", "found")},
     "bfloat16": st.booleans(),
+    # More needs --no-padding.
+    "stride": st.just(1),
     # True needs --padding.
     "residual": st.just(False),
     # True needs --separable and one width; False of the other needs --batch-norm.
@@ -139,8 +143,10 @@ def test_the_layout_of_the_file_is_stable():
     assert values["model"]["channels"] == [32, 64]
     assert list(values) == [
         *("recipe", "data", "seed", "epochs", "batch_size", "optimizer", "learning_rate"),
-        *("schedule", "weight_decay", "momentum", "label_smoothing", "averaging", "plain_fraction"),
+        *("schedule", "weight_decay", "momentum", "beta1", "beta2", "label_smoothing"),
         *(
+            "averaging",
+            "plain_fraction",
             "non_digits",
             "hands",
             "signs",
@@ -354,6 +360,15 @@ def test_the_last_epochs_are_known_where_the_schedule_ends():
     for fraction in (-0.1, 1.1, float("nan"), True, "0.1"):
         with pytest.raises(UsageError, match=r"--plain-fraction cannot be"):
             TrainConfig(schedule="cosine", plain_fraction=fraction)
+
+
+def test_a_stride_is_taken_without_padding():
+    assert ModelConfig(stride=4).stride == 4
+    with pytest.raises(UsageError, match=r"--stride cannot be 2; allowed: 1 with --padding"):
+        ModelConfig(stride=2, padding=True)
+    for stride in (0, 5):
+        with pytest.raises(UsageError, match=r"--stride .*from 1 to 4"):
+            ModelConfig(stride=stride)
 
 
 @pytest.mark.parametrize("size", [0, 12, -1])

@@ -88,6 +88,20 @@ def test_onnxruntime_gives_torchs_answers(config):
     assert parity(graph, checked("it", content)) == difference
 
 
+def test_half_precision_takes_half_the_bytes_and_answers_alike(content):
+    parts = network(ROBUST), finder(), Calibration(1.5, 2.0), about()
+    smaller, difference = build(*parts, half=True)
+    assert len(smaller) < 0.6 * len(content)
+    assert difference <= 0.02
+    kinds = {each.data_type for each in onnx.load_from_string(smaller).graph.initializer}
+    assert onnx.TensorProto.FLOAT16 in kinds
+    whole, halved = (checked("it", each) for each in (content, smaller))
+    for ink in golden_inks():
+        answers = [each.of_inks(READ, ink[None, None]) for each in (whole, halved)]
+        for ours, theirs in zip(*answers, strict=True):
+            assert ours == pytest.approx(theirs, abs=0.05)
+
+
 def test_each_class_has_a_limit_of_its_own_in_the_file():
     plain, shifted = (
         checked("it", build(network(ROBUST), finder(), Calibration(1.5, 2.0, limits), about())[0])

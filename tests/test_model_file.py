@@ -20,7 +20,7 @@ from safetensors.numpy import save
 from digitnet.errors import InputError, IntegrityError, StorageError
 from digitnet.network.cnn import CNN
 from digitnet.network.config import ModelConfig
-from digitnet.network.export import Calibration, Recognition, _metadata, _to_onnx, _with_metadata
+from digitnet.network.export import Calibration, Recognition, _metadata, _to_onnx, finished
 from digitnet.network.finder import Finder
 from digitnet.reading import model_file as module
 from digitnet.reading.model_file import (
@@ -109,7 +109,7 @@ def test_every_kind_of_network_passes(config, file):
     about = {**ABOUT, "class_names": names}
     # Untrained, features may be large and differ by more than build allows.
     network = Recognition(CNN(config).eval(), Finder().eval())
-    content = _with_metadata(_to_onnx(network), _metadata(Calibration(), about))
+    content = finished(_to_onnx(network), _metadata(Calibration(), about), half=False)
     file.write_bytes(content)
     assert len(load_model_file(file).class_names) == config.num_classes
     assert load_model_file(file).ood_threshold == float("inf")
@@ -500,7 +500,13 @@ def test_weights_that_are_not_numbers_are_refused(value, good, file):
         constants = (node.attribute[0].t for node in model.graph.node if node.op_type == "Constant")
         spoil(next(t for t in constants if t.data_type == TensorProto.FLOAT))
 
-    for change in (in_weights, in_a_constant):
+    def in_half_precision(model):
+        tensor = model.graph.initializer[-1]
+        halves = numpy_helper.to_array(tensor).astype(np.float16)
+        halves.flat[-1] = value
+        tensor.CopyFrom(numpy_helper.from_array(halves, tensor.name))
+
+    for change in (in_weights, in_a_constant, in_half_precision):
         refused(file, changed(good, change), "NaN or infinity")
 
 

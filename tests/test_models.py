@@ -11,6 +11,7 @@ from torch import nn
 from digitnet.errors import DigitnetError, UsageError
 from digitnet.network.cnn import (
     CNN,
+    Flatten,
     SeparableConv2d,
     SqueezeExcite,
     block_sizes,
@@ -73,7 +74,10 @@ def plain(model, images):
     for count in [1, *convs_of_blocks] if config.stem else convs_of_blocks:
         for index in range(count):
             before = features
-            features = keep(convolved(next(convs), features, first, padding=config.padding))
+            conv = next(convs)
+            stride = config.stride if conv is first else 1
+            padding = config.padding
+            features = keep(convolved(conv, features, first, padding=padding, stride=stride))
             pools_now = index == count - 1 and config.batch_norm and not config.norm_scale
             pools_now = pools_now and not (config.residual and index)
             if pools_now:
@@ -108,11 +112,11 @@ def plain(model, images):
     return features, shapes
 
 
-def convolved(conv, images, first, *, padding):
+def convolved(conv, images, first, *, padding, stride):
     """Return the convolution of images; a separable one in two steps."""
     padding = "same" if padding else 0
     if isinstance(conv, nn.Conv2d):
-        return F.conv2d(images, conv.weight, conv.bias, padding=padding)
+        return F.conv2d(images, conv.weight, conv.bias, padding=padding)[..., ::stride, ::stride]
     filters = first.weight if conv.filters is None else conv.filters[:, None]
     filtered = F.conv2d(images, filters, groups=len(filters), padding=padding)
     return F.conv2d(filtered, conv.mixture[..., None, None], conv.bias)
@@ -245,6 +249,10 @@ COMPACT = {"channels": (4, 4), "convs_per_block": 2, "padding": True, "separable
     [
         {"border": 3},
         {"border": 1, "stem": 3},
+        {"stride": 2, "channels": (3,), "kernel_size": 6},
+        {"stride": 2, "channels": (3, 4), "kernel_size": 2, "convs_per_block": 2},
+        {"stride": 3, "stem": 3, "channels": (4,), "kernel_size": 2},
+        {"stride": 2, "channels": (3,), "batch_norm": True, "norm_scale": False, "border": 4},
         {"stem": 5, "padding": True, "batch_norm": True, "squeeze_excite": 2},
         {"global_pooling": "mean"},
         {"global_pooling": "max-mean", "squeeze_excite": 8, "residual": True, "padding": True},
@@ -293,13 +301,15 @@ def test_other_depths_are_their_plain_definition(channels, dense, noisy):
 def configs(draw):
     kernel_size = draw(st.integers(1, 6))
     batch_norm = draw(st.booleans())
+    padding = draw(st.booleans()) and kernel_size % 2 == 1
     return ModelConfig(
         border=draw(st.integers(0, 3)),
         stem=draw(st.integers(0, 3)),
         channels=tuple(draw(st.lists(st.integers(1, 5), min_size=1, max_size=5))),
         convs_per_block=draw(st.integers(1, 3)),
         kernel_size=kernel_size,
-        padding=draw(st.booleans()) and kernel_size % 2 == 1,
+        stride=1 if padding else draw(st.integers(1, 4)),
+        padding=padding,
         separable=draw(st.booleans()),
         batch_norm=batch_norm,
         norm_scale=not batch_norm or draw(st.booleans()),
@@ -348,6 +358,20 @@ def test_a_network_deeper_than_the_image_is_refused(config):
     for build in (CNN, layer_table, block_sizes):
         with pytest.raises(UsageError, match=r"--channels .* 28-pixel .*fewer blocks.*--padding"):
             build(config)
+
+
+def test_gradients_come_back_in_the_memory_order_of_the_pixels():
+    """Or the layers that keep channels last take slow paths in the backward pass."""
+    maps = torch.rand(2, 3, 4, 5).contiguous(memory_format=torch.channels_last)
+    incoming, found = torch.rand(2, 60), {}
+    for layer in (Flatten(), nn.Flatten()):
+        leaf = maps.clone().requires_grad_()
+        flat = layer(leaf)
+        assert torch.equal(flat, maps.flatten(1))
+        (found[type(layer)],) = torch.autograd.grad(flat, leaf, incoming)
+    assert torch.equal(found[Flatten], found[nn.Flatten])
+    assert found[Flatten].is_contiguous(memory_format=torch.channels_last)
+    assert not found[nn.Flatten].is_contiguous(memory_format=torch.channels_last)
 
 
 def test_the_network_normalises_by_itself_and_saves_with_what():

@@ -10,7 +10,9 @@ from scipy import stats
 from digitnet.training.statistics import (
     crossed_difference,
     holm,
+    mcnemar,
     mean_interval,
+    p_of_less,
     summarise,
     wilson_interval,
 )
@@ -173,3 +175,24 @@ def test_chance_alone_is_seldom_called_a_difference(shift):
     ]
     # 5 % of 400 are 20; a level of 8 % would be passed once in a thousand.
     assert np.mean(np.array(p_values) < 0.05) <= 0.085
+
+
+def test_the_one_sided_test_is_that_of_scipy():
+    values = [0.9905, 0.9899, 0.9912, 0.9908, 0.9901]
+    for target in (0.98, 0.9905, 0.991):
+        expected = stats.ttest_1samp(values, target, alternative="greater").pvalue
+        assert p_of_less(values, target) == pytest.approx(expected)
+
+
+def test_values_that_are_all_the_same_leave_no_doubt():
+    assert p_of_less([0.99, 0.99], 0.99) == 0
+    assert p_of_less([0.99, 0.99], 0.991) == 1
+    with pytest.raises(ValueError, match="two values"):
+        p_of_less([0.99], 0.9)
+
+
+@pytest.mark.parametrize(("first", "second"), [(0, 0), (5, 0), (3, 8), (40, 40), (12, 30)])
+def test_mcnemar_is_the_exact_binomial_test(first, second):
+    expected = stats.binomtest(first, first + second).pvalue if first + second else 1.0
+    assert mcnemar(first, second) == pytest.approx(expected)
+    assert mcnemar(second, first) == mcnemar(first, second)

@@ -24,6 +24,7 @@ import bulk_tables
 import golden_tables
 import page_tables
 import recognition_tables
+import record_tables
 import service_tables
 import study_tables
 import transfer_tables
@@ -33,6 +34,7 @@ from digitnet.errors import DigitnetError
 from digitnet.files import write_atomic
 from digitnet.network.config import setting_meanings
 from digitnet.network.recipes import RECIPES
+from digitnet.text import count_of
 from digitnet.training.statistics import summarise, wilson_interval
 
 ROOT = Path(__file__).parent.parent
@@ -40,9 +42,12 @@ RESULTS = ROOT / "docs" / "results"
 DOCUMENTS = (
     *("README.md", "CONTRIBUTING.md", "docs/cli.md", "docs/results.md", "docs/settings.md"),
     "docs/page.md",
+    "docs/records.md",
     "docs/service.md",
     "src/digitnet/assets/MODEL_CARD.md",
 )
+# The recipes of which results.md shows every run.
+SEEDED = ("reference", "plain")
 _SPREAD = ("median", "fastest", "slowest")
 COMMANDS = (
     *(
@@ -58,14 +63,15 @@ COMMANDS = (
         "transfer",
         "doctor",
     ),
-    *("data", "data list", "data fetch", "data verify", "data import", "bench", "bench robustness"),
+    *("data", "data list", "data fetch", "data verify", "data import", "bench", "bench train"),
+    *("bench infer", "bench compare", "bench robustness"),
 )
 
 
 def headline() -> str:
     """Return the README's table: the accuracy of each recipe."""
     rows = []
-    for name in _seeded():
+    for name in SEEDED:
         runs = _runs(name)
         accuracy = summarise([100 * run["test_accuracy"] for run in runs])
         misses = summarise([run["misses"] for run in runs])
@@ -84,11 +90,15 @@ def headline() -> str:
 
 def conditions() -> str:
     """Return the sentence that says on what machine the seeds were trained."""
-    stored = _json("seeds.json")
+    result = record_tables.result_of("reference")
+    stored = result or _json("seeds.json")
     machine, packages = stored["environment"], stored["environment"]["packages"]
+    if result:
+        how = f"one after another on {count_of(result['threads'], 'thread')}"
+    else:
+        how = f"{stored['jobs']} runs at a time on {stored['runs'][0]['threads']} thread each"
     return (
-        f"Mean ± standard deviation over the seeds, {stored['jobs']} runs at a time on "
-        f"{stored['runs'][0]['threads']} thread each of an {machine['cpu']}; torch "
+        f"Mean ± standard deviation over the seeds, {how} of an {machine['cpu']}; torch "
         f"{packages['torch']}, Python {machine['python']}."
     )
 
@@ -111,7 +121,7 @@ def seeds() -> str:
             f"{run['expected_calibration_error']:.4f}",
             f"{100 * run['undisputed_accuracy']:.2f} %",
         )
-        for name in _seeded()
+        for name in SEEDED
         for run in _runs(name)
     ]
     return _table(header, rows)
@@ -120,7 +130,7 @@ def seeds() -> str:
 def seeds_summary() -> str:
     """Return the summary of the runs, recipe by recipe, and their comparison."""
     lines = []
-    for name in _seeded():
+    for name in SEEDED:
         accuracy = summarise([100 * run["test_accuracy"] for run in _runs(name)])
         lines.append(
             f"- `{name}`: {accuracy.mean:.3f} ± {accuracy.sd:.3f} % over {accuracy.count} seeds, "
@@ -259,6 +269,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     **bulk_tables.blocks(),
     **golden_tables.blocks(),
     **page_tables.blocks(),
+    **record_tables.blocks(),
     **service_tables.blocks(),
 }
 
@@ -278,7 +289,7 @@ def _update(path: Path, check: bool) -> bool:
     before = path.read_text(encoding="utf-8")
     after = re.sub(
         r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)",
-        lambda match: f"{match[1]}\n{BLOCKS[match[2]]()}\n\n{match[3]}",
+        lambda match: f"{match[1]}\n{_block(match[2])}{match[3]}",
         before,
         flags=re.DOTALL,
     )
@@ -291,12 +302,17 @@ def _update(path: Path, check: bool) -> bool:
     return before != after
 
 
-def _seeded() -> list[str]:
-    """Return the recipes that were trained with several seeds."""
-    return [name for name in RECIPES if _runs(name)]
+def _block(name: str) -> str:
+    text = BLOCKS[name]()
+    return f"{text}\n\n" if text else ""
 
 
 def _runs(recipe: str) -> list[dict[str, Any]]:
+    """Return every run of a recipe."""
+    if result := record_tables.result_of(recipe):
+        shared = {"recipe": recipe, "parameters": result["parameters"]}
+        return [shared | run for run in result["runs"]]
+    # As it was measured before `digitnet bench train`.
     return [run for run in _json("seeds.json")["runs"] if run["recipe"] == recipe]
 
 

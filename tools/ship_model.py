@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("lines", type=Path, help="the same, of a line reader")
     given = parser.parse_args()
     run, finder = open_run(given.reader), open_run(given.finder)
-    exported = export_run(run, ASSETS / "digitnet.onnx", finder=finder.path)
+    exported = export_run(run, ASSETS / "digitnet.onnx", finder=finder.path, half=True)
     shutil.copyfile(run.model_file, ASSETS / "digitnet.safetensors")
     shutil.copyfile(finder.model_file, ASSETS / "finder.safetensors")
     metrics = run.metrics

@@ -34,6 +34,12 @@ if TYPE_CHECKING:
     from digitnet.showing.report import write_report
     from digitnet.training.calibration import export_run
     from digitnet.training.checkpoint import load_model
+    from digitnet.training.ensemble_runs import (
+        EnsembleMetrics,
+        evaluate_ensemble,
+        resume_ensemble,
+        train_ensemble,
+    )
     from digitnet.training.evaluation import Metrics
     from digitnet.training.finder_evaluation import FinderMetrics
     from digitnet.training.runs import Run, open_run
@@ -52,6 +58,7 @@ __all__ = [
     "AugmentationConfig",
     "Dataset",
     "DigitnetError",
+    "EnsembleMetrics",
     "FinderMetrics",
     "Metrics",
     "ModelConfig",
@@ -61,6 +68,7 @@ __all__ = [
     "Run",
     "TrainConfig",
     "evaluate",
+    "evaluate_ensemble",
     "evaluate_finder",
     "evaluate_lines",
     "export_run",
@@ -71,8 +79,10 @@ __all__ = [
     "open_run",
     "recipe",
     "resume",
+    "resume_ensemble",
     "run_study",
     "train",
+    "train_ensemble",
     "write_report",
 ]
 
@@ -91,6 +101,12 @@ _HOMES = {
     "showing.report": ["write_report"],
     "training.calibration": ["export_run"],
     "training.checkpoint": ["load_model"],
+    "training.ensemble_runs": [
+        "EnsembleMetrics",
+        "evaluate_ensemble",
+        "resume_ensemble",
+        "train_ensemble",
+    ],
     "training.evaluation": ["Metrics"],
     "training.finder_evaluation": ["FinderMetrics"],
     "training.runs": ["Run", "open_run"],

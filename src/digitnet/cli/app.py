@@ -20,6 +20,7 @@ import typer
 
 from digitnet import __version__
 from digitnet.cli import (
+    bench_commands,
     data_command,
     experiment_commands,
     predict_command,
@@ -133,7 +134,9 @@ add_command(data, data_command.verify)
 add_command(data, data_command.import_copy, "import")
 app.add_typer(data, name="data")
 
-bench = _group("Measure the recogniser.")
-bench.callback()(lambda: None)
-add_command(bench, experiment_commands.robustness)
+bench = _group("Measure recipes and models: how good they are, and how fast.")
+add_command(bench, bench_commands.train, epilog=bench_commands.TRAIN_EPILOG)
+add_command(bench, bench_commands.infer)
+add_command(bench, bench_commands.compare)
+add_command(bench, bench_commands.robustness)
 app.add_typer(bench, name="bench")

@@ -1,4 +1,4 @@
-"""``digitnet study``, ``transfer`` and ``bench robustness``: experiments, from flags to tables."""
+"""``digitnet study`` and ``transfer``: experiments, from flags to tables."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def study(
     if dry_run:
         _show_plan(asked, folder, plan, output.as_json)
         return
-    with _study_progress(plan.trials, output.quiet) as on_event:
+    with show_trials(plan.trials, output.quiet) as on_event:
         results = run_study(asked, folder, on_event=on_event, **how, **where)
     if output.as_json:
         show_json(results.as_dict())
@@ -163,80 +163,6 @@ def transfer(
         _show_transfer(results, folder)
 
 
-def robustness(
-    paths: list[Path] | None = None,
-    *,
-    model: Path | None = None,
-    plain: Path | None = None,
-    data: str = "mnist",
-    limit: int | None = None,
-    only: list[str] | None = None,
-    everything: bool = False,
-    seed: int = 0,
-    out: Path | None = None,
-    misses: bool = False,
-    places: Places,
-    output: Output,
-) -> None:
-    """Measure how well pictures of all kinds are read.
-
-    Without PATHs, all built-in sets, made of MNIST's test images: ten minutes and more. With
-    PATHs, those; MNIST's test images are needed even so. --data sample needs no network.
-
-    Args:
-        paths ([PATH]...): Your own sets: .npz files of digits, numbers or non-digits, or folders of
-            folders 0 to 9.
-        model (FILE): Model file or run folder; default: the shipped one.
-        plain (RUN): Run of a plain CNN to compare with (recipe plain).
-        data (NAME): Data set: mnist, or sample (no network).
-        limit (N): Use the first N test images, and N of UNIPEN's signs and numbers, only.
-        only (NAME): Measure this set or group only; can be repeated. Groups: mnist, other_hands,
-            photographs, corruptions, corruptions_found, hands, numbers, non_digits, own.
-        everything (--everything): With PATHs, measure the built-in sets as well.
-        seed (N): Seed of everything drawn.
-        out (DIR): Write robustness.json and .png there.
-        misses (--misses): Draw what was misread, to DIR/misses.
-    """
-    if misses and not out:
-        raise UsageError("--misses needs --out, the folder to draw what was misread in.")
-    from digitnet.experiments import robustness_views as views
-    from digitnet.experiments.robustness import run_bench
-    from digitnet.experiments.robustness_scores import MeasuredSet
-    from digitnet.reading.recognizer import Recognizer
-
-    recognizer = Recognizer(model)
-    about = {"model": str(model or "shipped"), "model_sha256": recognizer.sha256}
-
-    def on_measured(measured: MeasuredSet) -> None:
-        output.note(measured.summary())
-        folder = out / "misses" if misses and out else None
-        if folder and (file := views.write_misses(measured, folder)):
-            output.note(f"  Misses drawn in {file}.")
-
-    results = run_bench(
-        recognizer,
-        paths or [],
-        plain=plain,
-        data=data,
-        limit=limit,
-        only=only or [],
-        everything=everything,
-        seed=seed,
-        about=about,
-        on_measured=on_measured,
-        **places,
-    )
-    for file in views.write_results(results, out) if out else []:
-        output.note(f"Wrote {file}.")
-    if output.as_json:
-        show_json(results)
-        return
-    tables = (views.results_table(results), views.numbers_table(results))
-    show_tables([table for table in tables if table.row_count])
-    for line in views.remarks(results):
-        show(line)
-
-
 def _show_shipped(as_json: bool) -> None:
     from digitnet.experiments.study.definition import shipped_studies
 
@@ -302,7 +228,7 @@ def _show_study(results: StudyResults, folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _study_progress(trials: Sequence[Trial], quiet: bool) -> Iterator[Listener]:
+def show_trials(trials: Sequence[Trial], quiet: bool) -> Iterator[Listener]:
     """Show a line a run, and a bar as well on a terminal."""
     from rich.console import Console
     from rich.markup import escape

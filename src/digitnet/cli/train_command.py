@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from digitnet.cli.console import Output, say, show, show_json, show_rows, show_values
 from digitnet.cli.flags import Places
-from digitnet.errors import UsageError
+from digitnet.errors import IntegrityError, UsageError
 from digitnet.files import hold_lock
 from digitnet.network.config import TrainConfig, read_toml
 from digitnet.network.recipes import DESCRIPTIONS, recipe
 from digitnet.text import count_of, duration
 
 if TYPE_CHECKING:
+    from digitnet.training.ensemble_runs import EnsembleMetrics
+    from digitnet.training.evaluation import Metrics
     from digitnet.training.runs import Run
+    from digitnet.training.statistics import Summary
 
 _RECIPES = "; ".join(f"{name}: {text}" for name, text in DESCRIPTIONS.items())
 EPILOG = f"Recipes: {_RECIPES}."
@@ -28,6 +31,7 @@ def train(
     config: Path | None = None,
     out: Path | None = None,
     resume: Path | None = None,
+    members: int | None = None,
     no_augment: bool = False,
     no_report: bool = False,
     where: Places,
@@ -42,13 +46,17 @@ def train(
             or a folder with one subfolder of pictures for each class.
         config (FILE): TOML file of settings; flags win over it.
         out (DIR): Folder of the run; default: runs/….
-        resume (DIR): Continue this run where it stopped; with more --epochs, extend it.
+        resume (DIR): Continue this run, or ensemble, where it stopped; with more --epochs, extend
+            a run.
+        members (N): Train an ensemble instead: N networks with consecutive seeds, which answer as
+            one.
         no_augment (--no-augment): Switch every distortion off.
         no_report (--no-report): Draw no figures and write no page.
     """
-    if resume and (out or config or recipe_name):
+    if resume and (out or config or recipe_name or members):
         raise UsageError(
-            "--resume takes its settings from the run; leave out --out, --config and --recipe."
+            "--resume takes its settings from the run; leave out --out, --config, --recipe and "
+            "--members."
         )
     if data:
         settings = {"data": data, **settings}
@@ -56,10 +64,22 @@ def train(
         settings = dict.fromkeys(TrainConfig().as_dict()["augmentation"], 0.0) | settings
     # Before torch is loaded, which takes seconds that a wrong flag need not cost.
     start = None if resume else _start(recipe_name, config).override(**settings)
+    how: Any = {"progress": not output.quiet, "on_message": output.note, **where}
+    if resume and _holds_ensemble(resume):
+        from digitnet.training.ensemble_runs import resume_ensemble
+
+        _finish_ensemble(resume_ensemble(resume, **how, **settings), no_report, where, output)
+        return
+    if start and members is not None:
+        from digitnet.training.ensemble_runs import train_ensemble
+
+        folder = train_ensemble(start, members, out=out, **how)
+        _finish_ensemble(folder, no_report, where, output)
+        return
     from digitnet.training.calibration import export_or_note
     from digitnet.training.trained import Options, continue_training, measure_trained, run_training
 
-    options = Options(progress=not output.quiet, on_message=output.note, **where)
+    options = Options(**how)
     if resume:
         trained = continue_training(resume, options, **settings)
     elif start:
@@ -74,16 +94,30 @@ def train(
     _show_result(trained.run, output.as_json)
 
 
-def evaluate(run: Path, *, where: Places, output: Output) -> None:
+def evaluate(
+    runs: list[Path], *, members: int | None = None, where: Places, output: Output
+) -> None:
     """Measure the network of a run again, on test images or pages.
 
+    Several networks are measured each alone and as one.
+
     Args:
-        run (RUN): A run folder.
+        runs (RUN...): A run folder, or that of an ensemble. Several runs that differ in the seed
+            only are taken for an ensemble.
+        members (N): Each N of the runs in turn are an ensemble; default: all are one.
     """
     from digitnet.training import trained
     from digitnet.training.runs import open_run
 
-    opened = open_run(run)
+    if len(runs) > 1 or members is not None or _holds_ensemble(runs[0]):
+        from digitnet.training.ensemble_runs import evaluate_ensemble
+
+        several = runs if len(runs) > 1 else runs[0]
+        _show_ensemble(
+            evaluate_ensemble(several, members, on_message=output.note, **where), output.as_json
+        )
+        return
+    opened = open_run(runs[0])
     if opened.config.is_stream:
         places = {name: value for name, value in where.items() if name != "device"}
         measure = trained.evaluate_finder if opened.config.pages else trained.evaluate_lines
@@ -97,7 +131,7 @@ def report(run: Path, *, open_page: bool = False, places: Places, as_json: bool 
     """Draw the figures of a run and write its report page.
 
     Args:
-        run (RUN): A run folder.
+        run (RUN): A run folder, or that of an ensemble.
         open_page (--open): Show it in the browser.
     """
     import webbrowser
@@ -114,9 +148,10 @@ def report(run: Path, *, open_page: bool = False, places: Places, as_json: bool 
 
 
 def export(
-    run: Path,
+    runs: list[Path],
     *,
     finder: Path | None = None,
+    half: bool = False,
     out: Path | None = None,
     places: Places,
     as_json: bool = False,
@@ -129,14 +164,17 @@ def export(
     with PyTorch's to 1e-4.
 
     Args:
-        run (RUN): A run folder.
+        runs (RUN...): A run folder, or that of an ensemble. Several runs that differ in the seed
+            only are exported as one network.
         finder (RUN_OR_FILE): The finder in it: a finder's run, or its model.safetensors; default:
             the one that comes with digitnet.
-        out (FILE): The file; default: model.onnx in RUN.
+        half: Keep the weights in half precision: half the size, and answers that agree to 0.02.
+        out (FILE): The file; default: model.onnx in RUN, if it is one.
     """
     from digitnet.training.calibration import export_run
 
-    exported = export_run(run, out, finder=finder, **places)
+    named = runs if len(runs) > 1 else runs[0]
+    exported = export_run(named, out, finder=finder, half=half, **places)
     result = {
         "file": str(exported.path),
         "bytes": exported.bytes,
@@ -151,6 +189,62 @@ def _start(recipe_name: str | None, file: Path | None) -> TrainConfig:
     values = read_toml(file) if file else {}
     named = str(values.pop("recipe", "reference"))
     return TrainConfig.from_dict(values, base=recipe(recipe_name or named))
+
+
+def _holds_ensemble(folder: Path) -> bool:
+    from digitnet.training.runs import Run
+
+    return Run(folder).is_ensemble
+
+
+def _finish_ensemble(folder: Path, no_report: bool, where: Places, output: Output) -> None:
+    """Do with an ensemble what is done with a run when it is trained."""
+    from digitnet.training.calibration import export_run
+    from digitnet.training.ensemble_runs import evaluate_ensemble
+
+    places = {name: value for name, value in where.items() if name != "device"}
+    metrics = evaluate_ensemble(folder, **where)
+    if not no_report:
+        from digitnet.showing.report import write_report
+
+        write_report(folder, **places)
+    try:
+        export_run(folder, **places)
+    except IntegrityError as error:
+        say(f"No model.onnx: {error}")
+    _show_ensemble(metrics, output.as_json)
+
+
+def _show_ensemble(metrics: EnsembleMetrics, as_json: bool) -> None:
+    if as_json:
+        show_json(metrics.as_dict())
+        return
+    names = [f"seed {seed}" for seed in metrics.seeds]
+    names += [f"seeds {', '.join(map(str, seeds))}" for seeds in metrics.groups]
+    each = zip(names, (*metrics.members, *metrics.ensembles), strict=True)
+    head = ("", "accuracy", "misses", "undisputed", "loss", "calibration error")
+    show_rows([head, *((name, *_figures(one)) for name, one in each)])
+    show("")
+    rows = [("alone", _summary(metrics.alone)), ("together", _summary(metrics.together))]
+    show_rows([*rows, *([("run", metrics.folder)] if metrics.folder else [])])
+
+
+def _figures(metrics: Metrics) -> tuple[str, ...]:
+    undisputed = metrics.undisputed
+    return (
+        f"{metrics.accuracy:.2%}",
+        f"{metrics.misses:,}",
+        f"{undisputed.accuracy:.2%}" if undisputed else "–",
+        f"{metrics.loss:.4f}",
+        f"{metrics.expected_calibration_error:.4f}",
+    )
+
+
+def _summary(of: Summary) -> str:
+    if of.count == 1:
+        return f"{of.mean:.2%}"
+    spread = f"sd {of.sd:.3%}, {of.low:.2%} to {of.high:.2%}"
+    return f"{of.mean:.3%} on average of {of.count}, {spread}"
 
 
 def _show_result(run: Run, as_json: bool) -> None:

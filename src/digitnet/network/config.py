@@ -58,6 +58,8 @@ class ModelConfig:
             wider.
         convs_per_block: Convolutions before each max pooling.
         kernel_size: Height and width of every convolution kernel, in pixels.
+        stride: Pixels from one place of the first convolution to the next, which saves the square
+            of it in work; the other convolutions go by single pixels.
         padding: Pad with zeros so that a convolution keeps the size; without, it shrinks the image.
         separable: Depthwise separable convolutions, but for that of the image: one filter for each
             channel that goes in, then a mixture of channels.
@@ -88,6 +90,7 @@ class ModelConfig:
     channels: tuple[int, ...] = (32, 64)
     convs_per_block: int = _limited(1, 1, 8)
     kernel_size: int = _limited(3, 1, 11)
+    stride: int = _limited(1, 1, 4)
     padding: bool = False
     separable: bool = False
     shared_filters: bool = False
@@ -112,10 +115,13 @@ class ModelConfig:
             _require(self, name, all(n >= 1 for n in getattr(self, name)), "numbers from 1")
         odd = self.kernel_size % 2 == 1 or not self.padding
         _require(self, "kernel_size", odd, "an odd number when --padding is on")
+        _require(self, "stride", self.stride == 1 or not self.padding, "1 with --padding")
         _require(self, "residual", self.padding or not self.residual, "off without --padding")
         one_width = len({self.stem or self.channels[0], *self.channels}) == 1
         shareable = (self.separable and one_width) or not self.shared_filters
-        _require(self, "shared_filters", shareable, "off without --separable and one number of channels")
+        _require(
+            self, "shared_filters", shareable, "off without --separable and one number of channels"
+        )
         _require(self, "norm_scale", self.batch_norm or self.norm_scale, "on without --batch-norm")
 
 
@@ -174,6 +180,9 @@ class TrainConfig:
         schedule: How the learning rate moves from the first step to the last.
         weight_decay: Decay of the weights (decoupled for adamw, an L2 penalty otherwise).
         momentum: Momentum of sgd; the other optimizers ignore it.
+        beta1: Decay, at each step, of the mean of gradients that adam and adamw follow.
+        beta2: The same of the mean of squared gradients that they divide by; a short memory learns
+            faster where steps are few.
         label_smoothing: Fraction of each label that is spread evenly over all classes.
         averaging: Decay, at each step, of the moving average of the weights that is validated and
             saved instead of the last weights; 0 is off.
@@ -212,6 +221,8 @@ class TrainConfig:
     schedule: Schedule = "constant"
     weight_decay: float = _limited(0.0, 0, 10)
     momentum: float = _limited(0.9, 0, 0.9999)
+    beta1: float = _limited(0.9, 0, 0.9999)
+    beta2: float = _limited(0.999, 0, 0.999_999)
     label_smoothing: float = _limited(0.0, 0, 0.9)
     averaging: float = _limited(0.0, 0, 0.999_999)
     plain_fraction: float = _limited(0.0, 0, 1)

@@ -20,15 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from digitnet.errors import IntegrityError
-from digitnet.network.export import OPSET, golden_inks
+from digitnet.network.export import HALF_TOLERANCE, OPSET, finished, golden_inks
 from digitnet.network.line_reader import CLASSES, LineReader
 from digitnet.reading.line_file import LineFile, open_line_session
 from digitnet.reading.line_strips import HEIGHT
-
-# The largest difference of a probability that rounding the weights to half precision may make.
-TOLERANCE = 2e-2
-# Tensors with fewer numbers stay as they are.
-_FEW = 32
 
 
 class _Exported(nn.Module):
@@ -52,12 +47,12 @@ def build_lines(reader: LineReader, about: dict[str, str]) -> tuple[bytes, float
         IntegrityError: they differ by more than 0.02.
     """
     graph = _Exported(reader).eval()
-    content = _halved(_to_onnx(graph), about)
+    content = finished(_to_onnx(graph), about, half=True)
     difference = parity(graph, LineFile(open_line_session(content)))
-    if not difference <= TOLERANCE:
+    if not difference <= HALF_TOLERANCE:
         raise IntegrityError(
             f"ONNX Runtime and torch differ by {difference:.1e} on the golden strips; more than "
-            f"{TOLERANCE:.0e} is refused. Nothing was written."
+            f"{HALF_TOLERANCE:.0e} is refused. Nothing was written."
         )
     return content, difference
 
@@ -103,30 +98,3 @@ def _to_onnx(graph: nn.Module) -> bytes:
             dynamo=False,
         )
     return stream.getvalue()
-
-
-def _halved(content: bytes, about: dict[str, str]) -> bytes:
-    """Return a model whose weights are kept in half precision and made whole when it is loaded."""
-    import onnx
-    from onnx import numpy_helper
-
-    model = onnx.load_model_from_string(content)
-    graph, casts = model.graph, []
-    for weights in graph.initializer:
-        array = numpy_helper.to_array(weights)
-        if array.dtype != np.float32 or array.size < _FEW:
-            continue
-        name = weights.name
-        weights.CopyFrom(numpy_helper.from_array(array.astype(np.float16), f"{name}.half"))
-        casts.append(
-            onnx.helper.make_node("Cast", [f"{name}.half"], [name], to=onnx.TensorProto.FLOAT)
-        )
-    nodes = [*casts, *graph.node]
-    del graph.node[:]
-    graph.node.extend(nodes)
-    for node in graph.node:
-        node.doc_string = ""
-    onnx.helper.set_model_props(model, dict(sorted(about.items())))
-    onnx.checker.check_model(model)
-    serialized: bytes = model.SerializeToString(deterministic=True)
-    return serialized

@@ -90,7 +90,8 @@ _FIELDS: dict[str, dict[int, str]] = {
     "initializer": _TENSOR,
     "constant": _TENSOR,
 }
-_FLOAT = b"\1"
+# Numbers with a point, by the data type of a tensor: of single and of half precision.
+_FLOATS: dict[bytes, np.dtype[Any]] = {b"\1": np.dtype("<f4"), b"\n": np.dtype("<f2")}
 # Fields that deserve better words.
 _REFUSED = {("node", 7): "uses an operator of another domain"} | dict.fromkeys(
     [("initializer", 13), ("initializer", 14), ("constant", 13), ("constant", 14)],
@@ -221,16 +222,18 @@ def checked(name: str, content: bytes) -> ModelFile:
     return file
 
 
-def open_session(content: bytes, *, bounded: bool = False) -> onnxruntime.InferenceSession:
+def open_session(
+    content: bytes, *, threads: int = 1, bounded: bool = False
+) -> onnxruntime.InferenceSession:
     """Return ONNX Runtime's session of a model, in bounded memory if wanted.
 
     Raises:
         Exception: ONNX Runtime refuses it; its exceptions have no other common base.
     """
     options = onnxruntime.SessionOptions()
-    # The network is so small that threads inside it wait for one another longer than they compute;
-    # more of them compute batches side by side.
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    # One by default: the network is so small that threads inside it wait for one another longer
+    # than they compute; more of them compute batches side by side.
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     # It keeps the memory of every batch size that was ever seen, and makes nothing faster. The
     # arena, which is on, does: asking the system for each layer's memory takes a third of the time.
     options.enable_mem_pattern = False
@@ -266,7 +269,7 @@ def _read(path: Path) -> tuple[Path, bytes]:
 
 def _missing(path: Path) -> str:
     """Return why a path means no model file."""
-    if (path / "config.json").is_file():
+    if any((path / name).is_file() for name in ("config.json", "ensemble.json")):
         return f"The run {path} has no model.onnx. `digitnet export {path}` makes it."
     if path.is_dir():
         return f"{path} is a folder, but not a run of digitnet. Name a model file or a run."
@@ -308,16 +311,18 @@ def shipped_content(file: Path) -> bytes:
 
 def _refuse_outdated(file: ModelFile, run: Path) -> None:
     """Refuse the model file of a run whose network was trained further since."""
-    weights = run / "model.safetensors"
+    weights = [run / "model.safetensors"]
+    if not weights[0].is_file():  # the folder of an ensemble, perhaps
+        weights = [*run.glob("seed*/model.safetensors")]
     # In the run of a finder it is the finder that must be the same.
     made_from = {file.metadata.get(name) for name in ("model_sha256", "finder_sha256")}
-    if made_from == {None} or not weights.is_file():
+    if made_from == {None} or not weights:
         return
-    with storage_errors(weights, "read"):
-        found = hashlib.sha256(weights.read_bytes()).hexdigest()
+    with storage_errors(run, "read"):
+        found = ", ".join(sorted(hashlib.sha256(each.read_bytes()).hexdigest() for each in weights))
     if found not in made_from:
         raise InputError(
-            f"{file.name} was not made from the network that is in {run} now. "
+            f"{file.name} was not made from the weights that are in {run} now. "
             f"`digitnet export {run}` makes it again."
         )
 
@@ -335,14 +340,22 @@ def _check_content(content: bytes) -> None:
         if re.match(pattern, content[:64], re.DOTALL):
             raise _UnsoundError(f"is {what}, not a model file (ONNX)")
     nodes = _checked_nodes(content)
-    floats = (w for node in nodes if node["data type"] == [_FLOAT] for w in node["weights"])
-    if not all(np.isfinite(np.frombuffer(w[: len(w) & -4], "<f4")).all() for w in floats):
+    if not all(map(_is_finite, nodes)):
         raise _UnsoundError("holds NaN or infinity among its weights")
     makers = {bytes(output): node for node in nodes for output in node["output"]}
     if not all(_counts_pixels(node, makers) for node in nodes if b"Range" in node["operator"]):
         raise _UnsoundError("holds a Range that does not count the pixels of an axis")
     if not all(_doubles(node, makers) for node in nodes if b"Resize" in node["operator"]):
         raise _UnsoundError("holds a Resize that does more than double a map")
+
+
+def _is_finite(node: _Node) -> bool:
+    """Return whether the weights of a node, if it has any, hold neither NaN nor infinity."""
+    kind = _FLOATS.get(bytes(node["data type"][0])) if node["data type"] else None
+    if kind is None:
+        return True
+    whole = (weights[: len(weights) - len(weights) % kind.itemsize] for weights in node["weights"])
+    return all(bool(np.isfinite(np.frombuffer(each, kind)).all()) for each in whole)
 
 
 def _checked_nodes(content: bytes) -> list[_Node]:

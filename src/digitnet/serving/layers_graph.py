@@ -96,6 +96,7 @@ def opened(content: bytes) -> tuple[bytes, list[Layer]]:
         IntegrityError: the network has other layers than those that can be shown.
     """
     graph = OpenedGraph(onnx.load_model_from_string(content))
+    _make_whole(graph.model.graph)
     shapes = {each.name: list(each.dims) for each in graph.model.graph.initializer}
     nodes = _after_image(graph.model.graph)
     while nodes:
@@ -110,6 +111,18 @@ def opened(content: bytes) -> tuple[bytes, list[Layer]]:
             raise _unknown(node)
     made = _serialized(graph)
     return made, _measured(graph, made)
+
+
+def _make_whole(graph: GraphProto) -> None:
+    """Replace weights that are kept in half precision by what they are made when it is loaded."""
+    halves = {
+        each.name: each for each in graph.initializer if each.data_type == TensorProto.FLOAT16
+    }
+    for node in [each for each in graph.node if each.input[:1] and each.input[0] in halves]:
+        weights = halves[node.input[0]]
+        whole = numpy_helper.to_array(weights).astype(np.float32)
+        weights.CopyFrom(numpy_helper.from_array(whole, node.output[0]))
+        graph.node.remove(node)
 
 
 def described(layers: list[Layer]) -> str:
@@ -270,10 +283,12 @@ def with_last_layer(content: bytes, weight: Any, bias: Any, about: dict[str, str
 
     Raises:
         InputError: the shapes are not those of the file's own last layer.
-        IntegrityError: it has no last layer.
+        IntegrityError: it has no last layer, or is an ensemble, which has several.
     """
     model = onnx.load_model_from_string(content)
-    last = [node for node in _after_image(model.graph) if node.op_type == "Gemm"][-1:]
+    # Of an ensemble nothing but the answer follows the features, which are those of all members.
+    followed = [node for node in _after_image(model.graph) if "features" in node.input]
+    last = [node for node in followed if node.op_type == "Gemm"]
     names = [*last[0].input[1:]] if last else []
     arrays = dict(zip(names, (weight, bias), strict=False))
     for stored in model.graph.initializer:

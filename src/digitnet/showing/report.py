@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,18 @@ from digitnet.errors import UsageError
 from digitnet.files import hold_lock, write_atomic
 from digitnet.network.config import TrainConfig, setting_meanings, setting_part
 from digitnet.network.recipes import RECIPES
+from digitnet.showing.ensemble_report import compose_ensemble
 from digitnet.showing.finder_report import compose_finder
 from digitnet.showing.pages import render
 from digitnet.showing.report_facts import EvaluatedRun, answer_to, facts, read_evaluated
-from digitnet.showing.report_figures import MOST_FILTERS, ReportFigures, draw_figures, first_kernels
+from digitnet.showing.report_figures import (
+    MOST_FILTERS,
+    ReportFigures,
+    draw_figures,
+    draw_results,
+    first_kernels,
+)
+from digitnet.training.ensemble_runs import is_ensemble, members_of, open_ensemble
 from digitnet.training.runs import Run, open_run
 from digitnet.training.trained import Options, Trained, open_trained
 
@@ -29,7 +38,7 @@ _NOT_FLAGS = frozenset({"recipe", "data", "seed", "num_classes"})
 def write_report(
     run: Run | Path | str, *, data_dir: Path | str | None = None, offline: bool | None = None
 ) -> Path:
-    """Draw the figures of a run and write its report page.
+    """Draw the figures of a run, or of an ensemble, and write its report page.
 
     Args:
         run: the run, or its folder; it must be evaluated.
@@ -46,11 +55,14 @@ def write_report(
         DataUnavailableError: the data cannot be had.
         StorageError: the run folder cannot be written.
     """
-    run = open_run(run)
-    with hold_lock(run.path):
+    folder = Run(Path(run)) if is_ensemble(run) else open_run(run)
+    options = Options(data_dir=data_dir, offline=offline)
+    with hold_lock(folder.path):
         # Before the data, which may have to be fetched.
-        run.metrics  # noqa: B018
-        return report_trained(open_trained(run, Options(data_dir=data_dir, offline=offline)))
+        folder.metrics  # noqa: B018
+        if folder.is_ensemble:
+            return report_trained(open_ensemble(folder.path, options))
+        return report_trained(open_trained(folder, options))
 
 
 def report_trained(trained: Trained) -> Path:
@@ -60,7 +72,10 @@ def report_trained(trained: Trained) -> Path:
             f"The run {trained.run.path} holds a line reader, of which no report is drawn; its "
             "metrics.json says how well it reads."
         )
-    if trained.config.pages:
+    if trained.run.is_ensemble:
+        evaluated = read_evaluated(trained)
+        page = compose_ensemble(evaluated, draw_results(evaluated), _record_of_members(trained))
+    elif trained.config.pages:
         page = compose_finder(trained, _record(trained))
     else:
         run = read_evaluated(trained)
@@ -100,6 +115,14 @@ def _record(trained: Trained) -> dict[str, Any]:
         "again": f"{again} --out again",
         "folder": shlex.quote(str(folder.path)),
     }
+
+
+def _record_of_members(trained: Trained) -> dict[str, Any]:
+    """Return the same of an ensemble: the settings and the environment are its first member's."""
+    folder, members = trained.run.path, members_of(trained.run.path)
+    again = f"{train_command(trained.config)} --members {len(members)} --out again"
+    own = {"again": again, "folder": shlex.quote(str(folder))}
+    return _record(replace(trained, run=members[0])) | own
 
 
 def train_command(config: TrainConfig) -> str:

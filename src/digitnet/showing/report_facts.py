@@ -97,7 +97,8 @@ def read_evaluated(trained: Trained) -> EvaluatedRun:
     """
     run, summary = trained.run, read_summary(trained, _NUMBERS)
     metrics = Metrics.from_dict(summary["test"])
-    evaluated = EvaluatedRun(trained, run.history, summary, metrics, run.predictions)
+    history = [] if run.is_ensemble else run.history
+    evaluated = EvaluatedRun(trained, history, summary, metrics, run.predictions)
     _check_predictions(evaluated)
     return evaluated
 
@@ -145,24 +146,17 @@ def _check_predictions(run: EvaluatedRun) -> None:
 
 def facts(run: EvaluatedRun) -> dict[str, Any]:
     """Return what the template of a report names, but for its figures, settings and commands."""
-    config, metrics = run.config, run.metrics
+    config = run.config
     train, val = choose_images(config, run.dataset)
     layers = diagram_layers(run)
-    sureness = np.where(run.correct, run.predictions.probability_predicted, np.inf)
-    commonest = max(row.support for row in metrics.per_class) / metrics.images
     return {
-        "run_path": str(run.trained.run.path),
-        **{name: getattr(run, name) for name in _GIVEN},
-        "things": "digits" if run.thing == "digit" else "classes",
+        **results(run),
         "num_train": len(train),
         "num_val": len(val),
-        "one_in": _one_in(metrics),
-        # A network that cannot be told from guessing may know nothing.
-        "guessing": None if metrics.interval[0] > commonest else commonest,
-        "ending": ending(run.history, config),
         "training_images": np.bincount(
             run.dataset.train_labels, minlength=len(run.class_names)
         ).tolist(),
+        "ending": ending(run.history, config),
         "layers": layers,
         "largest_layer": max(range(len(layers)), key=lambda number: layers[number][2]),
         "tuning": _tuning(run),
@@ -170,6 +164,21 @@ def facts(run: EvaluatedRun) -> dict[str, Any]:
         "schedule": "warm-cosine" if run.trained.run.transfer else config.schedule,
         "warm_up": WARM_UP,
         "least_rate": LEAST_RATE,
+    }
+
+
+def results(run: EvaluatedRun) -> dict[str, Any]:
+    """Return what came out, of a network or of an ensemble."""
+    metrics = run.metrics
+    sureness = np.where(run.correct, run.predictions.probability_predicted, np.inf)
+    commonest = max(row.support for row in metrics.per_class) / metrics.images
+    return {
+        "run_path": str(run.trained.run.path),
+        **{name: getattr(run, name) for name in _GIVEN},
+        "things": "digits" if run.thing == "digit" else "classes",
+        "one_in": _one_in(metrics),
+        # A network that cannot be told from guessing may know nothing.
+        "guessing": None if metrics.interval[0] > commonest else commonest,
         "confusions": _confusions(run),
         "shades": _shades(metrics),
         "hesitation": _hesitation(run.predictions),

@@ -13,8 +13,9 @@ from __future__ import annotations
 import contextlib
 import gc
 import io
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -75,13 +76,29 @@ def draw_figures(run: EvaluatedRun) -> ReportFigures:
         pictures = {name: drawing.wide for name, drawing in drawings.items()}
         with theme():
             pictures |= {name: png_bytes(fig) for name, fig in _galleries(run, copies).items()}
-    for name, png in pictures.items():
-        write_atomic(folder / f"{name}.png", png)
+    _save(folder, pictures)
     pairs = zip(*copies, strict=True) if copies else ()
     distorted = [(tiny_png(one), strip(many)) for one, many in pairs]
-    images, names = run.dataset.test_images, run.class_names
-    misses = worst_pictures(images, run.predictions, names, MOST_MISSES, run.disputed)
-    return ReportFigures(drawings, _examples(run), distorted, _correct(run), misses)
+    return ReportFigures(drawings, _examples(run), distorted, _correct(run), _misses(run))
+
+
+def draw_results(run: EvaluatedRun) -> ReportFigures:
+    """Draw what does not look into the network, and so is there of an ensemble too.
+
+    Raises:
+        StorageError: a figure cannot be written.
+    """
+    folder = make_folder(run.trained.run.figures)
+    drawings = {"reliability": _reliability(run)}
+    with theme():
+        pictures = {name: png_bytes(figure) for name, figure in _result_galleries(run).items()}
+    _save(folder, {"reliability": drawings["reliability"].wide, **pictures})
+    return ReportFigures(drawings, correct=_correct(run), misses=_misses(run))
+
+
+def _save(folder: Path, pictures: Mapping[str, bytes]) -> None:
+    for name, png in pictures.items():
+        write_atomic(folder / f"{name}.png", png)
 
 
 @contextlib.contextmanager
@@ -98,19 +115,23 @@ def _no_collection() -> Iterator[None]:
 
 def _charts(run: EvaluatedRun) -> dict[str, Drawing]:
     """Return what the page shows as it is drawn."""
-    model, metrics = run.trained.model, run.metrics
+    model = run.trained.model
     image = run.dataset.test_images[run.example]
     maps = layer_outputs(model, image, run.thing)
-    bins, error = metrics.reliability, metrics.expected_calibration_error
     drawings = {
         "network": drawn(lambda: layers.network_diagram(diagram_layers(run))),
         "filters": drawn(lambda: layers.filters(first_kernels(model)[:MOST_FILTERS])),
         "feature_maps": drawn(lambda: layers.feature_maps(image, maps)),
-        "reliability": drawn(lambda: charts.reliability_diagram(bins, error)),
+        "reliability": _reliability(run),
     }
     if run.history:
         drawings["learning_curves"] = drawn(lambda: charts.learning_curves(run.history))
     return drawings
+
+
+def _reliability(run: EvaluatedRun) -> Drawing:
+    bins, error = run.metrics.reliability, run.metrics.expected_calibration_error
+    return drawn(lambda: charts.reliability_diagram(bins, error))
 
 
 _Copies = tuple[NDArray[np.uint8], NDArray[np.uint8]]
@@ -118,21 +139,25 @@ _Copies = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 def _galleries(run: EvaluatedRun, copies: _Copies | None) -> dict[str, Figure]:
     """Return what the page says in its own words, which phones can reflow."""
-    data, told = run.dataset, run.predictions
-    names, disputed = run.class_names, run.disputed
+    images, labels, names = run.dataset.train_images, run.dataset.train_labels, run.class_names
     figures = {
-        "examples": galleries.examples(data.train_images, data.train_labels, class_names=names),
-        "confusion_matrix": charts.confusion_matrix(run.metrics.confusion_matrix, names),
-        "misses": galleries.misses_gallery(
-            data.test_images, told, MOST_MISSES, disputed=disputed, class_names=names
-        ),
-        "correct": galleries.correct_gallery(
-            data.test_images, told, CORRECT_PER_CLASS, class_names=names
-        ),
+        "examples": galleries.examples(images, labels, class_names=names),
+        **_result_galleries(run),
     }
     if copies:
         figures["augmentation"] = galleries.augmentation_preview(*copies)
     return figures
+
+
+def _result_galleries(run: EvaluatedRun) -> dict[str, Figure]:
+    images, told, names = run.dataset.test_images, run.predictions, run.class_names
+    return {
+        "confusion_matrix": charts.confusion_matrix(run.metrics.confusion_matrix, names),
+        "misses": galleries.misses_gallery(
+            images, told, MOST_MISSES, disputed=run.disputed, class_names=names
+        ),
+        "correct": galleries.correct_gallery(images, told, CORRECT_PER_CLASS, class_names=names),
+    }
 
 
 def _examples(run: EvaluatedRun) -> list[dict[str, Any]]:
@@ -171,6 +196,11 @@ def worst_pictures(
         }
         for index in galleries.worst_misses(told)[:most]
     ]
+
+
+def _misses(run: EvaluatedRun) -> list[dict[str, Any]]:
+    images, names = run.dataset.test_images, run.class_names
+    return worst_pictures(images, run.predictions, names, MOST_MISSES, run.disputed)
 
 
 def _correct(run: EvaluatedRun) -> list[tuple[str, list[tuple[int, float, bytes]]]]:

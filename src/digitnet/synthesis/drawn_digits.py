@@ -2,7 +2,7 @@
 
 Bare ones, flags as long as the stem, feet; slashed, barred and dotted zeros; threes with a flat
 top; fours like φ or ψ; fives like an S; sevens with curl and bar; eights that begin or end with a
-tail; nines like a P.
+tail; nines like a P; zeros with a tail, twos with a loop, eights like a B.
 
 Guarantees: strokes are float64 (M, 2), x and y with y down, their box begins at 0, 0 and its longer
 side is 1; every digit is drawn anew with its corners moved, by the given generator only.
@@ -129,6 +129,20 @@ def _plain_zero(rng: Generator) -> Strokes:
     return [_ring(rng)]
 
 
+def _tailed_zero(rng: Generator) -> Strokes:
+    """Begin with a tail from the left, or end with one to the right, as in zeros of one stroke."""
+    wide, high = rng.uniform(0.5, 0.95), rng.uniform(-0.1, 0.3)
+    ring = ((0.5, 0.0), (0.1, 0.05), (0.0, 0.55), (0.4, 1.04), (0.9, 0.8), (0.95, 0.25))
+    over = ((0.6, -0.03), (0.42, 0.06))
+    corners = [*ring, *over]
+    if rng.random() < 0.8:
+        corners.append((rng.uniform(0.75, 1.0), rng.uniform(0.1, 0.3)))
+        corners.append((rng.uniform(1.1, 1.5), high))
+    if rng.random() < 0.3:
+        corners.insert(0, (rng.uniform(-0.5, -0.1), high))
+    return [_curve(rng, *((x * wide, y) for x, y in corners), jitter=0.025)]
+
+
 def _slashed_zero(rng: Generator) -> Strokes:
     """Put a stroke through the ring, within it or beyond it on both sides."""
     ring = _ring(rng)
@@ -245,6 +259,21 @@ def _phi_like_four(rng: Generator) -> Strokes:
     return [_curve(rng, *left, *right), stem]
 
 
+def _b_like_eight(rng: Generator) -> Strokes:
+    """A stem and two bowls that end where it began, or cross it: like a B that leans."""
+    lean, wide = rng.uniform(-0.05, 0.25), rng.uniform(0.4, 0.7)
+    waist = rng.uniform(0.38, 0.55)
+    top, foot = np.array((lean, 0.0)), np.array((0.0, 1.0))
+    start = (lean + rng.uniform(-0.1, 0.05), rng.uniform(-0.05, 0.12))
+    upper = ((lean + 0.6 * wide, -0.06), (lean + wide, 0.22), (lean + 0.3 * wide, waist))
+    lower = ((1.1 * wide, 0.55), (wide, 0.98), (0.3 * wide, 1.03), (-0.04, rng.uniform(0.8, 1)))
+    bowls = _curve(rng, start, *upper, *lower, jitter=0.025)
+    stem = _line(rng, top, foot, 0.03)
+    if rng.random() < 0.5:  # in one stroke, up or down the stem first
+        return [np.concatenate([stem[::-1], bowls])]
+    return [stem, bowls]
+
+
 def _tailed_eight(rng: Generator) -> Strokes:
     """Begin, or end, far above to the right of the upper loop."""
     tail = (rng.uniform(0.8, 1.15), rng.uniform(-0.1, 0.2))
@@ -261,17 +290,20 @@ def _tailed_eight(rng: Generator) -> Strokes:
 _Style = tuple[int, Callable[[Generator], Strokes], float]
 _STYLES: tuple[_Style, ...] = (
     (0, _plain_zero, 3),
+    (0, _tailed_zero, 1.5),
     (0, _slashed_zero, 2),
     (0, _dotted_zero, 1),
     (0, _barred_zero, 0.5),
     (1, _bare_one, 4),
     (1, _flagged_one, 6),
     (1, _standing_one, 1),
+    (2, _looped_two, 1.5),
     (3, _flat_three, 1),
     (4, _phi_like_four, 2),
     (5, _s_like_five, 1.5),
     (7, _seven, 3),
     (8, _tailed_eight, 2),
+    (8, _b_like_eight, 1.5),
     (9, _p_shaped_nine, 1.5),
     (9, _hooked_nine, 1.5),
 )

@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
 
 from digitnet.synthesis.page_desk import SMALLEST, Desk
 from digitnet.synthesis.page_forms import any_rule, comb, draw_rule, grid, write_word
@@ -24,7 +26,7 @@ _IN_WORDS = "aabcdeefghikmnnopqrrttuvwyABDGLRMN"
 def nothing_but_clutter(desk: Desk) -> None:
     """A page without digits: letters, scribbles, empty boxes, words, or bare paper."""
     rng = desk.rng
-    kind = pick(rng, (0.08, 0.3, 0.25, 0.13, 0.1, 0.14))
+    kind = pick(rng, (0.06, 0.24, 0.38, 0.1, 0.09, 0.13))
     if kind == 1:
         _letters(desk, int(rng.integers(1, 9)))
     elif kind == 2:
@@ -197,26 +199,39 @@ def _mark(desk: Desk) -> None:
 def _empty_form(desk: Desk) -> None:
     """Boxes without digits."""
     kind = desk.rng.random()
-    if kind < 0.5:
+    if kind < 0.7:
         _few_lines(desk)
         return
-    (comb if kind < 0.7 else grid)(desk, share=0.0)
+    (comb if kind < 0.82 else grid)(desk, share=0.0)
 
 
 def _few_lines(desk: Desk) -> None:
-    """One to six lines of boxes whose other lines are outside the frame: an upright one is no 1."""
-    rng = desk.rng
-    rule = any_rule(rng, rng.uniform(0.4, 1) * min(desk.height, desk.width))
-    upright = int(rng.integers(0, 4))
-    level = int(rng.integers(upright == 0, 4))
-    ends = [rng.uniform(0, length, 2) if chance(rng, 0.3) else (-2, length + 2)
-            for length in (desk.height, desk.width)]  # fmt: skip
-    for _ in range(upright):
-        x = rng.uniform(0, desk.width)
-        draw_rule(desk, line(x, ends[0][0], x + rng.normal(0, 2), ends[0][1]), rule)
-    for _ in range(level):
-        y = rng.uniform(0, desk.height)
-        draw_rule(desk, line(ends[1][0], y, ends[1][1], y + rng.normal(0, 2)), rule)
+    """Lines of boxes whose other lines are outside the frame: an upright one is no 1.
+
+    It runs from edge to edge of the frame, or ends at a level one; inside, it would be a 1.
+    """
+    rng, size = desk.rng, (desk.width, desk.height)
+    rule = any_rule(rng, rng.uniform(0.4, 1) * min(size))
+    upright, level = (_places(rng, length) for length in size)
+    if not len(upright) + len(level):
+        level = rng.uniform(0, desk.height, 1)
+    across = rng.uniform(0, desk.width, 2) if chance(rng, 0.2) else (-2, desk.width + 2)
+    for y in level:
+        draw_rule(desk, line(across[0], y, across[1], y + rng.normal(0, 2)), rule)
+    for x in upright:
+        ends = [-2.0, desk.height + 2.0]
+        if len(level) and chance(rng, 0.4):
+            end = int(rng.integers(2))
+            ends[end] = level[-1 if end else 0] + rng.uniform(0, 0.1) * size[1] * (end - 0.5)
+        draw_rule(desk, line(x, ends[0], x + rng.normal(0, 2), ends[1]), rule)
+
+
+def _places(rng: Generator, length: float) -> NDArray[np.float64]:
+    """Return where lines cross a length, in order: at random, or evenly as those of a table do."""
+    if chance(rng, 0.4):
+        return np.sort(rng.uniform(0, length, int(rng.integers(0, 4))))
+    apart = rng.uniform(0.55, 1.8) * length
+    return np.arange(float(rng.uniform(0, apart)), length, apart, dtype=np.float64)
 
 
 def _dots(desk: Desk) -> None:

@@ -100,8 +100,8 @@ def one_cell(desk: Desk) -> None:
 def one_field(desk: Desk) -> None:
     """A number in one box."""
     rng = desk.rng
-    cell, _ = _draw_cell(desk, rng.uniform(1.2, 4))
-    if chance(rng, 0.05):
+    cell, ring = _draw_cell(desk, rng.uniform(1.2, 4))
+    if chance(rng, 0.05) and not ring:  # An empty ring is a zero.
         return
     inset = rng.uniform(-0.02, 0.1) * (cell[3] - cell[1])
     box = (

@@ -52,7 +52,7 @@ _BROAD = ((128, 288), (96, 384), (160, 224), (192, 192), (128, 288))
 LAYOUTS: dict[str, tuple[Callable[[Desk], None], float]] = {
     "anywhere": (one_anywhere, 0.13),
     "tight": (one_tight, 0.15),
-    "row": (one_row, 0.24),
+    "row": (one_row, 0.22),
     "rows": (several_rows, 0.07),
     "note": (one_note, 0.11),
     "scattered": (scattered, 0.03),
@@ -61,7 +61,7 @@ LAYOUTS: dict[str, tuple[Callable[[Desk], None], float]] = {
     "comb": (comb, 0.03),
     "grid": (grid, 0.03),
     "table": (table, 0.02),
-    "clutter": (nothing_but_clutter, 0.09),
+    "clutter": (nothing_but_clutter, 0.11),
 }
 _ROWS = ("row", "note", "field", "comb", "table")
 # Small pictures that were enlarged: their longer side, and how they were enlarged.

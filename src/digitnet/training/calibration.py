@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,12 +31,14 @@ from digitnet.files import hold_lock, write_atomic
 from digitnet.network.canonical import Canonical
 from digitnet.network.cnn import CNN, to_float
 from digitnet.network.config import TrainConfig
-from digitnet.network.export import Calibration, build, digits_and_score
+from digitnet.network.ensemble import Ensemble, answer
+from digitnet.network.export import Calibration, build
 from digitnet.network.finder import Finder
 from digitnet.network.line_export import build_lines
 from digitnet.network.line_reader import LineReader
 from digitnet.synthesis.hand_drawings import validation_digits
 from digitnet.training.checkpoint import SHIPPED_FINDER, SHIPPED_MODEL, load_finder, read_model
+from digitnet.training.ensemble_runs import Runs, is_ensemble, open_members
 from digitnet.training.loop import DIGITS, choose_images
 from digitnet.training.runs import Run, open_run
 from digitnet.training.trained import (
@@ -70,10 +72,11 @@ class Exported:
 
 
 def export_run(
-    run: Path | str | Run,
+    run: Run | Runs,
     out: Path | str | None = None,
     *,
     finder: Path | str | None = None,
+    half: bool = False,
     data_dir: Path | str | None = None,
     offline: bool | None = None,
 ) -> Exported:
@@ -83,13 +86,16 @@ def export_run(
     without it (``canonical`` off) answers a little differently there than in its report.
 
     A file holds a finder and a network that reads what it finds. The run of a finder is exported
-    with the network that comes with digitnet, that of a line reader alone.
+    with the network that comes with digitnet, that of a line reader alone. An ensemble is exported
+    as one network, calibrated as one: its temperature divides the logarithm of the mean of its
+    members' probabilities.
 
     Args:
-        run: the run folder.
-        out: the file; by default ``model.onnx`` in the run folder, or ``lines.onnx``.
+        run: the run folder; or the folder of an ensemble, or several runs that are to be one.
+        out: the file; by default ``model.onnx`` in the folder, or ``lines.onnx``.
         finder: the run of a finder, or its ``model.safetensors``; by default the one that comes
             with digitnet.
+        half: keep the weights in half precision, in half the bytes, as a line reader's always are.
         data_dir: as for ``train``.
         offline: as for ``train``.
 
@@ -97,8 +103,12 @@ def export_run(
         InputError: the folder is not a run, or has no model yet.
         IntegrityError: the model file is damaged, ONNX Runtime gives other answers than torch, or
             the network is larger than a model file may be.
-        UsageError: the data are not those of the run, or another process works in the folder.
+        UsageError: the data are not those of the run, another process works in the folder, or runs
+            cannot be one ensemble.
     """
+    options = Options(data_dir=data_dir, offline=offline)
+    if not isinstance(run, Run) and (is_ensemble(run) or not isinstance(run, str | Path)):
+        return _export_ensemble(run, out, finder, half, options)
     run = open_run(run)
     if run.config.is_stream and finder:
         holds = "a finder itself" if run.config.pages else "a line reader, which needs no finder"
@@ -110,9 +120,9 @@ def export_run(
         if run.config.lines:
             return _export_lines(run, trained_lines(run), out)
         if run.config.pages:
-            return _export_finder(run, trained_finder(run), out)
-        trained = open_trained(run, Options(data_dir=data_dir, offline=offline))
-        return export_trained(trained, out, finder=finder, data_dir=data_dir)
+            return _export_finder(run, trained_finder(run), out, half)
+        trained = open_trained(run, options)
+        return export_trained(trained, out, finder=finder, half=half, data_dir=data_dir)
 
 
 def export_trained(
@@ -120,6 +130,7 @@ def export_trained(
     out: Path | str | None = None,
     *,
     finder: Path | str | None = None,
+    half: bool = False,
     data_dir: Path | str | None = None,
 ) -> Exported:
     """Do what ``export_run`` does; the caller holds the lock of the run."""
@@ -127,27 +138,60 @@ def export_trained(
     if config.lines:
         return _export_lines(run, trained.lines, out)
     if config.pages:
-        return _export_finder(run, trained.finder, out)
+        return _export_finder(run, trained.finder, out, half)
+    return _export_readers([trained], out or run.path / "model.onnx", finder, half, data_dir)
+
+
+def _export_ensemble(
+    runs: Runs,
+    out: Path | str | None,
+    finder: Path | str | None,
+    half: bool,
+    options: Options,
+) -> Exported:
+    """Write the networks of several runs as one."""
+    members = open_members(runs, options)
+    if is_ensemble(runs):
+        folder = Path(runs)
+        with hold_lock(folder):
+            out = out or folder / "model.onnx"
+            return _export_readers(members, out, finder, half, options.data_dir)
+    if out is None:
+        raise UsageError("Several runs have no folder of their own; name the file with --out.")
+    return _export_readers(members, out, finder, half, options.data_dir)
+
+
+def _export_readers(
+    members: Sequence[Trained],
+    out: Path | str,
+    finder: Path | str | None,
+    half: bool,
+    data_dir: Path | str | None,
+) -> Exported:
+    """Write one network that reads, or several as one."""
+    first, networks = members[0], [each.model for each in members]
+    model = networks[0] if len(networks) == 1 else Ensemble(networks).eval()
     file, finds = _read_finder(finder)
-    sources = calibration_images(trained, data_dir)
-    logits, scores = answers(trained.model, np.concatenate([images for images, _ in sources]))
+    sources = calibration_images(first, data_dir)
+    logits, scores = answers(model, np.concatenate([images for images, _ in sources]))
     labels = np.concatenate([labels for _, labels in sources])
     groups = groups_to_keep([labels for _, labels in sources])
     calibration = calibrated(logits, scores, labels, groups)
     about = {
-        "class_names": json.dumps(list(trained.dataset.class_names)),
-        "recipe": config.recipe,
-        "data": config.data,
-        "seed": str(config.seed),
-        "crops": str(config.model.crops).lower(),
-        "epochs": str(len(run.history)),
-        "model_sha256": run.model_sha256,
+        "class_names": json.dumps(list(first.dataset.class_names)),
+        "recipe": first.config.recipe,
+        "data": first.config.data,
+        "seed": ", ".join(str(each.config.seed) for each in members),
+        "crops": str(first.config.model.crops).lower(),
+        "epochs": str(len(first.run.history)),
+        "model_sha256": ", ".join(sorted(each.run.model_sha256 for each in members)),
         "finder_sha256": _sha256(file),
     }
-    return _write(out or run.path / "model.onnx", trained.model, finds, calibration, about)
+    built = build(model, finds, calibration, about, half=half)
+    return _written(out, built, calibration)
 
 
-def _export_finder(run: Run, finder: Finder, out: Path | str | None) -> Exported:
+def _export_finder(run: Run, finder: Finder, out: Path | str | None, half: bool) -> Exported:
     """Write a finder with the network that comes with digitnet, calibrated as it comes."""
     model, said = read_model(SHIPPED_MODEL)
     record = json.loads(SHIPPED_MODEL.with_name("digitnet.json").read_text(encoding="utf-8"))
@@ -160,7 +204,8 @@ def _export_finder(run: Run, finder: Finder, out: Path | str | None) -> Exported
         "model_sha256": _sha256(SHIPPED_MODEL),
         "finder_sha256": run.model_sha256,
     }
-    return _write(out or run.path / "model.onnx", model, finder, calibration, about)
+    built = build(model, finder, calibration, about, half=half)
+    return _written(out or run.path / "model.onnx", built, calibration)
 
 
 def _export_lines(run: Run, reader: LineReader, out: Path | str | None) -> Exported:
@@ -173,16 +218,11 @@ def _export_lines(run: Run, reader: LineReader, out: Path | str | None) -> Expor
         "epochs": str(len(run.history)),
         "lines_sha256": run.model_sha256,
     }
-    content, difference = build_lines(reader, about)
-    path = Path(out or run.path / "lines.onnx")
-    write_atomic(path, content)
-    return Exported(path, len(content), difference, Calibration())
+    return _written(out or run.path / "lines.onnx", build_lines(reader, about), Calibration())
 
 
-def _write(
-    path: Path | str, model: CNN, finder: Finder, calibration: Calibration, about: dict[str, str]
-) -> Exported:
-    content, difference = build(model, finder, calibration, about)
+def _written(path: Path | str, built: tuple[bytes, float], calibration: Calibration) -> Exported:
+    content, difference = built
     write_atomic(Path(path), content)
     return Exported(Path(path), len(content), difference, calibration)
 
@@ -275,12 +315,12 @@ def set_aside(old: Dataset) -> NDArray[np.int64]:
 
 @torch.inference_mode()
 def answers(
-    model: CNN, images: NDArray[np.uint8]
+    model: CNN | Ensemble, images: NDArray[np.uint8]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return logits (N, classes) and ood_scores (N,) of stored images, uint8 (N, 28, 28)."""
     canonical, batches = Canonical(), torch.split(torch.from_numpy(images), 500)
-    logits = torch.cat([model.logits_of(canonical(to_float(batch))) for batch in batches])
-    digits, scores = digits_and_score(model, logits)
+    said = [answer(model, canonical(to_float(batch)))[:2] for batch in batches]
+    digits, scores = (torch.cat(part) for part in zip(*said, strict=True))
     return digits.numpy(), scores.numpy()
 
 

@@ -465,4 +465,5 @@ def _optimizer(groups: list[dict[str, Any]], config: TrainConfig) -> torch.optim
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, momentum=config.momentum, weight_decay=decay, fused=True)
     cls = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
-    return cls(groups, weight_decay=decay, fused=True)
+    betas = config.beta1, config.beta2
+    return cls(groups, betas=betas, weight_decay=decay, fused=True)

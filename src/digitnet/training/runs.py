@@ -37,7 +37,7 @@ from digitnet.errors import InputError, UsageError
 from digitnet.files import is_occupied, make_folder, storage_errors, write_atomic, write_json
 from digitnet.network.config import SCHEMA_VERSION, TrainConfig
 
-TRANSFER_FILE = "transfer.json"
+TRANSFER_FILE, ENSEMBLE_FILE = "transfer.json", "ensemble.json"
 
 
 @dataclass(frozen=True)
@@ -121,8 +121,13 @@ class Run:
 
     @property
     def model_sha256(self) -> str:
-        """SHA-256 of the model file, by which metrics name the network they were measured on."""
-        return hashlib.sha256(self._existing("model.safetensors", "train").read_bytes()).hexdigest()
+        """SHA-256 of the model file, by which metrics name the network they were measured on.
+
+        Of an ensemble it is that of each member's, sorted.
+        """
+        files = [*self.path.glob("seed*/model.safetensors")] if self.is_ensemble else []
+        files = files or [self._existing("model.safetensors", "train")]
+        return ", ".join(sorted(hashlib.sha256(file.read_bytes()).hexdigest() for file in files))
 
     @property
     def environment(self) -> dict[str, Any]:
@@ -139,6 +144,16 @@ class Run:
         """Everything in ``transfer.json``; None for a network that was trained from nothing."""
         there = (self.path / TRANSFER_FILE).is_file()
         return self._json(TRANSFER_FILE, "transfer") if there else None
+
+    @property
+    def is_ensemble(self) -> bool:
+        """Whether the folder is that of an ensemble, whose members are runs in it."""
+        return (self.path / ENSEMBLE_FILE).is_file()
+
+    @property
+    def ensemble(self) -> dict[str, Any]:
+        """Everything in ``ensemble.json``."""
+        return self._json(ENSEMBLE_FILE, "train")
 
     @property
     def history(self) -> list[Epoch]:
@@ -213,6 +228,11 @@ def open_run(path: Path | str | Run) -> Run:
     with storage_errors(path, "read"):
         if not path.is_dir():
             raise InputError(f"There is no run folder {path}.")
+    if Run(path).is_ensemble:
+        raise InputError(
+            f"{path} holds an ensemble. What is needed here is the run of one network, such as one "
+            "of those in it."
+        )
     if not (path / "config.json").is_file():
         inside = next((each.parent for each in sorted(path.glob("*/config.json"))), None)
         hint = f"There is one in it: {inside}." if inside else "`digitnet train` makes one."
@@ -235,7 +255,8 @@ def create_run(out: Path | str | None, name: str, *, resumes: bool = True) -> Ru
     if out is not None:
         path = Path(out)
         if is_occupied(path):
-            is_run = resumes and (path / "config.json").is_file()
+            begun = (path / name for name in ("config.json", ENSEMBLE_FILE))
+            is_run = resumes and any(file.is_file() for file in begun)
             remedy = f", or continue the run that is in it with --resume {path}" if is_run else ""
             raise UsageError(f"--out {path} is not empty. Name a new folder{remedy}.")
         return Run(make_folder(path))

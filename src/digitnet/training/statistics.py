@@ -81,6 +81,39 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[fl
     return mean - reach, mean + reach
 
 
+def p_of_less(values: Sequence[float], target: float) -> float:
+    """Return the p-value of Student's one-sided t-test that the mean is at least ``target``.
+
+    It says how often values whose true mean is below the target would have a mean as high as these,
+    or higher: the smaller, the surer that the target is reached. Values that are all the same leave
+    no doubt.
+
+    Raises:
+        ValueError: there are fewer than two values.
+    """
+    if len(values) < 2:
+        raise ValueError(f"A test needs two values or more, not {len(values)}.")
+    ahead, sd = float(np.mean(values)) - target, float(np.std(values, ddof=1))
+    if not sd:
+        return 0.0 if ahead >= 0 else 1.0
+    return float(special.stdtr(len(values) - 1, -ahead / (sd / math.sqrt(len(values)))))
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Return the two-sided p-value of McNemar's test, in its exact form.
+
+    Two networks that are equally good share out the images that only one of them reads like tosses
+    of a coin (Q. McNemar, Psychometrika 12, 1947; exact by the binomial distribution). It holds for
+    these two networks; of two ways to train, see ``crossed_difference``.
+
+    Args:
+        only_first: images that the first reads correctly and the second does not.
+        only_second: the reverse.
+    """
+    fewer, either = min(only_first, only_second), only_first + only_second
+    return min(1.0, 2 * float(special.bdtr(fewer, either, 0.5)))
+
+
 def crossed_difference(
     first: NDArray[np.bool_], second: NDArray[np.bool_], confidence: float = 0.95
 ) -> Difference:

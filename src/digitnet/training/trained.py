@@ -30,6 +30,7 @@ from digitnet.errors import InputError, StoppedError, UsageError
 from digitnet.files import hold_lock, storage_errors
 from digitnet.network.cnn import CNN, predict_logits
 from digitnet.network.config import SCHEMA_VERSION, TrainConfig, differences
+from digitnet.network.ensemble import Ensemble
 from digitnet.network.finder import Finder
 from digitnet.network.line_reader import LineReader
 from digitnet.network.recipes import recipe as named_recipe
@@ -85,7 +86,7 @@ class Trained:
     run: Run
     config: TrainConfig
     dataset: Dataset
-    network: CNN | Finder | LineReader
+    network: CNN | Finder | LineReader | Ensemble
     """In evaluation mode."""
 
     @property
@@ -264,23 +265,35 @@ def run_training(
     **settings: Any,
 ) -> Trained:
     """Do what ``train`` does, and return the run with its data and its network."""
+    config, dataset = prepare(recipe, options, **settings)
+    run = create_run(out, f"{config.recipe}-seed{config.seed}")
+    with hold_lock(run.path):
+        # First, because a folder with this file is a run that can be resumed.
+        run.write_config(config, dataset.sha256, dataset.class_names)
+        return _trained(run, config, dataset, options)
+
+
+def prepare(
+    recipe: str | TrainConfig, options: Options, **settings: Any
+) -> tuple[TrainConfig, Dataset]:
+    """Return complete settings and their data, before a folder is made for them.
+
+    Raises:
+        UsageError: a setting, the network or the split is impossible; the device is not there.
+        DataUnavailableError: the data cannot be had.
+    """
     config = named_recipe(recipe) if isinstance(recipe, str) else recipe
     config = resolve_threads(config.override(**settings))
     resolve_device(options.device)
     dataset = options.load(config)
     # The data set's own name: for a folder the full path, which holds wherever the run is used.
     config = config.override(data=dataset.name, num_classes=len(dataset.class_names))
-    # An impossible network or split is an error before a folder is made for it.
     choose_images(config, dataset)
     if config.is_stream:
         refuse_other_than_digits(dataset)
     else:
         CNN(config.model)
-    run = create_run(out, f"{config.recipe}-seed{config.seed}")
-    with hold_lock(run.path):
-        # First, because a folder with this file is a run that can be resumed.
-        run.write_config(config, dataset.sha256, dataset.class_names)
-        return _trained(run, config, dataset, options)
+    return config, dataset
 
 
 def continue_training(
@@ -305,7 +318,7 @@ def continue_training(
                 "command, which continues it."
             )
         return open_trained(run, options)
-    dataset = _data_of(run, options)
+    dataset = data_of(run, options)
     with hold_lock(run.path):
         if config != run.config:
             run.write_config(config, dataset.sha256, dataset.class_names)
@@ -350,7 +363,7 @@ def open_trained(run: Run, options: Options = DEFAULTS) -> Trained:
     # The network first: data may have to be fetched.
     config = run.config
     network = _network_of(run)
-    return Trained(run, config, _data_of(run, options), network)
+    return Trained(run, config, data_of(run, options), network)
 
 
 def _network_of(run: Run) -> CNN | Finder | LineReader:
@@ -425,7 +438,7 @@ def _no_network(run: Run) -> InputError:
     )
 
 
-def _data_of(run: Run, options: Options) -> Dataset:
+def data_of(run: Run, options: Options) -> Dataset:
     """Return the data of a run.
 
     Raises:

@@ -2,6 +2,7 @@
 
     config.json … predictions.csv   an ordinary run, evaluated
     predictions-NAME.csv            the network's predictions on another data set
+    phases.json                     where its seconds went
     trial.json                      how the trial ended; written last
 
 Guarantees:
@@ -30,6 +31,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from digitnet.errors import DigitnetError, InputError, IntegrityError, TrainingDivergedError
 from digitnet.experiments.study.definition import Study
+from digitnet.experiments.study.phases import Phases
 from digitnet.files import hold_lock, make_folder, storage_errors, write_json
 from digitnet.network.config import TrainConfig
 
@@ -61,6 +63,11 @@ class Trial:
     def outcome_file(self) -> Path:
         """The file that says how it ended."""
         return self.folder / "trial.json"
+
+    @property
+    def phases_file(self) -> Path:
+        """The file that says where the seconds went of the call that finished it."""
+        return self.folder / "phases.json"
 
     def predictions_file(self, data: str) -> Path:
         """Return where the predictions on another data set are kept."""
@@ -132,6 +139,25 @@ def outcome(trial: Trial) -> dict[str, Any] | None:
     return dict(values) if whole else None
 
 
+def phases(trial: Trial) -> dict[str, Any]:
+    """Return where the seconds went of the call that finished a trial.
+
+    Returns:
+        ``seconds``, of each phase; and ``resumed``, whether some of its steps are in none of them.
+
+    Raises:
+        InputError: its file is missing or damaged.
+    """
+    try:
+        values = json.loads(trial.phases_file.read_text(encoding="utf-8"))
+        return {"resumed": bool(values["resumed"]), "seconds": dict(values["seconds"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{trial.phases_file} does not say where the seconds of the training went ({error}). "
+            f"Remove {trial.folder}, and train it again."
+        ) from error
+
+
 def is_finished(trial: Trial) -> bool:
     """Return whether nothing is left to do for a trial."""
     return outcome(trial) is not None
@@ -153,20 +179,29 @@ def run_trial(trial: Trial, **options: Any) -> None:
     """
     if is_finished(trial):
         return
-    from digitnet.training.trained import Options
+    watch = Phases()
+    with watch.during("importing"):
+        from digitnet.training.trained import Options
 
     how = Options(progress=False, **options)
+    how = dataclasses.replace(how, on_progress=watch.noting(how.on_progress))
     where = trial.config.model.crops, how.data_dir, how.offline
     make_folder(trial.folder)
     # Whatever it says, a part of the trial is missing.
     with storage_errors(trial.outcome_file):
         trial.outcome_file.unlink(missing_ok=True)
+    resumed = (trial.folder / "config.json").exists()
     try:
-        trained = _train(trial, dataclasses.replace(how, dataset=_load(trial.config.data, *where)))
-        tests = {name: _load(name, *where) for name in trial.test_on}
-        values = {"outcome": "trained", **_measure(trial, trained, tests, how.device)}
+        with watch.during("loading"):
+            dataset = _load(trial.config.data, *where)
+        with watch.during("training"):
+            trained = _train(trial, dataclasses.replace(how, dataset=dataset))
+        with watch.during("measuring"):
+            tests = {name: _load(name, *where) for name in trial.test_on}
+            values = {"outcome": "trained", **_measure(trial, trained, tests, how.device)}
     except TrainingDivergedError as error:
         values = {"outcome": "diverged", "message": str(error)}
+    write_json(trial.phases_file, {"resumed": resumed, "seconds": watch.seconds()})
     write_json(trial.outcome_file, {"schema_version": SCHEMA_VERSION, **values})
 
 

@@ -45,7 +45,7 @@ export class BrowserEngine {
    * @param pen its width in the same unit; null for a tenth of a sign
    */
   readStrokes(strokes, { pen = null, ...options } = {}) {
-    return this.run("readStrokes", { strokes, pen }, options);
+    return this.run("readStrokes", { strokes, pen, ...options }, options);
   }
 
   predict(source, options) {
@@ -56,7 +56,7 @@ export class BrowserEngine {
     return this.run("predictStrokes", strokes, options);
   }
 
-  /** Return the digit of an ink `{data, width, height}`, bytes or floats from 0 to 1, full ink. */
+  /** Return the digit of an ink, see `Reader`. */
   predictInk(ink, options) {
     return this.run("predictInk", ink, options);
   }
@@ -69,7 +69,7 @@ export class BrowserEngine {
   /**
    * Return what the worker answers to a call by name, one call after the other.
    *
-   * @param live whether a newer live call makes this one, unless it runs already, resolve to null
+   * @param live a newer live call makes this one, unless it runs, resolve to null; one quick look
    */
   run(name, argument, { live = false } = {}) {
     if (!this.worker) return Promise.reject(new Error("The reader was stopped."));

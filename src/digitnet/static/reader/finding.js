@@ -8,14 +8,14 @@ const READER = ["probabilities", "ood_score", "image"];
 const OUTPUTS = ["box", "presence", "digit_share", ...READER];
 
 /** Return the signs on a picture, surest first unless a part was looked at again. */
-export async function findSigns(model, picture) {
+export async function findSigns(model, picture, quick = false) {
   const { width, height } = picture;
   const counts = greysOfEdge(picture);
   const total = counts.reduce((sum, count) => sum + count, 0);
   const longest = Math.max(width, height);
   const drawn = longest <= C.SMALL && Math.max(...counts) >= C.EVEN * total;
   const margin = drawn ? Math.max(1, round(C.ROOM * longest)) : 0;
-  const signs = await found(model, margin ? padded(picture, margin, argmax(counts)) : picture);
+  const signs = await found(model, margin ? padded(picture, margin, argmax(counts)) : picture, quick);
   for (const sign of signs) {
     sign.box = sign.box.map((at, axis) => clip(f32(at - margin), 0, axis % 2 ? height : width));
   }
@@ -44,11 +44,12 @@ function padded({ data, width, height }, margin, ground) {
   return { data: roomy, width: across, height: height + 2 * margin, channels: 1 };
 }
 
-async function found(model, picture) {
+async function found(model, picture, quick) {
   const { width, height } = picture;
   const whole = [0, 0, width, height];
-  let scale = pageScale(height, width);
+  let scale = pageScale(height, width) * (quick ? 0.8 : 1);
   let signs = await look(model, picture, whole, scale);
+  if (quick) return signs;
   let closer = Math.min(scale * C.CLOSER, C.ENLARGED);
   if (surest(signs) < C.UNSURE && closer > scale) {
     const again = await look(model, picture, whole, closer);

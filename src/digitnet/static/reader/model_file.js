@@ -15,8 +15,8 @@ const OF_INKS = ["probabilities", "ood_score", "image", "features"];
 
 export class ModelFile {
   /**
-   * @param session an onnxruntime-web session of the file
-   * @param Tensor onnxruntime-web's class of tensors
+   * @param session of onnxruntime-web
+   * @param Tensor its class of tensors
    * @param record what the file says about itself: `sha256`, `class_names`, `ood_threshold`, `crops`
    */
   constructor(session, Tensor, record) {

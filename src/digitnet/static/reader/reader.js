@@ -45,11 +45,12 @@ export class Reader {
    *
    * @param strokes lists of points `[x, y]`, y down, in any unit, or `[x, y, pressure]`
    * @param pen its width in the same unit; null for a tenth of a sign
+   * @param quick whether one look must do
    */
-  async readStrokes(strokes, pen = null) {
+  async readStrokes(strokes, pen = null, quick = false) {
     const drawing = asPicture(strokes, pen);
     // Nobody draws upside down.
-    const writing = new Writing(await findSigns(this.model, drawing.picture), this.model, 1);
+    const writing = new Writing(await findSigns(this.model, drawing.picture, quick), this.model, 1);
     const reading = placed(await this.readingOf({ writing, ...drawing }), drawing);
     return judged(reading, () => this.predictStrokes(strokes), this.model.threshold);
   }

@@ -19,7 +19,7 @@ const calls = {
   start,
   layers: runLayers,
   read: async (source) => reader.read(await load(source)),
-  readStrokes: ({ strokes, pen }) => reader.readStrokes(strokes, pen),
+  readStrokes: ({ strokes, pen, live }) => reader.readStrokes(strokes, pen, live),
   predict: async (source) => reader.predict(await load(source)),
   predictStrokes: (strokes) => reader.predictStrokes(strokes),
   predictInk: (ink) => reader.predictInk(ink),

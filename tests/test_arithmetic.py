@@ -1,0 +1,35 @@
+"""How much arithmetic a network takes: counted by hand for networks that can be."""
+
+import pytest
+import torch
+
+from digitnet.experiments.arithmetic import multiply_adds, product_peak, training_operations
+from digitnet.network.cnn import CNN
+from digitnet.network.config import ModelConfig
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        # Of 28 pixels the reference uses 26: 24 × 24 and 10 × 10 places, then two dense layers.
+        (ModelConfig(), 24**2 * 32 * 9 + 10**2 * 64 * 32 * 9 + 1600 * 64 + 64 * 10),
+        (
+            ModelConfig(channels=(4,), kernel_size=5, padding=True, batch_norm=True, dense=()),
+            28**2 * 4 * 25 + 4 * 14**2 * 10,
+        ),
+    ],
+)
+def test_multiply_adds_are_those_of_convolutions_and_dense_layers(config, expected):
+    network = CNN(config)
+    assert multiply_adds(network.eval()) == expected
+
+
+def test_a_training_takes_three_forward_passes_of_two_operations():
+    assert training_operations(1000, 54_000) == 6 * 1000 * 54_000
+
+
+def test_the_peak_is_a_speed_and_leaves_the_threads_alone():
+    before = torch.get_num_threads()
+    assert product_peak(1, size=64, repeats=1) > 0
+    assert product_peak(1, torch.bfloat16, size=64, repeats=1) > 0
+    assert torch.get_num_threads() == before
