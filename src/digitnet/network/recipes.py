@@ -182,8 +182,8 @@ RECIPES: dict[str, TrainConfig] = {
         ),
         augmentation=AugmentationConfig(shift=2, rotate=12, scale=0.15, shear=10, elastic=0.8),
     ),
-    # 99 % in one epoch and the fewest seconds on two CPU cores; docs/records.md has what each choice
-    # buys. One convolution with stride 2 on the middle 20×20 pixels, pooling before normalisation
+    # 99 % in one epoch and the fewest seconds on two CPU cores; docs/records.md has what each
+    # choice buys. One convolution with stride 2 on the middle 20×20 pixels, pooling before normalisation
     # and SiLU, and one wide dense layer: little but matrix products. With 230 steps in all, Adam
     # must forget early gradients soon.
     "fast": TrainConfig(
@@ -217,8 +217,8 @@ DESCRIPTIONS: dict[str, str] = {
     "robust": "the shipped recogniser's: any pen and paper, refuses what is no digit; an hour",
     "finder": "the shipped finder's: where signs are on a page, from synthetic pages; hours",
     "lines": "the shipped line reader's: digits that touch, from synthetic lines; an hour or two",
-    "tiny": "650 parameters, trained long; about 13 minutes of one core",
-    "small": "6,026 parameters, trained long; about 13 minutes of one core",
+    "tiny": "650 parameters, trained long; a quarter of an hour on one core",
+    "small": "6,026 parameters, trained long; a quarter of an hour on one core",
     "best": "the highest accuracy that 0.5 PFLOP of training buy; most of an hour",
     "best-gpu": "the same without that bound, for --device cuda",
     "fast": "99 in a hundred after a second or two of training; two CPU cores will do",
