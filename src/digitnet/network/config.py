@@ -119,7 +119,9 @@ class ModelConfig:
         _require(self, "residual", self.padding or not self.residual, "off without --padding")
         one_width = len({self.stem or self.channels[0], *self.channels}) == 1
         shareable = (self.separable and one_width) or not self.shared_filters
-        _require(self, "shared_filters", shareable, "off without --separable and one width")
+        _require(
+            self, "shared_filters", shareable, "off without --separable and one number of channels"
+        )
         _require(self, "norm_scale", self.batch_norm or self.norm_scale, "on without --batch-norm")
 
 
