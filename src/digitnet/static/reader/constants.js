@@ -119,11 +119,11 @@ export const lineTexts = Object.freeze({
 
 export const lineReading = Object.freeze({
   INK_SIDE: 160,
-  BY_COLUMNS: 0.661,
-  BY_SIGNS: 0.635,
-  WHERE_CLOSE: -0.365,
+  BY_COLUMNS: 0.892,
+  BY_SIGNS: 0.598,
+  WHERE_CLOSE: -0.512,
   MISSED: -4.0,
-  DOUBTS: [1.2917, 0.0527, 0.0078, 0.0067],
+  DOUBTS: [1.341, 0.1529, 0.0054, 0.0063],
   NEVER: -60.0,
   PAPER: 0.35,
 });
