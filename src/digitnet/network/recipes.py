@@ -182,10 +182,10 @@ RECIPES: dict[str, TrainConfig] = {
         ),
         augmentation=AugmentationConfig(shift=2, rotate=12, scale=0.15, shear=10, elastic=0.8),
     ),
-    # 99 % in one epoch and the fewest seconds on two CPU cores; docs/records.md has what each choice
-    # buys. One convolution with stride 2 on the middle 20×20 pixels, pooling before normalisation
-    # and SiLU, and one wide dense layer: little but matrix products. With 230 steps in all, Adam
-    # must forget early gradients soon.
+    # 99 % in one epoch and the fewest seconds on two CPU cores; docs/records.md has what each
+    # choice buys. One convolution with stride 2 on the middle 20×20 pixels, pooling before
+    # normalisation and SiLU, and one wide dense layer: little but matrix products. With 230 steps
+    # in all, Adam must forget early gradients soon.
     "fast": TrainConfig(
         recipe="fast",
         epochs=1,
