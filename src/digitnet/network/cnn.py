@@ -423,7 +423,7 @@ class Flatten(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return (N, C · H · W) of (N, C, H, W)."""
         if x.requires_grad:
-            x.register_hook(_channels_last)
+            x.register_hook(_channels_last)  # type: ignore[no-untyped-call]
         return x.flatten(1)
 
 
