@@ -214,9 +214,10 @@ def layer_table(config: ModelConfig) -> list[Layer]:
     rows = []
     size = IMAGE_SIZE - 2 * config.border
     for shape, pooled in zip(block_shapes(config), block_sizes(config), strict=True):
-        widths = (shape.inputs, *(shape.outputs,) * (shape.convs - 1))
-        for width, side in zip(widths, _convolved_sizes(config, shape, size), strict=True):
-            rows.append(_conv_layer(config, width, shape.outputs, side))
+        inputs, strides = (shape.inputs, shape.outputs), (shape.stride, 1)
+        for index, side in enumerate(_convolved_sizes(config, shape, size)):
+            width, stride = inputs[index > 0], strides[index > 0]
+            rows.append(_conv_layer(config, width, shape.outputs, side, stride))
         rows.append(Layer("max pool 2×2", (shape.outputs, pooled, pooled), 0))
         size = pooled
         if config.squeeze_excite:
@@ -238,7 +239,7 @@ def _refuse_giants(config: ModelConfig) -> None:
         )
 
 
-def _conv_layer(config: ModelConfig, inputs: int, outputs: int, size: int) -> Layer:
+def _conv_layer(config: ModelConfig, inputs: int, outputs: int, size: int, stride: int) -> Layer:
     side = config.kernel_size
     separable = _is_separable(config, inputs)
     weights = inputs * outputs * side**2
@@ -247,7 +248,8 @@ def _conv_layer(config: ModelConfig, inputs: int, outputs: int, size: int) -> La
         weights = inputs * (filters + outputs)
     # The bias gives way to the shift of batch normalisation, which may also have a scale.
     others = 2 if config.batch_norm and config.norm_scale else 1
-    name = f"separable convolution {side}×{side}" if separable else f"convolution {side}×{side}"
+    kind = "separable convolution" if separable else "convolution"
+    name = f"{kind} {side}×{side}" + (f", stride {stride}" if stride > 1 else "")
     return Layer(name, (outputs, size, size), weights + others * outputs)
 
 
