@@ -108,8 +108,8 @@ def test_best_stays_within_half_a_petaflop_of_training():
     images = 60_000 * (1 - config.val_fraction)
     # The backward pass takes two products where the forward pass takes one.
     assert counter.get_total_flops() * 3 * images * config.epochs <= 0.5e15
-    # At half the speed of a machine of 150 GFLOP/s, an image in 250 µs.
-    assert counter.get_total_flops() <= 0.5 * 150e9 * 250e-6
+    # At 0.6 of the speed of a machine of 150 GFLOP/s, an image in 250 µs.
+    assert counter.get_total_flops() <= 0.6 * 150e9 * 250e-6
 
 
 def test_fast_is_one_convolution_and_two_dense_layers():

@@ -130,7 +130,7 @@ RECIPES: dict[str, TrainConfig] = {
     # As accurate as 0.5 PFLOP of training allow.
     "best": TrainConfig(
         recipe="best",
-        epochs=150,
+        epochs=125,
         batch_size=128,
         optimizer="adamw",
         schedule="one-cycle",
@@ -143,7 +143,7 @@ RECIPES: dict[str, TrainConfig] = {
         model=ModelConfig(
             border=2,
             stem=32,
-            channels=(32, 80),
+            channels=(32, 96),
             convs_per_block=3,
             padding=True,
             batch_norm=True,
