@@ -73,13 +73,13 @@ ablation: $(VENV)/dev.installed ## Train recipe fast beside variants that lack o
 
 ensembles: $(VENV)/dev.installed ## Measure the networks of a record in ensembles: RECIPE=best MEMBERS=5
 	mkdir -p docs/results/records/ensembles
-	$(BIN)/digitnet evaluate runs/records/$(RECIPE)/*-seed* --members $(MEMBERS) --json > docs/results/records/ensembles/$(RECIPE)-$(MEMBERS).json
+	$(BIN)/digitnet evaluate $$(ls -dv runs/records/$(RECIPE)/*-seed*) --members $(MEMBERS) --json > docs/results/records/ensembles/$(RECIPE)-$(MEMBERS).json
 
 inference: $(VENV)/dev.installed ## Time how a network of a record answers: RECIPE=fast
 	run=$$(ls -d runs/records/$(RECIPE)/*-seed* | head -1) && $(BIN)/digitnet export $$run && \
 	  $(BIN)/digitnet bench infer --model $$run --out docs/results/records/inference/$(RECIPE).json $(ARGS)
 
-seeds: ## Train the recipes reference and plain with five seeds (an hour or more)
+seeds: ## Train the recipes reference and plain with five seeds (half an hour or more)
 	$(MAKE) record RECIPE=reference
 	$(MAKE) record RECIPE=plain
 

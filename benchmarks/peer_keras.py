@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import time
+from typing import Any
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -39,7 +40,7 @@ def main() -> None:
     print(json.dumps(told | {"versions": VERSIONS}))
 
 
-def one_epoch(data):  # type: ignore[no-untyped-def]
+def one_epoch(data: Any) -> dict[str, Any]:
     """Build the reference network, warm up on fifty batches, and time one epoch."""
     images, labels = pixels(data["images"]), data["labels"]
     model = keras.Sequential(
@@ -61,7 +62,7 @@ def one_epoch(data):  # type: ignore[no-untyped-def]
     return {"seconds": time.perf_counter() - started, "parameters": model.count_params()}
 
 
-def example(data, seed, epochs):  # type: ignore[no-untyped-def]
+def example(data: Any, seed: int, epochs: int) -> dict[str, Any]:
     """Train 34,826 parameters with Adam in batches of 128, reading the test images each epoch."""
     keras.utils.set_random_seed(seed)
     images, test = pixels(data["train_images"]), pixels(data["test_images"])
@@ -80,7 +81,9 @@ def example(data, seed, epochs):  # type: ignore[no-untyped-def]
         ]
     )
     ready(model)
-    seconds, accuracies, evaluating, slow, ends = [0.0], [], 0.0, 0.0, []
+    seconds, evaluating, slow = [0.0], 0.0, 0.0
+    accuracies: list[float] = []
+    ends: list[float] = []
     note = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda *_, **__: ends.append(time.perf_counter())
     )
@@ -104,14 +107,14 @@ def example(data, seed, epochs):  # type: ignore[no-untyped-def]
     }
 
 
-def ready(model):  # type: ignore[no-untyped-def]
+def ready(model: Any) -> None:
     """Choose Adam and the cross-entropy of logits."""
     model.compile(
         "adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"]
     )
 
 
-def pixels(images):  # type: ignore[no-untyped-def]
+def pixels(images: Any) -> Any:
     """Return images as float32 (N, 28, 28, 1) in [0, 1]."""
     return images.astype("float32")[..., None] / 255
 

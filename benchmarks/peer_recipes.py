@@ -130,17 +130,12 @@ def compare(args: argparse.Namespace) -> dict[str, Any]:
     """Train every side in turn, round by round."""
     runs: dict[str, list[dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder) / "data.npz"
         if args.peers:
-            save(load_dataset(args.data), data)
+            save(load_dataset(args.data), Path(folder) / "data.npz")
         for number in range(args.rounds):
-            sides = {"digitnet": lambda seed: digitnet(args, seed, Path(folder) / str(seed))}
-            sides |= {name: lambda seed, name=name: peer(args, name, seed) for name in PEERS}
-            if args.peers:
-                sides["keras-example"] = lambda seed: keras(args, data, seed)
-            for name, run in sides.items():
+            for name in ("digitnet", *PEERS, *["keras-example"] * bool(args.peers)):
                 if name not in SLOW or number < args.slow_rounds:
-                    runs.setdefault(name, []).append(run(number))
+                    runs.setdefault(name, []).append(trained(name, args, number, Path(folder)))
                     last = runs[name][-1]
                     print(
                         f"round {number + 1}/{args.rounds}, {name}: {last['accuracy'][-1]:.2%} "
@@ -185,6 +180,15 @@ def side(runs: list[dict[str, Any]], target: float) -> dict[str, Any]:
     }
 
 
+def trained(name: str, args: argparse.Namespace, seed: int, folder: Path) -> dict[str, Any]:
+    """Return the figures of one training of a side."""
+    if name == "digitnet":
+        return digitnet(args, seed, folder / str(seed))
+    if name == "keras-example":
+        return keras(args, folder / "data.npz", seed)
+    return peer(args, name, seed)
+
+
 def digitnet(args: argparse.Namespace, seed: int, folder: Path) -> dict[str, Any]:
     """Train digitnet's recipe and return its figures in the form of a peer's."""
     command = [sys.executable, "-m", "digitnet", "bench", "train", "--recipe", args.recipe]
@@ -226,14 +230,16 @@ def train(peer: Peer, dataset: Dataset, seed: int, epochs: int | None = None) ->
     network = peer.network()
     optimizer = peer.optimizer(network.parameters())
     schedule = peer.schedule(optimizer, -(-len(images) // peer.batch))
-    seconds, accuracies, evaluating, slow = [0.0], [], 0.0, 0.0
+    seconds, evaluating, slow = [0.0], 0.0, 0.0
+    accuracies: list[float] = []
     for epoch in range(min(peer.epochs, epochs or peer.epochs)):
-        began, ends = time.perf_counter(), []
+        began = time.perf_counter()
+        ends: list[float] = []
         network.train()
-        for batch in torch.randperm(len(images)).split(peer.batch):
+        for batch in torch.split(torch.randperm(len(images)), peer.batch):
             loss = F.cross_entropy(network(images[batch]), labels[batch])
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
             ends.append(time.perf_counter())
@@ -261,7 +267,7 @@ def accuracy(network: nn.Module, images: Tensor, labels: Tensor) -> float:
     """Return the share of images that are read correctly."""
     network.eval()
     with torch.inference_mode():
-        said = torch.cat([network(part).argmax(1) for part in images.split(1000)])
+        said = torch.cat([network(part).argmax(1) for part in torch.split(images, 1000)])
     return float((said == labels).double().mean())
 
 

@@ -59,7 +59,7 @@ CONTENTS = {
     ),
     "Learn and train": (
         *("notebooks/digit_recognition", "docs/data", "docs/settings", "docs/runs"),
-        *("docs/studies", "docs/transfer", "docs/cluster", "docs/results"),
+        *("docs/studies", "docs/transfer", "docs/cluster", "docs/results", "docs/records"),
         "src/digitnet/assets/MODEL_CARD",
     ),
     "Develop": ("CONTRIBUTING", "SECURITY", "CHANGELOG", "src/digitnet/assets/README"),

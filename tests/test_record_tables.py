@@ -36,6 +36,7 @@ def result(recipe, misses):
         "kind": "train",
         "recipe": recipe,
         "settings": {"data": "mnist", "early_stopping": 0},
+        "gpu": None,
         "threads": 2,
         "data_sha256": {"test": "abc"},
         "test_images": 1000,
@@ -111,7 +112,8 @@ def test_ensembles_are_rows_of_what_their_networks_take(folder):
 
 
 def test_records_are_compared_with_the_reference(folder):
-    put(folder, "fastest/fast.json", result("fast", [9, 11]))
+    put(folder, "fastest/fast.json", result("fast", [9, 11]) | {"gpu": "Some GPU"})
+    assert "GPU, Some GPU; torch 2.13.0" in record_tables.records()
     assert record_tables.paired() == ""
     put(folder, "accuracy/reference.json", result("reference", [5, 5]))
     row = record_tables.paired().splitlines()[-1]
@@ -128,18 +130,20 @@ def test_peers_and_speeds_have_tables_when_they_were_measured(folder):
         "seconds": {"median": 4.0, "min": 3.0, "max": 5.0},
         "whole": {"median": 6.0},
         "seconds_to_target": [None, 3.5],
+        "runs": [{"versions": {"keras": "3.15", "tensorflow": "2.21"}}],
     }
     values = {
         "recipe": "fast",
         "target": 0.99,
         "rounds": 2,
         "threads": 2,
-        "sides": {"one-epoch": side},
+        "sides": {"one-epoch": side, "keras-example": side},
         "one_epoch_over_digitnet": {"median": 6.1, "min": 5.5, "max": 6.5},
         "environment": MACHINE,
     }
     put(folder, "peers.json", values)
     assert "**6.1 times**" in record_tables.peers()
+    assert "torch 2.13.0, keras 3.15 and tensorflow 2.21" in record_tables.peers()
     assert "3.5 (1 of 2 never)" in record_tables.peers()
     speed = {
         "batch": 8,

@@ -4,7 +4,6 @@
     ensembles/RECIPE-N.json  what `digitnet evaluate --members N --json` says of its runs
     inference/RECIPE.json    a result of `digitnet bench infer`
     peers.json               a result of `make bench-peers`
-    fast_ablation.json       a result of `make ablation`
     anchors.json             what others have published, and how each figure was chosen
 
 A table has a row for each file that is there; without any there is no table.
@@ -20,7 +19,7 @@ from typing import Any
 
 from digitnet.errors import InputError
 from digitnet.experiments.bench_results import compare, read_result, spread
-from digitnet.text import count_of
+from digitnet.text import count_of, listing
 
 FOLDER = Path(__file__).parent.parent / "docs" / "results" / "records"
 # The folders of records, in the order of the table.
@@ -102,31 +101,17 @@ def peers() -> str:
     )
     rows = [_side_row(result, name, side) for name, side in result["sides"].items()]
     ratio, machine = result["one_epoch_over_digitnet"], result["environment"]
+    versions = [f"torch {machine['packages']['torch']}"]
+    if keras := result["sides"].get("keras-example"):
+        versions += [f"{name} {number}" for name, number in keras["runs"][0]["versions"].items()]
     return (
         f"## Side by side\n\n{_table(header, rows)}\n\n"
         f"The published one-epoch recipe takes **{ratio['median']:.1f} times** as long as "
         f"`{result['recipe']}`, in the median of {result['rounds']} rounds (from "
-        f"{ratio['min']:.1f} to {ratio['max']:.1f}), on {result['threads']} threads of an "
-        f"{machine['cpu']}. Each of the peers is scored after every epoch, and the first that "
-        "reaches the target is counted: a choice on the test images, in their favour.\n\n"
-        "To repeat: `make bench-peers`."
-    )
-
-
-def ablation() -> str:
-    """Return the table of what each choice of the recipe fast buys."""
-    if not (FOLDER / "fast_ablation.json").is_file():
-        return ""
-    result = _json(FOLDER / "fast_ablation.json")
-    header = ("", "parameters", "validation accuracy, %", "time", "processor time")
-    rows = [_ablation_row(each) for each in result["variants"]]
-    return (
-        f"{_table(header, rows)}\n\n"
-        f"Means and standard deviations over {result['seeds']} seeds, on "
-        f"{100 * result['val_fraction']:.0f} % of the training images, which were set aside; times "
-        "are multiples of the recipe's in the same round, the median of the rounds, on "
-        f"{count_of(result['threads'], 'thread')} of an {result['environment']['cpu']}. To "
-        "repeat: `make ablation`."
+        f"{ratio['min']:.1f} to {ratio['max']:.1f}), on {count_of(result['threads'], 'thread')} of "
+        f"an {machine['cpu']}; {listing(versions)}. Each of the peers is scored after every epoch, "
+        "and the first that reaches the target is counted: a choice on the test images, in their "
+        "favour.\n\nTo repeat: `make bench-peers`."
     )
 
 
@@ -137,7 +122,6 @@ def blocks() -> dict[str, Callable[[], str]]:
         "records-paired": paired,
         "records-inference": inference,
         "records-peers": peers,
-        "records-ablation": ablation,
     }
 
 
@@ -160,15 +144,20 @@ def _own_row(goal: str, result: dict[str, Any]) -> tuple[str, ...]:
         f"{result['parameters']:,}",
         f"{result['arithmetic']['pflop']:.2g}",
         str(accuracy["count"]),
-        f"**{_percent(accuracy['mean'])} ± {_percent(accuracy['sd'])}**",
+        f"**{_mean(accuracy)}**",
         f"{100 * accuracy['low']:.2f} – {100 * accuracy['high']:.2f}",
         _percent(undisputed["mean"]) if undisputed else UNKNOWN,
         f"{seconds['mean']:,.2f} ± {seconds['sd']:,.2f}{in_all}",
-        f"{result['threads']} threads of an {machine['cpu']}; torch "
-        f"{machine['packages']['torch']}, Python {machine['python']}",
+        f"{_hardware(result)}; torch {machine['packages']['torch']}, Python {machine['python']}",
         "validation loss" if patience else "last epoch, nothing on test",
         f"`{_command(machine)}`",
     )
+
+
+def _hardware(result: dict[str, Any]) -> str:
+    if result["gpu"]:
+        return f"GPU, {result['gpu']}"
+    return f"{count_of(result['threads'], 'thread')} of an {result['environment']['cpu']}"
 
 
 def _ensemble_rows(goal: str) -> Iterable[tuple[str, ...]]:
@@ -187,13 +176,13 @@ def _ensemble_rows(goal: str) -> Iterable[tuple[str, ...]]:
             f"{base['parameters'] * int(size):,}",
             f"{base['arithmetic']['pflop'] * int(size):.2g}",
             str(accuracy["count"]),
-            f"**{_percent(accuracy['mean'])} ± {_percent(accuracy['sd'])}**",
+            f"**{_mean(accuracy)}**",
             f"{100 * accuracy['low']:.2f} – {100 * accuracy['high']:.2f}",
             _percent(spread(undisputed)["mean"]) if undisputed else UNKNOWN,
             f"{seconds:,.0f}",
             f"as `{recipe}`",
             "seeds in their order, each in one ensemble",
-            f"`digitnet evaluate runs/records/{recipe}/*-seed* --members {size}`",
+            f"`digitnet evaluate $(ls -dv runs/records/{recipe}/*-seed*) --members {size}`",
         )
 
 
@@ -262,22 +251,11 @@ def _side_row(result: dict[str, Any], name: str, side: dict[str, Any]) -> tuple[
         f"{side['parameters']:,}",
         str(accuracy["count"]),
         str(side["epochs"]),
-        f"{_percent(accuracy['mean'])} ± {_percent(accuracy['sd'])}",
+        _mean(accuracy),
         f"{seconds['median']:,.2f}",
         f"{seconds['min']:,.2f} – {seconds['max']:,.2f}",
         f"{text} ({never} of {len(reached)} never)" if times and never else text,
         f"{side['whole']['median']:,.1f}",
-    )
-
-
-def _ablation_row(variant: dict[str, Any]) -> tuple[str, ...]:
-    accuracy = variant["val_accuracy"]
-    return (
-        variant["name"],
-        f"{variant['parameters']:,}",
-        f"{_percent(accuracy['mean'])} ± {_percent(accuracy['sd'])}",
-        f"{variant['relative_seconds']['median']:.2f}",
-        f"{variant['relative_cpu_seconds']['median']:.2f}",
     )
 
 
@@ -302,6 +280,12 @@ def _command(machine: dict[str, Any]) -> str:
 
 def _percent(value: float) -> str:
     return f"{100 * value:.3f}"
+
+
+def _mean(spread: dict[str, Any]) -> str:
+    """Return a mean in percent, with its standard deviation where there is one."""
+    mean, sd = _percent(spread["mean"]), _percent(spread["sd"])
+    return f"{mean} ± {sd}" if spread["count"] > 1 else mean
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

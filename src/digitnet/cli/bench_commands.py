@@ -49,7 +49,8 @@ def train(
     folder = out or Path("runs", "bench", recipe_name)
     trials = seed_trials(config, seeds, folder)
     with show_trials(trials, output.quiet) as on_event:
-        result = run_seeds(trials, folder, target=target, on_event=on_event, **where)
+        how: Any = {"on_event": on_event, "on_message": output.note, **where}
+        result = run_seeds(trials, folder, target=target, **how)
     if output.as_json:
         show_json(result)
         return

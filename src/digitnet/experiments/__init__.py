@@ -1,1 +1,1 @@
-"""Studies, transfer, the robustness bench, and the engine for many processors."""
+"""Studies, transfer, the benches, and the engine for many processors."""

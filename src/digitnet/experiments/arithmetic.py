@@ -44,7 +44,7 @@ def product_peak(
     dtype: torch.dtype = torch.float32,
     device: torch.device | None = None,
     *,
-    size: int = 2048,
+    size: int | None = None,
     repeats: int = 5,
 ) -> float:
     """Return the speed of a square matrix product in PyTorch, in GFLOP/s: the best of a few.
@@ -53,10 +53,11 @@ def product_peak(
         threads: of the CPU.
         dtype: of the numbers.
         device: where; by default the CPU.
-        size: rows and columns.
+        size: rows and columns; by default so many that a CPU, or a GPU, is busy.
         repeats: how many to time, after one that does not count.
     """
     device = device or torch.device("cpu")
+    size = size or (2048 if device.type == "cpu" else 8192)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

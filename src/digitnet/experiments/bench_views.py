@@ -42,10 +42,10 @@ def seeds_remarks(result: _Result) -> Iterator[str]:
         if each := summary.get(name):
             yield f"{title}: {_spread(each)} over {count_of(each['count'], 'seed')}"
     seconds = summary["seconds"]
-    yield (
-        f"seconds: {seconds['mean']:.2f} ± {seconds['sd']:.2f}, from {seconds['low']:.2f} to "
-        f"{seconds['high']:.2f}, on {count_of(result['threads'], 'thread')}"
-    )
+    mean = f"{seconds['mean']:.2f}"
+    if seconds["count"] > 1:
+        mean += f" ± {seconds['sd']:.2f}, from {seconds['low']:.2f} to {seconds['high']:.2f}"
+    yield f"seconds: {mean}, on {count_of(result['threads'], 'thread')}"
     peaks = ", ".join(f"{speed:.0f} GFLOP/s in {n}" for n, speed in sums["peak_gflops"].items())
     yield (
         f"arithmetic: {result['parameters']:,} parameters, {sums['multiply_adds']:,} multiply-adds "
@@ -54,10 +54,10 @@ def seeds_remarks(result: _Result) -> Iterator[str]:
     )
     if target := result["target"]:
         verdict = "reached" if target["reached"] else "not reached"
-        p = "" if target["p"] is None else f", p = {target['p']:.2g} that the mean is below it"
+        p = "" if target["p"] is None else f" (one-sided t-test, p = {target['p']:.2g})"
         yield f"target {share(target['accuracy'])}: {verdict}{p}"
     if any(run["resumed"] for run in result["runs"]):
-        yield "* continued after a stop: with validation, and without what came before the stop"
+        yield "* continued after a stop: with validation; the columns after it tell the rest alone"
     if result["diverged"]:
         yield f"diverged, and not counted: {', '.join(map(str, result['diverged']))}"
 
@@ -121,12 +121,13 @@ def comparison_remarks(result: _Result) -> Iterator[str]:
 
 
 def _spread(each: _Result) -> str:
-    low, high = 100 * each["low"], 100 * each["high"]
-    text = f"{100 * each['mean']:.3f} ± {100 * each['sd']:.3f} %, from {low:.2f} to {high:.2f}"
+    mean, sd, low, high = (100 * each[name] for name in ("mean", "sd", "low", "high"))
     if not each["interval"]:
-        return text
-    return text + " (mean {:.3f} to {:.3f} with 95 % confidence)".format(
-        *(100 * end for end in each["interval"])
+        return f"{mean:.2f} %"
+    first, last = (100 * end for end in each["interval"])
+    return (
+        f"{mean:.3f} ± {sd:.3f} %, from {low:.2f} to {high:.2f} (mean {first:.3f} to {last:.3f} "
+        "with 95 % confidence)"
     )
 
 

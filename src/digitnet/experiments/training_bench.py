@@ -15,7 +15,7 @@ Guarantees:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,7 @@ def run_seeds(
     data_dir: Path | str | None = None,
     offline: bool | None = None,
     on_event: Listener = lambda _: None,
+    on_message: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Train what is missing of a bench, and write its result.
 
@@ -104,6 +105,7 @@ def run_seeds(
         data_dir: as for ``train``.
         offline: as for ``train``.
         on_event: called with everything that happens.
+        on_message: called with a line of text while data are fetched.
 
     Returns:
         What ``bench.json`` holds.
@@ -117,7 +119,7 @@ def run_seeds(
         raise UsageError(f"--target cannot be {target:g}; allowed: between 0 and 1, such as 0.99.")
     config = trials[0].config
     where: dict[str, Any] = {"data_dir": data_dir, "offline": offline}
-    dataset = load_dataset(config.data, crops=config.model.crops, **where)
+    dataset = load_dataset(config.data, crops=config.model.crops, progress=on_message, **where)
     # An impossible network or split is an error before anything is trained.
     CNN(config.override(num_classes=len(dataset.class_names)).model)
     images = len(choose_images(config, dataset)[0])
@@ -135,6 +137,7 @@ def run_seeds(
             "recipe": config.recipe,
             "settings": {k: v for k, v in config.as_dict().items() if k not in ("recipe", "seed")},
             "device": place.type,
+            "gpu": torch.cuda.get_device_name(place) if place.type == "cuda" else None,
             "threads": config.threads,
             "data_sha256": dataset.sha256,
             "test_images": len(dataset.test_images),
