@@ -214,10 +214,10 @@ def layer_table(config: ModelConfig) -> list[Layer]:
     rows = []
     size = IMAGE_SIZE - 2 * config.border
     for shape, pooled in zip(block_shapes(config), block_sizes(config), strict=True):
-        inputs, strides = (shape.inputs, shape.outputs), (shape.stride, 1)
-        for index, side in enumerate(_convolved_sizes(config, shape, size)):
-            width, stride = inputs[index > 0], strides[index > 0]
+        width, stride = shape.inputs, shape.stride
+        for side in _convolved_sizes(config, shape, size):
             rows.append(_conv_layer(config, width, shape.outputs, side, stride))
+            width, stride = shape.outputs, 1
         rows.append(Layer("max pool 2×2", (shape.outputs, pooled, pooled), 0))
         size = pooled
         if config.squeeze_excite:
@@ -284,9 +284,9 @@ def _convolved_sizes(config: ModelConfig, shape: BlockShape, size: int) -> list[
 
 def _used_size(config: ModelConfig, size: int) -> int:
     """Return the side of the part of the image that reaches the last block's ``size`` pixels."""
-    if config.padding or config.batch_norm:
-        # Cutting would move the edge at which zeros are added, and batch statistics are those of
-        # all pixels.
+    if config.padding or config.batch_norm or config.squeeze_excite:
+        # Cutting would move the edge at which zeros are added, and statistics of batches and means
+        # of channels are those of all pixels.
         return IMAGE_SIZE - 2 * config.border
     for shape in reversed(block_shapes(config)):
         places = 2 * size + (shape.convs - 1) * (config.kernel_size - 1)
