@@ -6,7 +6,7 @@ PEERS := .venv-peers
 READERS := .venv-readers
 ARGS ?=
 
-.PHONY: help train test slow check wheel page format docs notebook site bench bench-peers reading service record ensembles inference seeds model robustness studies clean
+.PHONY: help train test slow check wheel page format docs notebook site bench bench-peers reading service record ablation ensembles inference seeds model robustness studies clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -67,6 +67,9 @@ record: $(VENV)/dev.installed ## Train a recipe with several seeds and keep the 
 	$(BIN)/digitnet bench train --recipe $(RECIPE) --seeds $(SEEDS) --out runs/records/$(RECIPE) $(ARGS)
 	mkdir -p docs/results/records/$(GOAL)
 	cp runs/records/$(RECIPE)/bench.json docs/results/records/$(GOAL)/$(RECIPE).json
+
+ablation: $(VENV)/dev.installed ## Train recipe fast beside variants that lack one choice each, with eight seeds
+	$(BIN)/python benchmarks/fast_ablation.py $(ARGS)
 
 ensembles: $(VENV)/dev.installed ## Measure the networks of a record in ensembles: RECIPE=best MEMBERS=5
 	mkdir -p docs/results/records/ensembles

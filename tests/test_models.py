@@ -249,6 +249,7 @@ COMPACT = {"channels": (4, 4), "convs_per_block": 2, "padding": True, "separable
     [
         {"border": 3},
         {"border": 1, "stem": 3},
+        {"stem": 3, "channels": (4,), "kernel_size": 6, "border": 1, "squeeze_excite": 1},
         {"stride": 2, "channels": (3,), "kernel_size": 6},
         {"stride": 2, "channels": (3, 4), "kernel_size": 2, "convs_per_block": 2},
         {"stride": 3, "stem": 3, "channels": (4,), "kernel_size": 2},

@@ -112,6 +112,26 @@ def test_best_stays_within_half_a_petaflop_of_training():
     assert counter.get_total_flops() <= 0.6 * 150e9 * 250e-6
 
 
+def test_fast_is_one_convolution_and_two_dense_layers():
+    assert [(r.name, r.output_shape, r.parameters) for r in layer_table(recipe("fast").model)] == [
+        ("convolution 6×6, stride 2", (32, 8, 8), 1184),
+        ("max pool 2×2", (32, 4, 4), 0),
+        ("flatten", (512,), 0),
+        ("dense", (256,), 131_328),
+        ("dense (logits)", (10,), 2570),
+    ]
+
+
+def test_fast_takes_a_sixth_of_the_arithmetic_of_the_published_epoch():
+    config = recipe("fast")
+    assert config.epochs == 1
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        CNN(config.model).eval()(torch.zeros(1, 1, 28, 28))
+    # 5×5×24 on 24×24 places, 3×3×24×32 on 10×10, 800×256, 256×10.
+    published = 24**2 * 25 * 24 + 100 * 9 * 24 * 32 + 800 * 256 + 256 * 10
+    assert counter.get_total_flops() / 2 <= published / 6
+
+
 def test_plain_has_no_switch_on():
     plain = recipe("plain")
     assert plain.model.dropout == plain.model.conv_dropout == 0

@@ -73,8 +73,8 @@ def test_without_results_there_are_only_the_published_figures(folder):
     assert all(anchor["chosen"] for anchor in anchors)
     # Every published figure is one: a mean, an end or a claim.
     assert all(any(a[name] for name in ("mean", "high", "claim")) for a in anchors)
-    for empty in ("records-paired", "records-inference", "records-peers"):
-        assert record_tables.blocks()[empty]() == ""
+    for empty in ("paired", "inference", "peers", "ablation"):
+        assert record_tables.blocks()[f"records-{empty}"]() == ""
     assert record_tables.result_of("fast") is None
 
 
@@ -164,3 +164,19 @@ def test_peers_and_speeds_have_tables_when_they_were_measured(folder):
     put(folder, "inference/best.json", values)
     row = record_tables.inference().splitlines()[4]
     assert row == "| `best` | 8 | 1 | 100.0 | 10,000 | 25 % | 0.40 | – | Some CPU |"
+
+
+def test_a_variant_of_an_ablation_is_a_row(folder):
+    variant = {
+        "name": "ReLU",
+        "parameters": 1234,
+        "val_accuracy": {"mean": 0.98765, "sd": 0.0005},
+        "relative_seconds": {"median": 0.951},
+        "relative_cpu_seconds": {"median": 0.947},
+    }
+    values = {"seeds": 8, "threads": 1, "val_fraction": 0.1, "environment": MACHINE}
+    put(folder, "fast_ablation.json", values | {"variants": [variant]})
+    table = record_tables.ablation().splitlines()
+    assert table[2] == "| ReLU | 1,234 | 98.765 ± 0.050 | 0.95 | 0.95 |"
+    assert "8 seeds, on 10 % of the training images" in table[-1]
+    assert "on 1 thread of an Some CPU" in table[-1]

@@ -85,6 +85,24 @@ def test_learns(tmp_path: Path, sample: Dataset) -> None:
     assert last.val_accuracy > 0.85
 
 
+def test_one_epoch_of_few_images_is_enough_for_the_recipe_fast(sample: Dataset) -> None:
+    config = recipe("fast").override(batch_size=32, val_fraction=0.2, threads=1)
+    with reproducible(config):
+        training = Training(config, sample)
+        fit_training(training)
+    assert len(training.history) == 1
+    assert training.history[0].val_accuracy > 0.93
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+def test_adam_remembers_as_long_as_it_is_told(digits: Dataset, optimizer: str) -> None:
+    config = TINY.override(optimizer=optimizer, beta1=0.6, beta2=0.8)
+    (group,) = Training(config, digits).optimizer.param_groups
+    assert group["betas"] == (0.6, 0.8)
+    (usual,) = Training(TINY.override(optimizer=optimizer), digits).optimizer.param_groups
+    assert usual["betas"] == (0.9, 0.999)
+
+
 def test_history_has_one_row_an_epoch_with_plausible_figures(
     tmp_path: Path, digits: Dataset
 ) -> None:
@@ -312,7 +330,7 @@ def test_early_stopping_keeps_the_best_epoch(tmp_path: Path, digits: Dataset) ->
         assert torch.equal(value, trainer_weights[name]), name
 
 
-@pytest.mark.parametrize("name", ["tiny", "small", "best", "best-gpu"])
+@pytest.mark.parametrize("name", ["fast", "tiny", "small", "best", "best-gpu"])
 def test_a_recipe_for_records_is_resumed_to_the_bit(
     tmp_path: Path, digits: Dataset, name: str
 ) -> None:

@@ -4,6 +4,7 @@
     ensembles/RECIPE-N.json  what `digitnet evaluate --members N --json` says of its runs
     inference/RECIPE.json    a result of `digitnet bench infer`
     peers.json               a result of `make bench-peers`
+    fast_ablation.json       a result of `make ablation`
     anchors.json             what others have published, and how each figure was chosen
 
 A table has a row for each file that is there; without any there is no table.
@@ -115,6 +116,23 @@ def peers() -> str:
     )
 
 
+def ablation() -> str:
+    """Return the table of what each choice of the recipe fast buys."""
+    if not (FOLDER / "fast_ablation.json").is_file():
+        return ""
+    result = _json(FOLDER / "fast_ablation.json")
+    header = ("", "parameters", "validation accuracy, %", "time", "processor time")
+    rows = [_ablation_row(each) for each in result["variants"]]
+    return (
+        f"{_table(header, rows)}\n\n"
+        f"Means and standard deviations over {result['seeds']} seeds, on "
+        f"{100 * result['val_fraction']:.0f} % of the training images, which were set aside; times "
+        "are multiples of the recipe's in the same round, the median of the rounds, on "
+        f"{count_of(result['threads'], 'thread')} of an {result['environment']['cpu']}. To "
+        "repeat: `make ablation`."
+    )
+
+
 def blocks() -> dict[str, Callable[[], str]]:
     """Return the blocks of the document, by name."""
     return {
@@ -122,6 +140,7 @@ def blocks() -> dict[str, Callable[[], str]]:
         "records-paired": paired,
         "records-inference": inference,
         "records-peers": peers,
+        "records-ablation": ablation,
     }
 
 
@@ -256,6 +275,17 @@ def _side_row(result: dict[str, Any], name: str, side: dict[str, Any]) -> tuple[
         f"{seconds['min']:,.2f} – {seconds['max']:,.2f}",
         f"{text} ({never} of {len(reached)} never)" if times and never else text,
         f"{side['whole']['median']:,.1f}",
+    )
+
+
+def _ablation_row(variant: dict[str, Any]) -> tuple[str, ...]:
+    accuracy = variant["val_accuracy"]
+    return (
+        variant["name"],
+        f"{variant['parameters']:,}",
+        f"{_percent(accuracy['mean'])} ± {_percent(accuracy['sd'])}",
+        f"{variant['relative_seconds']['median']:.2f}",
+        f"{variant['relative_cpu_seconds']['median']:.2f}",
     )
 
 

@@ -214,9 +214,10 @@ def layer_table(config: ModelConfig) -> list[Layer]:
     rows = []
     size = IMAGE_SIZE - 2 * config.border
     for shape, pooled in zip(block_shapes(config), block_sizes(config), strict=True):
-        widths = (shape.inputs, *(shape.outputs,) * (shape.convs - 1))
-        for width, side in zip(widths, _convolved_sizes(config, shape, size), strict=True):
-            rows.append(_conv_layer(config, width, shape.outputs, side))
+        width, stride = shape.inputs, shape.stride
+        for side in _convolved_sizes(config, shape, size):
+            rows.append(_conv_layer(config, width, shape.outputs, side, stride))
+            width, stride = shape.outputs, 1
         rows.append(Layer("max pool 2×2", (shape.outputs, pooled, pooled), 0))
         size = pooled
         if config.squeeze_excite:
@@ -238,7 +239,7 @@ def _refuse_giants(config: ModelConfig) -> None:
         )
 
 
-def _conv_layer(config: ModelConfig, inputs: int, outputs: int, size: int) -> Layer:
+def _conv_layer(config: ModelConfig, inputs: int, outputs: int, size: int, stride: int) -> Layer:
     side = config.kernel_size
     separable = _is_separable(config, inputs)
     weights = inputs * outputs * side**2
@@ -247,7 +248,8 @@ def _conv_layer(config: ModelConfig, inputs: int, outputs: int, size: int) -> La
         weights = inputs * (filters + outputs)
     # The bias gives way to the shift of batch normalisation, which may also have a scale.
     others = 2 if config.batch_norm and config.norm_scale else 1
-    name = f"separable convolution {side}×{side}" if separable else f"convolution {side}×{side}"
+    kind = "separable convolution" if separable else "convolution"
+    name = f"{kind} {side}×{side}" + (f", stride {stride}" if stride > 1 else "")
     return Layer(name, (outputs, size, size), weights + others * outputs)
 
 
@@ -282,9 +284,9 @@ def _convolved_sizes(config: ModelConfig, shape: BlockShape, size: int) -> list[
 
 def _used_size(config: ModelConfig, size: int) -> int:
     """Return the side of the part of the image that reaches the last block's ``size`` pixels."""
-    if config.padding or config.batch_norm:
-        # Cutting would move the edge at which zeros are added, and batch statistics are those of
-        # all pixels.
+    if config.padding or config.batch_norm or config.squeeze_excite:
+        # Cutting would move the edge at which zeros are added, and statistics of batches and means
+        # of channels are those of all pixels.
         return IMAGE_SIZE - 2 * config.border
     for shape in reversed(block_shapes(config)):
         places = 2 * size + (shape.convs - 1) * (config.kernel_size - 1)
@@ -423,7 +425,7 @@ class Flatten(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return (N, C · H · W) of (N, C, H, W)."""
         if x.requires_grad:
-            x.register_hook(_channels_last)
+            x.register_hook(_channels_last)  # type: ignore[no-untyped-call]
         return x.flatten(1)
 
 
