@@ -1,4 +1,6 @@
-"""The named recipes: complete settings that were measured (see docs/results.md).
+"""The named recipes: complete settings under a name.
+
+What those that were measured reach is in docs/results.md and docs/records.md.
 
 Start from one and change single settings: ``recipe("reference").override(epochs=3)``.
 """
@@ -219,7 +221,7 @@ DESCRIPTIONS: dict[str, str] = {
     "lines": "the shipped line reader's: digits that touch, from synthetic lines; an hour or two",
     "tiny": "650 parameters, trained long; a quarter of an hour on one core",
     "small": "6,026 parameters, trained long; a quarter of an hour on one core",
-    "best": "the highest accuracy that 0.5 PFLOP of training buy; most of an hour",
+    "best": "made for accuracy, within 0.5 PFLOP of training; most of an hour",
     "best-gpu": "the same without that bound, for --device cuda",
     "fast": "99 in a hundred after a second or two of training; two CPU cores will do",
     "plain": "without dropout, augmentation and schedule, at Adam's usual rate",
