@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from digitnet.errors import IntegrityError
+from digitnet.errors import InputError, IntegrityError
 from digitnet.network.cnn import CNN
 from digitnet.network.config import ModelConfig
 from digitnet.network.ensemble import Ensemble, answer, pooled
@@ -77,7 +77,7 @@ def test_the_file_gives_the_same_mean(file: ModelFile, members: list[CNN]) -> No
 
 
 def test_its_layers_are_not_shown_and_none_of_them_is_replaced(file: ModelFile) -> None:
-    with pytest.raises(IntegrityError, match="cannot be shown"):
+    with pytest.raises(InputError, match="cannot be shown"):
         opened(file.content)
     weight, bias = np.zeros((11, 6), np.float32), np.zeros(11, np.float32)
     with pytest.raises(IntegrityError, match="no last layer"):

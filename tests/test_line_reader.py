@@ -68,6 +68,6 @@ def test_the_same_network_gives_the_same_bytes(reader: LineReader) -> None:
 def test_a_file_that_answers_otherwise_is_not_written(
     reader: LineReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(line_export, "TOLERANCE", -1.0)
+    monkeypatch.setattr(line_export, "HALF_TOLERANCE", -1.0)
     with pytest.raises(IntegrityError, match="Nothing was written"):
         build_lines(reader, {})
