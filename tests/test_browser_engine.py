@@ -17,6 +17,8 @@ import golden_ways as ways
 from browser_site import browser, built, opened
 from golden_inputs import GoldenInput
 
+pytestmark = pytest.mark.slow
+
 SEVEN = [[[0, 0], [60, 0], [25, 100]]]
 START = "() => BrowserEngine.start(document.baseURI).then((e) => { window.engine = e; })"
 

@@ -17,6 +17,8 @@ import build_page  # isort: skip
 from digitnet.errors import DataUnavailableError, InputError, IntegrityError
 from digitnet.reading.model_file import load_model_file
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:

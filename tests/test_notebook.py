@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 TOOL = ROOT / "tools" / "build_notebook.py"
 LESSON, CALLS = "digit_recognition", "read_numbers"
