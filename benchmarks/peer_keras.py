@@ -45,12 +45,7 @@ def one_epoch(data: Any) -> dict[str, Any]:
     images, labels = pixels(data["images"]), data["labels"]
     model = keras.Sequential(
         [
-            keras.Input((28, 28, 1)),
-            keras.layers.Conv2D(32, 3, activation="relu"),
-            keras.layers.MaxPooling2D(),
-            keras.layers.Conv2D(64, 3, activation="relu"),
-            keras.layers.MaxPooling2D(),
-            keras.layers.Flatten(),
+            *convolutions(),
             keras.layers.Dense(64, activation="relu"),
             keras.layers.Dense(10),
         ]
@@ -70,12 +65,7 @@ def example(data: Any, seed: int, epochs: int) -> dict[str, Any]:
     images, labels = images[: len(images) * 9 // 10], data["train_labels"][: len(images) * 9 // 10]
     model = keras.Sequential(
         [
-            keras.Input((28, 28, 1)),
-            keras.layers.Conv2D(32, 3, activation="relu"),
-            keras.layers.MaxPooling2D(),
-            keras.layers.Conv2D(64, 3, activation="relu"),
-            keras.layers.MaxPooling2D(),
-            keras.layers.Flatten(),
+            *convolutions(),
             keras.layers.Dropout(0.5),
             keras.layers.Dense(10),
         ]
@@ -112,6 +102,18 @@ def ready(model: Any) -> None:
     model.compile(
         "adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"]
     )
+
+
+def convolutions() -> list[Any]:
+    """Return the first layers of both networks, which are alike."""
+    return [
+        keras.Input((28, 28, 1)),
+        keras.layers.Conv2D(32, 3, activation="relu"),
+        keras.layers.MaxPooling2D(),
+        keras.layers.Conv2D(64, 3, activation="relu"),
+        keras.layers.MaxPooling2D(),
+        keras.layers.Flatten(),
+    ]
 
 
 def pixels(images: Any) -> Any:

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -42,7 +41,7 @@ from digitnet.data.dataset import Dataset
 from digitnet.experiments.bench_results import spread
 from digitnet.files import write_json
 from digitnet.machine import environment, usable_cores
-from timing import starting, summary
+from timing import starting, summary, told_by
 
 HERE = Path(__file__).parent
 RESULT = HERE.parent / "docs" / "results" / "records" / "peers.json"
@@ -194,7 +193,7 @@ def digitnet(args: argparse.Namespace, seed: int, folder: Path) -> dict[str, Any
     command = [sys.executable, "-m", "digitnet", "bench", "train", "--recipe", args.recipe]
     command += ["--data", args.data, "--seeds", "1", "--seed", str(seed), "--out", str(folder)]
     command += ["--threads", str(args.threads), "--json", "--quiet", *args.flags]
-    result = own(command)
+    result = told_by(command)
     row, phases = result["runs"][0], result["runs"][0]["phases"]
     apart = phases["validating"] + phases["measuring"]
     return {
@@ -213,13 +212,13 @@ def peer(args: argparse.Namespace, name: str, seed: int) -> dict[str, Any]:
     """Train a peer in a process of its own."""
     command = [sys.executable, __file__, "--own", name, "--seed", str(seed), "--data", args.data]
     command += ["--threads", str(args.threads), "--began", str(time.time())]
-    return own(command + (["--epochs", str(args.epochs)] if args.epochs else []))
+    return told_by(command + (["--epochs", str(args.epochs)] if args.epochs else []))
 
 
 def keras(args: argparse.Namespace, data: Path, seed: int) -> dict[str, Any]:
     """Train the example of Keras with the peers' own Python."""
     command = [args.peers, str(HERE / "peer_keras.py"), "example", str(data), str(args.threads)]
-    return own([*command, str(seed), str(args.epochs or 15), str(time.time())])
+    return told_by([*command, str(seed), str(args.epochs or 15), str(time.time())])
 
 
 def train(peer: Peer, dataset: Dataset, seed: int, epochs: int | None = None) -> dict[str, Any]:
@@ -275,15 +274,6 @@ def save(dataset: Dataset, path: Path) -> None:
     """Write all images and labels for a Python that has no digitnet."""
     parts = ("train_images", "train_labels", "test_images", "test_labels")
     np.savez(path, **{name: getattr(dataset, name) for name in parts})
-
-
-def own(command: list[str]) -> dict[str, Any]:
-    """Run a process and return the JSON on the last line that it prints."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        # TensorFlow writes a page of notes to stderr at every start; it is shown when it matters.
-        sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
-    return json.loads(done.stdout.strip().splitlines()[-1])  # type: ignore[no-any-return]
 
 
 if __name__ == "__main__":

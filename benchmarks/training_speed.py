@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -30,7 +29,7 @@ from digitnet.machine import environment, usable_cores
 from digitnet.training.device import reproducible
 from digitnet.training.loop import Training, fit
 from digitnet.training.progress import Progress
-from timing import summary
+from timing import summary, told_by
 
 HERE = Path(__file__).parent
 RESULT = HERE.parent / "docs" / "results" / "training_speed.json"
@@ -67,9 +66,9 @@ def compare(peers: str, rounds: int, threads: int) -> dict[str, Any]:
         own, other, peaks, versions = [], [], [], {}
         for number in range(1, rounds + 1):
             peaks.append(product_peak(threads))
-            own.append(run([sys.executable, __file__, "--own", "--threads", str(threads)]))
+            own.append(told_by([sys.executable, __file__, "--own", "--threads", str(threads)]))
             other.append(
-                run([peers, str(HERE / "peer_keras.py"), "epoch", str(data), str(threads)])
+                told_by([peers, str(HERE / "peer_keras.py"), "epoch", str(data), str(threads)])
             )
             versions = other[-1]["versions"]
             print(
@@ -119,15 +118,6 @@ def save_training_images(path: Path) -> None:
     mnist = load_dataset("mnist")
     train, _ = split_train_val(mnist.train_labels)
     np.savez(path, images=mnist.train_images[train], labels=mnist.train_labels[train])
-
-
-def run(command: list[str]) -> dict[str, Any]:
-    """Run a process and return the JSON on the last line it prints."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        # TensorFlow writes a page of notes to stderr at every start; it is shown when it matters.
-        sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
-    return json.loads(done.stdout.strip().splitlines()[-1])  # type: ignore[no-any-return]
 
 
 if __name__ == "__main__":

@@ -507,17 +507,9 @@ def measure_reader(trained: Trained, device: str = "auto") -> Metrics:
 
 
 def _measure_finder(trained: Trained) -> FinderMetrics:
-    metrics, last = measure_finder(trained.finder, trained.dataset), trained.run.history[-1:]
-    trained.run.write_metrics(
-        {
-            **_about(trained),
-            # As it was after the last epoch; None before the first has ended.
-            "val_accuracy": last[0].val_accuracy if last else None,
-            "val_loss": last[0].val_loss if last else None,
-            "pages_exact": metrics.exact,
-            "signs_found": metrics.found,
-            "test": metrics.as_dict(),
-        }
+    metrics = measure_finder(trained.finder, trained.dataset)
+    _write_metrics_of_stream(
+        trained, pages_exact=metrics.exact, signs_found=metrics.found, test=metrics.as_dict()
     )
     return metrics
 
@@ -553,17 +545,19 @@ def evaluate_lines(
 
 def _measure_lines(trained: Trained) -> dict[str, Any]:
     measured = measure_lines(trained.lines, trained.dataset)
-    last = trained.run.history[-1:]
-    trained.run.write_metrics(
-        {
-            **_about(trained),
-            "val_accuracy": last[0].val_accuracy if last else None,
-            "val_loss": last[0].val_loss if last else None,
-            "lines_exact": measured["exact"],
-            "test": measured,
-        }
-    )
+    _write_metrics_of_stream(trained, lines_exact=measured["exact"], test=measured)
     return measured
+
+
+def _write_metrics_of_stream(trained: Trained, **measured: Any) -> None:
+    """Write what was measured of a network that learned from a stream."""
+    # As it was after the last epoch; None before the first has ended.
+    last = trained.run.history[-1:]
+    validation = {
+        "val_accuracy": last[0].val_accuracy if last else None,
+        "val_loss": last[0].val_loss if last else None,
+    }
+    trained.run.write_metrics({**_about(trained), **validation, **measured})
 
 
 def _about(trained: Trained) -> dict[str, Any]:
