@@ -419,7 +419,7 @@ class Flatten(nn.Module):
     """Every pixel of every channel, whose gradient comes back in the memory order of the pixels.
 
     Autograd returns it channel by channel, and layers that keep channels last then take slow paths:
-    of the recipe fast it cost a third of the backward pass.
+    the recipe fast took a fifth longer.
     """
 
     def forward(self, x: Tensor) -> Tensor:
