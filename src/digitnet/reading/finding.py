@@ -5,6 +5,8 @@ Guarantees:
 - A picture of any size and proportions becomes a page of about 37,000 pixels; the network does the
   rest, and this module only chooses which part of the picture it sees at which size.
 - Where what is found is tiny or crowded, or nothing is, the picture is looked at again, enlarged.
+  Only signs too small for the first look count then: parts of what it knew to be a table's lines
+  look like a 1 from near.
 - A 1 whose flag and stem were found apart, and which the reader knows together, is one sign.
 - Boxes are in pixels of the picture.
 """
@@ -37,7 +39,8 @@ _LOOKS = 2
 # taken for cut off; they get room on each side, as a share of their longer side. A picture is drawn
 # if so much of its edge has one grey.
 SMALL, ROOM, EVEN = 40, 0.1, 0.3
-# If no sign is surer than this, the whole picture is looked at again, twice as large.
+# If no sign is surer than this, the whole picture is looked at again, twice as large, for signs that
+# were too small before.
 UNSURE, CLOSER = 0.3, 2.0
 # What is fainter than this is not ink of a thing.
 _FAINTEST = 0.06
@@ -122,6 +125,7 @@ def _find_signs(model: ModelFile, picture: _Grey) -> Signs:
     closer = min(scale * CLOSER, ENLARGED)
     if signs.presence.max(initial=0) < UNSURE and closer > scale:
         again = _look(model, picture, whole, closer)
+        again = again.chosen(again.sides < TINY / scale)
         if again.presence.max(initial=0) > signs.presence.max(initial=0):
             signs, scale = again, closer
     parts = 1

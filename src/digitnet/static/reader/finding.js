@@ -52,7 +52,8 @@ async function found(model, picture, quick) {
   if (quick) return signs;
   let closer = Math.min(scale * C.CLOSER, C.ENLARGED);
   if (surest(signs) < C.UNSURE && closer > scale) {
-    const again = await look(model, picture, whole, closer);
+    const larger = await look(model, picture, whole, closer);
+    const again = larger.filter((sign) => sideOf(sign) < f32(C.TINY / scale));
     if (surest(again) > surest(signs)) [signs, scale] = [again, closer];
   }
   for (let looks = 0, parts = 1; looks < C.LOOKS && signs.length; looks++) {
