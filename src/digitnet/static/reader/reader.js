@@ -9,7 +9,7 @@ import { readLines } from "./line_reading.js";
 import { f32, round } from "./rounding.js";
 import { asPicture, fromStrokes, judged, placed } from "./strokes.js";
 import { turnedBack, upright } from "./turning.js";
-import { Writing, predictionOf } from "./writing.js";
+import { Writing, familiar, loneDigit, predictionOf } from "./writing.js";
 
 export class Reader {
   /**
@@ -25,7 +25,8 @@ export class Reader {
     const look = async (pixels) => new Writing(await findSigns(this.model, pixels), this.model, scale);
     const found = await upright(look, picture);
     const [height, width] = [picture.height, picture.width].map((side) => round(side * scale));
-    return turnedBack(await this.readingOf(found), found.quarter, height, width);
+    const reading = turnedBack(await this.readingOf(found), found.quarter, height, width);
+    return familiar(reading, loneDigit(reading)?.ood_score, this.model.threshold);
   }
 
   readingOf({ writing, picture }) {

@@ -3,9 +3,10 @@
  * bit, as of `digitnet.reading.strokes`.
  */
 
-import { finding, pictures, strokes as C, writing } from "./constants.js";
+import { finding, pictures, strokes as C } from "./constants.js";
 import { InputError } from "./errors.js";
 import { clip } from "./rounding.js";
+import { familiar, loneDigit, ofOne } from "./writing.js";
 
 /** Return the ink of a drawing of one digit, `{data, width, height}` in float32, 0 to 1. */
 export function fromStrokes(strokes) {
@@ -183,15 +184,9 @@ function cover({ data, width, height }, [x, y, r], [x2, y2, r2]) {
 
 /** Return the reading of a drawing, corrected by what all of its strokes are as one ink. */
 export async function judged(reading, whole, threshold) {
+  if (loneDigit(reading)) return familiar(reading, (await whole()).ood_score, threshold);
   const signs = reading.lines.flatMap((line) => line.digits);
-  const digits = signs.filter((sign) => sign.is_digit);
-  if (signs.length === 1 && digits.length === 1) {
-    const { ood_score } = await whole();
-    if (ood_score - threshold > writing.SOFTER) {
-      const refused = { ...signs[0], is_digit: false, reason: "not_a_digit", ood_score };
-      return ofOne(reading, refused, 1 - reading.confidence, "no_digits");
-    }
-  } else if (!digits.length || reading.confidence < C.UNSURE) {
+  if (!signs.some((sign) => sign.is_digit) || reading.confidence < C.UNSURE) {
     const one = await whole();
     if (one.is_digit && one.ood_score - threshold < -C.PLAINLY_ONE) {
       const box = around(signs.map((sign) => sign.box).filter(Boolean));
@@ -199,12 +194,6 @@ export async function judged(reading, whole, threshold) {
     }
   }
   return reading;
-}
-
-function ofOne(reading, sign, confidence, reason) {
-  const odds = confidence < 1 ? confidence / (1 - confidence) : null;
-  const text = sign.is_digit ? sign.label : "?";
-  return { ...reading, text, lines: [{ text, confidence, digits: [sign] }], confidence, odds, reason };
 }
 
 function around(boxes) {

@@ -230,6 +230,26 @@ export function predictionOf({ probabilities, oodScore, image, box, reason, clas
   };
 }
 
+/** Return the digit that is all that a reading has. */
+export function loneDigit(reading) {
+  const signs = reading.lines.flatMap((line) => line.digits);
+  return signs.length === 1 && signs[0].is_digit ? signs[0] : null;
+}
+
+/** Return a reading, refused if its only sign is a digit as strange as `Writing.best` refuses. */
+export function familiar(reading, ood_score, threshold) {
+  if (!loneDigit(reading) || ood_score - threshold <= C.SOFTER) return reading;
+  const refused = { ...loneDigit(reading), is_digit: false, reason: "not_a_digit", ood_score };
+  return ofOne(reading, refused, 1 - reading.confidence, "no_digits");
+}
+
+/** Return a reading of one sign in place of another reading. */
+export function ofOne(reading, sign, confidence, reason) {
+  const odds = confidence < 1 ? confidence / (1 - confidence) : null;
+  const text = sign.is_digit ? sign.label : "?";
+  return { ...reading, text, lines: [{ text, confidence, digits: [sign] }], confidence, odds, reason };
+}
+
 function wholeBox([left, top, right, bottom]) {
   const [x, y] = [Math.floor(left), Math.floor(top)];
   return {
