@@ -39,8 +39,8 @@ _LOOKS = 2
 # taken for cut off; they get room on each side, as a share of their longer side. A picture is drawn
 # if so much of its edge has one grey.
 SMALL, ROOM, EVEN = 40, 0.1, 0.3
-# If no sign is surer than this, the whole picture is looked at again, twice as large, for signs that
-# were too small before.
+# If no sign is surer than this, the whole picture is looked at again, twice as large, for signs
+# that were too small before.
 UNSURE, CLOSER = 0.3, 2.0
 # What is fainter than this is not ink of a thing.
 _FAINTEST = 0.06
