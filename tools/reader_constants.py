@@ -18,6 +18,7 @@ from types import ModuleType
 from digitnet.reading import (
     finding,
     grey,
+    light,
     line_reading,
     line_strips,
     line_texts,
@@ -42,8 +43,9 @@ SHARED: tuple[tuple[str, ModuleType, str], ...] = (
         finding,
         "PAGE_AREA LONGEST MOST_AREA ENLARGED TINY CLEAR MOST_PARTS CROWD _LOOKS SMALL ROOM EVEN "
         "UNSURE CLOSER _MARGIN _ONE _TOUCH _AS_WIDE _SURELY _BEYOND _ONE_SIGN "
-        "_CLOSER_BY _REACH",
+        "_CLOSER_BY _REACH _CLEAREST",
     ),
+    ("light", light, "_EVEN _WIDE _NARROW _PAPER _LIGHTEST"),
     (
         "strokes",
         strokes,

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from digitnet.reading.light import in_even_light
 from digitnet.reading.model_file import LEAST_PAGE, ModelFile
 from digitnet.reading.prediction import INK_SIDE, Box, Ink
 
@@ -55,6 +56,9 @@ _BEYOND, _ONE_SIGN = 0.25, 0.3
 # Parts are looked at if they become so many times as large as before; and each shows so much beyond
 # what counts of it, in sides of a sign.
 _CLOSER_BY, _REACH = 1.2, 1.5
+# Signs stranger than the threshold are not clear at all, and those that are so far within it all
+# the same.
+_CLEAREST = 12.0
 _OUTPUTS = ("box", "presence", "digit_share", "probabilities", "ood_score", "image")
 
 _Grey = NDArray[np.uint8]
@@ -201,18 +205,34 @@ def page_of(picture: _Grey, region: _Box, scale: float) -> NDArray[np.float32]:
 
 
 def _look(model: ModelFile, picture: _Grey, region: _Box, scale: float) -> Signs:
-    """Return the signs in a part of a picture."""
+    """Return the signs in a part of a picture, in even light if they are clearer so."""
     page = page_of(picture, region, scale)
-    boxes, presence, share, probabilities, scores, images = model.of_page(_OUTPUTS, page)
+    signs = _signs_on(model, page)
+    evened = in_even_light(page[0, 0])
+    if evened is not None:
+        others = _signs_on(model, evened[None, None])
+        if _clearness(others, model) > _clearness(signs, model):
+            signs = others
     # Rounding made the page a fraction of a pixel longer or shorter than the part is.
     width, height = region[2] - region[0], region[3] - region[1]
     steps = width / max(1, round(width * scale)), height / max(1, round(height * scale))
-    boxes = (boxes * (steps * 2) + region[:2] * 2).astype(np.float32)
-    signs = Signs(boxes, presence, share, probabilities, scores, images[:, 0])
-    signs = _with_flags(model, page, signs)
+    boxes = (signs.boxes * (steps * 2) + region[:2] * 2).astype(np.float32)
     # A sign of which next to no ink is left has no box.
-    left, top, right, bottom = signs.boxes.T
-    return signs.chosen((right > left) & (bottom > top))
+    left, top, right, bottom = boxes.T
+    return replace(signs, boxes=boxes).chosen((right > left) & (bottom > top))
+
+
+def _signs_on(model: ModelFile, page: NDArray[np.float32]) -> Signs:
+    """Return the signs on a page, with boxes in its pixels."""
+    boxes, presence, share, probabilities, scores, images = model.of_page(_OUTPUTS, page)
+    signs = Signs(boxes, presence, share, probabilities, scores, images[:, 0])
+    return _with_flags(model, page, signs)
+
+
+def _clearness(signs: Signs, model: ModelFile) -> float:
+    """Return how many clear digits there are, each as clear as it is there and not strange."""
+    familiar = (model.ood_threshold - signs.ood_score).clip(0, _CLEAREST)
+    return float((signs.presence * familiar).sum())
 
 
 def _with_flags(model: ModelFile, page: NDArray[np.float32], signs: Signs) -> Signs:

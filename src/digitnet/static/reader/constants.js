@@ -43,6 +43,15 @@ export const finding = Object.freeze({
   ONE_SIGN: 0.3,
   CLOSER_BY: 1.2,
   REACH: 1.5,
+  CLEAREST: 12.0,
+});
+
+export const light = Object.freeze({
+  EVEN: 0.8,
+  WIDE: 15,
+  NARROW: 15,
+  PAPER: 210.0,
+  LIGHTEST: 1.2,
 });
 
 export const strokes = Object.freeze({

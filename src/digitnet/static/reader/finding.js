@@ -1,6 +1,7 @@
 /** From a picture to the signs on it: the pages that the network sees of it. */
 
 import { finding as C, modelFile } from "./constants.js";
+import { inEvenLight } from "./light.js";
 import { argmax, clip, f32, median32, round } from "./rounding.js";
 import { resize } from "./resize.js";
 
@@ -111,19 +112,37 @@ export function pageOf(picture, [left, top, right, bottom], scale) {
 
 async function look(model, picture, region, scale) {
   const page = pageOf(picture, region, scale);
-  const answers = await model.ofPage(OUTPUTS, page);
+  let signs = await signsOn(model, page);
+  const evened = inEvenLight(page);
+  if (evened) {
+    const others = await signsOn(model, evened);
+    if (clearness(others, model) > clearness(signs, model)) signs = others;
+  }
   // Rounding made the page a fraction of a pixel longer or shorter than the part is.
   const [width, height] = [region[2] - region[0], region[3] - region[1]];
   const steps = [width, height].map((side) => side / Math.max(1, round(side * scale)));
+  for (const sign of signs) {
+    sign.box = sign.box.map((at, axis) => f32(at * steps[axis % 2] + region[axis % 2]));
+  }
+  // A sign of which next to no ink is left has no box.
+  return signs.filter(({ box }) => box[2] > box[0] && box[3] > box[1]);
+}
+
+async function signsOn(model, page) {
+  const answers = await model.ofPage(OUTPUTS, page);
   const signs = answers.presence.map((presence, row) => ({
-    box: Array.from(answers.box[row], (at, axis) => f32(at * steps[axis % 2] + region[axis % 2])),
+    box: Array.from(answers.box[row]),
     presence: presence[0],
     digitShare: answers.digit_share[row][0],
     ...readerRow(answers, row),
   }));
-  const whole = await withFlags(model, page, signs);
-  // A sign of which next to no ink is left has no box.
-  return whole.filter(({ box }) => box[2] > box[0] && box[3] > box[1]);
+  return withFlags(model, page, signs);
+}
+
+/** Return how many clear digits there are, each as clear as it is there and not strange. */
+function clearness(signs, { threshold }) {
+  const clear = ({ presence, oodScore }) => presence * clip(threshold - oodScore, 0, C.CLEAREST);
+  return signs.reduce((sum, sign) => sum + clear(sign), 0);
 }
 
 function readerRow(answers, row) {
