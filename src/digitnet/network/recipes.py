@@ -78,9 +78,9 @@ RECIPES: dict[str, TrainConfig] = {
         weight_decay=0.02,
         bfloat16=True,
     ),
-    # As few parameters as possible. Multiply-adds are cheap beside them, so later layers use filters
-    # and mixtures again, batch normalisation has no scale, and one mean a channel feeds the last
-    # layer. Steps made orthogonal get further with so few weights.
+    # As few parameters as possible. Multiply-adds are cheap beside them, so later layers use
+    # filters and mixtures again, batch normalisation has no scale, and one mean a channel feeds the
+    # last layer. Steps made orthogonal get further with so few weights.
     "tiny": TrainConfig(
         recipe="tiny",
         epochs=120,
