@@ -45,7 +45,7 @@ SHARED: tuple[tuple[str, ModuleType, str], ...] = (
         "UNSURE CLOSER _MARGIN _ONE _TOUCH _AS_WIDE _SURELY _BEYOND _ONE_SIGN "
         "_CLOSER_BY _REACH _CLEAREST",
     ),
-    ("light", light, "_EVEN _WIDE _NARROW _PAPER _LIGHTEST"),
+    ("light", light, "_EVEN _DARKEST _WIDE _NARROW _PAPER _LIGHTEST"),
     (
         "strokes",
         strokes,

@@ -2,7 +2,8 @@
 
 Guarantees:
 
-- A page whose ground is even, dark or light, is left alone: drawings, scans, most photos.
+- A page whose ground is even, dark or light, is left alone: drawings, scans, most photos. So is one
+  that is black in places.
 - In even light paper has one grey, and ink is as much darker than the paper around it as before.
 
 Light is not seen by itself. The ground of dark strokes is what is left of a page when all that is
@@ -15,8 +16,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-# The ground is even if its darkest place has at least this share of the grey of its lightest one.
-_EVEN = 0.8
+# The ground is even if its darkest place has at least the first share of the grey of its lightest
+# one. Below the second, light alone does not explain it.
+_EVEN, _DARKEST = 0.8, 0.1
 # Sides of the windows: by which it is told whether the ground is even, in cells of 4 pixels of a
 # page, wider than a marker's line; and by which strokes are filled, in cells of 2.
 _WIDE, _NARROW = 15, 15
@@ -29,7 +31,9 @@ _Floats = NDArray[np.float32]
 def in_even_light(page: _Floats) -> _Floats | None:
     """Return a page, float32 (H, W), grey, 0 to 255, in even light; None if it is in even light."""
     cells = _reduced(_reduced(page))
-    if _is_even(_closed(cells, _WIDE)) or _is_even(-_closed(-cells, _WIDE)):
+    ground = _closed(cells, _WIDE)
+    explained = _is_even(ground, _DARKEST)
+    if not explained or _is_even(ground) or _is_even(-_closed(-cells, _WIDE)):
         return None
     ground = _closed(_reduced(page), _NARROW)
     height, width = page.shape
@@ -38,8 +42,8 @@ def in_even_light(page: _Floats) -> _Floats | None:
     return evened.astype(np.float32)
 
 
-def _is_even(ground: _Floats) -> bool:
-    return bool(ground.min() >= _EVEN * ground.max())
+def _is_even(ground: _Floats, share: float = _EVEN) -> bool:
+    return bool(ground.min() >= share * ground.max())
 
 
 def _reduced(page: _Floats) -> _Floats:

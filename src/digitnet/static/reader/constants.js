@@ -48,6 +48,7 @@ export const finding = Object.freeze({
 
 export const light = Object.freeze({
   EVEN: 0.8,
+  DARKEST: 0.1,
   WIDE: 15,
   NARROW: 15,
   PAPER: 210.0,

@@ -7,7 +7,10 @@ import { f32 } from "./rounding.js";
 export function inEvenLight(page) {
   const half = reduced(page);
   const cells = reduced(half);
-  if (isEven(closed(cells, C.WIDE)) || isEven(negative(closed(negative(cells), C.WIDE)))) return null;
+  const wide = closed(cells, C.WIDE);
+  if (!isEven(wide, C.DARKEST) || isEven(wide) || isEven(negative(closed(negative(cells), C.WIDE)))) {
+    return null;
+  }
   const ground = closed(half, C.NARROW);
   const data = page.data.map((grey, at) => {
     const [x, y] = [at % page.width, Math.floor(at / page.width)];
@@ -17,9 +20,9 @@ export function inEvenLight(page) {
   return { ...page, data };
 }
 
-function isEven({ data }) {
+function isEven({ data }, share = C.EVEN) {
   const [least, most] = [data.reduce((a, b) => Math.min(a, b)), data.reduce((a, b) => Math.max(a, b))];
-  return least >= f32(f32(C.EVEN) * most);
+  return least >= f32(f32(share) * most);
 }
 
 function negative(page) {
