@@ -139,7 +139,8 @@ def export_trained(
         return _export_lines(run, trained.lines, out)
     if config.pages:
         return _export_finder(run, trained.finder, out, half)
-    return _export_readers([trained], out or run.path / "model.onnx", finder, half, data_dir)
+    out = out or run.path / "model.onnx"
+    return export_members([trained], out, finder=finder, half=half, data_dir=data_dir)
 
 
 def _export_ensemble(
@@ -151,24 +152,25 @@ def _export_ensemble(
 ) -> Exported:
     """Write the networks of several runs as one."""
     members = open_members(runs, options)
+    how: Any = {"finder": finder, "half": half, "data_dir": options.data_dir}
     if is_ensemble(runs):
         folder = Path(runs)
         with hold_lock(folder):
-            out = out or folder / "model.onnx"
-            return _export_readers(members, out, finder, half, options.data_dir)
+            return export_members(members, out or folder / "model.onnx", **how)
     if out is None:
         raise UsageError("Several runs have no folder of their own; name the file with --out.")
-    return _export_readers(members, out, finder, half, options.data_dir)
+    return export_members(members, out, **how)
 
 
-def _export_readers(
+def export_members(
     members: Sequence[Trained],
     out: Path | str,
-    finder: Path | str | None,
-    half: bool,
-    data_dir: Path | str | None,
+    *,
+    finder: Path | str | None = None,
+    half: bool = False,
+    data_dir: Path | str | None = None,
 ) -> Exported:
-    """Write one network that reads, or several as one."""
+    """Write one network that reads, or several as one; else as ``export_run``."""
     first, networks = members[0], [each.model for each in members]
     model = networks[0] if len(networks) == 1 else Ensemble(networks).eval()
     file, finds = _read_finder(finder)
