@@ -1,5 +1,8 @@
 /** Small pictures on canvases: digits, maps, boxes and curves, in the colours of the page. */
 
+import { largest } from "../reader/rounding.js";
+import { make } from "./elements.js";
+
 /** Return a colour of the page, as the light or dark mode has it. */
 export const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
@@ -13,9 +16,7 @@ export function showDigit(canvas, image) {
 
 /** Return a new canvas that shows a digit. */
 export function digitCanvas(image, label) {
-  const canvas = document.createElement("canvas");
-  canvas.setAttribute("role", "img");
-  canvas.setAttribute("aria-label", label);
+  const canvas = make("canvas", { role: "img", "aria-label": label });
   showDigit(canvas, image);
   return canvas;
 }
@@ -36,7 +37,7 @@ export function showMaps(canvas, { data, dims }, columns, zoom, { off = [], mark
   const context = canvas.getContext("2d");
   context.fillStyle = colour("line");
   context.fillRect(0, 0, canvas.width, canvas.height);
-  const most = data.reduce((largest, value) => Math.max(largest, value), 1e-6);
+  const most = Math.max(largest(data), 1e-6);
   const pixels = context.createImageData(width * zoom, height * zoom);
   const bytes = new Uint32Array(pixels.data.buffer);
   for (let map = 0; map < count; map++) {

@@ -1,5 +1,6 @@
 /** Ten digits as strokes, for whoever cannot or does not want to draw: points in a box of 80 × 120. */
 
+import { button } from "./elements.js";
 import { HEIGHT, WIDTH } from "./pad.js";
 import { one } from "./words.js";
 
@@ -22,12 +23,7 @@ const BETWEEN = 34;
 
 /** Make a button for each digit; it writes its digit behind what is on the paper. */
 export function offerSamples(place, pad) {
-  const buttons = DIGITS.map((strokes, digit) => {
-    const button = Object.assign(document.createElement("button"), { type: "button", textContent: digit });
-    button.setAttribute("aria-label", `Draw ${one(digit)}`);
-    button.addEventListener("click", () => write(pad, strokes));
-    return button;
-  });
+  const buttons = DIGITS.map((strokes, digit) => button(digit, () => write(pad, strokes), { "aria-label": `Draw ${one(digit)}` }));
   place.replaceChildren(...buttons);
 }
 

@@ -1,6 +1,6 @@
 /** Pictures from elsewhere: a file, the clipboard, something dropped, the camera. */
 
-const byId = (id) => document.getElementById(id);
+import { byId } from "./elements.js";
 
 /** @param onPicture is called with a Blob */
 export function listen(onPicture, onProblem) {
@@ -57,7 +57,7 @@ async function offerCamera(onPicture, onProblem) {
       onProblem("The camera cannot be used. Allow it in the browser, or choose a photo.");
     }
   });
-  byId("no-camera").addEventListener("click", close);
+  byId("no-camera").onclick = close;
   byId("shoot").addEventListener("click", async () => {
     const canvas = new OffscreenCanvas(video.videoWidth, video.videoHeight);
     canvas.getContext("2d").drawImage(video, 0, 0);

@@ -1,4 +1,4 @@
-// Written by tools/reader_constants.py from digitnet.reading; do not edit.
+// Written by tools/reader_constants.py from Python; do not edit.
 
 export const pictures = Object.freeze({
   MAX_PIXELS: 50000000,
@@ -43,6 +43,7 @@ export const finding = Object.freeze({
   ONE_SIGN: 0.3,
   CLOSER_BY: 1.2,
   REACH: 1.5,
+  SMALLER: 0.5,
 });
 
 export const strokes = Object.freeze({
@@ -50,6 +51,7 @@ export const strokes = Object.freeze({
   PEN: 10.0,
   MARGIN: 2.0,
   USUAL_PRESSURE: 0.5,
+  THINNEST: 0.5,
   STEP: 4.0,
   SMALLEST: 1e-300,
   PEN_OF_SIGN: 0.1,
@@ -78,7 +80,6 @@ export const lines = Object.freeze({
 
 export const writing = Object.freeze({
   LEFT_OUT: -1,
-  LIKELY: 0.5,
   DOUBTFUL: 0.15,
   SURE: 0.55,
   LEAST_SHARE: 0.15,
@@ -106,6 +107,7 @@ export const lineStrips = Object.freeze({
 });
 
 export const lineTexts = Object.freeze({
+  LIKELY: 0.5,
   SIGNS: "0123456789?",
   BLANK: 11,
   BEAMS: 8,
@@ -140,4 +142,15 @@ export const reader = Object.freeze({
   AMBIGUOUS: 0.5,
   MAX_INK_SIDE: 1024,
   FAINTEST: 0.00196078431372549,
+});
+
+export const explanation = Object.freeze({
+  PATCH: 5,
+  STRIDE: 2,
+  NEIGHBOURS: 6,
+});
+
+export const lessons = Object.freeze({
+  MOST_IMAGES: 256,
+  HOW_TAUGHT: "last layer, in the page",
 });

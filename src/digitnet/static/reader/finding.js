@@ -1,7 +1,7 @@
 /** From a picture to the signs on it: the pages that the network sees of it. */
 
 import { finding as C, modelFile } from "./constants.js";
-import { argmax, clip, f32, median32, round } from "./rounding.js";
+import { argmax, clip, f32, largest, median32, round, sum, times } from "./rounding.js";
 import { resize } from "./resize.js";
 
 const READER = ["probabilities", "ood_score", "image"];
@@ -11,7 +11,7 @@ const OUTPUTS = ["box", "presence", "digit_share", ...READER];
 export async function findSigns(model, picture, quick = false) {
   const { width, height } = picture;
   const counts = greysOfEdge(picture);
-  const total = counts.reduce((sum, count) => sum + count, 0);
+  const total = sum(counts);
   const longest = Math.max(width, height);
   const drawn = longest <= C.SMALL && Math.max(...counts) >= C.EVEN * total;
   const margin = drawn ? Math.max(1, round(C.ROOM * longest)) : 0;
@@ -71,7 +71,7 @@ async function found(model, picture, quick) {
 }
 
 function surest(signs) {
-  return signs.reduce((most, sign) => Math.max(most, sign.presence), 0);
+  return largest(signs.map((sign) => sign.presence));
 }
 
 function sideOf({ box }) {
@@ -91,8 +91,7 @@ export function pageOf(picture, [left, top, right, bottom], scale) {
   const [width, height] = [right - left, bottom - top].map((side) =>
     Math.max(1, round(side * scale)),
   );
-  // Each pixel of a smaller page is the mean of what it covers; larger ones are interpolated.
-  const filter = scale < 0.5 ? "box" : "bilinear";
+  const filter = scale < C.SMALLER ? "box" : "bilinear";
   const small = resize(picture, width, height, filter, [left, top, right, bottom]);
   const page = {
     width: Math.max(width, modelFile.LEAST_PAGE),
@@ -237,7 +236,7 @@ function unrepeated(signs) {
 function cut(start, end, scale) {
   const count = Math.max(1, round(((end - start) * scale) / Math.sqrt(C.PAGE_AREA)));
   const step = (end - start) / count;
-  return Array.from({ length: count }, (_, part) => [
+  return times(count, (part) => [
     start + part * step,
     // What lies on the last edge counts too.
     part === count - 1 ? end + 1 : start + (part + 1) * step,

@@ -1,7 +1,7 @@
 /** From a picture and the boxes of a line's signs to its strip, as `digitnet.reading.line_strips`. */
 
 import { lineStrips as C } from "./constants.js";
-import { clip, f32, mean, median, round, total } from "./rounding.js";
+import { clip, f32, mean, median, round, times, total } from "./rounding.js";
 import { resize } from "./resize.js";
 
 /** Return the strip of a line, `{pixels, width, left, right, level, slope, high}`, or null. */
@@ -26,7 +26,7 @@ export function stripOf(picture, boxes) {
   const width = Math.max(round((right - left) * scale), C.LEAST_WIDTH);
   if (width > C.MOST_WIDTH) return null;
   // The part that holds the sloping line, level by columns afterwards.
-  const rise = Array.from({ length: width }, (_, column) => {
+  const rise = times(width, (column) => {
     return slope * (left + ((column + 0.5) * (right - left)) / width - middle);
   });
   const half = C.HEIGHT / 2 / scale;

@@ -1,7 +1,7 @@
 /** The model file in the browser: `digitnet.onnx` as it is, run by onnxruntime-web. */
 
 import { modelFile as C } from "./constants.js";
-import { f32 } from "./rounding.js";
+import { f32, times } from "./rounding.js";
 
 const BLANK = {
   data: new Float32Array(C.LEAST_PAGE * C.LEAST_PAGE),
@@ -54,7 +54,7 @@ export class ModelFile {
 /** Return a tensor as the list of its rows, flat arrays. */
 export function rowsOf({ data, dims }) {
   const size = dims.slice(1).reduce((product, side) => product * side, 1);
-  return Array.from({ length: dims[0] }, (_, row) => data.slice(row * size, (row + 1) * size));
+  return times(dims[0], (row) => data.slice(row * size, (row + 1) * size));
 }
 
 /** Return what the network saw as bytes, bright ink on 0. */

@@ -32,7 +32,7 @@ export async function loadBytes(bytes) {
 
 function loaded(picture, orientation) {
   const factor = halvings(Math.max(picture.width, picture.height));
-  return { picture: upright(toGrey(picture, factor), orientation), scale: factor };
+  return { picture: oriented(toGrey(picture, factor), orientation), scale: factor };
 }
 
 function fromPixels({ pixels, width, height }) {
@@ -83,7 +83,8 @@ function halvings(side) {
   return factor;
 }
 
-function upright(picture, orientation) {
+/** Return a grey picture turned, or mirrored, as EXIF says that it has to be. */
+export function oriented(picture, orientation) {
   if (!(orientation >= 2 && orientation <= 8)) return picture;
   const { data, width, height } = picture;
   const swapped = orientation >= 5;

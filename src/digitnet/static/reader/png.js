@@ -5,7 +5,7 @@
 import { grey as C } from "./constants.js";
 import { InputError } from "./errors.js";
 import { orientationOf } from "./exif.js";
-import { round } from "./rounding.js";
+import { largest, round, sum, times } from "./rounding.js";
 import { viewOf } from "./views.js";
 
 const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
@@ -54,7 +54,7 @@ export async function decodePng(bytes) {
     }))
     .filter(({ columns, rows }) => columns > 0 && rows > 0);
   const length = ({ columns, rows }) => rows * (1 + Math.ceil((columns * header.bits) / 8));
-  const total = passes.reduce((sum, pass) => sum + length(pass), 0);
+  const total = sum(passes.map(length));
   const packed = await inflated(chunks.IDAT ?? [], total);
   const samples = new Uint16Array(width * height * CHANNELS[kind]);
   let start = 0;
@@ -172,7 +172,7 @@ function coloured(samples, header, chunks) {
 
 function keyOf(clear, channels) {
   const view = viewOf(clear);
-  return Array.from({ length: channels }, (_, channel) => view.getUint16(2 * channel));
+  return times(channels, (channel) => view.getUint16(2 * channel));
 }
 
 function upperBits(depth) {
@@ -181,7 +181,7 @@ function upperBits(depth) {
 
 function greyScale(samples, depth) {
   if (depth < 16) return (value) => (value * 255) / ((1 << depth) - 1);
-  const most = samples.reduce((largest, value) => Math.max(largest, value), 0);
+  const most = largest(samples);
   const top = 2 ** C.DEPTHS.find((each) => most < 2 ** each) - 1;
   const table = Uint8Array.from({ length: top + 1 }, (_, value) => round(value * (255 / top)));
   return (value) => table[value];

@@ -6,7 +6,7 @@ import { reader as C } from "./constants.js";
 import { InputError } from "./errors.js";
 import { findSigns } from "./finding.js";
 import { readLines } from "./line_reading.js";
-import { f32, round } from "./rounding.js";
+import { f32, largest, round } from "./rounding.js";
 import { asPicture, fromStrokes, judged, placed } from "./strokes.js";
 import { turnedBack, upright } from "./turning.js";
 import { Writing, predictionOf } from "./writing.js";
@@ -69,7 +69,7 @@ export class Reader {
     const drawn = { data, count: 1, height: ink.height, width: ink.width };
     const answers = await this.model.ofInks(["probabilities", "ood_score", "image"], drawn);
     const [probabilities, oodScore] = [answers.probabilities[0], answers.ood_score[0][0]];
-    const most = data.reduce((largest, value) => Math.max(largest, value), 0);
+    const most = largest(data);
     return predictionOf({
       ...{ probabilities, oodScore, image: answers.image[0], box: null },
       classNames: this.model.classNames,

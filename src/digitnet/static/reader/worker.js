@@ -10,6 +10,7 @@ import { InputError } from "./errors.js";
 import { ModelFile, rowsOf } from "./model_file.js";
 import { load } from "./pictures.js";
 import { Reader } from "./reader.js";
+import { sum } from "./rounding.js";
 
 const RUNTIME = { script: "runtime/ort.wasm.bundle.min.mjs", wasm: "runtime/ort-wasm-simd-threaded.wasm" };
 let base, ort, reader, record, lines;
@@ -51,7 +52,6 @@ async function start(folder) {
   const loaded = [0, 0, 0];
   const report = (part) => (bytes) => {
     loaded[part] = bytes;
-    const sum = (parts) => parts.reduce((total, each) => total + each, 0);
     self.postMessage({ progress: { loaded: sum(loaded), total: sum(sizes) } });
   };
   const [wasm, content, lineReader] = await Promise.all([
