@@ -75,9 +75,11 @@ ensembles: $(VENV)/dev.installed ## Measure the networks of a record in ensemble
 	mkdir -p docs/results/records/ensembles
 	$(BIN)/digitnet evaluate $$(ls -dv runs/records/$(RECIPE)/*-seed*) --members $(MEMBERS) --json > docs/results/records/ensembles/$(RECIPE)-$(MEMBERS).json
 
-inference: $(VENV)/dev.installed ## Time how a network of a record answers: RECIPE=fast
-	run=$$(ls -d runs/records/$(RECIPE)/*-seed* | head -1) && $(BIN)/digitnet export $$run && \
-	  $(BIN)/digitnet bench infer --model $$run --out docs/results/records/inference/$(RECIPE).json $(ARGS)
+inference: $(VENV)/dev.installed ## Time how a network of a record answers, in its model file and alone: RECIPE=fast
+	run=$$(ls -d runs/records/$(RECIPE)/*-seed* | head -1) && \
+	  $(BIN)/digitnet export $$run && $(BIN)/digitnet export $$run --network-only && \
+	  $(BIN)/digitnet bench infer --model $$run --out docs/results/records/inference/$(RECIPE).json $(ARGS) && \
+	  $(BIN)/digitnet bench infer --model $$run/network.onnx --out docs/results/records/inference/$(RECIPE)-network.json $(ARGS)
 
 seeds: ## Train the recipes reference and plain with five seeds (half an hour or more)
 	$(MAKE) record RECIPE=reference

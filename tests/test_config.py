@@ -90,6 +90,7 @@ VALUES = {
     "residual": st.just(False),
     # True needs --separable and one width; False of the other needs --batch-norm.
     "shared_filters": st.just(False),
+    "mixtures": st.just(0),
     "norm_scale": st.just(True),
     "separable": st.booleans(),
     "canonical": st.booleans(),
@@ -336,11 +337,13 @@ def test_an_even_kernel_cannot_be_padded(size):
     [
         {"shared_filters": True, "channels": (4, 4)},
         {"shared_filters": True, "separable": True, "channels": (4, 5)},
+        {"mixtures": 1, "channels": (4, 4)},
+        {"mixtures": 2, "separable": True, "channels": (4, 5)},
         {"shared_filters": True, "separable": True, "channels": (4, 4), "stem": 5},
     ],
 )
-def test_filters_are_shared_by_separable_convolutions_of_one_width(model):
-    with pytest.raises(UsageError, match=r"--shared-filters .*off without --separable"):
+def test_filters_and_mixtures_are_shared_by_separable_convolutions_of_one_width(model):
+    with pytest.raises(UsageError, match=r"--(shared-filters|mixtures) .* without --separable"):
         ModelConfig(**model)
     assert ModelConfig(**{**model, "separable": True, "channels": (4, 4), "stem": 4})
 

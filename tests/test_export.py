@@ -1,4 +1,6 @@
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -6,10 +8,11 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from digitnet.errors import InputError, IntegrityError
+from digitnet.errors import InputError, IntegrityError, UsageError
 from digitnet.network import export as export_module
+from digitnet.network.canonical import Canonical
 from digitnet.network.cnn import CNN
-from digitnet.network.config import ModelConfig
+from digitnet.network.config import SCHEMA_VERSION, ModelConfig
 from digitnet.network.export import (
     OPSET,
     OUTPUTS,
@@ -21,10 +24,14 @@ from digitnet.network.export import (
     parity,
 )
 from digitnet.network.finder import Finder
+from digitnet.network.recipes import recipe
 from digitnet.reading.model_file import BLANK, READ, checked
+from digitnet.reading.network_file import open_network
 from digitnet.training import calibration as calibration_module
 from digitnet.training.calibration import export_run
+from digitnet.training.checkpoint import load_model
 
+ROOT = Path(__file__).parent.parent
 REFERENCE = ModelConfig()
 ROBUST = ModelConfig(
     channels=(4, 8, 8), padding=True, batch_norm=True, dense=(256,), canonical=True, reject=True
@@ -221,6 +228,49 @@ def test_a_run_is_exported_with_what_it_is(run):
     assert json.loads(properties["class_names"]) == [str(n) for n in range(10)]
 
 
+def test_the_network_of_a_run_is_exported_alone_and_answers_as_its_predictions(run, sample):
+    exported = export_run(run, network_only=True)
+    assert exported.path == run.path / "network.onnx"
+    network = open_network(exported.path)
+    assert network.metadata["model_sha256"] == run.model_sha256
+    temperature = float(network.metadata["temperature"])
+    assert exported.calibration == Calibration(temperature)
+    pixels = sample.test_images[:, None].astype(np.float32) / 255
+    with torch.inference_mode():
+        logits = load_model(run.model_file)(torch.from_numpy(pixels))
+    expected = torch.softmax(logits / temperature, dim=1).numpy()
+    assert network.probabilities(pixels) == pytest.approx(expected, abs=1e-4)
+
+
+def test_what_has_no_network_alone_is_refused(run, tmp_path, run_cli):
+    for holds, name in (("a finder", "finder"), ("a line reader", "lines")):
+        other = tmp_path / name
+        other.mkdir()
+        config = {"schema_version": SCHEMA_VERSION, **recipe(name).as_dict()}
+        (other / "config.json").write_text(json.dumps(config))
+        with pytest.raises(UsageError, match=f"holds {holds}. --network-only is for"):
+            export_run(other, network_only=True)
+    done = run_cli("export", run.path, "--network-only", "--finder", run.path)
+    assert done.code == 2
+    assert "leave out --finder" in done.stderr
+
+
+def test_the_example_of_the_documents_runs(run, sample, tmp_path, monkeypatch, capsys, run_cli):
+    out = tmp_path / "network.onnx"
+    done = run_cli("export", run.path, "--network-only", "--half", "--out", out, "--json")
+    assert set(json.loads(done.stdout)) == {
+        *("schema_version", "file", "bytes", "largest_difference", "temperature"),
+    }
+    text = (ROOT / "docs" / "recognition.md").read_text(encoding="utf-8")
+    section = text.partition("## The network alone")[2].partition("\n## ")[0]
+    (example,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    np.save("images.npy", sample.test_images[:200])
+    exec(example, {})
+    said = np.array(re.findall(r"\d", capsys.readouterr().out), int)
+    assert (said == sample.test_labels[:200]).mean() > 0.7
+
+
 def test_one_in_a_hundred_validation_digits_is_refused(run, sample):
     from digitnet.data.dataset import split_train_val
 
@@ -242,7 +292,7 @@ def test_a_miss_that_the_network_is_sure_of_does_not_ruin_the_temperature(sample
     with torch.no_grad():
         model.head[-1].weight *= 2000
     images, labels = sample.train_images[:200], sample.train_labels[:200]
-    logits, _ = calibration_module.answers(model, images)
+    logits, _ = calibration_module.answers(model, images, Canonical())
     assert np.isfinite(logits).all()
     assert np.isfinite(calibration_module.fit_temperature(logits, labels))
 

@@ -32,6 +32,8 @@ SIDES = st.integers(1, 6000)
 class SeesBlots:
     """Stands in for a model file: every dark blot on a page is a sign."""
 
+    ood_threshold = 0.0
+
     def __init__(self, presence: float = 0.9) -> None:
         self.presence, self.pages = presence, list[tuple[int, int]]()
 
@@ -255,10 +257,24 @@ def test_ones_that_stand_apart_are_not_tried_together() -> None:
 
 def test_where_nothing_is_sure_the_picture_is_looked_at_twice_as_large() -> None:
     model = SeesBlots(presence=0.1)
-    found = seen(model, with_blots((1000, 1000), (400, 200, 600, 700)))
+    seen(model, with_blots((1000, 1000), (400, 200, 500, 700)))
     first, second = model.pages
     assert [round(b / a) for a, b in zip(first, second, strict=True)] == [2, 2]
-    assert np.abs(found.boxes[0] - (400, 200, 600, 700)).max() <= 4
+
+
+class SeesMoreFromNear(SeesBlots):
+    """Surer of what it sees enlarged, as the finder is of pieces of a table's lines."""
+
+    def of_page(self, outputs: tuple[str, ...], page: NDArray[np.float32]) -> list[Any]:
+        self.presence = 0.9 if self.pages else 0.1
+        return super().of_page(outputs, page)
+
+
+@pytest.mark.parametrize(("side", "counts"), [(80, True), (500, False)])
+def test_only_what_was_tiny_counts_when_it_is_looked_at_again(side: int, counts: bool) -> None:
+    found = seen(SeesMoreFromNear(), with_blots((1000, 1000), (400, 200, 440, 200 + side)))
+    assert (found.presence.max() == np.float32(0.9)) == counts
+    assert np.abs(found.boxes[0] - (400, 200, 440, 200 + side)).max() <= 4
 
 
 def test_a_picture_that_is_enlarged_already_is_not_looked_at_again() -> None:

@@ -4,10 +4,14 @@ import functools
 import json
 
 import pytest
+import torch
 
 from digitnet.errors import InputError, UsageError
 from digitnet.experiments import inference_bench
 from digitnet.experiments.inference_bench import measure_inference, multiply_adds_of, product_gflops
+from digitnet.network.cnn import CNN
+from digitnet.network.config import ModelConfig
+from digitnet.network.network_export import build_network
 from digitnet.reading.model_file import load_model_file
 
 
@@ -35,6 +39,24 @@ def test_each_combination_has_a_median_over_the_rounds():
     file = load_model_file()
     assert (result["model_sha256"], result["bytes"]) == (file.sha256, len(file.content))
     assert result["multiply_adds"] == multiply_adds_of(file.content)
+    assert not result["network_only"]
+
+
+def test_a_network_alone_is_timed_with_images(tmp_path, run_cli):
+    file = tmp_path / "network.onnx"
+    torch.manual_seed(0)
+    about = {"class_names": '["0", "1"]', "recipe": "mine"}
+    model = CNN(ModelConfig(channels=(4,), dense=(), num_classes=2)).eval()
+    file.write_bytes(build_network(model, 1.0, about)[0])
+    flags = ("--batch", "1,3", "--threads", "1", "--rounds", 1, "--json")
+    result = json.loads(run_cli("bench", "infer", "--model", file, *flags).stdout)
+    assert (result["network_only"], result["model"]) == (True, "network.onnx")
+    assert result["recipe"] == "mine"
+    assert [row["batch"] for row in result["speeds"]] == [1, 3]
+    # A convolution of 3×3 that makes four maps of 26×26 pixels, and a dense layer of them halved.
+    assert result["multiply_adds"] == 26**2 * 9 * 4 + 13**2 * 4 * 2
+    start = result["cold_start"]["seconds"]
+    assert 0 < start["answering"]["median"] < start["whole"]["median"]
 
 
 def test_multiply_adds_of_a_file_are_counted_by_its_layers():

@@ -23,13 +23,8 @@ from digitnet.network.config import ModelConfig
 from digitnet.network.export import Calibration, Recognition, _metadata, _to_onnx, finished
 from digitnet.network.finder import Finder
 from digitnet.reading import model_file as module
-from digitnet.reading.model_file import (
-    MAX_BYTES,
-    MAX_DESCRIPTION,
-    READ,
-    ModelFile,
-    load_model_file,
-)
+from digitnet.reading.model_file import READ, ModelFile, load_model_file
+from digitnet.reading.onnx_content import MAX_BYTES, MAX_DESCRIPTION
 from exported import ABOUT, CALIBRATION, model_file
 
 in_one_folder = settings(

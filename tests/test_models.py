@@ -62,6 +62,8 @@ def plain(model, images):
     gates = (m for m in model.modules() if isinstance(m, SqueezeExcite))
     linears = (m for m in model.head if isinstance(m, nn.Linear))
     first = next(m for m in model.modules() if isinstance(m, nn.Conv2d))
+    own = [m.mixture for m in model.modules() if isinstance(m, SeparableConv2d)]
+    mixtures = itertools.cycle(own[: config.mixtures or None])
     shapes = []
 
     def keep(values):
@@ -77,7 +79,9 @@ def plain(model, images):
             conv = next(convs)
             stride = config.stride if conv is first else 1
             padding = config.padding
-            features = keep(convolved(conv, features, first, padding=padding, stride=stride))
+            mixture = None if isinstance(conv, nn.Conv2d) else next(mixtures)
+            shared = (first, mixture)
+            features = keep(convolved(conv, features, shared, padding=padding, stride=stride))
             pools_now = index == count - 1 and config.batch_norm and not config.norm_scale
             pools_now = pools_now and not (config.residual and index)
             if pools_now:
@@ -112,14 +116,15 @@ def plain(model, images):
     return features, shapes
 
 
-def convolved(conv, images, first, *, padding, stride):
+def convolved(conv, images, shared, *, padding, stride):
     """Return the convolution of images; a separable one in two steps."""
+    first, mixture = shared
     padding = "same" if padding else 0
     if isinstance(conv, nn.Conv2d):
         return F.conv2d(images, conv.weight, conv.bias, padding=padding)[..., ::stride, ::stride]
     filters = first.weight if conv.filters is None else conv.filters[:, None]
     filtered = F.conv2d(images, filters, groups=len(filters), padding=padding)
-    return F.conv2d(filtered, conv.mixture[..., None, None], conv.bias)
+    return F.conv2d(filtered, mixture[..., None, None], conv.bias)
 
 
 def randomised(config, seed=0):
@@ -261,6 +266,7 @@ COMPACT = {"channels": (4, 4), "convs_per_block": 2, "padding": True, "separable
         {**COMPACT, "stem": 3, "batch_norm": True, "norm_scale": False},
         {**COMPACT, "stem": 4, "shared_filters": True, "global_pooling": "mean"},
         {**COMPACT, "shared_filters": True, "batch_norm": True, "residual": True},
+        {**COMPACT, "stem": 4, "mixtures": 2},
         {**COMPACT, "batch_norm": True, "norm_scale": False, "residual": True},
         {**COMPACT, "batch_norm": True, "norm_scale": False, "activation": "gelu"},
     ],
@@ -285,6 +291,22 @@ def test_shared_filters_are_trained_once_and_stay_shared_in_a_copy():
     assert len(shared) == 3
     for layer in shared:
         assert torch.equal(layer.weight, layer.mixture[..., None, None] * first.weight[:, 0])
+    images = torch.rand(2, 1, 28, 28)
+    assert not torch.allclose(model(images), original(images))
+
+
+def test_mixtures_are_used_in_turn_trained_once_and_stay_shared_in_a_copy():
+    own = CNN(ModelConfig(**COMPACT, stem=4, dense=()))
+    original = CNN(ModelConfig(**COMPACT, stem=4, dense=(), mixtures=2))
+    model = copy.deepcopy(original)
+    layers = [m for m in model.modules() if isinstance(m, SeparableConv2d)]
+    assert own.num_parameters - model.num_parameters == (len(layers) - 2) * 4 * 4
+    with torch.no_grad():
+        for layer in layers[:2]:
+            layer.mixture.copy_(torch.rand_like(layer.mixture))
+    for index, layer in enumerate(layers):
+        expected = layers[index % 2].mixture[..., None, None] * layer.filters
+        assert torch.equal(layer.weight, expected)
     images = torch.rand(2, 1, 28, 28)
     assert not torch.allclose(model(images), original(images))
 

@@ -19,6 +19,7 @@ from PIL import Image, ImageFilter
 
 import reader_constants
 from digitnet.reading import finding, grey, line_reading, line_texts
+from digitnet.reading.light import in_even_light
 from digitnet.reading.line_strips import strip_of
 from digitnet.reading.line_texts import FoundLine, SignChances
 from digitnet.reading.lines import in_lines
@@ -292,6 +293,26 @@ def test_pages_are_those_of_python() -> None:
     for (scale, page), answer, found in zip(wanted, answers[::2], answers[1::2], strict=True):
         assert found == scale
         np.testing.assert_array_equal(np.reshape(answer["data"], page.shape), page)
+
+
+@needs_node
+def test_light_is_evened_to_the_bit_as_in_python() -> None:
+    rng = np.random.default_rng(12)
+    calls, wanted = [], []
+    for case in range(16):
+        height, width = (int(side) for side in rng.integers(32, 120, 2))
+        page = rng.integers(120, 250, (height, width)).astype(np.float32)
+        if case % 4:
+            page[:, : width // 3] = (0.4 * page[:, : width // 3]).round()
+        given = {"data": page.ravel().tolist(), "width": width, "height": height}
+        calls.append(("light.js", "inEvenLight", [given]))
+        wanted.append(in_even_light(page))
+    assert None in wanted
+    for answer, page in zip(in_javascript(calls), wanted, strict=True):
+        if page is None:
+            assert answer is None
+        else:
+            np.testing.assert_array_equal(np.reshape(answer["data"], page.shape), page)
 
 
 def row_of_boxes(rng: np.random.Generator, count: int) -> NDArray[np.float32]:

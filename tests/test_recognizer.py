@@ -481,6 +481,16 @@ def test_it_reads_all_that_is_written(reader, writes):
     assert reader.read(drawing()).reason == "blank"
 
 
+@pytest.mark.parametrize(("text", "read"), [("7", "?"), ("71", "71")])
+def test_a_lone_digit_is_refused_as_predict_refuses_it(reader, monkeypatch, text, read):
+    strange = np.full(len(text), reader.ood_threshold + 2, np.float32)
+    find(monkeypatch, lambda *_: signs(*sure(text), ood_score=strange))
+    assert reader.read(drawing()).text == read
+    assert reader.predict(drawing()).reason == "not_a_digit"
+    # Whoever knows that there are digits gets the likeliest.
+    assert reader.read(drawing(), digits=len(text)).text == text
+
+
 def test_boxes_of_a_reading_are_of_the_original(reader, writes):
     writes("7")
     # It is halved before it is read.

@@ -162,8 +162,11 @@ def test_peers_and_speeds_have_tables_when_they_were_measured(folder):
         "environment": MACHINE,
     }
     put(folder, "inference/best.json", values)
-    row = record_tables.inference().splitlines()[4]
-    assert row == "| `best` | 8 | 1 | 100.0 | 10,000 | 25 % | 0.40 | – | Some CPU |"
+    speed = speed | {"microseconds": {"median": 80.0}}
+    put(folder, "inference/best-network.json", values | {"network_only": True, "speeds": [speed]})
+    whole, alone = record_tables.inference().splitlines()[4:6]
+    assert whole == "| `best` | 8 | 1 | 100.0 | 10,000 | 25 % | 0.40 | – | Some CPU |"
+    assert alone.startswith("| `best`, the network alone | 8 | 1 | 10.0 | 100,000 |")
 
 
 def test_a_variant_of_an_ablation_is_a_row(folder):

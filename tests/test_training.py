@@ -116,7 +116,7 @@ def test_history_has_one_row_an_epoch_with_plausible_figures(
         assert row.seconds > 0
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "muon"])
 def test_same_config_same_bits(tmp_path: Path, digits: Dataset, optimizer: str) -> None:
     config = TINY.override(optimizer=optimizer)
     first = run_in(tmp_path / "first", config, digits)
@@ -142,7 +142,7 @@ AVERAGED = TINY.override(
 )
 
 
-@pytest.fixture(scope="module", params=["adam", "sgd", "averaged"])
+@pytest.fixture(scope="module", params=["adam", "sgd", "muon", "averaged"])
 def whole(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, digits: Dataset
 ) -> Run:

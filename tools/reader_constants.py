@@ -19,6 +19,7 @@ from digitnet.reading import (
     explanation,
     finding,
     grey,
+    light,
     line_reading,
     line_strips,
     line_texts,
@@ -34,6 +35,7 @@ from digitnet.serving import lessons
 
 TARGET = Path(__file__).parents[1] / "src" / "digitnet" / "static" / "reader" / "constants.js"
 HEAD = "// Written by tools/reader_constants.py from Python; do not edit.\n"
+_WIDTH = 100
 # The name in JavaScript, the module, and its constants; there they have no leading underscore.
 SHARED: tuple[tuple[str, ModuleType, str], ...] = (
     ("pictures", pictures, "MAX_PIXELS MAX_SIDE"),
@@ -44,8 +46,9 @@ SHARED: tuple[tuple[str, ModuleType, str], ...] = (
         finding,
         "PAGE_AREA LONGEST MOST_AREA ENLARGED TINY CLEAR MOST_PARTS CROWD _LOOKS SMALL ROOM EVEN "
         "UNSURE CLOSER _MARGIN _ONE _TOUCH _AS_WIDE _SURELY _BEYOND _ONE_SIGN "
-        "_CLOSER_BY _REACH _SMALLER",
+        "_CLOSER_BY _REACH _SMALLER _CLEAREST",
     ),
+    ("light", light, "_EVEN _WIDE _NARROW _PAPER _LIGHTEST"),
     (
         "strokes",
         strokes,
@@ -86,9 +89,19 @@ def source() -> str:
     parts = [HEAD]
     for name, module, constants in SHARED:
         values = {each: json.dumps(getattr(module, each)) for each in constants.split()}
-        rows = (f"  {each.lstrip('_')}: {value},\n" for each, value in values.items())
-        parts.append(f"\nexport const {name} = Object.freeze({{\n{''.join(rows)}}});\n")
+        pairs = [f"{each.lstrip('_')}: {value}," for each, value in values.items()]
+        parts.append(f"\nexport const {name} = {{\n{_filled(pairs)}\n}};\n")
     return "".join(parts)
+
+
+def _filled(pairs: list[str]) -> str:
+    """Return lines of as many pairs as fit."""
+    lines = [""]
+    for pair in pairs:
+        if len(lines[-1]) + 1 + len(pair) > _WIDTH:
+            lines.append("")
+        lines[-1] += f" {pair}"
+    return "\n".join(f" {line}" for line in lines)
 
 
 def main() -> int:

@@ -2,7 +2,8 @@
 
     GOAL/RECIPE.json         a result of `digitnet bench train`
     ensembles/RECIPE-N.json  what `digitnet evaluate --members N --json` says of its runs
-    inference/RECIPE.json    a result of `digitnet bench infer`
+    inference/RECIPE.json    a result of `digitnet bench infer`; RECIPE-network.json of the
+                             network alone
     peers.json               a result of `make bench-peers`
     fast_ablation.json       a result of `make ablation`
     anchors.json             what others have published, and how each figure was chosen
@@ -74,13 +75,16 @@ def inference() -> str:
     results = [_json(path) for path in sorted(FOLDER.glob("inference/*.json"))]
     if not results:
         return ""
+    # Each recipe's whole file, and then its network alone.
+    results.sort(key=lambda result: (result["recipe"] or result["model"], _is_alone(result)))
     rows = [row for result in results for row in _speed_rows(result)]
     header = (
         *("model", "batch", "threads", "µs an image", "images a second", "of the peak"),
         *("cold start, s", "memory, MB", "hardware"),
     )
     return (
-        f"## Answering\n\n{_table(header, rows)}\n\nTo repeat: `digitnet bench infer --model RUN`."
+        f"## Answering\n\n{_table(header, rows)}\n\nTo repeat: `make inference RECIPE=fast`, which "
+        "runs `digitnet bench infer`."
     )
 
 
@@ -243,12 +247,18 @@ def _paired_row(base: dict[str, Any], other: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
+def _is_alone(result: dict[str, Any]) -> bool:
+    # Results from before a network could be exported alone do not say.
+    return bool(result.get("network_only"))
+
+
 def _speed_rows(result: dict[str, Any]) -> Iterable[tuple[str, ...]]:
+    alone = ", the network alone" if _is_alone(result) else ""
     start, memory = result["cold_start"]["seconds"]["whole"], result["cold_start"]["megabytes"]
     for row in result["speeds"]:
         image = row["microseconds"]["median"] / row["batch"]
         yield (
-            f"`{result['recipe'] or result['model']}`",
+            f"`{result['recipe'] or result['model']}`{alone}",
             f"{row['batch']:,}",
             str(row["threads"]),
             f"{image:,.1f}",

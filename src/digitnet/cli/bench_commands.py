@@ -70,11 +70,12 @@ def infer(
 ) -> None:
     """Measure how fast a model file answers, and what it takes.
 
-    The file is run by ONNX Runtime, from ink to the answer.
+    The file is run by ONNX Runtime, from ink to the answer; a network alone, network.onnx, from
+    images to probabilities.
 
     Args:
-        model (FILE_OR_RUN): An exported network, or a run folder that holds one; default:
-            digitnet's own.
+        model (FILE_OR_RUN): An exported network, alone or not, or a run folder, for its model.onnx;
+            default: digitnet's own.
         batch (N,…): Images at a time.
         threads (N,…): Threads to compute with; default: 1, and one a core.
         rounds (N): Rounds that each measure everything once; medians are shown.

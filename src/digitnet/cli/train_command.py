@@ -152,6 +152,7 @@ def export(
     *,
     finder: Path | None = None,
     half: bool = False,
+    network_only: bool = False,
     out: Path | None = None,
     places: Places,
     as_json: bool = False,
@@ -160,8 +161,10 @@ def export(
 
     Any runtime can run it. It takes a page or ink of any size and holds every step from there to
     the answer: a finder, and a network that reads what it finds. A finder's run is exported with
-    the network that comes with digitnet. The file is written only if ONNX Runtime's answers agree
-    with PyTorch's to 1e-4.
+    the network that comes with digitnet. With --network-only, it takes images of 28×28 pixels from
+    0 to 1, bright strokes on 0, as MNIST stores them, and holds nothing but the network, for
+    programs of your own. The file is written only if ONNX Runtime's answers agree with PyTorch's
+    to 1e-4.
 
     Args:
         runs (RUN...): A run folder, or that of an ensemble. Several runs that differ in the seed
@@ -169,17 +172,23 @@ def export(
         finder (RUN_OR_FILE): The finder in it: a finder's run, or its model.safetensors; default:
             the one that comes with digitnet.
         half: Keep the weights in half precision: half the size, and answers that agree to 0.02.
-        out (FILE): The file; default: model.onnx in RUN, if it is one.
+        network_only (--network-only): Write the network alone, from images to probabilities: no
+            finder, nothing is refused, and digitnet itself does not read with it.
+        out (FILE): The file; default: model.onnx in RUN, or network.onnx, if it is one.
     """
     from digitnet.training.calibration import export_run
 
     named = runs if len(runs) > 1 else runs[0]
-    exported = export_run(named, out, finder=finder, half=half, **places)
+    how: dict[str, Any] = {"finder": finder, "half": half, "network_only": network_only}
+    exported = export_run(named, out, **how, **places)
+    numbers = vars(exported.calibration)
+    if network_only:
+        numbers = {"temperature": exported.calibration.temperature}
     result = {
         "file": str(exported.path),
         "bytes": exported.bytes,
         "largest_difference": exported.largest_difference,
-        **vars(exported.calibration),
+        **numbers,
     }
     (show_json if as_json else show_values)(result)
 
@@ -212,7 +221,7 @@ def _finish_ensemble(folder: Path, no_report: bool, where: Places, output: Outpu
 
             report_trained(as_one(Run(folder), opened))
         try:
-            export_members(opened, folder / "model.onnx", data_dir=where["data_dir"])
+            export_members(folder, opened, data_dir=where["data_dir"])
         except IntegrityError as error:
             say(f"No model.onnx: {error}")
     _show_ensemble(metrics, output.as_json)

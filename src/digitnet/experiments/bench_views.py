@@ -93,8 +93,9 @@ def inference_remarks(result: _Result) -> Iterator[str]:
             f"memory: {memory['answered']:.0f} MB after the first answer, "
             f"{memory['imported']:.0f} MB of it for Python and the libraries"
         )
+    what = "network alone" if result["network_only"] else "model"
     yield (
-        f"model: {result['bytes'] / 1e6:.2f} MB, {result['multiply_adds']:,} multiply-adds an "
+        f"{what}: {result['bytes'] / 1e6:.2f} MB, {result['multiply_adds']:,} multiply-adds an "
         f"image; medians of {count_of(result['rounds'], 'round')}"
     )
 

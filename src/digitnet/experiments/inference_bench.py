@@ -2,7 +2,8 @@
 
 Guarantees:
 
-- What is timed is the whole file, from ink (28×28, float32) to the answer.
+- What is timed is the whole file, from ink (28×28, float32) to the answer; or a network alone,
+  ``network.onnx``, from images of that size to probabilities.
 - Every round times every combination once, so that a machine which slows down for a while slows
   all of them; the figure is the median over the rounds.
 - The peak beside a time is that of a matrix product in ONNX Runtime on as many threads.
@@ -17,8 +18,9 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import numpy as np
@@ -30,7 +32,8 @@ from digitnet.errors import DigitnetError, UsageError
 from digitnet.experiments.bench_results import SCHEMA_VERSION
 from digitnet.machine import environment, usable_cores
 from digitnet.network.config import IMAGE_SIZE
-from digitnet.reading.model_file import ANSWER, BLANK, load_model_file, open_session
+from digitnet.reading.model_file import ANSWER, BLANK, ModelFile, load_model_file, open_session
+from digitnet.reading.network_file import IMAGES, PROBABILITIES, NetworkFile, open_network
 
 BATCHES = (1, 8, 64, 256, 1024)
 MOST_BATCH = 100_000
@@ -39,7 +42,7 @@ _LEAST_SECONDS = 0.2
 _PEAK_SIZE = 1536
 
 # What a fresh process does, and prints of itself. VmRSS is what it holds in memory, on Linux.
-_COLD = """
+_COLD = Template("""
 import json, sys, time
 began = time.perf_counter()
 
@@ -51,15 +54,26 @@ def megabytes():
         return None
 
 import numpy
-from digitnet.reading.model_file import ANSWER, load_model_file
+$imports
 imported, held = time.perf_counter(), megabytes()
-model = load_model_file(sys.argv[1] or None)
+model = $load(sys.argv[1] or None)
 loaded = time.perf_counter()
-model.of_inks(ANSWER, numpy.zeros((1, 1, 28, 28), numpy.float32))
+images = numpy.zeros((1, 1, 28, 28), numpy.float32)
+$answer
 seconds = {"importing": imported - began, "loading": loaded - imported,
            "answering": time.perf_counter() - loaded}
 print(json.dumps({"seconds": seconds, "megabytes": {"imported": held, "answered": megabytes()}}))
-"""
+""")
+_COLD_MODEL = _COLD.substitute(
+    imports="from digitnet.reading.model_file import ANSWER, load_model_file",
+    load="load_model_file",
+    answer="model.of_inks(ANSWER, images)",
+)
+_COLD_NETWORK = _COLD.substitute(
+    imports="from digitnet.reading.network_file import open_network",
+    load="open_network",
+    answer="model.probabilities(images)",
+)
 
 
 def measure_inference(
@@ -73,7 +87,8 @@ def measure_inference(
     """Measure how fast a model file answers.
 
     Args:
-        model: the file, or a run folder that holds one; None for digitnet's own.
+        model: the file, or a run folder that holds one; or the file of a network alone; None for
+            digitnet's own.
         batches: images at a time.
         threads: with which to compute; by default one, and one a core.
         rounds: of which the medians are taken.
@@ -88,7 +103,7 @@ def measure_inference(
     _refuse_unless("--batch", batches, MOST_BATCH)
     _refuse_unless("--threads", threads, 1024)
     _refuse_unless("--rounds", [rounds], 1000)
-    file = load_model_file(model)
+    file: ModelFile | NetworkFile = (model and open_network(model)) or load_model_file(model)
     sessions = {number: open_session(file.content, threads=number) for number in threads}
     peaks: dict[int, list[float]] = {number: [] for number in threads}
     times: dict[tuple[int, int], list[float]] = {(t, b): [] for t in threads for b in batches}
@@ -98,8 +113,8 @@ def measure_inference(
         for count in threads:
             peaks[count].append(product_gflops(count))
         for (count, batch), found in times.items():
-            found.append(_seconds_of(sessions[count], batch))
-        starts.append(_cold_start(model))
+            found.append(_seconds_of(sessions[count], file, batch))
+        starts.append(_cold_start(model, file))
     adds = multiply_adds_of(file.content)
     tops = {count: _median(values) for count, values in peaks.items()}
     return {
@@ -107,6 +122,7 @@ def measure_inference(
         "kind": "infer",
         "model": "shipped" if model is None else Path(model).name,
         "recipe": file.metadata.get("recipe"),
+        "network_only": isinstance(file, NetworkFile),
         "model_sha256": file.sha256,
         "bytes": len(file.content),
         "multiply_adds": adds,
@@ -169,14 +185,19 @@ def _refuse_unless(flag: str, values: Sequence[int], most: int) -> None:
             raise UsageError(f"{flag} cannot be {value}; allowed: from 1 to {most:,}.")
 
 
-def _seconds_of(session: onnxruntime.InferenceSession, batch: int) -> float:
+def _seconds_of(
+    session: onnxruntime.InferenceSession, file: ModelFile | NetworkFile, batch: int
+) -> float:
     """Return the median seconds of a batch, after a first one that does not count."""
-    ink = np.random.default_rng(0).random((batch, 1, IMAGE_SIZE, IMAGE_SIZE), np.float32)
-    feeds = {"page": BLANK, "ink": ink}
+    images = np.random.default_rng(0).random((batch, 1, IMAGE_SIZE, IMAGE_SIZE), np.float32)
+    outputs: Sequence[str] = ANSWER
+    feeds: Mapping[str, Any] = {"page": BLANK, "ink": images}
+    if isinstance(file, NetworkFile):
+        outputs, feeds = [PROBABILITIES], {IMAGES: images}
     times: list[float] = []
-    _timed(lambda: session.run(ANSWER, feeds))
+    _timed(lambda: session.run(outputs, feeds))
     while sum(times) < _LEAST_SECONDS:
-        times.append(_timed(lambda: session.run(ANSWER, feeds)))
+        times.append(_timed(lambda: session.run(outputs, feeds)))
     return statistics.median(times)
 
 
@@ -186,10 +207,13 @@ def _timed(call: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def _cold_start(model: Path | None) -> dict[str, dict[str, float | None]]:
+def _cold_start(
+    model: Path | None, file: ModelFile | NetworkFile
+) -> dict[str, dict[str, float | None]]:
     """Return the seconds and the megabytes of a fresh process that answers once."""
     started = time.perf_counter()
-    command = [sys.executable, "-c", _COLD, os.fspath(model or "")]
+    code = _COLD_NETWORK if isinstance(file, NetworkFile) else _COLD_MODEL
+    command = [sys.executable, "-c", code, os.fspath(model or "")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
         assert process.stdout
         line = process.stdout.readline()

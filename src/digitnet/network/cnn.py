@@ -91,8 +91,7 @@ class CNN(nn.Module):
         self.register_buffer("std", torch.tensor(PIXEL_STD))
         shapes = block_shapes(self.config)
         self.blocks = nn.Sequential(*(_block(self.config, shape) for shape in shapes))
-        if self.config.shared_filters:
-            _share_filters(self.blocks)
+        _share(self.blocks, self.config)
         self.pooling = _POOLINGS[self.config.global_pooling]()
         self.head = _head(self.config, _pooled_units(self.config, size))
         self.canonical = Canonical() if self.config.canonical else nn.Identity()
@@ -212,11 +211,13 @@ def output_count(config: ModelConfig) -> int:
 def layer_table(config: ModelConfig) -> list[Layer]:
     """Return the layers of the network with the shapes and parameters of its plain definition."""
     rows = []
-    size = IMAGE_SIZE - 2 * config.border
+    size, separable = IMAGE_SIZE - 2 * config.border, 0
     for shape, pooled in zip(block_shapes(config), block_sizes(config), strict=True):
         width, stride = shape.inputs, shape.stride
         for side in _convolved_sizes(config, shape, size):
-            rows.append(_conv_layer(config, width, shape.outputs, side, stride))
+            is_new = not config.mixtures or separable < config.mixtures
+            rows.append(_conv_layer(config, width, shape.outputs, side, stride, is_new=is_new))
+            separable += _is_separable(config, width)
             width, stride = shape.outputs, 1
         rows.append(Layer("max pool 2×2", (shape.outputs, pooled, pooled), 0))
         size = pooled
@@ -239,13 +240,16 @@ def _refuse_giants(config: ModelConfig) -> None:
         )
 
 
-def _conv_layer(config: ModelConfig, inputs: int, outputs: int, size: int, stride: int) -> Layer:
+def _conv_layer(
+    config: ModelConfig, inputs: int, outputs: int, size: int, stride: int, *, is_new: bool
+) -> Layer:
+    """Return the row of a convolution; one that is not new has the mixture of an earlier one."""
     side = config.kernel_size
     separable = _is_separable(config, inputs)
     weights = inputs * outputs * side**2
     if separable:
         filters = 0 if config.shared_filters else side**2
-        weights = inputs * (filters + outputs)
+        weights = inputs * (filters + (outputs if is_new else 0))
     # The bias gives way to the shift of batch normalisation, which may also have a scale.
     others = 2 if config.batch_norm and config.norm_scale else 1
     kind = "separable convolution" if separable else "convolution"
@@ -362,9 +366,10 @@ class SeparableConv2d(nn.Module):
         super().__init__()
         self.padding = padding
         self.filters: nn.Parameter | None = nn.Parameter(torch.empty(inputs, size, size))
-        # In a tuple, so that it is no layer of this one, and is saved and trained once.
-        self._source: tuple[nn.Conv2d, ...] = ()
-        self.mixture = nn.Parameter(torch.empty(outputs, inputs))
+        self.mixture: nn.Parameter | None = nn.Parameter(torch.empty(outputs, inputs))
+        # In tuples, so that they are no layers of this one, and are saved and trained once.
+        self._filters_of: tuple[nn.Conv2d, ...] = ()
+        self._mixture_of: tuple[SeparableConv2d, ...] = ()
         self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
         # The products have the variance that He et al. 2015 derive for rectified inputs.
         nn.init.normal_(self.filters, std=1 / size)
@@ -372,14 +377,20 @@ class SeparableConv2d(nn.Module):
 
     def share_filters_of(self, source: nn.Conv2d) -> None:
         """Take the filters of a convolution of one channel instead of filters of its own."""
-        self.filters, self._source = None, (source,)
+        self.filters, self._filters_of = None, (source,)
+
+    def share_mixture_of(self, source: SeparableConv2d) -> None:
+        """Take the mixture of another one instead of a mixture of its own."""
+        self.mixture, self._mixture_of = None, (source,)
 
     @property
     def weight(self) -> Tensor:
         """The kernels, float32 (outputs, inputs, size, size)."""
-        filters = self._source[0].weight[:, 0] if self._source else self.filters
+        filters = self._filters_of[0].weight[:, 0] if self._filters_of else self.filters
+        mixture = self._mixture_of[0].mixture if self._mixture_of else self.mixture
         assert filters is not None
-        return self.mixture[:, :, None, None] * filters
+        assert mixture is not None
+        return mixture[:, :, None, None] * filters
 
     def forward(self, x: Tensor) -> Tensor:
         """Return float32 (N, outputs, H, W) of (N, inputs, H, W) with enough padding."""
@@ -387,12 +398,16 @@ class SeparableConv2d(nn.Module):
         return F.conv2d(x, kernels, self.bias, padding=self.padding)
 
 
-def _share_filters(blocks: nn.Sequential) -> None:
-    """Make the filters of the first convolution those of all separable ones."""
+def _share(blocks: nn.Sequential, config: ModelConfig) -> None:
+    """Let separable convolutions use what is another's, as the config says."""
     first = next(module for module in blocks.modules() if isinstance(module, nn.Conv2d))
-    for module in blocks.modules():
-        if isinstance(module, SeparableConv2d):
+    separable = [module for module in blocks.modules() if isinstance(module, SeparableConv2d)]
+    if config.shared_filters:
+        for module in separable:
             module.share_filters_of(first)
+    if config.mixtures:
+        for index, module in enumerate(separable[config.mixtures :]):
+            module.share_mixture_of(separable[index % config.mixtures])
 
 
 class SqueezeExcite(nn.Module):

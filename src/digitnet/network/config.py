@@ -24,7 +24,7 @@ from digitnet.errors import InputError, UsageError, unknown_name
 from digitnet.text import described
 
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"]
-Optimizer = Literal["adam", "adamw", "sgd"]
+Optimizer = Literal["adam", "adamw", "sgd", "muon"]
 Schedule = Literal["constant", "cosine", "one-cycle", "exponential", "warm-cosine"]
 GlobalPooling = Literal["none", "mean", "max-mean"]
 
@@ -65,6 +65,8 @@ class ModelConfig:
             channel that goes in, then a mixture of channels.
         shared_filters: The filters of the first convolution are those of all others too, which
             differ in their mixtures only; needs --separable, and one number of channels.
+        mixtures: Different mixtures of channels, which separable convolutions use in turn; 0 gives
+            each its own. Needs one number of channels.
         batch_norm: Batch normalisation between each convolution and its activation.
         norm_scale: A scale for each channel in batch normalisation, besides a shift. Without it,
             pooling comes before normalisation, which then has a quarter of the pixels.
@@ -94,6 +96,7 @@ class ModelConfig:
     padding: bool = False
     separable: bool = False
     shared_filters: bool = False
+    mixtures: int = _limited(0, 0, 64)
     batch_norm: bool = False
     norm_scale: bool = True
     residual: bool = False
@@ -118,10 +121,10 @@ class ModelConfig:
         _require(self, "stride", self.stride == 1 or not self.padding, "1 with --padding")
         _require(self, "residual", self.padding or not self.residual, "off without --padding")
         one_width = len({self.stem or self.channels[0], *self.channels}) == 1
-        shareable = (self.separable and one_width) or not self.shared_filters
-        _require(
-            self, "shared_filters", shareable, "off without --separable and one number of channels"
-        )
+        for name, off in (("shared_filters", "off"), ("mixtures", "0")):
+            shareable = (self.separable and one_width) or not getattr(self, name)
+            allowed = f"{off} without --separable and one number of channels"
+            _require(self, name, shareable, allowed)
         _require(self, "norm_scale", self.batch_norm or self.norm_scale, "on without --batch-norm")
 
 
@@ -175,7 +178,7 @@ class TrainConfig:
         seed: Seed of the initial weights, the order of images, augmentation, drawings and dropout.
         epochs: Passes over the training images.
         batch_size: Images in one update of the weights.
-        optimizer: Rule that updates the weights.
+        optimizer: Rule that updates the weights; muon is for matrices, with adamw for the rest.
         learning_rate: Step size; the largest one where the schedule changes it.
         schedule: How the learning rate moves from the first step to the last.
         weight_decay: Decay of the weights (decoupled for adamw, an L2 penalty otherwise).

@@ -39,6 +39,11 @@ class Ensemble(nn.Module):
         self.members = nn.ModuleList(members)  # type: ignore[assignment]
 
     @property
+    def canonical(self) -> nn.Module:
+        """What comes before the first layer of each member, as of a ``CNN``."""
+        return self.members[0].canonical
+
+    @property
     def num_parameters(self) -> int:
         """Number of trained weights and biases of all members."""
         return sum(member.num_parameters for member in self.members)

@@ -25,6 +25,7 @@ from __future__ import annotations
 import io
 import itertools
 import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -129,13 +130,17 @@ def build(
     graph = Recognition(model, finder, calibration).eval()
     content = finished(_to_onnx(graph), _metadata(calibration, about), half=half)
     difference = parity(graph, checked("The exported network", content))
-    allowed = HALF_TOLERANCE if half else TOLERANCE
-    if not difference <= allowed:
+    refuse_beyond(HALF_TOLERANCE if half else TOLERANCE, difference, "inks")
+    return content, difference
+
+
+def refuse_beyond(allowed: float, difference: float, golden: str) -> None:
+    """Raise an IntegrityError if torch and ONNX Runtime differ by more than is allowed."""
+    if not difference <= allowed:  # Written so that NaN is refused.
         raise IntegrityError(
-            f"ONNX Runtime and torch differ by {difference:.1e} on the golden inks; more than "
+            f"ONNX Runtime and torch differ by {difference:.1e} on the golden {golden}; more than "
             f"{allowed:.0e} is refused. Nothing was written."
         )
-    return content, difference
 
 
 def golden_inks() -> list[NDArray[np.float32]]:
@@ -157,22 +162,31 @@ def golden_inks() -> list[NDArray[np.float32]]:
 
 @torch.inference_mode()
 def parity(graph: Recognition, file: ModelFile) -> float:
-    """Return the largest difference between torch and ONNX Runtime on the golden inks.
-
-    It is relative to the largest number of an output where that exceeds 1.
-    """
+    """Return the ``largest_difference`` between torch and ONNX Runtime on the golden inks."""
     largest = 0.0
     for page, ink in (*((BLANK, ink[None, None]) for ink in golden_inks()), *golden_pages()):
         answers = graph(torch.from_numpy(page), torch.from_numpy(ink))
-        for ours, theirs in zip(answers, file.run(OUTPUTS, page, ink), strict=True):
-            expected = ours.numpy()
-            if expected.shape != theirs.shape:
-                return float("inf")
-            if not expected.size:
-                continue
-            difference = np.abs(expected - theirs).max() / max(1.0, float(np.abs(expected).max()))
-            # Not Python's max, which lets NaN slip through.
-            largest = float(np.maximum(largest, difference))
+        difference = largest_difference(answers, file.run(OUTPUTS, page, ink))
+        # Not Python's max, which lets NaN slip through.
+        largest = float(np.maximum(largest, difference))
+    return largest
+
+
+def largest_difference(ours: Iterable[Tensor], theirs: Iterable[NDArray[np.float32]]) -> float:
+    """Return the largest difference between outputs of torch and those of ONNX Runtime.
+
+    It is relative to the largest number of an output where that exceeds 1; infinity if shapes
+    differ.
+    """
+    largest = 0.0
+    for tensor, found in zip(ours, theirs, strict=True):
+        expected = tensor.numpy()
+        if expected.shape != found.shape:
+            return float("inf")
+        if not expected.size:
+            continue
+        difference = np.abs(expected - found).max() / max(1.0, float(np.abs(expected).max()))
+        largest = float(np.maximum(largest, difference))
     return largest
 
 
@@ -188,7 +202,6 @@ def golden_pages() -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
 
 
 def _to_onnx(graph: Recognition) -> bytes:
-    stream = io.BytesIO()
     axes = {
         "page": {2: "H", 3: "W"},
         "ink": {0: "N", 2: "h", 3: "w"},
@@ -197,16 +210,35 @@ def _to_onnx(graph: Recognition) -> bytes:
         "signs": {0: "K", 2: "H", 3: "W"},
         "strokes": {1: "H", 2: "W"},
     }
+    examples = {"page": _page_to_trace(), "ink": torch.rand(2, 1, 40, 50)}
+    return traced(graph, examples, OUTPUTS, axes)
+
+
+def traced(
+    graph: nn.Module,
+    examples: Mapping[str, Tensor],
+    outputs: Sequence[str],
+    axes: Mapping[str, Mapping[int, str]],
+) -> bytes:
+    """Return a network as an ONNX graph, which ``finished`` makes a file of.
+
+    Args:
+        graph: in evaluation mode.
+        examples: a tensor for each input, by name.
+        outputs: their names.
+        axes: names of the axes that may be of any size, by input or output.
+    """
+    stream = io.BytesIO()
     with warnings.catch_warnings():
         # The exporter by tracing, which torch is about to replace by one that needs another
         # package; and shape checks, which it evaluates while it traces.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             graph,
-            (_page_to_trace(), torch.rand(2, 1, 40, 50)),
+            tuple(examples.values()),
             stream,  # type: ignore[arg-type]
-            input_names=["page", "ink"],
-            output_names=list(OUTPUTS),
+            input_names=list(examples),
+            output_names=list(outputs),
             dynamic_axes=axes,
             opset_version=OPSET,
             dynamo=False,

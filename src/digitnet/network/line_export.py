@@ -10,17 +10,20 @@ Guarantees:
 
 from __future__ import annotations
 
-import io
-import warnings
-
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 (the name that every PyTorch reader knows)
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from digitnet.errors import IntegrityError
-from digitnet.network.export import HALF_TOLERANCE, OPSET, finished, golden_inks
+from digitnet.network.export import (
+    HALF_TOLERANCE,
+    finished,
+    golden_inks,
+    largest_difference,
+    refuse_beyond,
+    traced,
+)
 from digitnet.network.line_reader import CLASSES, LineReader
 from digitnet.reading.line_file import LineFile, open_line_session
 from digitnet.reading.line_strips import HEIGHT
@@ -47,13 +50,11 @@ def build_lines(reader: LineReader, about: dict[str, str]) -> tuple[bytes, float
         IntegrityError: they differ by more than 0.02.
     """
     graph = _Exported(reader).eval()
-    content = finished(_to_onnx(graph), about, half=True)
+    example = {"strip": 255 * torch.rand(1, 1, HEIGHT, 100)}
+    axes = {"strip": {3: "W"}, "columns": {0: "T"}}
+    content = finished(traced(graph, example, ["columns"], axes), about, half=True)
     difference = parity(graph, LineFile(open_line_session(content)))
-    if not difference <= HALF_TOLERANCE:
-        raise IntegrityError(
-            f"ONNX Runtime and torch differ by {difference:.1e} on the golden strips; more than "
-            f"{HALF_TOLERANCE:.0e} is refused. Nothing was written."
-        )
+    refuse_beyond(HALF_TOLERANCE, difference, "strips")
     return content, difference
 
 
@@ -75,26 +76,7 @@ def parity(graph: nn.Module, file: LineFile) -> float:
     """Return the largest difference of a probability between torch and ONNX Runtime."""
     largest = 0.0
     for strip in golden_strips():
-        ours = graph(torch.from_numpy(strip).float()[None, None]).exp().numpy()
-        theirs = np.exp(file.columns(strip))
-        if ours.shape != theirs.shape:
-            return float("inf")
-        largest = float(np.maximum(largest, np.abs(ours - theirs).max()))
+        ours = graph(torch.from_numpy(strip).float()[None, None]).exp()
+        difference = largest_difference([ours], [np.exp(file.columns(strip))])
+        largest = float(np.maximum(largest, difference))
     return largest
-
-
-def _to_onnx(graph: nn.Module) -> bytes:
-    stream = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            graph,
-            (255 * torch.rand(1, 1, HEIGHT, 100),),
-            stream,  # type: ignore[arg-type]
-            input_names=["strip"],
-            output_names=["columns"],
-            dynamic_axes={"strip": {3: "W"}, "columns": {0: "T"}},
-            opset_version=OPSET,
-            dynamo=False,
-        )
-    return stream.getvalue()

@@ -5,6 +5,8 @@ Guarantees:
 - A picture of any size and proportions becomes a page of about 37,000 pixels; the network does the
   rest, and this module only chooses which part of the picture it sees at which size.
 - Where what is found is tiny or crowded, or nothing is, the picture is looked at again, enlarged.
+  Only signs too small for the first look count then: parts of what it knew to be a table's lines
+  look like a 1 from near.
 - A 1 whose flag and stem were found apart, and which the reader knows together, is one sign.
 - Boxes are in pixels of the picture.
 """
@@ -18,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from digitnet.reading.light import in_even_light
 from digitnet.reading.model_file import LEAST_PAGE, ModelFile
 from digitnet.reading.prediction import INK_SIDE, Box, Ink
 
@@ -37,7 +40,8 @@ _LOOKS = 2
 # taken for cut off; they get room on each side, as a share of their longer side. A picture is drawn
 # if so much of its edge has one grey.
 SMALL, ROOM, EVEN = 40, 0.1, 0.3
-# If no sign is surer than this, the whole picture is looked at again, twice as large.
+# If no sign is surer than this, the whole picture is looked at again, twice as large, for signs
+# that were too small before.
 UNSURE, CLOSER = 0.3, 2.0
 # What is fainter than this is not ink of a thing.
 _FAINTEST = 0.06
@@ -55,6 +59,9 @@ _CLOSER_BY, _REACH = 1.2, 1.5
 # Each pixel of a page that is smaller than this, beside what it shows, is the mean of what it
 # covers; larger ones are interpolated.
 _SMALLER = 0.5
+# Signs stranger than the threshold are not clear at all, and those that are so far within it all
+# the same.
+_CLEAREST = 12.0
 _OUTPUTS = ("box", "presence", "digit_share", "probabilities", "ood_score", "image")
 
 _Grey = NDArray[np.uint8]
@@ -125,6 +132,7 @@ def _find_signs(model: ModelFile, picture: _Grey) -> Signs:
     closer = min(scale * CLOSER, ENLARGED)
     if signs.presence.max(initial=0) < UNSURE and closer > scale:
         again = _look(model, picture, whole, closer)
+        again = again.chosen(again.sides < TINY / scale)
         if again.presence.max(initial=0) > signs.presence.max(initial=0):
             signs, scale = again, closer
     parts = 1
@@ -199,18 +207,34 @@ def page_of(picture: _Grey, region: _Box, scale: float) -> NDArray[np.float32]:
 
 
 def _look(model: ModelFile, picture: _Grey, region: _Box, scale: float) -> Signs:
-    """Return the signs in a part of a picture."""
+    """Return the signs in a part of a picture, in even light if they are clearer so."""
     page = page_of(picture, region, scale)
-    boxes, presence, share, probabilities, scores, images = model.of_page(_OUTPUTS, page)
+    signs = _signs_on(model, page)
+    evened = in_even_light(page[0, 0])
+    if evened is not None:
+        others = _signs_on(model, evened[None, None])
+        if _clearness(others, model) > _clearness(signs, model):
+            signs = others
     # Rounding made the page a fraction of a pixel longer or shorter than the part is.
     width, height = region[2] - region[0], region[3] - region[1]
     steps = width / max(1, round(width * scale)), height / max(1, round(height * scale))
-    boxes = (boxes * (steps * 2) + region[:2] * 2).astype(np.float32)
-    signs = Signs(boxes, presence, share, probabilities, scores, images[:, 0])
-    signs = _with_flags(model, page, signs)
+    boxes = (signs.boxes * (steps * 2) + region[:2] * 2).astype(np.float32)
     # A sign of which next to no ink is left has no box.
-    left, top, right, bottom = signs.boxes.T
-    return signs.chosen((right > left) & (bottom > top))
+    left, top, right, bottom = boxes.T
+    return replace(signs, boxes=boxes).chosen((right > left) & (bottom > top))
+
+
+def _signs_on(model: ModelFile, page: NDArray[np.float32]) -> Signs:
+    """Return the signs on a page, with boxes in its pixels."""
+    boxes, presence, share, probabilities, scores, images = model.of_page(_OUTPUTS, page)
+    signs = Signs(boxes, presence, share, probabilities, scores, images[:, 0])
+    return _with_flags(model, page, signs)
+
+
+def _clearness(signs: Signs, model: ModelFile) -> float:
+    """Return how many clear digits there are, each as clear as it is there and not strange."""
+    familiar = (model.ood_threshold - signs.ood_score).clip(0, _CLEAREST)
+    return float((signs.presence * familiar).sum())
 
 
 def _with_flags(model: ModelFile, page: NDArray[np.float32], signs: Signs) -> Signs:

@@ -2,17 +2,11 @@
 
 Guarantees:
 
-- The model that comes with digitnet is compared with its SHA-256. Of any other file, size, fields
-  and operators are checked before ONNX Runtime sees it, so that nothing in it can refer to another
-  file or memory, loop, or hide a second graph. It is then tried on a page and one large ink, in
-  bounded memory and time, before it is used.
+- The model that comes with digitnet is compared with its SHA-256. The bytes of any other file are
+  checked before ONNX Runtime sees it, see ``reading.onnx_content``. It is then tried on a page and
+  one large ink, in bounded memory and time, before it is used.
 - Whatever is wrong becomes an ``InputError`` (there is no such file) or an ``IntegrityError`` (it
   is not what it should be) that says what to do.
-
-ONNX Runtime parses the file, infers types and shapes, checks the weights against their shapes, and
-says which inputs, outputs and metadata there are. What it cannot promise about a malicious file is
-checked here on the bytes, by the few rules of the encoding that it is written in
-(<https://protobuf.dev/programming-guides/encoding/>); field numbers are those of ``onnx.proto``.
 """
 
 from __future__ import annotations
@@ -23,14 +17,11 @@ import hashlib
 import json
 import math
 import os
-import re
 import threading
-from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -38,9 +29,12 @@ from numpy.typing import NDArray
 
 from digitnet.errors import InputError, IntegrityError
 from digitnet.files import storage_errors
+from digitnet.reading.onnx_content import MAX_BYTES, UnsoundError, check_content, refused
 from digitnet.reading.prediction import INK_SIDE
 
 FORMAT, FORMAT_VERSION = "digitnet", 2
+# Of a network alone, which ``reading.network_file`` opens.
+NETWORK_FORMAT = "digitnet-network"
 ANSWER = ("probabilities", "ood_score", "image")
 READ = (*ANSWER, "features")
 # Of the signs on a page alone, and of the page.
@@ -50,8 +44,6 @@ OUTPUTS = (*READ, *FOUND)
 LEAST_PAGE = 32
 BLANK = np.zeros((1, 1, LEAST_PAGE, LEAST_PAGE), np.float32)
 NO_INK = np.zeros((0, 1, 1, 1), np.float32)
-# Of a usual model, 850 nodes take 110 kB besides the weights, in 10,500 fields.
-MAX_BYTES, MAX_DESCRIPTION, MAX_FIELDS = 128 * 2**20, 2**20, 20_000
 # For one ink of the largest size that is cut out of a picture; a usual model takes a hundredth.
 _MAX_MEMORY, _MAX_SECONDS = 256 * 2**20, 10.0
 # Of the page that it is tried on.
@@ -59,65 +51,6 @@ _TRIED_SIDE = 256
 # Pixels of a page that takes so much memory that it is given back.
 _LARGE_PAGE = 300 * 300
 _MAX_CLASSES, _MAX_NAME = 1000, 100
-# No kernel, stride, axis, padding or number of groups of ours is larger.
-_MAX_INTEGER = 128
-
-# What the export writes for any network that digitnet can build, and close kin. None makes a tensor
-# many times as large as what goes in by a value alone, except Range, see _counts_pixels, and
-# Resize, see _doubles. What many of them make together is tried, see _try.
-_OPERATORS = frozenset(
-    b"""
-    Add Cast Clip Constant Conv Div Elu Erf Flatten Gather Gemm LeakyRelu LessOrEqual MatMul Max
-    MaxPool Min Mul Neg Range Reciprocal ReduceLogSumExp ReduceMax ReduceSum Relu Shape Sigmoid
-    Slice Softmax Sub Tanh Transpose Unsqueeze
-
-    And Concat DepthToSpace Equal Exp Floor Greater Identity Less NonZero Not Or Pow ReduceMean
-    ReduceMin Reshape Resize Split Sqrt Squeeze TopK
-
-    Abs AveragePool BatchNormalization GlobalAveragePool GreaterOrEqual Log LogSoftmax Where
-    """.split()
-)
-_TENSOR = dict.fromkeys((1, 8, 12), "text") | {2: "data type", 9: "weights"}
-# The messages of such a file and what is in their fields; "text" is whatever needs no check. Any
-# other field is refused: functions, training, graphs and sparse tensors in attributes, operators of
-# other domains, weights in other files.
-_FIELDS: dict[str, dict[int, str]] = {
-    "model": dict.fromkeys((1, 2, 3, 4, 5, 6, 8, 14), "text") | {7: "graph"},
-    "graph": dict.fromkeys((2, 10, 11, 12), "text") | {1: "node", 5: "initializer"},
-    "node": {1: "input", 2: "output", 3: "text", 4: "operator", 5: "attribute", 6: "text"},
-    "attribute": dict.fromkeys((1, 2, 4, 13, 20), "text")
-    | {3: "integer", 5: "constant", 8: "integer"},
-    "initializer": _TENSOR,
-    "constant": _TENSOR,
-}
-# Numbers with a point, by the data type of a tensor: of single and of half precision.
-_FLOATS: dict[bytes, np.dtype[Any]] = {b"\1": np.dtype("<f4"), b"\n": np.dtype("<f2")}
-# Fields that deserve better words.
-_REFUSED = {("node", 7): "uses an operator of another domain"} | dict.fromkeys(
-    [("initializer", 13), ("initializer", 14), ("constant", 13), ("constant", 14)],
-    "keeps weights in another file",
-)
-
-# What people pass by mistake, by its first bytes. An ONNX file starts with its version, 8.
-_OTHERS = (
-    (rb"PK\x03\x04", "a ZIP archive, such as PyTorch (.pt) and Keras (.keras) write"),
-    (rb"\x80[\x02-\x05]", "a Python pickle"),
-    (rb".{6}\0\0\{", "the weights of a run (safetensors)"),
-    (rb"\x89HDF", "an HDF5 file, such as Keras writes"),
-    (rb".{4}TFL3", "a TensorFlow Lite model"),
-    (rb".{4}ORTM", "a model in ONNX Runtime's own format"),
-    (rb"\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|\x28\xb5\x2f\xfd|Rar!", "an archive"),
-    (rb"\x89PNG|\xff\xd8\xff|GIF8|RIFF....WEBP", "a picture"),
-    (rb"version https://git-lfs", "a pointer of Git LFS, whose file was not fetched"),
-    (rb"\s*<", "a text page (HTML or XML)"),
-    (rb"\s*[{\[]", "a JSON text"),
-)
-
-_Node: TypeAlias = defaultdict[str, list[memoryview]]
-
-
-class _UnsoundError(Exception):
-    """What is wrong with a file, as the rest of a sentence that begins with its name."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +107,7 @@ class ModelFile:
         Raises:
             IntegrityError: as for ``of_inks``.
         """
-        with _refused(self.name):
+        with refused(self.name):
             feeds, options = {"page": page, "ink": inks}, onnxruntime.RunOptions()
             if page.size > _LARGE_PAGE:  # or its memory would be kept for good
                 options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
@@ -202,7 +135,7 @@ def load_model_file(path: Path | str | None = None) -> ModelFile:
         raise InputError(
             f"A model is the path of a file or of a run folder, not {type(path).__name__}."
         )
-    place, content = _read(Path(path))
+    place, content = read_content(Path(path))
     file = checked(str(place), content)
     if place != Path(path):
         _refuse_outdated(file, place.parent)
@@ -215,8 +148,8 @@ def checked(name: str, content: bytes) -> ModelFile:
     Raises:
         IntegrityError: as for ``load_model_file``.
     """
-    with _refused(name):
-        _check_content(content)
+    with refused(name):
+        check_content(content)
         file = _opened(name, content)
         _try(file)
     return file
@@ -256,8 +189,13 @@ def open_session(
 # ---- from a path to bytes
 
 
-def _read(path: Path) -> tuple[Path, bytes]:
-    """Return the model file that a path means, itself or that of a run folder, and its content."""
+def read_content(path: Path) -> tuple[Path, bytes]:
+    """Return the model file that a path means, itself or that of a run folder, and its content.
+
+    Raises:
+        InputError: there is no such file, or the run has none yet.
+        StorageError: it cannot be read.
+    """
     with storage_errors(path, "read"):
         file = path / "model.onnx" if path.is_dir() else path
         # Before it is opened: opening a named pipe waits for somebody to write.
@@ -327,135 +265,6 @@ def _refuse_outdated(file: ModelFile, run: Path) -> None:
         )
 
 
-# ---- what ONNX Runtime does not check
-
-
-def _check_content(content: bytes) -> None:
-    """Refuse a file with anything in it that no network of digitnet needs."""
-    if not content:
-        raise _UnsoundError("is empty (0 bytes)")
-    if len(content) > MAX_BYTES:
-        raise _UnsoundError(f"has more than {MAX_BYTES:,} bytes, the most that is allowed")
-    for pattern, what in _OTHERS:
-        if re.match(pattern, content[:64], re.DOTALL):
-            raise _UnsoundError(f"is {what}, not a model file (ONNX)")
-    nodes = _checked_nodes(content)
-    if not all(map(_is_finite, nodes)):
-        raise _UnsoundError("holds NaN or infinity among its weights")
-    makers = {bytes(output): node for node in nodes for output in node["output"]}
-    if not all(_counts_pixels(node, makers) for node in nodes if b"Range" in node["operator"]):
-        raise _UnsoundError("holds a Range that does not count the pixels of an axis")
-    if not all(_doubles(node, makers) for node in nodes if b"Resize" in node["operator"]):
-        raise _UnsoundError("holds a Resize that does more than double a map")
-
-
-def _is_finite(node: _Node) -> bool:
-    """Return whether the weights of a node, if it has any, hold neither NaN nor infinity."""
-    kind = _FLOATS.get(bytes(node["data type"][0])) if node["data type"] else None
-    if kind is None:
-        return True
-    whole = (weights[: len(weights) - len(weights) % kind.itemsize] for weights in node["weights"])
-    return all(bool(np.isfinite(np.frombuffer(each, kind)).all()) for each in whole)
-
-
-def _checked_nodes(content: bytes) -> list[_Node]:
-    """Return the parts of each node of the graph, and then of each of its weights."""
-    described = len(content)
-    nodes: list[_Node] = []
-    for count, (part, value) in enumerate(_parts(memoryview(content), "model")):
-        if count == MAX_FIELDS:
-            raise _UnsoundError(f"has more than {MAX_FIELDS:,} parts")
-        if part in ("node", "initializer"):
-            nodes.append(defaultdict(list))
-        elif part in ("input", "output", "operator", "data type", "weights"):
-            nodes[-1][part].append(value)
-        if part == "operator" and bytes(value) not in _OPERATORS:
-            called = bytes(value[:60]).decode(errors="replace")
-            raise _UnsoundError(f"uses the operator {called!r}, which no network of digitnet needs")
-        if part == "integer" and abs(_signed(value)) > _MAX_INTEGER:
-            raise _UnsoundError(f"holds an attribute beyond {_MAX_INTEGER}")
-        described -= len(value) if part == "weights" else 0
-    if described > MAX_DESCRIPTION:
-        raise _UnsoundError(
-            f"holds {described:,} bytes besides its weights; at most {MAX_DESCRIPTION:,} are read"
-        )
-    return nodes
-
-
-def _parts(message: memoryview, kind: str) -> Iterator[tuple[str, memoryview]]:
-    """Yield kind and bytes of each field of a message and of the messages in it, in order."""
-    for number, value in _fields(message):
-        part = _FIELDS[kind].get(number)
-        if part is None:
-            unknown = f"holds a {kind} with field {number}, which no network of digitnet needs"
-            raise _UnsoundError(_REFUSED.get((kind, number), unknown))
-        yield part, value
-        if part in _FIELDS:
-            yield from _parts(value, part)
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Yield number and bytes of each field of a message; the bytes of a varint are as encoded."""
-    position = 0
-    while position < len(message):
-        key, position = _varint(message, position)
-        start = position
-        match key & 7:
-            case 0:
-                _, position = _varint(message, position)
-            case 5:
-                position += 4
-            case 2:
-                length, start = _varint(message, position)
-                position = start + length
-            case _:
-                position = len(message) + 1
-        # No field of ONNX has a number above 31.
-        if position > len(message) or key > 0xFF:
-            raise _UnsoundError("is damaged or not an ONNX file")
-        yield key >> 3, message[start:position]
-
-
-def _varint(message: memoryview, position: int) -> tuple[int, int]:
-    """Return a number of variable length and the position behind it."""
-    value = 0
-    for place, byte in enumerate(message[position : position + 10]):
-        value |= (byte & 0x7F) << 7 * place
-        if byte < 0x80:
-            return value, position + place + 1
-    raise _UnsoundError("is damaged or not an ONNX file")
-
-
-def _signed(value: memoryview) -> int:
-    """Return the number of a varint; of what is packed otherwise, one that is out of any range."""
-    number, end = _varint(value, 0)
-    return number - (number >> 63 << 64) if end == len(value) else 2**63
-
-
-def _counts_pixels(node: _Node, makers: dict[bytes, _Node]) -> bool:
-    """Return whether a Range runs from 0 by 1 to the size of an axis: then it cannot be large.
-
-    So the canonical image numbers pixels: up to ``Cast(Gather(Shape(tensor), axis))``.
-    """
-    first, limit, step = map(bytes, (*node["input"], b"", b"", b"")[:3])
-    ends = (makers.get(name, _Node(list))["weights"] for name in (first, step))
-    if [*ends] != [[np.float32(0).tobytes()], [np.float32(1).tobytes()]]:
-        return False
-    for operator in (b"Cast", b"Gather", b"Shape"):
-        maker = makers.get(limit, _Node(list))
-        if maker["operator"] != [operator] or not maker["input"]:
-            return False
-        limit = bytes(maker["input"][0])
-    return True
-
-
-def _doubles(node: _Node, makers: dict[bytes, _Node]) -> bool:
-    """Return whether a Resize makes height and width twice as large, by a constant."""
-    names = [bytes(name) for name in node["input"]]
-    scales = makers.get(names[2], _Node(list))["weights"] if len(names) == 3 else []
-    return [bytes(each) for each in scales] == [np.array([1, 1, 2, 2], np.float32).tobytes()]
-
-
 # ---- what ONNX Runtime says and does
 
 
@@ -465,31 +274,42 @@ def _opened(name: str, content: bytes) -> ModelFile:
     Raises:
         IntegrityError: ONNX Runtime refuses it, or its interface or metadata make no sense.
     """
-    with _refused(name):
+    with refused(name):
         session = open_session(content)
         metadata = session.get_modelmeta().custom_metadata_map
+        if metadata.get("format") == NETWORK_FORMAT:
+            raise UnsoundError(
+                "holds a network alone, for other programs: it takes images of 28×28 pixels and "
+                "finds nothing on a picture. Name a run or its model.onnx instead"
+            )
         if metadata.get("format") != FORMAT:
-            raise _UnsoundError(f"was not written by digitnet: its metadata lack format={FORMAT}")
+            raise UnsoundError(f"was not written by digitnet: its metadata lack format={FORMAT}")
         if metadata.get("schema_version") != str(FORMAT_VERSION):
             version = metadata.get("schema_version")
-            raise _UnsoundError(
+            raise UnsoundError(
                 f"has format {version!r:.40}, where this digitnet reads format {FORMAT_VERSION}"
             )
-        class_names = _class_names(metadata.get("class_names", ""))
+        class_names = class_names_of(metadata)
         _check_interface(session, len(class_names))
         threshold = _threshold(metadata.get("ood_threshold"))
     sha256 = hashlib.sha256(content).hexdigest()
     return ModelFile(name, content, session, sha256, class_names, threshold, metadata)
 
 
-def _class_names(text: str) -> tuple[str, ...]:
+def class_names_of(metadata: dict[str, str]) -> tuple[str, ...]:
+    """Return the names of the classes that a file says it has.
+
+    Raises:
+        UnsoundError: it says none, or they make no sense.
+    """
+    text = metadata.get("class_names", "")
     with contextlib.suppress(ValueError, RecursionError):
         names = json.loads(text)
         few = isinstance(names, list) and 2 <= len(names) <= _MAX_CLASSES
         named = few and all(isinstance(name, str) and 0 < len(name) <= _MAX_NAME for name in names)
         if named and len(set(names)) == len(names):
             return tuple(names)
-    raise _UnsoundError(
+    raise UnsoundError(
         f"has class_names={text!r:.80} in its metadata, where a JSON list of 2 to "
         f"{_MAX_CLASSES:,} different names is expected"
     )
@@ -499,17 +319,12 @@ def _threshold(text: str | None) -> float:
     with contextlib.suppress(TypeError, ValueError):
         if not math.isnan(value := float(text or "")):
             return value
-    raise _UnsoundError(f"has ood_threshold={text!r:.40} in its metadata, not a number")
+    raise UnsoundError(f"has ood_threshold={text!r:.40} in its metadata, not a number")
 
 
 def _check_interface(session: onnxruntime.InferenceSession, classes: int) -> None:
     """Refuse other inputs and outputs than those that digitnet.network.export writes."""
-    values = (*session.get_inputs(), *session.get_outputs())
-    # Type, and the size of each axis; None where it may be any.
-    found = {
-        value.name: [value.type, *(n if isinstance(n, int) else None for n in value.shape)]
-        for value in values
-    }
+    found = interface_of(session)
     wanted = {
         "page": ["tensor(float)", 1, 1, None, None],
         "ink": ["tensor(float)", None, 1, None, None],
@@ -524,7 +339,15 @@ def _check_interface(session: onnxruntime.InferenceSession, classes: int) -> Non
         "strokes": ["tensor(float)", 2, None, None],
     }
     if list(found.items()) != list(wanted.items()):
-        raise _UnsoundError(f"has the inputs and outputs {found}, not {wanted}")
+        raise UnsoundError(f"has the inputs and outputs {found}, not {wanted}")
+
+
+def interface_of(session: onnxruntime.InferenceSession) -> dict[str, list[Any]]:
+    """Return type and size of each axis of every input, then output; None where it may be any."""
+    return {
+        value.name: [value.type, *(n if isinstance(n, int) else None for n in value.shape)]
+        for value in (*session.get_inputs(), *session.get_outputs())
+    }
 
 
 @functools.cache
@@ -575,32 +398,16 @@ def _check_answers(answers: dict[str, NDArray[np.float32]], inks: int, classes: 
     for name, rows in answers.items():
         wanted = shapes.get(name)
         if wanted is not None and rows.shape[1:] != wanted:
-            raise _UnsoundError(f"gives {name} of the shape {rows.shape}")
+            raise UnsoundError(f"gives {name} of the shape {rows.shape}")
         if name != "strokes":
             counts[name] = len(rows) - (inks if name in READ else 0)
         # Written so that NaN is refused.
         if not np.isfinite(rows).all():
-            raise _UnsoundError(f"gives NaN or infinity as {name}")
+            raise UnsoundError(f"gives NaN or infinity as {name}")
     if len(set(counts.values())) > 1 or min(counts.values(), default=0) < 0:
-        raise _UnsoundError(f"gives answers of different lengths: {counts}")
+        raise UnsoundError(f"gives answers of different lengths: {counts}")
     probabilities = answers.get("probabilities")
     if probabilities is None:
         return
     if probabilities.min(initial=0) < 0 or not (np.abs(probabilities.sum(1) - 1) < 1e-3).all():
-        raise _UnsoundError("gives answers that are not probabilities")
-
-
-@contextlib.contextmanager
-def _refused(name: str) -> Iterator[None]:
-    """Turn what is wrong with a file into an ``IntegrityError`` that names it."""
-    try:
-        yield
-    except IntegrityError:  # of a block inside
-        raise
-    except Exception as error:  # ONNX Runtime's have no base of their own
-        reason = " ".join(str(error).split())[:300].rstrip(".")
-        if not isinstance(error, _UnsoundError):
-            reason = f"cannot be run: {reason}"
-        raise IntegrityError(
-            f"{name} {reason}. Only files as `digitnet export RUN` writes them are run."
-        ) from error
+        raise UnsoundError("gives answers that are not probabilities")

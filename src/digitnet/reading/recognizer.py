@@ -37,7 +37,7 @@ from digitnet.reading.pictures import Picture, PictureSource, as_array, load
 from digitnet.reading.prediction import Box, Ink, Prediction, Reading, Reason
 from digitnet.reading.strokes import Strokes, as_picture, from_strokes, judged
 from digitnet.reading.turning import turned_back, upright
-from digitnet.reading.writing import Writing
+from digitnet.reading.writing import Writing, familiar, lone_digit
 from digitnet.text import are_digits, percent
 
 # Below it, other digits together are likelier than the one that is named.
@@ -223,6 +223,8 @@ class Recognizer:
         height, width = (round(side * loaded.scale) for side in loaded.pixels.shape)
         pixels = np.ascontiguousarray(np.rot90(loaded.pixels, -quarter))
         reading = turned_back(self._read(writing, pixels, goal), quarter, height, width)
+        if goal.fewest is None and (digit := lone_digit(reading)):
+            reading = familiar(reading, digit.ood_score, self.ood_threshold)
         return _sure_enough(reading, goal.min_confidence)
 
     def _read(self, writing: Writing, pixels: NDArray[np.uint8], goal: Wanted) -> Reading:

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from digitnet.errors import InputError
 from digitnet.reading.finding import LONGEST, PAGE_AREA
 from digitnet.reading.pictures import MAX_SIDE
-from digitnet.reading.prediction import Box, Ink, Line, Prediction, Reading, ReadingReason
-from digitnet.reading.writing import SOFTER
+from digitnet.reading.prediction import Box, Ink, Prediction, Reading
+from digitnet.reading.writing import familiar, lone_digit, of_one
 
 Strokes = Sequence[Sequence[tuple[float, ...]]]
 
@@ -162,28 +162,15 @@ def judged(reading: Reading, whole: Callable[[], Prediction], ood_threshold: flo
         whole: returns the digit of the same strokes, as ``from_strokes`` draws them.
         ood_threshold: of the recogniser.
     """
+    if lone_digit(reading):
+        return familiar(reading, whole().ood_score, ood_threshold)
     signs = [one for line in reading.lines for one in line.digits]
-    digits = [one for one in signs if one.is_digit]
-    if len(signs) == len(digits) == 1:
-        strangeness = whole().ood_score
-        if strangeness - ood_threshold > SOFTER:
-            refused = replace(signs[0], is_digit=False, reason="not_a_digit", ood_score=strangeness)
-            return _of_one(reading, refused, 1 - reading.confidence, "no_digits")
-    elif not digits or reading.confidence < _UNSURE:
+    if not any(one.is_digit for one in signs) or reading.confidence < _UNSURE:
         one = whole()
         if one.is_digit and one.ood_score - ood_threshold < -_PLAINLY_ONE:
             box = _around([each.box for each in signs if each.box])
-            return _of_one(reading, replace(one, box=box), one.confidence, None)
+            return of_one(reading, replace(one, box=box), one.confidence, None)
     return reading
-
-
-def _of_one(
-    reading: Reading, sign: Prediction, confidence: float, reason: ReadingReason | None
-) -> Reading:
-    """Return a reading of one sign in place of another reading."""
-    odds = confidence / (1 - confidence) if confidence < 1 else math.inf
-    line = Line((sign,), confidence)
-    return replace(reading, lines=(line,), confidence=confidence, odds=odds, reason=reason)
 
 
 def _around(boxes: list[Box]) -> Box | None:

@@ -278,6 +278,36 @@ class Writing:
         )
 
 
+def lone_digit(reading: Reading) -> Prediction | None:
+    """Return the digit that is all that a reading has."""
+    signs = [one for line in reading.lines for one in line.digits]
+    return signs[0] if len(signs) == 1 and signs[0].is_digit else None
+
+
+def familiar(reading: Reading, ood_score: float, ood_threshold: float) -> Reading:
+    """Return a reading, refused if its only sign is a digit as strange as ``Writing.best`` refuses.
+
+    Args:
+        reading: of a picture or drawing.
+        ood_score: of that digit.
+        ood_threshold: of the model.
+    """
+    digit = lone_digit(reading)
+    if digit is None or ood_score - ood_threshold <= SOFTER:
+        return reading
+    refused = replace(digit, is_digit=False, reason="not_a_digit", ood_score=ood_score)
+    return of_one(reading, refused, 1 - reading.confidence, "no_digits")
+
+
+def of_one(
+    reading: Reading, sign: Prediction, confidence: float, reason: ReadingReason | None
+) -> Reading:
+    """Return a reading of one sign in place of another reading."""
+    odds = confidence / (1 - confidence) if confidence < 1 else math.inf
+    line = Line((sign,), confidence)
+    return replace(reading, lines=(line,), confidence=confidence, odds=odds, reason=reason)
+
+
 def _whole(left: float, top: float, right: float, bottom: float) -> Box:
     """Return the pixels that a box touches, at least one."""
     x, y = math.floor(left), math.floor(top)

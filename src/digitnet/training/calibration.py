@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from digitnet.data.catalogue import load_dataset
 from digitnet.data.dataset import Dataset
@@ -36,6 +37,7 @@ from digitnet.network.export import Calibration, build
 from digitnet.network.finder import Finder
 from digitnet.network.line_export import build_lines
 from digitnet.network.line_reader import LineReader
+from digitnet.network.network_export import build_network
 from digitnet.synthesis.hand_drawings import validation_digits
 from digitnet.training.checkpoint import SHIPPED_FINDER, SHIPPED_MODEL, load_finder, read_model
 from digitnet.training.ensemble_runs import Runs, is_ensemble, open_members
@@ -67,8 +69,23 @@ class Exported:
     path: Path
     bytes: int
     largest_difference: float
-    """Between torch and ONNX Runtime on the golden inks, relative to outputs larger than 1."""
+    """Between torch and ONNX Runtime on golden inputs, relative to outputs larger than 1."""
     calibration: Calibration
+    """What of it is in the file: of a network alone the temperature."""
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What is to be in the file of a network that reads digits; see ``export_run``."""
+
+    finder: Path | str | None = None
+    half: bool = False
+    network_only: bool = False
+
+    @property
+    def file_name(self) -> str:
+        """Its name in the folder of the run."""
+        return "network.onnx" if self.network_only else "model.onnx"
 
 
 def export_run(
@@ -77,25 +94,30 @@ def export_run(
     *,
     finder: Path | str | None = None,
     half: bool = False,
+    network_only: bool = False,
     data_dir: Path | str | None = None,
     offline: bool | None = None,
 ) -> Exported:
     """Calibrate the network of a run on its validation images and write it as ONNX.
-
-    The file always begins with the canonical image. A network that was trained and evaluated
-    without it (``canonical`` off) answers a little differently there than in its report.
 
     A file holds a finder and a network that reads what it finds. The run of a finder is exported
     with the network that comes with digitnet, that of a line reader alone. An ensemble is exported
     as one network, calibrated as one: its temperature divides the logarithm of the mean of its
     members' probabilities.
 
+    Such a file always begins with the canonical image. A network that was trained and evaluated
+    without it (``canonical`` off) answers a little differently there than in its report. A network
+    alone answers as in its report, but for the temperature: see ``network.network_export``.
+
     Args:
         run: the run folder; or the folder of an ensemble, or several runs that are to be one.
-        out: the file; by default ``model.onnx`` in the folder, or ``lines.onnx``.
+        out: the file; by default ``model.onnx`` in the folder, ``network.onnx`` of a network alone,
+            or ``lines.onnx``.
         finder: the run of a finder, or its ``model.safetensors``; by default the one that comes
             with digitnet.
         half: keep the weights in half precision, in half the bytes, as a line reader's always are.
+        network_only: write the network alone, for other programs: from 28×28 images to
+            probabilities.
         data_dir: as for ``train``.
         offline: as for ``train``.
 
@@ -103,13 +125,22 @@ def export_run(
         InputError: the folder is not a run, or has no model yet.
         IntegrityError: the model file is damaged, ONNX Runtime gives other answers than torch, or
             the network is larger than a model file may be.
-        UsageError: the data are not those of the run, another process works in the folder, or runs
-            cannot be one ensemble.
+        UsageError: the data are not those of the run, another process works in the folder, runs
+            cannot be one ensemble, or ``network_only`` is given with a finder.
     """
+    if network_only and finder:
+        raise UsageError("--network-only writes a file without a finder; leave out --finder.")
     options = Options(data_dir=data_dir, offline=offline)
+    wanted = _Wanted(finder, half, network_only)
     if not isinstance(run, Run) and (is_ensemble(run) or not isinstance(run, str | Path)):
-        return _export_ensemble(run, out, finder, half, options)
+        return _export_ensemble(run, out, wanted, options)
     run = open_run(run)
+    if run.config.is_stream and network_only:
+        holds = "a finder" if run.config.pages else "a line reader"
+        raise UsageError(
+            f"The run {run.path} holds {holds}. --network-only is for the run of a network that "
+            "reads digits; leave it out."
+        )
     if run.config.is_stream and finder:
         holds = "a finder itself" if run.config.pages else "a line reader, which needs no finder"
         raise UsageError(
@@ -122,60 +153,53 @@ def export_run(
         if run.config.pages:
             return _export_finder(run, trained_finder(run), out, half)
         trained = open_trained(run, options)
-        return export_trained(trained, out, finder=finder, half=half, data_dir=data_dir)
+        return _export_readers([trained], out or run.path / wanted.file_name, wanted, data_dir)
 
 
-def export_trained(
-    trained: Trained,
-    out: Path | str | None = None,
-    *,
-    finder: Path | str | None = None,
-    half: bool = False,
-    data_dir: Path | str | None = None,
-) -> Exported:
-    """Do what ``export_run`` does; the caller holds the lock of the run."""
+def export_trained(trained: Trained, *, data_dir: Path | str | None = None) -> Exported:
+    """Do what ``export_run`` does by default; the caller holds the lock of the run."""
     run, config = trained.run, trained.config
     if config.lines:
-        return _export_lines(run, trained.lines, out)
+        return _export_lines(run, trained.lines, None)
     if config.pages:
-        return _export_finder(run, trained.finder, out, half)
-    out = out or run.path / "model.onnx"
-    return export_members([trained], out, finder=finder, half=half, data_dir=data_dir)
-
-
-def _export_ensemble(
-    runs: Runs,
-    out: Path | str | None,
-    finder: Path | str | None,
-    half: bool,
-    options: Options,
-) -> Exported:
-    """Write the networks of several runs as one."""
-    members = open_members(runs, options)
-    how: Any = {"finder": finder, "half": half, "data_dir": options.data_dir}
-    if is_ensemble(runs):
-        folder = Path(runs)
-        with hold_lock(folder):
-            return export_members(members, out or folder / "model.onnx", **how)
-    if out is None:
-        raise UsageError("Several runs have no folder of their own; name the file with --out.")
-    return export_members(members, out, **how)
+        return _export_finder(run, trained.finder, None, half=False)
+    wanted = _Wanted()
+    return _export_readers([trained], run.path / wanted.file_name, wanted, data_dir)
 
 
 def export_members(
-    members: Sequence[Trained],
-    out: Path | str,
-    *,
-    finder: Path | str | None = None,
-    half: bool = False,
-    data_dir: Path | str | None = None,
+    folder: Path, members: Sequence[Trained], *, data_dir: Path | str | None = None
 ) -> Exported:
-    """Write one network that reads, or several as one; else as ``export_run``."""
+    """Do the same of an ensemble, whose networks are opened; the caller holds the lock of it."""
+    wanted = _Wanted()
+    return _export_readers(members, folder / wanted.file_name, wanted, data_dir)
+
+
+def _export_ensemble(
+    runs: Runs, out: Path | str | None, wanted: _Wanted, options: Options
+) -> Exported:
+    """Write the networks of several runs as one."""
+    members = open_members(runs, options)
+    if is_ensemble(runs):
+        folder = Path(runs)
+        with hold_lock(folder):
+            out = out or folder / wanted.file_name
+            return _export_readers(members, out, wanted, options.data_dir)
+    if out is None:
+        raise UsageError("Several runs have no folder of their own; name the file with --out.")
+    return _export_readers(members, out, wanted, options.data_dir)
+
+
+def _export_readers(
+    members: Sequence[Trained], out: Path | str, wanted: _Wanted, data_dir: Path | str | None
+) -> Exported:
+    """Write one network that reads, or several as one."""
     first, networks = members[0], [each.model for each in members]
     model = networks[0] if len(networks) == 1 else Ensemble(networks).eval()
-    file, finds = _read_finder(finder)
     sources = calibration_images(first, data_dir)
-    logits, scores = answers(model, np.concatenate([images for images, _ in sources]))
+    # Calibrated on what it will see.
+    before = model.canonical if wanted.network_only else Canonical()
+    logits, scores = answers(model, np.concatenate([images for images, _ in sources]), before)
     labels = np.concatenate([labels for _, labels in sources])
     groups = groups_to_keep([labels for _, labels in sources])
     calibration = calibrated(logits, scores, labels, groups)
@@ -187,10 +211,14 @@ def export_members(
         "crops": str(first.config.model.crops).lower(),
         "epochs": str(len(first.run.history)),
         "model_sha256": ", ".join(sorted(each.run.model_sha256 for each in members)),
-        "finder_sha256": _sha256(file),
     }
-    built = build(model, finds, calibration, about, half=half)
-    return _written(out, built, calibration)
+    if wanted.network_only:
+        temperature = calibration.temperature
+        alone = build_network(model, temperature, about, half=wanted.half)
+        return _written(out, alone, Calibration(temperature))
+    file, finds = _read_finder(wanted.finder)
+    about["finder_sha256"] = _sha256(file)
+    return _written(out, build(model, finds, calibration, about, half=wanted.half), calibration)
 
 
 def _export_finder(run: Run, finder: Finder, out: Path | str | None, half: bool) -> Exported:
@@ -317,11 +345,17 @@ def set_aside(old: Dataset) -> NDArray[np.int64]:
 
 @torch.inference_mode()
 def answers(
-    model: CNN | Ensemble, images: NDArray[np.uint8]
+    model: CNN | Ensemble, images: NDArray[np.uint8], before: nn.Module
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return logits (N, classes) and ood_scores (N,) of stored images, uint8 (N, 28, 28)."""
-    canonical, batches = Canonical(), torch.split(torch.from_numpy(images), 500)
-    said = [answer(model, canonical(to_float(batch)))[:2] for batch in batches]
+    """Return logits (N, classes) and ood_scores (N,) of stored images, uint8 (N, 28, 28).
+
+    Args:
+        model: in evaluation mode.
+        images: as they are stored.
+        before: what comes between them and the network's first layer.
+    """
+    batches = torch.split(torch.from_numpy(images), 500)
+    said = [answer(model, before(to_float(batch)))[:2] for batch in batches]
     digits, scores = (torch.cat(part) for part in zip(*said, strict=True))
     return digits.numpy(), scores.numpy()
 

@@ -47,6 +47,7 @@ from digitnet.training.checkpoint import (
     write_tensors,
 )
 from digitnet.training.device import CPU, computes_bfloat16, generator_of
+from digitnet.training.optimizers import make_optimizer
 from digitnet.training.progress import Progress
 from digitnet.training.runs import Epoch, Run
 
@@ -151,7 +152,7 @@ class Training:
         self.steps = math.ceil(len(train) / config.batch_size)
         self.total_steps = config.epochs * self.steps
         self.model = (model or CNN(config.model)).to(device)
-        self.optimizer = _optimizer(self.parameter_groups(), config)
+        self.optimizer = make_optimizer(self.parameter_groups(), config)
         self.average = moving_average(self.model, config.averaging) if config.averaging else None
         self.in_bfloat16 = config.bfloat16 and computes_bfloat16(device)
         self.position = Position()
@@ -455,15 +456,3 @@ def choose_images(
     if config.train_images:
         train = take_of_each_class(train, labels, config.train_images, config.seed)
     return train, val
-
-
-def _optimizer(groups: list[dict[str, Any]], config: TrainConfig) -> torch.optim.Optimizer:
-    for group in groups:
-        group["initial_lr"] = group["lr"]
-    decay = config.weight_decay
-    # fused: one pass over all weights instead of one for each of them and each operation.
-    if config.optimizer == "sgd":
-        return torch.optim.SGD(groups, momentum=config.momentum, weight_decay=decay, fused=True)
-    cls = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
-    betas = config.beta1, config.beta2
-    return cls(groups, betas=betas, weight_decay=decay, fused=True)

@@ -6,6 +6,7 @@
     checkpoint.safetensors  where training stands, enough to go on bit for bit
     model.safetensors       the trained network
     model.onnx              the same from ink to probabilities, for any runtime
+    network.onnx            the same from 28×28 images to probabilities, if it was exported alone
     metrics.json            how good it is on the test set
     predictions.csv         what it says of every test image
     transfer.json           of a network tuned from another: which one, how, and the old task

@@ -53,8 +53,7 @@ export function showMaps(canvas, { data, dims }, columns, zoom, { off = [], mark
     if (off.includes(map)) strike(context, left, top, width * zoom, height * zoom);
   }
   if (marked) {
-    context.strokeStyle = "#ff9a4d";
-    context.lineWidth = 2;
+    Object.assign(context, MARK);
     const [left, top] = [(marked.map % columns) * across, Math.floor(marked.map / columns) * down];
     context.strokeRect(left + 1, top + 1, width * zoom - 2, height * zoom - 2);
     context.strokeRect(left + marked.x * zoom, top + marked.y * zoom, zoom, zoom);
@@ -62,6 +61,7 @@ export function showMaps(canvas, { data, dims }, columns, zoom, { off = [], mark
 }
 
 const GAP = 4;
+const MARK = { strokeStyle: "#ff9a4d", lineWidth: 2 };
 
 /** Return which cell of maps shown by `showMaps` a place on the canvas is in, or null. */
 export function cellAt(canvas, event, { dims }, columns, zoom) {
@@ -84,14 +84,8 @@ const GLOW = Uint32Array.from({ length: 256 }, (_, step) => {
 function strike(context, left, top, width, height) {
   context.fillStyle = "#00000099";
   context.fillRect(left, top, width, height);
-  context.strokeStyle = "#ff9a4d";
-  context.lineWidth = 2;
-  context.beginPath();
-  context.moveTo(left, top);
-  context.lineTo(left + width, top + height);
-  context.moveTo(left + width, top);
-  context.lineTo(left, top + height);
-  context.stroke();
+  Object.assign(context, MARK);
+  context.stroke(new Path2D(`M${left} ${top}l${width} ${height}m0 ${-height}l${-width} ${height}`));
 }
 
 /** Prepare a chart's canvas and return its context and the area inside its axes. */
@@ -136,10 +130,7 @@ export function upright(context, area, share, stroke, words = "") {
   const x = area.left + share * (area.right - area.left);
   context.strokeStyle = context.fillStyle = stroke;
   context.lineWidth = 2.5;
-  context.beginPath();
-  context.moveTo(x, area.top);
-  context.lineTo(x, area.bottom);
-  context.stroke();
+  context.stroke(new Path2D(`M${x} ${area.top}V${area.bottom}`));
   context.textAlign = share > 0.6 ? "right" : "left";
   context.fillText(words, x + (share > 0.6 ? -8 : 8), area.top + 20);
 }

@@ -98,7 +98,7 @@ class LayerCard {
   }
 
   makeInspectable() {
-    this.canvas.addEventListener("pointermove", (event) => event.pointerType === "mouse" && this.point(event));
+    this.canvas.onpointermove = (event) => event.pointerType === "mouse" && this.point(event);
     this.canvas.onclick = (event) => this.point(event);
     const pick = make("div", { className: "pick" });
     const [count, height, width] = this.layer.shape;
@@ -130,7 +130,7 @@ class LayerCard {
     showMaps(this.canvas, this.maps, this.columns, this.zoom, { off, marked: this.cell });
     if (this.toggle && this.cell) {
       const isOff = off.includes(this.cell.map);
-      this.toggle.textContent = isOff ? "Switch this filter on" : "Switch this filter off";
+      this.toggle.textContent = `Switch this filter ${isOff ? "on" : "off"}`;
       this.toggle.setAttribute("aria-pressed", String(isOff));
     }
   }
@@ -167,7 +167,7 @@ class LayerCard {
     }
     if (this.layer.kind === "weighing") {
       const before = this.at(input, cell.map, cell.y, cell.x);
-      const share = before ? `Every cell of this map is multiplied by ${short(value / before)}: ${short(before)} becomes ${short(value)}.` : "0 stays 0, whatever the map is multiplied by.";
+      const share = before ? `Every cell of this map is multiplied by ${short(value / before)}: ${short(before)} becomes ${short(value)}.` : "0 stays 0.";
       this.sum.replaceChildren(words(share));
       return;
     }

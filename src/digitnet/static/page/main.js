@@ -2,7 +2,7 @@
 
 import { lineTexts, reader } from "../reader/constants.js";
 import { signsOf } from "../reader/readings.js";
-import { argmax } from "../reader/rounding.js";
+import { argmax, times } from "../reader/rounding.js";
 import { Answer } from "./answer.js";
 import { Damage } from "./damage.js";
 import { button, byId, make } from "./elements.js";
@@ -40,15 +40,15 @@ const answer = new Answer(chosen);
 
 byId("undo").onclick = () => pad.undo();
 byId("clear").onclick = () => pad.clear();
-byId("pen").addEventListener("input", ({ target }) => {
+byId("pen").oninput = ({ target }) => {
   pad.pen = Number(target.value);
   drawn(false);
-});
+};
 offerSamples(byId("samples"), pad);
-byId("keep").replaceChildren(...Array.from({ length: 10 }, (_, digit) => keepButton(digit)));
+byId("keep").replaceChildren(...times(10, keepButton));
 listen(readPicture, problem);
 // A lesson that fails must not be silent.
-window.addEventListener("unhandledrejection", ({ reason }) => problem(reason?.message ?? `${reason}`));
+window.onunhandledrejection = ({ reason }) => problem(reason?.message ?? `${reason}`);
 start();
 
 async function start() {
@@ -149,8 +149,8 @@ async function rescore(reading) {
     const digit = argmax(probabilities);
     const isDigit = score <= engine.model.ood_threshold;
     const reason = isDigit ? (probabilities[digit] < reader.AMBIGUOUS ? "ambiguous" : null) : "not_a_digit";
-    Object.assign(signs[k], { probabilities: [...probabilities], digit, label: `${digit}`, confidence: probabilities[digit] });
-    Object.assign(signs[k], { ood_score: score, is_digit: isDigit, reason });
+    const answer = { probabilities: [...probabilities], digit, label: `${digit}`, confidence: probabilities[digit] };
+    Object.assign(signs[k], answer, { ood_score: score, is_digit: isDigit, reason });
   }
   for (const line of reading.lines) line.text = line.digits.map((sign) => (sign.is_digit ? sign.digit : "?")).join("");
   reading.text = reading.lines.map((line) => line.text).join("\n");

@@ -22,11 +22,11 @@ export class Pad {
     this.picture = null;
     this.active = null;
     this.cursor = { x: WIDTH / 2, y: HEIGHT / 2, down: false, shown: false };
-    canvas.addEventListener("pointerdown", (event) => this.begin(event));
-    canvas.addEventListener("pointermove", (event) => this.move(event));
-    for (const name of ["pointerup", "pointercancel"]) canvas.addEventListener(name, (event) => this.end(event));
-    canvas.addEventListener("keydown", (event) => this.key(event));
-    canvas.addEventListener("blur", () => this.lift());
+    canvas.onpointerdown = (event) => this.begin(event);
+    canvas.onpointermove = (event) => this.move(event);
+    canvas.onpointerup = canvas.onpointercancel = (event) => this.end(event);
+    canvas.onkeydown = (event) => this.key(event);
+    canvas.onblur = () => this.lift();
   }
 
   /** Whether there is nothing on the paper. */
@@ -172,20 +172,13 @@ function paintStroke(context, stroke, pen) {
   }
   for (let k = 1; k < stroke.length; k++) {
     context.lineWidth = width((stroke[k - 1][2] + stroke[k][2]) / 2);
-    context.beginPath();
-    context.moveTo(...stroke[k - 1].slice(0, 2));
-    context.lineTo(...stroke[k].slice(0, 2));
-    context.stroke();
+    const [[x, y], [x2, y2]] = [stroke[k - 1], stroke[k]];
+    context.stroke(new Path2D(`M${x} ${y}L${x2} ${y2}`));
   }
 }
 
 function paintCursor(context, { x, y, down }) {
   context.strokeStyle = down ? "#b84a00" : "#1f4fd8";
   context.lineWidth = 2;
-  context.beginPath();
-  context.moveTo(x - 12, y);
-  context.lineTo(x + 12, y);
-  context.moveTo(x, y - 12);
-  context.lineTo(x, y + 12);
-  context.stroke();
+  context.stroke(new Path2D(`M${x - 12} ${y}h24m-12-12v24`));
 }

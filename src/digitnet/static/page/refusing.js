@@ -15,10 +15,10 @@ export class Refusing {
     const all = [...scores.digits, ...scores.hands, ...scores.letters].sort((a, b) => a - b);
     [this.least, this.most] = [all[0], all[Math.floor(0.995 * all.length)]];
     this.field = byId("limit");
-    this.field.addEventListener("input", () => {
+    this.field.oninput = () => {
       this.limit = this.least + ((this.most - this.least) * this.field.value) / 200;
       this.paint();
-    });
+    };
     byId("limit-back").onclick = () => this.back();
     this.back();
   }

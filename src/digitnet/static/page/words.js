@@ -59,7 +59,7 @@ export function aboutLayer({ kind, output, side, shape: [count, height, width] }
     return `Of each two by two cells the brightest stays: ${count} maps of ${width} × ${height}. Where exactly a stroke lies matters less now.`;
   }
   if (kind === "weighing") {
-    return `Each map times a number from 0 to 1, which follows from how bright all of them are: what matters less for this digit fades.`;
+    return "Each map times a number from 0 to 1: what matters less for this digit fades.";
   }
   if (output === "hidden") return `${count} cells, ${HIDDEN[kind]}`;
   const place = Math.min(2, Math.floor(Math.log2(28 / width)));

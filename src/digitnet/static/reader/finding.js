@@ -1,8 +1,10 @@
 /** From a picture to the signs on it: the pages that the network sees of it. */
 
 import { finding as C, modelFile } from "./constants.js";
+import { inEvenLight } from "./light.js";
 import { argmax, clip, f32, largest, median32, round, sum, times } from "./rounding.js";
 import { resize } from "./resize.js";
+import { pictureOf } from "./views.js";
 
 const READER = ["probabilities", "ood_score", "image"];
 const OUTPUTS = ["box", "presence", "digit_share", ...READER];
@@ -24,24 +26,17 @@ export async function findSigns(model, picture, quick = false) {
 
 function greysOfEdge({ data, width, height }) {
   const counts = new Array(256).fill(0);
-  for (let x = 0; x < width; x++) {
-    counts[data[x]]++;
-    counts[data[(height - 1) * width + x]]++;
-  }
-  for (let y = 0; y < height; y++) {
-    counts[data[y * width]]++;
-    counts[data[y * width + width - 1]]++;
-  }
+  const count = (x, y) => counts[data[y * width + x]]++;
+  for (let x = 0; x < width; x++) for (const y of [0, height - 1]) count(x, y);
+  for (let y = 0; y < height; y++) for (const x of [0, width - 1]) count(x, y);
   return counts;
 }
 
 function padded({ data, width, height }, margin, ground) {
-  const across = width + 2 * margin;
-  const roomy = new Uint8Array(across * (height + 2 * margin)).fill(ground);
-  for (let y = 0; y < height; y++) {
-    roomy.set(data.subarray(y * width, (y + 1) * width), (y + margin) * across + margin);
-  }
-  return { data: roomy, width: across, height: height + 2 * margin, channels: 1 };
+  return pictureOf(width + 2 * margin, height + 2 * margin, (right, below) => {
+    const [x, y] = [right - margin, below - margin];
+    return x < 0 || y < 0 || x >= width || y >= height ? ground : data[y * width + x];
+  });
 }
 
 async function found(model, picture, quick) {
@@ -52,7 +47,8 @@ async function found(model, picture, quick) {
   if (quick) return signs;
   let closer = Math.min(scale * C.CLOSER, C.ENLARGED);
   if (surest(signs) < C.UNSURE && closer > scale) {
-    const again = await look(model, picture, whole, closer);
+    const larger = await look(model, picture, whole, closer);
+    const again = larger.filter((sign) => sideOf(sign) < f32(C.TINY / scale));
     if (surest(again) > surest(signs)) [signs, scale] = [again, closer];
   }
   for (let looks = 0, parts = 1; looks < C.LOOKS && signs.length; looks++) {
@@ -93,35 +89,44 @@ export function pageOf(picture, [left, top, right, bottom], scale) {
   );
   const filter = scale < C.SMALLER ? "box" : "bilinear";
   const small = resize(picture, width, height, filter, [left, top, right, bottom]);
-  const page = {
-    width: Math.max(width, modelFile.LEAST_PAGE),
-    height: Math.max(height, modelFile.LEAST_PAGE),
-  };
-  page.data = new Float32Array(page.width * page.height);
-  for (let y = 0; y < page.height; y++) {
-    const line = Math.min(y, height - 1) * width;
-    for (let x = 0; x < page.width; x++) {
-      page.data[y * page.width + x] = small.data[line + Math.min(x, width - 1)];
-    }
-  }
-  return page;
+  const sides = [width, height].map((side) => Math.max(side, modelFile.LEAST_PAGE));
+  const grey = (x, y) => small.data[Math.min(y, height - 1) * width + Math.min(x, width - 1)];
+  return pictureOf(...sides, grey, Float32Array);
 }
 
 async function look(model, picture, region, scale) {
   const page = pageOf(picture, region, scale);
-  const answers = await model.ofPage(OUTPUTS, page);
+  let signs = await signsOn(model, page);
+  const evened = inEvenLight(page);
+  if (evened) {
+    const others = await signsOn(model, evened);
+    if (clearness(others, model) > clearness(signs, model)) signs = others;
+  }
   // Rounding made the page a fraction of a pixel longer or shorter than the part is.
   const [width, height] = [region[2] - region[0], region[3] - region[1]];
   const steps = [width, height].map((side) => side / Math.max(1, round(side * scale)));
+  for (const sign of signs) {
+    sign.box = sign.box.map((at, axis) => f32(at * steps[axis % 2] + region[axis % 2]));
+  }
+  // A sign of which next to no ink is left has no box.
+  return signs.filter(({ box }) => box[2] > box[0] && box[3] > box[1]);
+}
+
+async function signsOn(model, page) {
+  const answers = await model.ofPage(OUTPUTS, page);
   const signs = answers.presence.map((presence, row) => ({
-    box: Array.from(answers.box[row], (at, axis) => f32(at * steps[axis % 2] + region[axis % 2])),
+    box: Array.from(answers.box[row]),
     presence: presence[0],
     digitShare: answers.digit_share[row][0],
     ...readerRow(answers, row),
   }));
-  const whole = await withFlags(model, page, signs);
-  // A sign of which next to no ink is left has no box.
-  return whole.filter(({ box }) => box[2] > box[0] && box[3] > box[1]);
+  return withFlags(model, page, signs);
+}
+
+/** Return how many clear digits there are, each as clear as it is there and not strange. */
+function clearness(signs, { threshold }) {
+  const clear = ({ presence, oodScore }) => presence * clip(threshold - oodScore, 0, C.CLEAREST);
+  return signs.reduce((sum, sign) => sum + clear(sign), 0);
 }
 
 function readerRow(answers, row) {

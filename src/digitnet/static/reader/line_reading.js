@@ -3,7 +3,8 @@
 import { lineReading as C } from "./constants.js";
 import { boxOf, stripOf } from "./line_strips.js";
 import { SignChances, boxesOf, closenessOf, likeliestTexts, ofColumns, placesOf, textOf } from "./line_texts.js";
-import { clip, f32, median, round, sum, times } from "./rounding.js";
+import { clip, f32, median, round, sum } from "./rounding.js";
+import { blank, pictureOf } from "./views.js";
 import { OTHER_SIGN } from "./writing.js";
 
 /** Return what is written in a picture, where `writing` was found. */
@@ -83,12 +84,10 @@ export function roughInk({ data, width, height }, box) {
   const [top, bottom] = [box[1], box[3]].map((at) => clip(round(at), 0, height));
   const across = Math.min(Math.max(right, left + 1), width) - left;
   const down = Math.min(Math.max(bottom, top + 1), height) - top;
-  if (!across || !down) return { data: new Float32Array(1), width: 1, height: 1 };
+  if (!across || !down) return blank(1);
   const grid = (step) => {
-    const size = { width: Math.ceil(across / step), height: Math.ceil(down / step) };
-    const rows = times(size.height, (y) => (top + y * step) * width + left);
-    const columns = times(size.width, (x) => x * step);
-    return { ...size, data: new Float32Array(rows.flatMap((row) => columns.map((x) => data[row + x]))) };
+    const grey = (x, y) => data[(top + y * step) * width + left + x * step];
+    return pictureOf(Math.ceil(across / step), Math.ceil(down / step), grey, Float32Array);
   };
   const paper = median(grid(1).data);
   const ink = grid(Math.ceil(Math.max(across, down) / C.INK_SIDE));

@@ -2,15 +2,12 @@
 
 import { modelFile as C } from "./constants.js";
 import { f32, times } from "./rounding.js";
+import { blank } from "./views.js";
 
-const BLANK = {
-  data: new Float32Array(C.LEAST_PAGE * C.LEAST_PAGE),
-  height: C.LEAST_PAGE,
-  width: C.LEAST_PAGE,
-};
+const BLANK = blank(C.LEAST_PAGE);
 // ONNX Runtime for the web cannot multiply nothing by a matrix: where Python gives no ink, it gets a
 // blank one, whose answer, the last, is left out.
-const NO_INK = { data: new Float32Array(1), count: 1, height: 1, width: 1 };
+const NO_INK = { ...blank(1), count: 1 };
 const OF_INKS = ["probabilities", "ood_score", "image", "features"];
 
 export class ModelFile {

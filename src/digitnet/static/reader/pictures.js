@@ -5,6 +5,7 @@ import { InputError } from "./errors.js";
 import { withoutOrientation } from "./exif.js";
 import { toGrey } from "./grey.js";
 import { decodePng, isPng, pngSize } from "./png.js";
+import { pictureOf } from "./views.js";
 
 /**
  * Return `{picture, scale}`: a grey picture, and how many pixels of the original one of it spans.
@@ -90,13 +91,9 @@ export function oriented(picture, orientation) {
   const swapped = orientation >= 5;
   const [across, down] = swapped ? [height, width] : [width, height];
   const [fromRight, fromBottom] = [[2, 3, 7, 8], [3, 4, 6, 7]].map((all) => all.includes(orientation));
-  const turned = new Uint8Array(data.length);
-  for (let y = 0, at = 0; y < down; y++) {
-    for (let x = 0; x < across; x++, at++) {
-      const [column, row] = swapped ? [y, x] : [x, y];
-      const from = fromRight ? width - 1 - column : column;
-      turned[at] = data[(fromBottom ? height - 1 - row : row) * width + from];
-    }
-  }
-  return { data: turned, width: across, height: down, channels: 1 };
+  return pictureOf(across, down, (x, y) => {
+    const [column, row] = swapped ? [y, x] : [x, y];
+    const from = fromRight ? width - 1 - column : column;
+    return data[(fromBottom ? height - 1 - row : row) * width + from];
+  });
 }

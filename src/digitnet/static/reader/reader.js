@@ -9,7 +9,8 @@ import { readLines } from "./line_reading.js";
 import { f32, largest, round } from "./rounding.js";
 import { asPicture, fromStrokes, judged, placed } from "./strokes.js";
 import { turnedBack, upright } from "./turning.js";
-import { Writing, predictionOf } from "./writing.js";
+import { blank } from "./views.js";
+import { Writing, familiar, loneDigit, predictionOf } from "./writing.js";
 
 export class Reader {
   /**
@@ -25,7 +26,8 @@ export class Reader {
     const look = async (pixels) => new Writing(await findSigns(this.model, pixels), this.model, scale);
     const found = await upright(look, picture);
     const [height, width] = [picture.height, picture.width].map((side) => round(side * scale));
-    return turnedBack(await this.readingOf(found), found.quarter, height, width);
+    const reading = turnedBack(await this.readingOf(found), found.quarter, height, width);
+    return familiar(reading, loneDigit(reading)?.ood_score, this.model.threshold);
   }
 
   readingOf({ writing, picture }) {
@@ -37,7 +39,7 @@ export class Reader {
   async predict({ picture, scale }) {
     const writing = new Writing(await findSigns(this.model, picture), this.model, scale);
     const middle = [picture.width / 2, picture.height / 2];
-    return writing.best(middle, this.model.record.crops) ?? this.predictInk(BLANK);
+    return writing.best(middle, this.model.record.crops) ?? this.predictInk(blank(1));
   }
 
   /**
@@ -83,8 +85,6 @@ export class Reader {
     return confidence < C.AMBIGUOUS ? "ambiguous" : null;
   }
 }
-
-const BLANK = { data: new Float32Array(1), width: 1, height: 1 };
 
 function inkOf({ data, width, height }) {
   if (!(width >= 1 && height >= 1 && Math.max(width, height) <= C.MAX_INK_SIDE)) {

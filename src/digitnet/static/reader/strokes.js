@@ -3,16 +3,17 @@
  * bit, as of `digitnet.reading.strokes`.
  */
 
-import { finding, pictures, strokes as C, writing } from "./constants.js";
+import { finding, pictures, strokes as C } from "./constants.js";
 import { InputError } from "./errors.js";
 import { signsOf, withBoxes } from "./readings.js";
 import { clip, sum, times } from "./rounding.js";
-import { wholeBox } from "./writing.js";
+import { blank, pictureOf } from "./views.js";
+import { familiar, loneDigit, ofOne, wholeBox } from "./writing.js";
 
 /** Return the ink of a drawing of one digit, `{data, width, height}` in float32, 0 to 1. */
 export function fromStrokes(strokes) {
   const lines = checked(strokes);
-  if (!lines.length) return { data: new Float32Array(1), width: 1, height: 1 };
+  if (!lines.length) return blank(1);
   const { low, scale } = fitted(lines, C.SIDE);
   const radius = C.PEN / 2;
   const ink = drawn(lines, low, scale, radius, widest(lines, radius) + C.MARGIN);
@@ -31,8 +32,7 @@ export function asPicture(strokes, pen = null) {
     throw new InputError(`The pen's width is ${pen}; it must be a positive number.`);
   }
   if (!lines.length) {
-    const data = new Uint8Array([255]);
-    return { picture: { data, width: 1, height: 1, channels: 1 }, scale: 1, left: 0, top: 0 };
+    return { picture: pictureOf(1, 1, () => 255), scale: 1, left: 0, top: 0 };
   }
   const { low, extent, scale: unit } = fitted(lines, 1);
   // From here on the longer side of the drawing is 1 long, or 0 if it is a dot.
@@ -178,15 +178,9 @@ function cover({ data, width, height }, [x, y, r], [x2, y2, r2]) {
 
 /** Return the reading of a drawing, corrected by what all of its strokes are as one ink. */
 export async function judged(reading, whole, threshold) {
+  if (loneDigit(reading)) return familiar(reading, (await whole()).ood_score, threshold);
   const signs = signsOf(reading);
-  const digits = signs.filter((sign) => sign.is_digit);
-  if (signs.length === 1 && digits.length === 1) {
-    const { ood_score } = await whole();
-    if (ood_score - threshold > writing.SOFTER) {
-      const refused = { ...signs[0], is_digit: false, reason: "not_a_digit", ood_score };
-      return ofOne(reading, refused, 1 - reading.confidence, "no_digits");
-    }
-  } else if (!digits.length || reading.confidence < C.UNSURE) {
+  if (!signs.some((sign) => sign.is_digit) || reading.confidence < C.UNSURE) {
     const one = await whole();
     if (one.is_digit && one.ood_score - threshold < -C.PLAINLY_ONE) {
       const box = around(signs.map((sign) => sign.box).filter(Boolean));
@@ -194,12 +188,6 @@ export async function judged(reading, whole, threshold) {
     }
   }
   return reading;
-}
-
-function ofOne(reading, sign, confidence, reason) {
-  const odds = confidence < 1 ? confidence / (1 - confidence) : null;
-  const text = sign.is_digit ? sign.label : "?";
-  return { ...reading, text, lines: [{ text, confidence, digits: [sign] }], confidence, odds, reason };
 }
 
 function around(boxes) {

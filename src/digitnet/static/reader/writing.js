@@ -3,6 +3,7 @@
 import { lineTexts, writing as C } from "./constants.js";
 import { inLines } from "./lines.js";
 import { asBytes } from "./model_file.js";
+import { signsOf } from "./readings.js";
 import { argmax, argmin, clip, f32, sum } from "./rounding.js";
 
 /** What is picked of a sign that is no digit. */
@@ -228,6 +229,26 @@ export function predictionOf({ probabilities, oodScore, image, box, reason, clas
     box,
     image: asBytes(image),
   };
+}
+
+/** Return the digit that is all that a reading has. */
+export function loneDigit(reading) {
+  const signs = signsOf(reading);
+  return signs.length === 1 && signs[0].is_digit ? signs[0] : null;
+}
+
+/** Return a reading, refused if its only sign is a digit as strange as `Writing.best` refuses. */
+export function familiar(reading, ood_score, threshold) {
+  if (!loneDigit(reading) || ood_score - threshold <= C.SOFTER) return reading;
+  const refused = { ...loneDigit(reading), is_digit: false, reason: "not_a_digit", ood_score };
+  return ofOne(reading, refused, 1 - reading.confidence, "no_digits");
+}
+
+/** Return a reading of one sign in place of another reading. */
+export function ofOne(reading, sign, confidence, reason) {
+  const odds = confidence < 1 ? confidence / (1 - confidence) : null;
+  const text = sign.is_digit ? sign.label : "?";
+  return { ...reading, text, lines: [{ text, confidence, digits: [sign] }], confidence, odds, reason };
 }
 
 /** Return a box of whole units around edges. */

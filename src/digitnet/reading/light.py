@@ -1,0 +1,67 @@
+"""Pages in uneven light, and the same pages as they would look in even light.
+
+Guarantees:
+
+- A page whose ground is even, dark or light, is left alone: drawings, scans, most photos.
+- In even light paper has one grey, and ink is as much darker than the paper around it as before.
+
+Light is not seen by itself. The ground of dark strokes is what is left of a page when all that is
+dark and narrower than a window is filled, its morphological closing (Serra, 1982); unlike a mean,
+it keeps the edge of a shadow where it is.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+# The ground is even if its darkest place has at least this share of the grey of its lightest one.
+_EVEN = 0.8
+# Sides of the windows: by which it is told whether the ground is even, in cells of 4 pixels of a
+# page, wider than a marker's line; and by which strokes are filled, in cells of 2.
+_WIDE, _NARROW = 15, 15
+# Grey of paper in even light, and how much lighter than the paper anything is, at most.
+_PAPER, _LIGHTEST = 210.0, 1.2
+
+_Floats = NDArray[np.float32]
+
+
+def in_even_light(page: _Floats) -> _Floats | None:
+    """Return a page, float32 (H, W), grey, 0 to 255, in even light; None if it is in even light."""
+    cells = _reduced(_reduced(page))
+    if _is_even(_closed(cells, _WIDE)) or _is_even(-_closed(-cells, _WIDE)):
+        return None
+    ground = _closed(_reduced(page), _NARROW)
+    height, width = page.shape
+    ground = ground.repeat(2, axis=0).repeat(2, axis=1)[:height, :width]
+    evened: _Floats = np.minimum(page / np.maximum(ground, 1), _LIGHTEST) * _PAPER
+    return evened.astype(np.float32)
+
+
+def _is_even(ground: _Floats) -> bool:
+    return bool(ground.min() >= _EVEN * ground.max())
+
+
+def _reduced(page: _Floats) -> _Floats:
+    """Return a page half as large: means of 2 × 2 pixels, of which an odd edge has itself twice."""
+    height, width = page.shape
+    whole = np.pad(page, ((0, height % 2), (0, width % 2)), mode="edge")
+    means: _Floats = (whole[::2, ::2] + whole[1::2, ::2] + whole[::2, 1::2] + whole[1::2, 1::2]) / 4
+    return means
+
+
+def _closed(page: _Floats, side: int) -> _Floats:
+    """Return a page without what is darker and narrower than a square window."""
+    return -_highest(-_highest(page, side), side)
+
+
+def _highest(page: _Floats, side: int) -> _Floats:
+    """Return the highest value of the window around each pixel, whose sides are odd."""
+    values = np.pad(page, side // 2, mode="edge")
+    for _ in range(2):
+        span = 1
+        while span < side:
+            step = min(span, side - span)
+            values, span = np.maximum(values[:-step], values[step:]), span + step
+        values = values.T
+    return values

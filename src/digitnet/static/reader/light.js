@@ -1,0 +1,55 @@
+/** Pages in uneven light, as they would look in even light: what `digitnet.reading.light` does. */
+
+import { light as C } from "./constants.js";
+import { f32 } from "./rounding.js";
+import { pictureOf } from "./views.js";
+
+/** Return a page, `{data, width, height}`, in even light; null if it is in even light. */
+export function inEvenLight(page) {
+  const half = reduced(page);
+  const cells = reduced(half);
+  if (isEven(closed(cells, C.WIDE)) || isEven(negative(closed(negative(cells), C.WIDE)))) return null;
+  const ground = closed(half, C.NARROW);
+  const data = page.data.map((grey, at) => {
+    const [x, y] = [at % page.width, Math.floor(at / page.width)];
+    const paper = ground.data[(y >> 1) * ground.width + (x >> 1)];
+    return f32(Math.min(f32(grey / Math.max(paper, 1)), f32(C.LIGHTEST)) * C.PAPER);
+  });
+  return { ...page, data };
+}
+
+function isEven({ data }) {
+  return Math.min(...data) >= f32(f32(C.EVEN) * Math.max(...data));
+}
+
+function negative(page) {
+  return { ...page, data: page.data.map((value) => -value) };
+}
+
+function reduced({ data, width, height }) {
+  const mean = (across, down) => {
+    const [x, y] = [2 * across, 2 * down * width];
+    const [right, below] = [Math.min(x + 1, width - 1), Math.min(2 * down + 1, height - 1) * width];
+    return (data[y + x] + data[y + right] + (data[below + x] + data[below + right])) / 4;
+  };
+  return pictureOf((width + 1) >> 1, (height + 1) >> 1, mean, Float32Array);
+}
+
+function closed(page, side) {
+  return negative(highest(negative(highest(page, side)), side));
+}
+
+function highest(page, side) {
+  const reach = side >> 1;
+  // Along rows, which become columns; twice, so that both ways are gone.
+  const along = ({ data, width, height }) => {
+    const most = (row, at) => {
+      let found = -Infinity;
+      const end = Math.min(at + reach, width - 1);
+      for (let i = Math.max(at - reach, 0); i <= end; i++) found = Math.max(found, data[row * width + i]);
+      return found;
+    };
+    return pictureOf(height, width, most, Float32Array);
+  };
+  return along(along(page));
+}
