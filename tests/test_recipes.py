@@ -37,16 +37,16 @@ def test_both_recipes_train_the_network_that_was_asked_for(name):
 
 # The record is the number of parameters, so it is written down layer by layer.
 TINY = [
-    ("convolution 3×3", (10, 24, 24), 100),
-    ("max pool 2×2", (10, 12, 12), 0),
-    ("separable convolution 3×3", (10, 12, 12), 110),
-    ("separable convolution 3×3", (10, 12, 12), 110),
-    ("max pool 2×2", (10, 6, 6), 0),
-    ("separable convolution 3×3", (10, 6, 6), 110),
-    ("separable convolution 3×3", (10, 6, 6), 110),
-    ("max pool 2×2", (10, 3, 3), 0),
-    ("global mean", (10,), 0),
-    ("dense (logits)", (10,), 110),
+    ("convolution 3×3", (13, 24, 24), 130),
+    ("max pool 2×2", (13, 12, 12), 0),
+    ("separable convolution 3×3", (13, 12, 12), 182),
+    ("separable convolution 3×3", (13, 12, 12), 182),
+    ("max pool 2×2", (13, 6, 6), 0),
+    ("separable convolution 3×3", (13, 6, 6), 13),
+    ("separable convolution 3×3", (13, 6, 6), 13),
+    ("max pool 2×2", (13, 3, 3), 0),
+    ("global mean", (13,), 0),
+    ("dense (logits)", (10,), 140),
 ]
 SMALL = [
     ("convolution 3×3", (32, 24, 24), 320),
@@ -73,8 +73,8 @@ def test_the_parameters_of_a_record_layer_by_layer(name, layers, most):
     assert f"{total:,} parameters" in DESCRIPTIONS[name]
 
 
-def test_tiny_needs_no_more_numbers_than_it_has_parameters():
-    """Batch statistics are none: they go into mixtures, shifts and the last layer."""
+def test_what_tiny_needs_besides_its_parameters_is_counted():
+    """Batch statistics go into filters, mixtures and shifts, but for a scale of each second use."""
     torch.manual_seed(0)
     model = CNN(recipe("tiny").model).double().eval()
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
@@ -82,22 +82,27 @@ def test_tiny_needs_no_more_numbers_than_it_has_parameters():
         nn.init.normal_(norm.bias)
         nn.init.normal_(norm.running_mean)
         nn.init.uniform_(norm.running_var, 0.2, 3)
-    mixtures = [m.mixture for m in model.modules() if isinstance(m, SeparableConv2d)]
     deviations = [torch.sqrt(norm.running_var + norm.eps) for norm in norms]
-    filters = next(m for m in model.modules() if isinstance(m, nn.Conv2d)).weight
-    shifts = [n.bias * d - n.running_mean for n, d in zip(norms, deviations, strict=True)]
-    # What a layer makes is too large by its deviations; the next one divides them away.
-    weights = [w / d for w, d in zip((*mixtures, model.head[-1].weight), deviations, strict=True)]
-    numbers = [filters, *shifts, *weights, model.head[-1].bias]
-    assert sum(n.numel() for n in numbers) == model.num_parameters
+    shifts = [n.bias - n.running_mean / d for n, d in zip(norms, deviations, strict=True)]
+    stem = next(m for m in model.modules() if isinstance(m, nn.Conv2d))
+    filters = stem.weight / deviations[0][:, None, None, None]
+    own = [m.mixture for m in model.modules() if isinstance(m, SeparableConv2d)][:2]
+    mixtures = [w * deviations[0] / d[:, None] for w, d in zip(own, deviations[1:3], strict=True)]
+    scales = [first / second for first, second in zip(deviations[1:3], deviations[3:], strict=True)]
+    last = model.head[-1]
+    numbers = [filters, *shifts, *mixtures, *scales, last.weight, last.bias]
+    assert sum(n.numel() for n in numbers) == model.num_parameters + 2 * 13 == 686
 
     images = torch.rand(3, 1, 28, 28, dtype=torch.float64)
     x = F.conv2d(((images - model.mean) / model.std)[..., 2:26, 2:26], filters, padding=1)
-    x = F.relu(F.max_pool2d(x, 2) + shifts[0][:, None, None])
-    for index, (mixture, shift) in enumerate(zip(weights, shifts[1:], strict=False)):
-        x = F.conv2d(F.conv2d(x, filters, padding=1, groups=10), mixture[..., None, None])
-        x = F.relu((F.max_pool2d(x, 2) if index % 2 else x) + shift[:, None, None])
-    logits = x.mean((2, 3)) @ weights[-1].T + model.head[-1].bias
+    x = F.silu(F.max_pool2d(x, 2) + shifts[0][:, None, None])
+    for index, shift in enumerate(shifts[1:]):
+        mixture = mixtures[index % 2]
+        x = F.conv2d(F.conv2d(x, filters, padding=1, groups=13), mixture[..., None, None])
+        if index >= 2:
+            x = x * scales[index - 2][:, None, None]
+        x = F.silu((F.max_pool2d(x, 2) if index % 2 else x) + shift[:, None, None])
+    logits = x.mean((2, 3)) @ last.weight.T + last.bias
     torch.testing.assert_close(logits, model(images))
 
 
