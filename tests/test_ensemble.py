@@ -3,10 +3,11 @@
 import json
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 
-from digitnet.errors import InputError, IntegrityError
+from digitnet.errors import IntegrityError
 from digitnet.network.cnn import CNN
 from digitnet.network.config import ModelConfig
 from digitnet.network.ensemble import Ensemble, answer, pooled
@@ -77,8 +78,15 @@ def test_the_file_gives_the_same_mean(file: ModelFile, members: list[CNN]) -> No
 
 
 def test_its_layers_are_not_shown_and_none_of_them_is_replaced(file: ModelFile) -> None:
-    with pytest.raises(InputError, match="cannot be shown"):
-        opened(file.content)
+    graph, layers, unshown = opened(file.content)
+    assert layers == []
+    assert "several networks" in unshown
+    session = onnxruntime.InferenceSession(graph)
+    inks = np.stack([golden_inks()[4][None]] * 2)
+    *expected, image = file.of_inks(("probabilities", "ood_score", "features", "image"), inks)
+    wanted = ["probabilities", "ood_score", "features"]
+    for ours, theirs in zip(session.run(wanted, {"images": image}), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
     weight, bias = np.zeros((11, 6), np.float32), np.zeros(11, np.float32)
     with pytest.raises(IntegrityError, match="no last layer"):
         with_last_layer(file.content, weight, bias, {})

@@ -4,11 +4,13 @@ import json
 import shutil
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
 import digitnet
 from digitnet.errors import InputError
+from digitnet.training import checkpoint
 from digitnet.training.runs import Run
 from page_reader import Page
 
@@ -49,6 +51,17 @@ def test_evaluate_gives_the_same_as_json(trained: tuple[Path, Any], run_cli: Any
     assert (out / "report.html").is_file(), "it is of the same networks"
     loose = run_cli("evaluate", out / "seed4", out / "seed3", "--json").stdout
     assert json.loads(loose)["groups"] == [[4, 3]]
+
+
+def test_each_network_is_loaded_once_to_be_measured_reported_and_exported(
+    trained: tuple[Path, Any], run_cli: Any
+) -> None:
+    out, _ = trained
+    read = "digitnet.training.trained.read_model"
+    with mock.patch(read, wraps=checkpoint.read_model) as loaded:
+        assert run_cli("train", "--resume", out).code == 0
+    networks = [call.args[0] for call in loaded.call_args_list]
+    assert networks == [out / f"seed{seed}" / "model.safetensors" for seed in (3, 4)]
 
 
 def test_resume_trains_nothing_anew_and_takes_no_other_settings(

@@ -34,7 +34,7 @@ from digitnet.training.checkpoint import load_model
 ROOT = Path(__file__).parent.parent
 REFERENCE = ModelConfig()
 ROBUST = ModelConfig(
-    channels=(4, 8, 8), padding=True, batch_norm=True, dense=(16,), canonical=True, reject=True
+    channels=(4, 8, 8), padding=True, batch_norm=True, dense=(256,), canonical=True, reject=True
 )
 COMPACT = ModelConfig(
     border=2,
@@ -100,8 +100,12 @@ def test_half_precision_takes_half_the_bytes_and_answers_alike(content):
     smaller, difference = build(*parts, half=True)
     assert len(smaller) < 0.6 * len(content)
     assert difference <= 0.02
-    kinds = {each.data_type for each in onnx.load_from_string(smaller).graph.initializer}
-    assert onnx.TensorProto.FLOAT16 in kinds
+    graph = onnx.load_from_string(smaller).graph
+    kinds = {each.name: each.data_type for each in graph.initializer}
+    assert onnx.TensorProto.FLOAT16 in kinds.values()
+    # The page replaces the last layer when it is taught, so that stays whole, however large it is.
+    last = next(node for node in graph.node if "features" in node.input)
+    assert [kinds[name] for name in last.input[1:]] == [onnx.TensorProto.FLOAT] * 2
     whole, halved = (checked("it", each) for each in (content, smaller))
     for ink in golden_inks():
         answers = [each.of_inks(READ, ink[None, None]) for each in (whole, halved)]
@@ -154,7 +158,7 @@ def test_ink_of_any_size_goes_in(content, shape):
     assert np.allclose(probabilities.sum(1), 1, atol=1e-5)
     assert scores.shape == (shape[0],)
     assert images.shape == (shape[0], 1, 28, 28)
-    assert features.shape == (shape[0], 16)
+    assert features.shape == (shape[0], 256)
 
 
 def test_signs_of_a_page_come_before_the_inks(content):

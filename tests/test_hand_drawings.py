@@ -1,3 +1,6 @@
+import contextlib
+from unittest import mock
+
 import numpy as np
 import pytest
 import torch
@@ -46,34 +49,42 @@ def test_the_seed_decides(digits, signs):
     assert np.array_equal(draw_signs(300, 0), signs)
 
 
-def test_training_draws_from_training_writers_and_from_no_letter_like_a_digit(monkeypatch):
-    hands, drawn = load_hands(), []
-    train, val = split_writers(hands)
+@contextlib.contextmanager
+def recorded():
+    """Give the list of what is drawn inside the block."""
+    drawn, original = [], Hands.strokes
 
     def strokes(self, index):
         drawn.append(index)
         return original(self, index)
 
-    original = Hands.strokes
-    monkeypatch.setattr(Hands, "strokes", strokes)
-    draw_digits(200, 1)
-    assert hands.is_digit[drawn].all()
-    draw_signs(200, 1)
+    with mock.patch.object(Hands, "strokes", strokes):
+        yield drawn
+
+
+def test_training_draws_from_training_writers_and_from_no_letter_like_a_digit():
+    hands = load_hands()
+    train, _ = split_writers(hands)
+    with recorded() as drawn:
+        draw_digits(200, 1)
+        assert hands.is_digit[drawn].all()
+        draw_signs(200, 1)
     assert set(drawn) <= set(train.tolist())
     assert not set(hands.label[drawn].tolist()) & DIGIT_LIKE
-    drawn.clear()
-    validation_digits()
-    assert set(drawn) <= set(val.tolist())
-    assert hands.is_digit[drawn].all()
 
 
 def test_every_digit_of_the_writers_set_aside_is_validated_on():
-    images, labels = validation_digits()
+    hand_drawings._validation_digits.cache_clear()
+    with recorded() as drawn:
+        images, labels = validation_digits()
     assert images.shape[1:] == (28, 28)
     hands = load_hands()
     _, val = split_writers(hands)
-    expected = np.bincount(hands.label[val[hands.is_digit[val]]].astype(int))
-    assert np.array_equal(np.bincount(labels), 2 * expected)
+    expected = val[hands.is_digit[val]]
+    assert sorted(drawn) == sorted(np.repeat(expected, 2).tolist())
+    assert np.array_equal(labels, hands.label[drawn].astype(int))
+    images[:] = 0
+    assert validation_digits()[0].any(), "who changes them changes a copy"
 
 
 def test_validation_images_are_canonical():

@@ -89,12 +89,10 @@ def test_what_digitnet_exports_is_loaded_with_what_it_says_of_itself(good, file)
 @pytest.mark.parametrize(
     "config",
     [
-        ModelConfig(),
         ModelConfig(channels=(2, 3), dense=(), activation="leaky_relu", num_classes=3),
         ModelConfig(channels=(2,), dense=(4,), activation="elu", convs_per_block=2),
-        ModelConfig(channels=(2, 3, 4), dense=(4, 4), activation="gelu", padding=True, reject=True),
-        ModelConfig(channels=(2,), dense=(4,), activation="silu", batch_norm=True, dropout=0.5),
-        ModelConfig(channels=(2,), dense=(4,), activation="tanh", kernel_size=11),
+        ModelConfig(channels=(2, 3, 4), dense=(4, 4), activation="silu", padding=True, reject=True),
+        ModelConfig(channels=(2,), dense=(4,), activation="tanh", kernel_size=11, dropout=0.5),
         ModelConfig(channels=(256, 512), dense=(4,), activation="sigmoid", canonical=True),
     ],
     ids=lambda config: config.activation,
@@ -240,7 +238,7 @@ def test_a_file_too_large_to_be_ours_is_refused_unread(good, file):
 
 
 def test_a_truncated_file_is_refused_wherever_it_ends(good, file):
-    for end in {*range(1, len(good), 1499), len(good) - 1}:
+    for end in {*range(1, len(good), 4999), len(good) - 1}:
         refused(file, good[:end])
     refused(file, good + b"\0")
 
@@ -255,7 +253,7 @@ def test_random_bytes_are_refused(tmp_path, content):
     refused(tmp_path / "noise.onnx", b"\x08\x08" + content)
 
 
-@in_one_folder
+@settings(in_one_folder, max_examples=40)
 @given(st.data())
 def test_flipped_bits_are_refused_or_harmless(tmp_path, capfd, data):
     content = bytearray(model_file())

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
+import onnxruntime
 import pytest
 from PIL import Image
 
@@ -15,8 +20,16 @@ import serving
 from browser_site import browser, built, need
 from digitnet import Recognizer
 from digitnet.data.pen_signs import load_hands, split_writers
+from digitnet.network.cnn import CNN
+from digitnet.network.config import ModelConfig
+from digitnet.network.ensemble import Ensemble
+from digitnet.network.export import build
+from digitnet.network.recipes import RECIPES
 from digitnet.reading.strokes import as_picture
-from digitnet.serving.layers_graph import opened
+from digitnet.serving.layers_graph import blank_feeds, opened, with_last_layer
+from digitnet.serving.lessons import HOW_TAUGHT
+from digitnet.training.checkpoint import load_finder
+from exported import ABOUT, CALIBRATION
 
 # In tools/, which browser_site makes known.
 import build_page  # isort: skip
@@ -372,10 +385,19 @@ def test_a_hand_can_be_taught_undone_and_saved(shown: Shown, folder: Path, tmp_p
     download.value.save_as(saved)
     taught = Recognizer(saved, threads=1)
     assert taught.predict_strokes(recorded(7)).digit == 7
-    assert taught.sha256 != Recognizer(threads=1).sha256
+    own = Recognizer(threads=1)
+    weight, bias = last_layer_of(saved.read_bytes())
+    about = {"taught": HOW_TAUGHT, "taught_from": own.sha256}
+    assert saved.read_bytes() == with_last_layer(own.content, weight, bias, about)
+    assert not np.array_equal(weight, last_layer_of(own.content)[0])
     shown.page.click("#forget")
     assert "as before" in shown.page.inner_text("#teach-words")
     assert shown.draw(recorded(3)) == "3"
+
+
+def last_layer_of(content: bytes) -> list[np.ndarray]:
+    session = onnxruntime.InferenceSession(opened(content)[0])
+    return session.run(["weight_last", "bias_last"], blank_feeds(session))
 
 
 def test_nothing_is_said_on_the_console_nor_asked_of_another_host(
@@ -445,6 +467,63 @@ def test_it_works_without_a_network_after_the_first_visit(chromium: Any, folder:
 
 def test_the_page_without_the_runtime_is_small() -> None:
     assert sum(path.stat().st_size for path in STATIC.rglob("*") if path.is_file()) <= 200_000
+
+
+BEST = replace(RECIPES["best"].model, stem=4, channels=(4, 6))
+FAST = replace(RECIPES["fast"].model, channels=(4,), dense=(8,))
+
+
+@contextlib.contextmanager
+def shown_with(chromium: Any, network: CNN | Ensemble, folder: Path) -> Iterator[Shown]:
+    """The page of a service that reads with an untrained network, a digit drawn, lessons open."""
+    with mock.patch("digitnet.network.export.parity", return_value=0.0):  # of no concern here
+        content, _ = build(network.eval(), load_finder(), CALIBRATION, ABOUT)
+    (folder / "model.onnx").write_bytes(content)
+    reader = Recognizer(folder / "model.onnx", threads=1)
+    with serving.live(reader, page=STATIC) as service:
+        shown = Shown(chromium, service.address)
+        shown.draw(recorded(3))
+        shown.open_lessons()
+        yield shown
+        assert shown.said == []
+        shown.page.context.close()
+
+
+@pytest.mark.parametrize("config", [BEST, FAST], ids=["best", "fast"])
+def test_the_layers_of_any_network_are_shown_and_add_up(
+    chromium: Any, config: ModelConfig, tmp_path: Path
+) -> None:
+    with shown_with(chromium, CNN(config), tmp_path) as shown:
+        cards = shown.page.locator(".layer")
+        names = [words.split("\n")[0] for words in cards.locator("h3").all_inner_texts()]
+        assert names[:2] == ["Convolution 1", "Pooling 1"]
+        assert ("Weighing 1" in names) == bool(config.squeeze_excite)
+        for number, name in enumerate(names[:-1]):
+            card = cards.nth(number)
+            card.locator("input").first.fill("2")
+            said = card.locator(".sum > span").last
+            card.locator(".sum > span", has_text=re.compile(r"[0-9]")).last.wait_for()
+            if name.startswith("Convolution"):
+                sides = card.locator(".grid9").last.locator("td").count()
+                assert sides == config.kernel_size**2
+                made, value = said.inner_text().replace("−", "-").split(" → ")
+                total = float(made.split("≈ ")[-1])
+                activates = config.activation == "relu"
+                found = float(value.split(": ")[-1])
+                assert found == pytest.approx(max(total, 0) if activates else total, abs=0.02)
+        cards.first.get_by_role("button").click()
+        shown.wait("outcome", "startsWith", "One filter off")
+
+
+def test_of_an_ensemble_it_says_why_no_layers_are_shown(chromium: Any, tmp_path: Path) -> None:
+    members = [CNN(ModelConfig(channels=(4,), dense=(8,))).eval() for _ in range(2)]
+    with shown_with(chromium, Ensemble(members), tmp_path) as shown:
+        assert shown.page.inner_text("#layers").startswith("This model is several networks")
+        assert shown.page.inner_text("#outcome").startswith("All filters on")
+        shown.page.click("#ask-why")
+        shown.page.wait_for_selector("#neighbours li:nth-child(6)")
+        shown.page.click("#keep button:nth-child(4)")
+        shown.wait("kept", "includes", "cannot be taught here")
 
 
 def test_answers_of_a_slow_service_keep_their_order(chromium: Any) -> None:

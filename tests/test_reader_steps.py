@@ -23,11 +23,16 @@ from digitnet.reading.light import in_even_light
 from digitnet.reading.line_strips import strip_of
 from digitnet.reading.line_texts import FoundLine, SignChances
 from digitnet.reading.lines import in_lines
+from digitnet.reading.model_file import checked
 from digitnet.reading.pictures import load
 from digitnet.reading.strokes import as_picture, from_strokes
+from digitnet.serving.layers_graph import with_last_layer
+from digitnet.serving.lessons import HOW_TAUGHT
+from serving import recognizer
 
 ROOT = Path(__file__).parent.parent
-READER = ROOT / "src" / "digitnet" / "static" / "reader"
+STATIC = ROOT / "src" / "digitnet" / "static"
+READER = STATIC / "reader"
 NODE = shutil.which("node")
 needs_node = pytest.mark.skipif(
     NODE is None and not os.environ.get("DIGITNET_CI"), reason="node is not installed"
@@ -85,7 +90,7 @@ def test_constants_are_those_of_python() -> None:
 def test_every_shared_constant_is_used_in_the_browser() -> None:
     text = "".join(
         path.read_text(encoding="utf-8")
-        for path in READER.glob("*.js")
+        for path in STATIC.glob("*/*.js")
         if path.name != "constants.js"
     )
     for name, _, constants in reader_constants.SHARED:
@@ -456,3 +461,15 @@ def test_what_is_no_drawing_is_refused_in_a_sentence() -> None:
         [("strokes.js", name, [long]) for name in ("fromStrokes", "asPicture")]
     ):
         assert "to and fro" in answer["message"]
+
+
+@needs_node
+def test_a_model_taught_in_the_browser_says_what_one_of_the_service_does() -> None:
+    content = recognizer().content
+    weight, bias = (np.zeros(shape, np.float32) for shape in ((11, 128), 11))
+    about = {"taught": HOW_TAUGHT, "taught_from": recognizer().sha256}
+    whole = with_last_layer(content, weight, bias, about)
+    entries = in_javascript([("../page/engines.js", "metadata", [row]) for row in about.items()])
+    added = b"".join(base64.b64decode(each["bytes"]) for each in entries)
+    assert whole == with_last_layer(content, weight, bias, {}) + added
+    assert checked("The taught model", whole).metadata.items() >= about.items()

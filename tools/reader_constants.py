@@ -1,9 +1,9 @@
-"""Write the constants that the reader in the browser shares with Python.
+"""Write the constants that the page and the reader in the browser share with Python.
 
     python tools/reader_constants.py            write src/digitnet/static/reader/constants.js
     python tools/reader_constants.py --check    only say whether it is up to date
 
-Every number that decides what is read stands in a module of ``digitnet.reading``, and nowhere else;
+Every number that decides what is read or shown stands in one module of Python, and nowhere else;
 JavaScript gets them from there.
 """
 
@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 from digitnet.reading import (
+    explanation,
     finding,
     grey,
     light,
@@ -30,9 +31,11 @@ from digitnet.reading import (
     turning,
     writing,
 )
+from digitnet.serving import lessons
 
 TARGET = Path(__file__).parents[1] / "src" / "digitnet" / "static" / "reader" / "constants.js"
-HEAD = "// Written by tools/reader_constants.py from digitnet.reading; do not edit.\n"
+HEAD = "// Written by tools/reader_constants.py from Python; do not edit.\n"
+_WIDTH = 100
 # The name in JavaScript, the module, and its constants; there they have no leading underscore.
 SHARED: tuple[tuple[str, ModuleType, str], ...] = (
     ("pictures", pictures, "MAX_PIXELS MAX_SIDE"),
@@ -43,20 +46,20 @@ SHARED: tuple[tuple[str, ModuleType, str], ...] = (
         finding,
         "PAGE_AREA LONGEST MOST_AREA ENLARGED TINY CLEAR MOST_PARTS CROWD _LOOKS SMALL ROOM EVEN "
         "UNSURE CLOSER _MARGIN _ONE _TOUCH _AS_WIDE _SURELY _BEYOND _ONE_SIGN "
-        "_CLOSER_BY _REACH _CLEAREST",
+        "_CLOSER_BY _REACH _SMALLER _CLEAREST",
     ),
     ("light", light, "_EVEN _DARKEST _WIDE _NARROW _PAPER _LIGHTEST"),
     (
         "strokes",
         strokes,
-        "_SIDE _PEN _MARGIN USUAL_PRESSURE _STEP _SMALLEST _PEN_OF_SIGN _PAPER _LEAST_SIGN "
-        "_LONGEST_WAY _MOST_STROKES _FLAT _FINEST _BROADEST _UNSURE _PLAINLY_ONE",
+        "_SIDE _PEN _MARGIN USUAL_PRESSURE THINNEST _STEP _SMALLEST _PEN_OF_SIGN _PAPER "
+        "_LEAST_SIGN _LONGEST_WAY _MOST_STROKES _FLAT _FINEST _BROADEST _UNSURE _PLAINLY_ONE",
     ),
     ("lines", lines, "_STEP _FAR_STEP _STEEPEST _TRIED _LEVEL _OWN_SLOPE _LONG _FLAT _OVERLAP"),
     (
         "writing",
         writing,
-        "LEFT_OUT LIKELY DOUBTFUL SURE LEAST_SHARE SOFTER LIKENESS COMPANY _AT_MOST FAINTEST "
+        "LEFT_OUT DOUBTFUL SURE LEAST_SHARE SOFTER LIKENESS COMPANY _AT_MOST FAINTEST "
         "POWERS _PLAINLY _AS_LARGE _MIDDLE _TINY",
     ),
     (
@@ -64,7 +67,11 @@ SHARED: tuple[tuple[str, ModuleType, str], ...] = (
         line_strips,
         "HEIGHT LEAST_WIDTH MOST_WIDTH ABOVE BESIDE _FLAT _LEVEL _STEEPEST",
     ),
-    ("lineTexts", line_texts, "SIGNS BLANK _BEAMS _LEAST _EMPTY _APART _TOUCHING _SUREST _EQUAL"),
+    (
+        "lineTexts",
+        line_texts,
+        "LIKELY SIGNS BLANK _BEAMS _LEAST _EMPTY _APART _TOUCHING _SUREST _EQUAL",
+    ),
     (
         "lineReading",
         line_reading,
@@ -72,6 +79,8 @@ SHARED: tuple[tuple[str, ModuleType, str], ...] = (
     ),
     ("turning", turning, "_WELL _VERY_WELL _LIKELIER _LEFT _FEWEST"),
     ("reader", recognizer, "AMBIGUOUS MAX_INK_SIDE _FAINTEST"),
+    ("explanation", explanation, "PATCH STRIDE NEIGHBOURS"),
+    ("lessons", lessons, "MOST_IMAGES HOW_TAUGHT"),
 )
 
 
@@ -80,9 +89,19 @@ def source() -> str:
     parts = [HEAD]
     for name, module, constants in SHARED:
         values = {each: json.dumps(getattr(module, each)) for each in constants.split()}
-        rows = (f"  {each.lstrip('_')}: {value},\n" for each, value in values.items())
-        parts.append(f"\nexport const {name} = Object.freeze({{\n{''.join(rows)}}});\n")
+        pairs = [f"{each.lstrip('_')}: {value}," for each, value in values.items()]
+        parts.append(f"\nexport const {name} = {{\n{_filled(pairs)}\n}};\n")
     return "".join(parts)
+
+
+def _filled(pairs: list[str]) -> str:
+    """Return lines of as many pairs as fit."""
+    lines = [""]
+    for pair in pairs:
+        if len(lines[-1]) + 1 + len(pair) > _WIDTH:
+            lines.append("")
+        lines[-1] += f" {pair}"
+    return "\n".join(f" {line}" for line in lines)
 
 
 def main() -> int:
@@ -95,7 +114,7 @@ def main() -> int:
         TARGET.write_text(text, encoding="utf-8")
     elif not TARGET.is_file() or TARGET.read_text(encoding="utf-8") != text:
         sys.stderr.write(
-            f"{TARGET.name} differs from digitnet.reading; run: python tools/reader_constants.py\n"
+            f"{TARGET.name} differs from Python; run: python tools/reader_constants.py\n"
         )
         return 1
     return 0

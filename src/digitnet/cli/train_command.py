@@ -208,19 +208,22 @@ def _holds_ensemble(folder: Path) -> bool:
 
 def _finish_ensemble(folder: Path, no_report: bool, where: Places, output: Output) -> None:
     """Do with an ensemble what is done with a run when it is trained."""
-    from digitnet.training.calibration import export_run
-    from digitnet.training.ensemble_runs import evaluate_ensemble
+    from digitnet.training.calibration import export_members
+    from digitnet.training.ensemble_runs import as_one, measure_members, open_members
+    from digitnet.training.runs import Run
+    from digitnet.training.trained import Options
 
-    places = {name: value for name, value in where.items() if name != "device"}
-    metrics = evaluate_ensemble(folder, **where)
-    if not no_report:
-        from digitnet.showing.report import write_report
+    opened = open_members(folder, Options(**where))
+    with hold_lock(folder):
+        metrics = measure_members(Run(folder), opened, where["device"])
+        if not no_report:
+            from digitnet.showing.report import report_trained
 
-        write_report(folder, **places)
-    try:
-        export_run(folder, **places)
-    except IntegrityError as error:
-        say(f"No model.onnx: {error}")
+            report_trained(as_one(Run(folder), opened))
+        try:
+            export_members(folder, opened, data_dir=where["data_dir"])
+        except IntegrityError as error:
+            say(f"No model.onnx: {error}")
     _show_ensemble(metrics, output.as_json)
 
 

@@ -58,8 +58,8 @@ if TYPE_CHECKING:
 OPSET = 18
 # The largest difference between torch and ONNX Runtime that rounding may explain.
 TOLERANCE = 1e-4
-# The same where weights are kept in half precision. Tensors of few numbers stay as they are, among
-# them the last layer's, which the page replaces when it is taught.
+# The same where weights are kept in half precision. Tensors of few numbers stay as they are, and so
+# does the last layer's, which the page replaces when it is taught.
 HALF_TOLERANCE = 2e-2
 _FEW = 2048
 
@@ -287,9 +287,10 @@ def _halve(model: ModelProto) -> None:
     from onnx import TensorProto, helper, numpy_helper
 
     graph, casts = model.graph, []
+    last = {name for node in graph.node if "features" in node.input for name in node.input}
     for weights in graph.initializer:
         array = numpy_helper.to_array(weights)
-        if array.dtype != np.float32 or array.size < _FEW:
+        if array.dtype != np.float32 or array.size < _FEW or weights.name in last:
             continue
         name = weights.name
         weights.CopyFrom(numpy_helper.from_array(array.astype(np.float16), f"{name}.half"))

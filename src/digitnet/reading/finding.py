@@ -56,6 +56,9 @@ _BEYOND, _ONE_SIGN = 0.25, 0.3
 # Parts are looked at if they become so many times as large as before; and each shows so much beyond
 # what counts of it, in sides of a sign.
 _CLOSER_BY, _REACH = 1.2, 1.5
+# Each pixel of a page that is smaller than this, beside what it shows, is the mean of what it
+# covers; larger ones are interpolated.
+_SMALLER = 0.5
 # Signs stranger than the threshold are not clear at all, and those that are so far within it all
 # the same.
 _CLEAREST = 12.0
@@ -193,8 +196,7 @@ def page_of(picture: _Grey, region: _Box, scale: float) -> NDArray[np.float32]:
     """Return a part of a picture as a page, float32 (1, 1, H, W), grey, 0 to 255."""
     left, top, right, bottom = region
     size = [max(1, round(side * scale)) for side in (right - left, bottom - top)]
-    # Each pixel of a smaller page is the mean of what it covers; larger ones are interpolated.
-    resampling = Image.Resampling.BOX if scale < 0.5 else Image.Resampling.BILINEAR
+    resampling = Image.Resampling.BOX if scale < _SMALLER else Image.Resampling.BILINEAR
     page = np.asarray(
         Image.fromarray(picture).resize((size[0], size[1]), resampling, region), np.float32
     )

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from digitnet.reading.checks import Wanted, fits
 from digitnet.reading.line_strips import Strip, strip_of
 from digitnet.reading.line_texts import (
+    LIKELY,
     FoundLine,
     SignChances,
     likeliest_texts,
@@ -39,7 +40,7 @@ from digitnet.reading.prediction import (
     ReadingReason,
     Reason,
 )
-from digitnet.reading.writing import LEAST_FIT, LIKELY, Writing
+from digitnet.reading.writing import LEAST_FIT, Writing
 
 # How much the line reader counts, and the signs, and what is added to the latter where they touch;
 # and the logarithm of how often one was missed. Fitted on pages of validation writers, as is what

@@ -18,6 +18,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+# A sign is there, or a digit, where that is likelier than not.
+LIKELY = 0.5
 SIGNS = "0123456789?"
 BLANK = 11
 # Texts that are followed at a time; and what is less likely is no next sign.
@@ -95,13 +97,13 @@ class FoundLine(NamedTuple):
     @property
     def there(self) -> NDArray[np.bool_]:
         """Which are rather there than not, (K,)."""
-        there: NDArray[np.bool_] = self.presence >= 0.5
+        there: NDArray[np.bool_] = self.presence >= LIKELY
         return there
 
     @property
     def text(self) -> str:
         """What they are, each by itself."""
-        picks = np.where(self.likeness >= 0.5, self.classes.argmax(1), len(SIGNS) - 1)
+        picks = np.where(self.likeness >= LIKELY, self.classes.argmax(1), len(SIGNS) - 1)
         return "".join(SIGNS[pick] for pick in picks[self.there].tolist())
 
     @property

@@ -29,9 +29,9 @@ Strokes = Sequence[Sequence[tuple[float, ...]]]
 # The longer side of the drawing of one digit as rendered, and the width of the pen, in pixels.
 _SIDE, _PEN = 100.0, 10.0
 _MARGIN = 2.0
-# A pen's usual pressure, which a mouse reports too, and at which it draws its own width; without
-# any, half of that.
-USUAL_PRESSURE = 0.5
+# A pen's usual pressure, which a mouse reports too, and at which it draws its own width; and how
+# wide it is without any, beside that.
+USUAL_PRESSURE, THINNEST = 0.5, 0.5
 # What is added at once to a drawing, in pixels of length; and so many of these pieces together,
 # which takes a few megabytes.
 _STEP, _AT_ONCE = 4.0, 256
@@ -241,7 +241,7 @@ def _sign(lines: list[_Points], extent: _Points, unit: float) -> float:
 
 def _widest(lines: list[_Points], radius: float) -> float:
     """Return the largest radius of the pen."""
-    return radius * (0.5 + max(float(line[:, 2].max()) for line in lines))
+    return radius * (THINNEST + max(float(line[:, 2].max()) for line in lines))
 
 
 def _drawn(
@@ -251,7 +251,7 @@ def _drawn(
     moved = []
     for line in lines:
         at = (line[:, :2] / 2 - low) * (2 * scale) + before
-        moved.append(np.column_stack((at, radius * (0.5 + line[:, 2]))))
+        moved.append(np.column_stack((at, radius * (THINNEST + line[:, 2]))))
     ends = np.max([line[:, :2].max(axis=0) for line in moved], axis=0) + before
     width, height = (max(1, math.ceil(end)) for end in ends)
     way = sum(float(_lengths(line).sum()) for line in moved)

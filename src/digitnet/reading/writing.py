@@ -20,12 +20,10 @@ from numpy.typing import NDArray
 
 from digitnet.reading.checks import ANYTHING, LEFT_OUT, Wanted, likeliest
 from digitnet.reading.finding import Signs
-from digitnet.reading.line_texts import FoundLine
+from digitnet.reading.line_texts import LIKELY, FoundLine
 from digitnet.reading.lines import in_lines
 from digitnet.reading.prediction import Box, Line, Prediction, Reading, ReadingReason, Reason
 
-# A sign is there, or a digit, where that is likelier than not.
-LIKELY = 0.5
 # Of a picture of one digit, what is surest to be there counts from the first on, and is accepted as
 # a digit from the second on.
 DOUBTFUL, SURE = 0.15, 0.55

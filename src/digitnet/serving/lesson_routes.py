@@ -22,7 +22,7 @@ from digitnet.errors import InputError, UsageError, importing_extras
 from digitnet.reading.model_file import checked
 from digitnet.serving.answer_routes import SCHEMA_VERSION
 from digitnet.serving.api_schemas import LAYERS, TAUGHT
-from digitnet.serving.lessons import MOST_IMAGES, Lessons
+from digitnet.serving.lessons import HOW_TAUGHT, MOST_IMAGES, Lessons
 from digitnet.serving.service import Service
 
 _TYPES = {"json": "application/json", "png": "image/png"}
@@ -92,7 +92,7 @@ def _taught(service: Service, body: bytes) -> Response:
     if weight.size > 2**20 or not (np.isfinite(weight).all() and np.isfinite(bias).all()):
         raise InputError("The last layer must have finite weights.")
     content = service.recognizer.content
-    about = {"taught": "last layer, in the page", "taught_from": service.recognizer.sha256}
+    about = {"taught": HOW_TAUGHT, "taught_from": service.recognizer.sha256}
     taught = with_last_layer(content, weight, bias, about)
     checked("The taught model", taught)
     headers = {"content-disposition": 'attachment; filename="taught.onnx"'}

@@ -34,6 +34,8 @@ COLUMNS = 100
 # Of other hands and of letters, so many are scored; of images, the layers are asked for at most so
 # many at a time, and for so many numbers.
 SCORED, MOST_IMAGES, MOST_NUMBERS = 1000, 256, 2**22
+# What the metadata of a taught model say of it.
+HOW_TAUGHT = "last layer, in the page"
 _SIDE = 28
 _SEED = 0
 
@@ -46,9 +48,6 @@ class Lessons:
 
     Args:
         recognizer: that answers.
-
-    Raises:
-        InputError: at the first use of the layers, if the network's cannot be shown.
     """
 
     def __init__(self, recognizer: Recognizer) -> None:
@@ -114,9 +113,9 @@ class Lessons:
         """Return the opened network, its layers in JSON, and the size of what each makes."""
         with importing_extras():
             from digitnet.serving.layers_graph import described, opened
-        content, layers = opened(self._recognizer.content)
+        content, layers, unshown = opened(self._recognizer.content)
         sizes = {layer.output: math.prod(layer.shape) for layer in layers}
-        return content, described(layers).encode(), sizes
+        return content, described(layers, unshown).encode(), sizes
 
     def _start(self) -> tuple[onnxruntime.InferenceSession, dict[str, Any]]:
         """Return a session of the opened network, and what is fed to inputs that are left out."""
@@ -127,8 +126,9 @@ class Lessons:
         content = self.files["layers.onnx"]()
         session = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
         own = blank_feeds(session)
-        names = ("last_weight", "last_bias")
-        last = session.run(["weight_last", "bias_last"], own)
+        # Where no layers are shown, none is put in the place of the last.
+        names = [name for name in ("last_weight", "last_bias") if name in own]
+        last = session.run(["weight_last", "bias_last"], own) if names else []
         return session, own | dict(zip(names, last, strict=True))
 
     def _see(self) -> tuple[bytes, bytes]:

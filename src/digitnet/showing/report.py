@@ -27,7 +27,7 @@ from digitnet.showing.report_figures import (
     draw_results,
     first_kernels,
 )
-from digitnet.training.ensemble_runs import is_ensemble, members_of, open_ensemble
+from digitnet.training.ensemble_runs import as_one, is_ensemble, members_of, open_members
 from digitnet.training.runs import Run, open_run
 from digitnet.training.trained import Options, Trained, open_trained
 
@@ -61,7 +61,7 @@ def write_report(
         # Before the data, which may have to be fetched.
         folder.metrics  # noqa: B018
         if folder.is_ensemble:
-            return report_trained(open_ensemble(folder.path, options))
+            return report_trained(as_one(folder, open_members(folder.path, options)))
         return report_trained(open_trained(folder, options))
 
 

@@ -14,6 +14,7 @@ digits in one, pieces of a digit, a digit with the lines of its box.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -133,6 +134,13 @@ def validation_digits(seed: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.int6
     Returns:
         Canonical images uint8 (N, 28, 28), and labels int64 (N,).
     """
+    images, labels = _validation_digits(seed)
+    return images.copy(), labels.copy()
+
+
+# Kept, because it takes seconds, and a training validates and calibrates with them.
+@functools.cache
+def _validation_digits(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     rng, hands = np.random.default_rng(seed), load_hands()
     _, val = split_writers(hands)
     rows = val[hands.is_digit[val]]

@@ -167,6 +167,14 @@ def export_trained(trained: Trained, *, data_dir: Path | str | None = None) -> E
     return _export_readers([trained], run.path / wanted.file_name, wanted, data_dir)
 
 
+def export_members(
+    folder: Path, members: Sequence[Trained], *, data_dir: Path | str | None = None
+) -> Exported:
+    """Do the same of an ensemble, whose networks are opened; the caller holds the lock of it."""
+    wanted = _Wanted()
+    return _export_readers(members, folder / wanted.file_name, wanted, data_dir)
+
+
 def _export_ensemble(
     runs: Runs, out: Path | str | None, wanted: _Wanted, options: Options
 ) -> Exported:

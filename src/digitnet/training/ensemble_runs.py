@@ -226,28 +226,47 @@ def evaluate_ensemble(
     groups = _groups(opened, members)
     if left := len(opened) - sum(map(len, groups)):
         on_message(f"Left out of the ensembles, as too few for another: the last {left}.")
-    dataset, config = opened[0].dataset, opened[0].config
+    folder = Run(Path(runs)) if is_ensemble(runs) else None
+    if folder and members is None:
+        with hold_lock(folder.path):
+            return measure_members(folder, opened, device)
+    return _measured(folder, opened, _logits(opened, opened[0].dataset.test_images, device), groups)
+
+
+def measure_members(
+    folder: Run, opened: Sequence[Trained], device: str = "auto"
+) -> EnsembleMetrics:
+    """Measure the networks of an ensemble, opened, and write the results into its folder.
+
+    The caller holds the lock of the folder.
+    """
+    dataset = opened[0].dataset
     logits = _logits(opened, dataset.test_images, device)
-    disputed = DISPUTED_MNIST_TEST if config.data == "mnist" else ()
+    metrics = _measured(folder, opened, logits, _groups(opened, None))
+    folder.write_predictions(predictions(pooled(logits).numpy(), dataset.test_labels))
+    folder.write_metrics(_about(folder, opened, device) | _of_one(metrics))
+    return metrics
+
+
+def _measured(
+    folder: Run | None, opened: Sequence[Trained], logits: list[Tensor], groups: list[range]
+) -> EnsembleMetrics:
+    """Return how good networks are whose logits of the test images these are."""
+    dataset = opened[0].dataset
+    disputed = DISPUTED_MNIST_TEST if opened[0].config.data == "mnist" else ()
 
     def measured(of: Sequence[int]) -> Metrics:
         together = pooled([logits[number] for number in of]).numpy()
         return measure(together, dataset.test_labels, dataset.class_names, disputed)
 
     seeds = [each.config.seed for each in opened]
-    folder = Run(Path(runs)) if is_ensemble(runs) else None
-    metrics = EnsembleMetrics(
+    return EnsembleMetrics(
         folder=str(folder.path) if folder else None,
         seeds=tuple(seeds),
         members=tuple(measured([number]) for number in range(len(opened))),
         groups=tuple(tuple(seeds[number] for number in group) for group in groups),
         ensembles=tuple(map(measured, groups)),
     )
-    if folder and members is None:
-        with hold_lock(folder.path):
-            folder.write_predictions(predictions(pooled(logits).numpy(), dataset.test_labels))
-            folder.write_metrics(_about(folder, opened, device) | _of_one(metrics))
-    return metrics
 
 
 def _groups(opened: Sequence[Trained], size: int | None) -> list[range]:
@@ -281,15 +300,10 @@ def open_members(runs: Runs, options: Options) -> list[Trained]:
     return opened
 
 
-def open_ensemble(folder: Path | str, options: Options) -> Trained:
-    """Load an ensemble: its folder, its networks as one, and their data.
-
-    Raises:
-        DigitnetError: as for ``open_members``.
-    """
-    first, *others = open_members(folder, options)
-    network = Ensemble([first.model, *(each.model for each in others)]).eval()
-    return Trained(Run(Path(folder)), first.config, first.dataset, network)
+def as_one(folder: Run, opened: Sequence[Trained]) -> Trained:
+    """Return an ensemble as one: its folder, and its opened networks, which answer together."""
+    network = Ensemble([each.model for each in opened]).eval()
+    return Trained(folder, opened[0].config, opened[0].dataset, network)
 
 
 def members_of(folder: Path | str) -> list[Run]:

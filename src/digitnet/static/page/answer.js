@@ -1,25 +1,26 @@
 /** The answer beside the paper: the number as buttons, the verdict, the chosen digit and its bars. */
 
+import { times } from "../reader/rounding.js";
+import { signsOf } from "../reader/readings.js";
 import { HEIGHT, WIDTH } from "./pad.js";
 import { showDigit } from "./drawing.js";
+import { byId, make } from "./elements.js";
 import { inDoubt, likeliest, percent, verdict } from "./words.js";
-
-const byId = (id) => document.getElementById(id);
 
 export class Answer {
   constructor(onChoose) {
     this.onChoose = onChoose;
     this.reading = this.chosen = null;
     this.signs = [];
-    this.bars = Array.from({ length: 10 }, (_, digit) => new Bar(digit));
+    this.bars = times(10, (digit) => new Bar(digit));
     byId("bars").replaceChildren(...this.bars.map((bar) => bar.element));
-    byId("text").addEventListener("click", ({ target }) => target.dataset.sign && this.choose(Number(target.dataset.sign)));
+    byId("text").onclick = ({ target }) => target.dataset.sign && this.choose(Number(target.dataset.sign));
     this.show(null);
   }
 
   show(reading, placed = { scale: 1, left: 0, top: 0 }) {
     [this.reading, this.placed] = [reading, placed];
-    this.signs = reading ? reading.lines.flatMap((line) => line.digits) : [];
+    this.signs = reading ? signsOf(reading) : [];
     const last = this.signs.findLastIndex((sign) => sign.is_digit);
     const kept = this.picked != null && this.picked < this.signs.length ? this.picked : last;
     this.showText();
@@ -49,13 +50,12 @@ export class Answer {
     const parts = [];
     let number = 0;
     for (const [place, line] of (this.reading?.lines ?? []).entries()) {
-      if (place) parts.push(Object.assign(document.createElement("span"), { className: "line-break" }));
+      if (place) parts.push(make("span", { className: "line-break" }));
       for (const sign of line.digits) {
-        const button = Object.assign(document.createElement("button"), { type: "button", textContent: sign.is_digit ? sign.digit : "?" });
+        const name = sign.is_digit ? `Digit ${sign.digit}` : "A sign that is no digit";
+        const button = make("button", { type: "button", textContent: sign.is_digit ? sign.digit : "?", "aria-label": `${name}, number ${number + 1}` });
         button.dataset.sign = number++;
         if (sign.reason || inDoubt(this.reading)) button.className = "doubtful";
-        const name = sign.is_digit ? `Digit ${sign.digit}` : "A sign that is no digit";
-        button.setAttribute("aria-label", `${name}, number ${number}`);
         parts.push(button);
       }
     }
@@ -95,14 +95,10 @@ export class Answer {
 class Bar {
   constructor(digit) {
     this.digit = digit;
-    this.element = document.createElement("li");
-    const make = (name, className) => Object.assign(document.createElement(name), { className });
-    [this.track, this.fill, this.before] = [make("div", "track"), make("div", "fill"), make("div", "before")];
-    this.value = make("span", "value");
-    this.track.append(this.fill, this.before);
-    this.track.setAttribute("aria-hidden", "true");
-    this.element.append(make("span", ""), this.track, this.value);
-    this.element.firstChild.textContent = digit;
+    [this.fill, this.before] = ["fill", "before"].map((className) => make("div", { className }));
+    this.value = make("span", { className: "value" });
+    const track = make("div", { className: "track", "aria-hidden": "true" }, this.fill, this.before);
+    this.element = make("li", {}, make("span", {}, digit), track, this.value);
     this.show(null, false);
   }
 

@@ -1,6 +1,8 @@
 /** "Damage it until it flips": one slider for each kind of damage, and a search for where it flips. */
 
+import { argmin, times } from "../reader/rounding.js";
 import { chart, colour, curve, showDigit, upright } from "./drawing.js";
+import { button, byId, make } from "./elements.js";
 import { likeliest, one, percent } from "./words.js";
 
 const SIDE = 28;
@@ -22,33 +24,22 @@ export class Damage {
     this.network = network;
     this.values = KINDS.map(() => 0);
     this.rows = KINDS.map((kind, place) => this.row(kind, place));
-    document.getElementById("sliders").replaceChildren(...this.rows.map((row) => row.element), this.backButton());
+    const back = button("Undo the damage", () => this.reset());
+    byId("sliders").replaceChildren(...this.rows.map((row) => row.element), back);
   }
 
   row(kind, place) {
-    const element = Object.assign(document.createElement("div"), { className: "slider" });
-    const label = document.createElement("label");
-    const name = Object.assign(document.createElement("span"), { textContent: kind.name });
-    const input = Object.assign(document.createElement("input"), { type: "range", min: kind.least, max: kind.most, step: "any", value: 0 });
-    const output = Object.assign(document.createElement("span"), { className: "value", textContent: kind.words(0) });
-    const button = Object.assign(document.createElement("button"), { type: "button", textContent: "Find the flip" });
-    button.setAttribute("aria-label", `Find where the answer flips: ${kind.name}`);
-    input.addEventListener("input", () => this.set(place, Number(input.value)));
-    button.addEventListener("click", () => this.sweep(place));
-    label.append(name, input);
-    element.append(label, output, button);
-    return { element, input, output, button };
-  }
-
-  backButton() {
-    const button = Object.assign(document.createElement("button"), { type: "button", textContent: "Undo the damage" });
-    button.addEventListener("click", () => this.reset());
-    return button;
+    const { name, least, most, words } = kind;
+    const input = make("input", { type: "range", min: least, max: most, step: "any", value: 0, oninput: () => this.set(place, Number(input.value)) });
+    const output = make("span", { className: "value", textContent: words(0) });
+    const find = button("Find the flip", () => this.sweep(place), { "aria-label": `Find where the answer flips: ${name}` });
+    const label = make("label", {}, make("span", { textContent: name }), input);
+    return { element: make("div", { className: "slider" }, label, output, find), input, output, find };
   }
 
   show(sign) {
     this.sign = sign;
-    for (const { input, button } of this.rows) input.disabled = button.disabled = !sign;
+    for (const { input, find } of this.rows) input.disabled = find.disabled = !sign;
     this.reset();
   }
 
@@ -68,9 +59,9 @@ export class Damage {
       output.textContent = KINDS[place].words(this.values[place]);
       input.setAttribute("aria-valuetext", output.textContent);
     }
-    const words = document.getElementById("damaged-words");
+    const words = byId("damaged-words");
     const image = this.sign ? this.damaged(this.values) : new Uint8Array(784);
-    showDigit(document.getElementById("damaged"), image);
+    showDigit(byId("damaged"), image);
     if (!this.sign) {
       words.textContent = "The damaged digit";
       return;
@@ -82,7 +73,7 @@ export class Damage {
     const [first] = likeliest({ probabilities });
     const still = first === this.own ? "Still" : "Now";
     words.textContent = `${still} ${one(first)}, ${percent(probabilities[first])} sure.`;
-    document.getElementById("damaged").setAttribute("aria-label", `The damaged digit: ${words.textContent}`);
+    byId("damaged").setAttribute("aria-label", `The damaged digit: ${words.textContent}`);
   }
 
   async judge(images, words) {
@@ -108,24 +99,24 @@ export class Damage {
   async sweep(place) {
     if (!this.sign) return;
     const { least, most, words, name } = KINDS[place];
-    const steps = Array.from({ length: STEPS }, (_, k) => least + ((most - least) * k) / (STEPS - 1));
+    const steps = times(STEPS, (k) => least + ((most - least) * k) / (STEPS - 1));
     const images = new Uint8Array(784 * STEPS);
     steps.forEach((value, k) => images.set(this.damaged(this.values.with(place, value)), 784 * k));
-    const answers = await this.judge(images, document.getElementById("sweep-words"));
+    const answers = await this.judge(images, byId("sweep-words"));
     if (!answers) return;
     const own = this.own;
-    const canvas = document.getElementById("sweep");
+    const canvas = byId("sweep");
     const { context, area } = chart(canvas, `${name}, from ${words(least)} to ${words(most)}`, "probability");
     for (let digit = 0; digit < answers[0].probabilities.length; digit++) {
       if (digit !== own) curve(context, area, answers.map((each) => each.probabilities[digit]), colour("line"));
     }
     curve(context, area, answers.map((each) => each.probabilities[own]), colour("blue"));
-    const middle = steps.reduce((nearest, value, k) => (Math.abs(value) < Math.abs(steps[nearest]) ? k : nearest), 0);
+    const middle = argmin(steps.map(Math.abs));
     const flips = [1, -1].map((way) => flip(answers, own, middle, way)).filter((k) => k !== null);
     for (const k of flips) upright(context, area, k / (STEPS - 1), colour("orange"), `${likeliest(answers[k])[0]}`);
     const said = flips.map((k) => `at ${words(steps[k])} it becomes ${one(likeliest(answers[k])[0])}`);
     const sentence = said.length ? `${name}: ${said.join(", and ")}.` : `${name}: it stays ${one(own)} all the way.`;
-    document.getElementById("sweep-words").textContent = `${sentence} The blue line is how sure it is of the ${own}.`;
+    byId("sweep-words").textContent = `${sentence} The blue line is how sure it is of the ${own}.`;
     canvas.setAttribute("aria-label", sentence);
   }
 }

@@ -1,5 +1,8 @@
 /** Small pictures on canvases: digits, maps, boxes and curves, in the colours of the page. */
 
+import { largest } from "../reader/rounding.js";
+import { make } from "./elements.js";
+
 /** Return a colour of the page, as the light or dark mode has it. */
 export const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
@@ -13,9 +16,7 @@ export function showDigit(canvas, image) {
 
 /** Return a new canvas that shows a digit. */
 export function digitCanvas(image, label) {
-  const canvas = document.createElement("canvas");
-  canvas.setAttribute("role", "img");
-  canvas.setAttribute("aria-label", label);
+  const canvas = make("canvas", { role: "img", "aria-label": label });
   showDigit(canvas, image);
   return canvas;
 }
@@ -36,7 +37,7 @@ export function showMaps(canvas, { data, dims }, columns, zoom, { off = [], mark
   const context = canvas.getContext("2d");
   context.fillStyle = colour("line");
   context.fillRect(0, 0, canvas.width, canvas.height);
-  const most = data.reduce((largest, value) => Math.max(largest, value), 1e-6);
+  const most = Math.max(largest(data), 1e-6);
   const pixels = context.createImageData(width * zoom, height * zoom);
   const bytes = new Uint32Array(pixels.data.buffer);
   for (let map = 0; map < count; map++) {
@@ -52,8 +53,7 @@ export function showMaps(canvas, { data, dims }, columns, zoom, { off = [], mark
     if (off.includes(map)) strike(context, left, top, width * zoom, height * zoom);
   }
   if (marked) {
-    context.strokeStyle = "#ff9a4d";
-    context.lineWidth = 2;
+    Object.assign(context, MARK);
     const [left, top] = [(marked.map % columns) * across, Math.floor(marked.map / columns) * down];
     context.strokeRect(left + 1, top + 1, width * zoom - 2, height * zoom - 2);
     context.strokeRect(left + marked.x * zoom, top + marked.y * zoom, zoom, zoom);
@@ -61,6 +61,7 @@ export function showMaps(canvas, { data, dims }, columns, zoom, { off = [], mark
 }
 
 const GAP = 4;
+const MARK = { strokeStyle: "#ff9a4d", lineWidth: 2 };
 
 /** Return which cell of maps shown by `showMaps` a place on the canvas is in, or null. */
 export function cellAt(canvas, event, { dims }, columns, zoom) {
@@ -83,14 +84,8 @@ const GLOW = Uint32Array.from({ length: 256 }, (_, step) => {
 function strike(context, left, top, width, height) {
   context.fillStyle = "#00000099";
   context.fillRect(left, top, width, height);
-  context.strokeStyle = "#ff9a4d";
-  context.lineWidth = 2;
-  context.beginPath();
-  context.moveTo(left, top);
-  context.lineTo(left + width, top + height);
-  context.moveTo(left + width, top);
-  context.lineTo(left, top + height);
-  context.stroke();
+  Object.assign(context, MARK);
+  context.stroke(new Path2D(`M${left} ${top}l${width} ${height}m0 ${-height}l${-width} ${height}`));
 }
 
 /** Prepare a chart's canvas and return its context and the area inside its axes. */
@@ -135,10 +130,7 @@ export function upright(context, area, share, stroke, words = "") {
   const x = area.left + share * (area.right - area.left);
   context.strokeStyle = context.fillStyle = stroke;
   context.lineWidth = 2.5;
-  context.beginPath();
-  context.moveTo(x, area.top);
-  context.lineTo(x, area.bottom);
-  context.stroke();
+  context.stroke(new Path2D(`M${x} ${area.top}V${area.bottom}`));
   context.textAlign = share > 0.6 ? "right" : "left";
   context.fillText(words, x + (share > 0.6 ? -8 : 8), area.top + 20);
 }

@@ -1,6 +1,8 @@
 /** The two engines, of one interface: the browser itself, or the service that sent the page. */
 
 import { BrowserEngine } from "../reader/browser_engine.js";
+import { lessons as C } from "../reader/constants.js";
+import { signsOf } from "../reader/readings.js";
 
 /** Return the engine that this page was built for. */
 export function openEngine(onProgress) {
@@ -39,11 +41,7 @@ class InBrowser {
   async lastLayer(feeds) {
     const { layers } = await (await this.file("layers.json")).json();
     const [outputs, units] = ["logits", "hidden"].map((name) => layers.find((layer) => layer.output === name).shape[0]);
-    const blank = {
-      images: { data: new Float32Array(784), dims: [1, 1, 28, 28] },
-      last_weight: { data: new Float32Array(outputs * units), dims: [outputs, units] },
-      last_bias: { data: new Float32Array(outputs), dims: [outputs] },
-    };
+    const blank = { images: zeros(1, 1, 28, 28), last_weight: zeros(outputs, units), last_bias: zeros(outputs) };
     const own = await this.reader.layers({ ...blank, ...feeds }, ["weight_last", "bias_last"]);
     return { last_weight: own.weight_last, last_bias: own.bias_last };
   }
@@ -56,7 +54,7 @@ class InBrowser {
       if (place < 0) throw new Error("The model's last layer could not be found in its file.");
       content.set(bytesOf(last[name].data), place);
     }
-    return new Blob([content]);
+    return new Blob([content, ...Object.entries({ taught: C.HOW_TAUGHT, taught_from: this.model.sha256 }).map(metadata)]);
   }
 }
 
@@ -131,7 +129,7 @@ const json = (values) => ({
 });
 
 function unpacked(reading) {
-  for (const line of reading.lines) for (const digit of line.digits) digit.image = bytes(digit.image);
+  for (const digit of signsOf(reading)) digit.image = bytes(digit.image);
   return reading;
 }
 
@@ -144,6 +142,16 @@ function base64(content) {
   let text = "";
   for (let at = 0; at < content.length; at += 0x8000) text += String.fromCharCode(...content.subarray(at, at + 0x8000));
   return btoa(text);
+}
+
+const zeros = (...dims) => ({ data: new Float32Array(dims.reduce((one, other) => one * other)), dims });
+
+/** Return what says one thing more of a model: `metadata_props` of onnx.proto, which may come last. */
+export function metadata(keyAndValue) {
+  // Both are short, so that their lengths are bytes.
+  const field = (number, content) => [8 * number + 2, content.length, ...content];
+  const [key, value] = keyAndValue.map((text) => new TextEncoder().encode(text));
+  return Uint8Array.from(field(14, [...field(1, key), ...field(2, value)]));
 }
 
 function indexOf(content, part) {

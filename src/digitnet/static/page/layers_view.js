@@ -1,10 +1,12 @@
 /** The path from picture to bars: the maps of every layer, and filters that can be switched off. */
 
+import { argmax, sum, times } from "../reader/rounding.js";
 import { cellAt, showMaps } from "./drawing.js";
+import { button, byId, make } from "./elements.js";
 import { aboutLayer, aboutOutcome } from "./words.js";
 
-/** Maps in a row, and pixels to a cell, by the side of a map. */
-const LAYOUT = { 28: [8, 2], 26: [8, 2], 14: [8, 4], 13: [8, 4], 7: [16, 4], 3: [24, 8] };
+/** Maps in a row, and pixels to a cell, of maps that have so many cells at a side, or more. */
+const LAYOUTS = [[18, 8, 2], [8, 8, 4], [5, 16, 4], [4, 16, 8], [2, 24, 8], [1, 64, 8]];
 
 export class LayersView {
   constructor(place, network, onSwitch) {
@@ -12,17 +14,18 @@ export class LayersView {
     this.cards = network.layers
       .filter((layer) => layer.output !== "logits")
       .map((layer) => new LayerCard(layer, this));
-    place.replaceChildren(...this.cards.map((card) => card.element));
-    this.columns = Array.from({ length: 10 }, (_, digit) => column(digit));
-    byId("columns").replaceChildren(...this.columns.map(({ element }) => element));
-    byId("all-on").addEventListener("click", () => this.switchAllOn());
+    place.replaceChildren(...this.cards.map((card) => card.element), network.unshown);
+    this.fills = times(10, () => make("div", { className: "fill" }));
+    byId("columns").replaceChildren(...this.fills.map((fill, digit) => make("li", {}, make("div", { className: "track" }, fill), digit)));
+    byId("all-on").onclick = () => this.switchAllOn();
   }
 
   async show(image) {
     this.image = image;
     const mine = (this.newest = {});
     const wanted = this.cards.map((card) => card.layer.output);
-    const found = await this.network.run(image, [...wanted, "pixels", "probabilities"]);
+    if (wanted.length) wanted.push("pixels");
+    const found = await this.network.run(image, [...wanted, "probabilities"]);
     const whole = this.network.isWhole ? found : await this.network.run(image, ["probabilities"], { whole: true });
     if (this.newest !== mine) return;
     this.maps = found;
@@ -32,20 +35,19 @@ export class LayersView {
 
   showOutcome(before, after) {
     [this.before, this.after] = [before, after];
-    const off = Object.values(this.network.off).reduce((sum, filters) => sum + filters.length, 0);
-    this.columns.forEach(({ fill }, digit) => (fill.style.transform = `scaleY(${after[digit]})`));
+    const off = Object.values(this.network.off).flat().length;
+    this.fills.forEach((fill, digit) => (fill.style.transform = `scaleY(${after[digit]})`));
     byId("outcome").textContent = aboutOutcome(before, after, off);
     byId("all-on").hidden = !off;
   }
 
   inputOf(card) {
     const before = this.cards[this.cards.indexOf(card) - 1];
-    if (before) return this.maps[before.layer.output];
-    return this.maps.pixels;
+    return this.maps[before ? before.layer.output : "pixels"];
   }
 
   clearOutcome() {
-    for (const { fill } of this.columns) fill.style.transform = "scaleY(0)";
+    for (const fill of this.fills) fill.style.transform = "scaleY(0)";
     byId("outcome").textContent = "";
   }
 
@@ -76,27 +78,16 @@ class LayerCard {
   constructor(layer, view) {
     [this.layer, this.view] = [layer, view];
     this.cell = null;
-    this.element = document.createElement("div");
-    this.element.className = "layer";
-    const title = document.createElement("h3");
-    title.textContent = layer.name;
-    const about = document.createElement("small");
-    about.textContent = aboutLayer(layer);
-    title.append(about);
-    const scroll = document.createElement("div");
-    scroll.className = "scroll";
-    scroll.tabIndex = 0;
-    scroll.setAttribute("role", "group");
-    scroll.setAttribute("aria-label", `Maps of ${layer.name}`);
-    this.canvas = document.createElement("canvas");
-    this.canvas.setAttribute("role", "img");
-    this.canvas.setAttribute("aria-label", `${layer.name}: ${layer.shape[0]} maps`);
-    scroll.append(this.canvas);
-    this.panel = document.createElement("div");
-    this.panel.className = "inspect";
-    this.panel.hidden = true;
-    this.element.append(title, scroll);
-    [this.columns, this.zoom] = LAYOUT[layer.shape[1]] ?? [64, 8];
+    const [count, side = 1] = layer.shape;
+    this.canvas = make("canvas", { role: "img", "aria-label": `${layer.name}: ${count} maps` });
+    this.panel = make("div", { className: "inspect", hidden: true });
+    this.element = make(
+      "div",
+      { className: "layer" },
+      make("h3", {}, layer.name, make("small", { textContent: aboutLayer(layer) })),
+      make("div", { className: "scroll", tabIndex: 0, role: "group", "aria-label": `Maps of ${layer.name}` }, this.canvas),
+    );
+    [, this.columns, this.zoom] = LAYOUTS.find(([least]) => side >= least);
     this.reserve();
     if (layer.shape.length === 3) this.makeInspectable();
   }
@@ -107,34 +98,24 @@ class LayerCard {
   }
 
   makeInspectable() {
-    this.canvas.addEventListener("pointermove", (event) => event.pointerType === "mouse" && this.point(event));
-    this.canvas.addEventListener("click", (event) => this.point(event));
-    const pick = document.createElement("div");
-    pick.className = "pick";
+    this.canvas.onpointermove = (event) => event.pointerType === "mouse" && this.point(event);
+    this.canvas.onclick = (event) => this.point(event);
+    const pick = make("div", { className: "pick" });
     const [count, height, width] = this.layer.shape;
     this.fields = [["Map", count], ["row", height], ["column", width]].map(([name, most]) => {
-      const label = document.createElement("label");
-      const field = Object.assign(document.createElement("input"), { type: "number", min: 1, max: most, value: Math.ceil(most / 2) });
-      if (name === "Map") field.value = 1;
-      field.addEventListener("input", () => this.typed());
-      label.append(`${name} `, field);
-      pick.append(label);
+      const value = name === "Map" ? 1 : Math.ceil(most / 2);
+      const field = make("input", { type: "number", min: 1, max: most, value, oninput: () => this.typed() });
+      pick.append(make("label", {}, `${name} `, field));
       return field;
     });
     if (this.layer.keep) {
-      this.toggle = Object.assign(document.createElement("button"), { type: "button", textContent: "Switch this filter off" });
-      this.toggle.addEventListener("click", () => this.cell && this.view.switch(this.layer, this.cell.map));
+      this.toggle = button("Switch this filter off", () => this.cell && this.view.switch(this.layer, this.cell.map));
       pick.append(this.toggle);
     }
-    this.sum = document.createElement("div");
-    this.sum.className = "sum";
+    this.sum = make("div", { className: "sum" });
     this.panel.append(pick, this.sum);
     this.panel.hidden = false;
     this.element.append(this.panel);
-    this.hint();
-  }
-
-  hint() {
     this.sum.textContent = "Point at a cell, or choose one by its numbers, to see how it was made.";
   }
 
@@ -149,7 +130,7 @@ class LayerCard {
     showMaps(this.canvas, this.maps, this.columns, this.zoom, { off, marked: this.cell });
     if (this.toggle && this.cell) {
       const isOff = off.includes(this.cell.map);
-      this.toggle.textContent = isOff ? "Switch this filter on" : "Switch this filter off";
+      this.toggle.textContent = `Switch this filter ${isOff ? "on" : "off"}`;
       this.toggle.setAttribute("aria-pressed", String(isOff));
     }
   }
@@ -179,7 +160,15 @@ class LayerCard {
     const input = this.view.inputOf(this);
     if (this.layer.kind === "pooling") {
       const four = [0, 1, 2, 3].map((k) => this.at(input, cell.map, 2 * cell.y + (k >> 1), 2 * cell.x + (k & 1)));
-      this.sum.replaceChildren(table([four.slice(0, 2), four.slice(2)], "the four cells above it"), words(`The brightest of them stays: ${short(value)}.`));
+      const largest = Math.max(...four);
+      const becomes = short(largest) === short(value) ? "" : `, and becomes ${short(value)}`;
+      this.sum.replaceChildren(table([four.slice(0, 2), four.slice(2)], "the four cells above it"), words(`The brightest of them stays: ${short(largest)}${becomes}.`));
+      return;
+    }
+    if (this.layer.kind === "weighing") {
+      const before = this.at(input, cell.map, cell.y, cell.x);
+      const share = before ? `Every cell of this map is multiplied by ${short(value / before)}: ${short(before)} becomes ${short(value)}.` : "0 stays 0.";
+      this.sum.replaceChildren(words(share));
       return;
     }
     try {
@@ -192,31 +181,33 @@ class LayerCard {
 
   explainSum(input, weight, bias, value) {
     const { map, y, x } = this.cell;
-    const [, channels, side] = weight.dims;
-    // Zeros around the maps, if they keep their size.
-    const reach = Math.max(0, (side - 1 - (input.dims[3] - this.layer.shape[2])) / 2);
-    const sums = Array.from({ length: channels }, (_, channel) => {
+    const [, channels] = weight.dims;
+    const { side, stride, padding, adds } = this.layer;
+    const [top, left] = [y * stride - padding, x * stride - padding];
+    const sums = times(channels, (channel) => {
       const pixels = [], weights = [];
       for (let k = 0; k < side * side; k++) {
-        pixels.push(this.at(input, channel, y + Math.floor(k / side) - reach, x + (k % side) - reach));
+        pixels.push(this.at(input, channel, top + Math.floor(k / side), left + (k % side)));
         weights.push(weight.data[(map * channels + channel) * side * side + k]);
       }
-      return { pixels, weights, total: pixels.reduce((sum, pixel, k) => sum + pixel * weights[k], 0) };
+      return { pixels, weights, total: sum(pixels.map((pixel, k) => pixel * weights[k])) };
     });
-    const best = sums.reduce((most, each, k) => (Math.abs(each.total) > Math.abs(sums[most].total) ? k : most), 0);
+    const best = argmax(sums.map((each) => Math.abs(each.total)));
     const { pixels, weights, total } = sums[best];
-    const others = sums.reduce((sum, each) => sum + each.total, 0) - total;
-    const rows = (values) => Array.from({ length: side }, (_, k) => values.slice(k * side, (k + 1) * side));
+    const others = sum(sums.map((each) => each.total)) - total;
+    const rows = (values) => times(side, (k) => values.slice(k * side, (k + 1) * side));
     const from = channels === 1 ? "pixels, as the network takes them: black is below 0" : `cells of map ${best + 1}, which counts most`;
     const rest = channels === 1 ? "" : ` ${added(others)} from the other ${channels - 1} maps`;
-    const before = total + others + bias;
+    const own = adds ? this.at(input, map, y, x) : 0;
+    const kept = adds ? ` ${added(own)} (what was there)` : "";
+    const before = total + others + bias + own;
     const off = (this.view.network.off[this.layer.keep] ?? []).includes(map);
     const after = off ? "0, because the filter is off" : before < 0 ? `below 0, so the cell stays dark: ${short(value)}` : short(value);
     this.sum.replaceChildren(
       table(rows(pixels), from),
       words("×"),
       table(rows(weights), "weights of this filter", true),
-      words(`≈ ${short(total)}${rest} ${added(bias)} (bias) ≈ ${short(before)} → ${after}`),
+      words(`≈ ${short(total)}${rest} ${added(bias)} (bias)${kept} ≈ ${short(before)} → ${after}`),
     );
   }
 
@@ -225,26 +216,13 @@ class LayerCard {
   }
 }
 
-const byId = (id) => document.getElementById(id);
-
-function column(digit) {
-  const [element, track, fill] = ["li", "div", "div"].map((name) => document.createElement(name));
-  [track.className, fill.className] = ["track", "fill"];
-  track.append(fill);
-  element.append(track, digit);
-  return { element, fill };
-}
-
 const added = (value) => (value < 0 ? `− ${short(-value)}` : `+ ${short(value)}`);
 const short = (value) => (Math.abs(value) < 0.005 ? "0" : value.toFixed(2).replace("-", "−"));
 
-function words(text) {
-  return Object.assign(document.createElement("span"), { textContent: text });
-}
+const words = (text) => make("span", { textContent: text });
 
 function table(rows, caption, signed = false) {
-  const element = document.createElement("table");
-  element.className = "grid9";
+  const element = make("table", { className: "grid9" });
   element.createCaption().textContent = caption;
   for (const row of rows) {
     const line = element.insertRow();

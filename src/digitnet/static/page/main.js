@@ -1,7 +1,11 @@
 /** The page: what is drawn or shown goes to the engine, and its answer to every part of the page. */
 
+import { lineTexts, reader } from "../reader/constants.js";
+import { signsOf } from "../reader/readings.js";
+import { argmax, times } from "../reader/rounding.js";
 import { Answer } from "./answer.js";
 import { Damage } from "./damage.js";
+import { button, byId, make } from "./elements.js";
 import { openEngine } from "./engines.js";
 import { keepOffline } from "../reader/offline.js";
 import { LayersView } from "./layers_view.js";
@@ -21,7 +25,7 @@ const PRIVACY = {
   service: "Drawings and pictures go to the service that this page comes from. It stores nothing.",
 };
 
-const byId = (id) => document.getElementById(id);
+const told = document.documentElement.dataset;
 let engine = null;
 let lessons = null;
 let opening = null;
@@ -34,21 +38,21 @@ let pictures = 0;
 const pad = new Pad(byId("paper"), drawn);
 const answer = new Answer(chosen);
 
-byId("undo").addEventListener("click", () => pad.undo());
-byId("clear").addEventListener("click", () => pad.clear());
-byId("pen").addEventListener("input", ({ target }) => {
+byId("undo").onclick = () => pad.undo();
+byId("clear").onclick = () => pad.clear();
+byId("pen").oninput = ({ target }) => {
   pad.pen = Number(target.value);
   drawn(false);
-});
+};
 offerSamples(byId("samples"), pad);
-byId("keep").replaceChildren(...Array.from({ length: 10 }, (_, digit) => keepButton(digit)));
+byId("keep").replaceChildren(...times(10, keepButton));
 listen(readPicture, problem);
 // A lesson that fails must not be silent.
-window.addEventListener("unhandledrejection", ({ reason }) => problem(reason?.message ?? `${reason}`));
+window.onunhandledrejection = ({ reason }) => problem(reason?.message ?? `${reason}`);
 start();
 
 async function start() {
-  const bar = document.createElement("progress");
+  const bar = make("progress");
   try {
     engine = await openEngine(({ loaded, total }) => {
       Object.assign(bar, { value: loaded, max: total });
@@ -61,7 +65,7 @@ async function start() {
   }
   byId("privacy").textContent = PRIVACY[engine.kind];
   byId("model-words").textContent = `Its model: ${engine.model.sha256.slice(0, 12)}.`;
-  document.documentElement.dataset.ready = engine.kind;
+  told.ready = engine.kind;
   const near = new IntersectionObserver(([entry]) => entry.isIntersecting && openLessons(), { rootMargin: "300px" });
   near.observe(byId("lessons"));
   if (!pad.isEmpty) drawn(false);
@@ -84,7 +88,7 @@ function drawn(moving) {
 
 function begin() {
   settled = ++asks;
-  document.documentElement.dataset.state = "read";
+  told.state = "read";
   answer.reset();
 }
 
@@ -116,7 +120,7 @@ function readAgain() {
 
 async function show(asked, placed) {
   const mine = ++asks;
-  document.documentElement.dataset.state = "reading";
+  told.state = "reading";
   const started = performance.now();
   try {
     const reading = await asked;
@@ -131,34 +135,34 @@ async function show(asked, placed) {
   } catch (error) {
     if (mine >= settled) problem(error.message);
   } finally {
-    if (mine === asks) document.documentElement.dataset.state = "read";
+    if (mine === asks) told.state = "read";
   }
 }
 
 async function rescore(reading) {
-  const signs = reading.lines.flatMap((line) => line.digits);
+  const signs = signsOf(reading);
   if (!signs.length) return;
   const images = new Uint8Array(784 * signs.length);
   signs.forEach((sign, k) => images.set(sign.image, 784 * k));
   const judged = await lessons.network.judge(images);
   for (const [k, { probabilities, score }] of judged.entries()) {
-    const digit = probabilities.reduce((top, share, place) => (share > probabilities[top] ? place : top), 0);
+    const digit = argmax(probabilities);
     const isDigit = score <= engine.model.ood_threshold;
-    const reason = isDigit ? (probabilities[digit] < 0.5 ? "ambiguous" : null) : "not_a_digit";
-    Object.assign(signs[k], { probabilities: [...probabilities], digit, label: `${digit}`, confidence: probabilities[digit] });
-    Object.assign(signs[k], { ood_score: score, is_digit: isDigit, reason });
+    const reason = isDigit ? (probabilities[digit] < reader.AMBIGUOUS ? "ambiguous" : null) : "not_a_digit";
+    const answer = { probabilities: [...probabilities], digit, label: `${digit}`, confidence: probabilities[digit] };
+    Object.assign(signs[k], answer, { ood_score: score, is_digit: isDigit, reason });
   }
   for (const line of reading.lines) line.text = line.digits.map((sign) => (sign.is_digit ? sign.digit : "?")).join("");
   reading.text = reading.lines.map((line) => line.text).join("\n");
   reading.confidence = signs.reduce((product, { confidence }) => product * confidence, 1);
   const digits = signs.some((sign) => sign.is_digit);
-  reading.reason = digits ? (reading.confidence < 0.5 ? "uncertain" : null) : "no_digits";
+  reading.reason = digits ? (reading.confidence < lineTexts.LIKELY ? "uncertain" : null) : "no_digits";
 }
 
 function chosen(sign) {
   for (const button of byId("keep").children) button.disabled = !sign;
   clearTimeout(resting);
-  document.documentElement.dataset.lesson = "waiting";
+  told.lesson = "waiting";
   resting = setTimeout(() => follow(sign), REST);
 }
 
@@ -171,7 +175,7 @@ async function follow(sign) {
     await layers.show(sign?.image ?? new Uint8Array(784));
     if (!sign) layers.clearOutcome();
     if (!network.isWhole) showSwitched();
-    document.documentElement.dataset.lesson = "shown";
+    told.lesson = "shown";
   } catch (error) {
     problem(error.message);
   }
@@ -195,7 +199,7 @@ async function makeLessons() {
     const layers = new LayersView(byId("layers"), network, showSwitched);
     const teach = new Teach(engine, network, readAgain);
     lessons = { network, layers, teach, parts: [new Damage(network), refusing, new Why(engine, network)] };
-    document.documentElement.dataset.lessons = "ready";
+    told.lessons = "ready";
   } catch (error) {
     opening = null;
     byId("inside-empty").textContent = `The layers cannot be shown: ${error.message}`;
@@ -205,18 +209,15 @@ async function makeLessons() {
 }
 
 function keepButton(digit) {
-  const button = Object.assign(document.createElement("button"), { type: "button", textContent: digit });
-  button.setAttribute("aria-label", `Keep it as an example of ${one(digit)}`);
-  button.disabled = true;
-  button.addEventListener("click", async () => {
+  const keep = async () => {
     const sign = answer.chosen;
     await openLessons();
     if (!sign || !lessons?.teach) return;
     byId("kept").textContent = lessons.teach.keep(digit, sign);
     // Of a number or a photo the other digits may be wanted too.
     if (answer.signs.length === 1 && !pad.picture) pad.clear();
-  });
-  return button;
+  };
+  return button(digit, keep, { disabled: true, "aria-label": `Keep it as an example of ${one(digit)}` });
 }
 
 function problem(words) {

@@ -1,9 +1,11 @@
 /** The opened network, as the lessons ask it, with filters switched off or a taught last layer. */
 
+import { lessons as C } from "../reader/constants.js";
+
 export class Network {
   static async open(engine) {
     const network = new Network(engine);
-    network.layers = (await (await engine.file("layers.json")).json()).layers;
+    Object.assign(network, await (await engine.file("layers.json")).json());
     network.convolutions = network.layers.filter((layer) => layer.kind === "convolution");
     return network;
   }
@@ -36,8 +38,8 @@ export class Network {
   async judge(images) {
     const count = images.length / 784;
     const [rows, scores] = [[], []];
-    for (let start = 0; start < count; start += MOST) {
-      const part = images.subarray(784 * start, 784 * Math.min(count, start + MOST));
+    for (let start = 0; start < count; start += C.MOST_IMAGES) {
+      const part = images.subarray(784 * start, 784 * Math.min(count, start + C.MOST_IMAGES));
       const { probabilities, ood_score: score } = await this.run(part, ["probabilities", "ood_score"], { whole: true });
       const classes = probabilities.dims[1];
       for (let k = 0; k < part.length / 784; k++) rows.push(probabilities.data.slice(k * classes, (k + 1) * classes));
@@ -57,6 +59,3 @@ export class Network {
     return this.weights.get(name);
   }
 }
-
-/** The service takes so many at a time. */
-const MOST = 128;

@@ -1,8 +1,9 @@
 /** The drawing paper: strokes of mouse, finger, pen or keyboard, as points in 640 × 400. */
 
+import { strokes as C } from "../reader/constants.js";
+
 export const WIDTH = 640;
 export const HEIGHT = 400;
-const USUAL = 0.5;
 /** How far an arrow key moves the keyboard's pen. */
 const STEP = 10;
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -21,11 +22,11 @@ export class Pad {
     this.picture = null;
     this.active = null;
     this.cursor = { x: WIDTH / 2, y: HEIGHT / 2, down: false, shown: false };
-    canvas.addEventListener("pointerdown", (event) => this.begin(event));
-    canvas.addEventListener("pointermove", (event) => this.move(event));
-    for (const name of ["pointerup", "pointercancel"]) canvas.addEventListener(name, (event) => this.end(event));
-    canvas.addEventListener("keydown", (event) => this.key(event));
-    canvas.addEventListener("blur", () => this.lift());
+    canvas.onpointerdown = (event) => this.begin(event);
+    canvas.onpointermove = (event) => this.move(event);
+    canvas.onpointerup = canvas.onpointercancel = (event) => this.end(event);
+    canvas.onkeydown = (event) => this.key(event);
+    canvas.onblur = () => this.lift();
   }
 
   /** Whether there is nothing on the paper. */
@@ -67,7 +68,7 @@ export class Pad {
   point({ clientX, clientY, pressure, pointerType }) {
     const box = this.canvas.getBoundingClientRect();
     const at = [((clientX - box.left) / box.width) * WIDTH, ((clientY - box.top) / box.height) * HEIGHT];
-    return [...at.map((value) => Math.round(value * 100) / 100), pointerType === "pen" ? pressure || USUAL : USUAL];
+    return [...at.map((value) => Math.round(value * 100) / 100), pointerType === "pen" ? pressure || C.USUAL_PRESSURE : C.USUAL_PRESSURE];
   }
 
   key(event) {
@@ -86,14 +87,14 @@ export class Pad {
     cursor.x = Math.min(WIDTH, Math.max(0, cursor.x + across * step));
     cursor.y = Math.min(HEIGHT, Math.max(0, cursor.y + down * step));
     cursor.shown = true;
-    if (cursor.down) this.strokes.at(-1).push([cursor.x, cursor.y, USUAL]);
+    if (cursor.down) this.strokes.at(-1).push([cursor.x, cursor.y, C.USUAL_PRESSURE]);
     cursor.down ? this.changed(true) : this.paint();
   }
 
   lower() {
     this.picture = null;
     Object.assign(this.cursor, { down: true, shown: true });
-    this.strokes.push([[this.cursor.x, this.cursor.y, USUAL]]);
+    this.strokes.push([[this.cursor.x, this.cursor.y, C.USUAL_PRESSURE]]);
     this.changed(true);
   }
 
@@ -124,7 +125,7 @@ export class Pad {
 
   draw(strokes) {
     this.clear();
-    this.strokes = strokes.map((stroke) => stroke.map(([x, y, pressure = USUAL]) => [x, y, pressure]));
+    this.strokes = strokes.map((stroke) => stroke.map(([x, y, pressure = C.USUAL_PRESSURE]) => [x, y, pressure]));
     this.changed(false);
   }
 
@@ -162,7 +163,7 @@ export class Pad {
 }
 
 function paintStroke(context, stroke, pen) {
-  const width = (pressure) => pen * (0.5 + pressure);
+  const width = (pressure) => pen * (C.THINNEST + pressure);
   if (stroke.length === 1) {
     const [x, y, pressure] = stroke[0];
     context.beginPath();
@@ -171,20 +172,13 @@ function paintStroke(context, stroke, pen) {
   }
   for (let k = 1; k < stroke.length; k++) {
     context.lineWidth = width((stroke[k - 1][2] + stroke[k][2]) / 2);
-    context.beginPath();
-    context.moveTo(...stroke[k - 1].slice(0, 2));
-    context.lineTo(...stroke[k].slice(0, 2));
-    context.stroke();
+    const [[x, y], [x2, y2]] = [stroke[k - 1], stroke[k]];
+    context.stroke(new Path2D(`M${x} ${y}L${x2} ${y2}`));
   }
 }
 
 function paintCursor(context, { x, y, down }) {
   context.strokeStyle = down ? "#b84a00" : "#1f4fd8";
   context.lineWidth = 2;
-  context.beginPath();
-  context.moveTo(x - 12, y);
-  context.lineTo(x + 12, y);
-  context.moveTo(x, y - 12);
-  context.lineTo(x, y + 12);
-  context.stroke();
+  context.stroke(new Path2D(`M${x - 12} ${y}h24m-12-12v24`));
 }

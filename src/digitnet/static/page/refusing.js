@@ -1,6 +1,7 @@
 /** "When should it refuse?": the limit of strangeness, and what it would refuse of many signs. */
 
 import { chart, colour, curve, upright } from "./drawing.js";
+import { byId } from "./elements.js";
 
 const BINS = 60;
 
@@ -13,12 +14,12 @@ export class Refusing {
     this.scores = scores;
     const all = [...scores.digits, ...scores.hands, ...scores.letters].sort((a, b) => a - b);
     [this.least, this.most] = [all[0], all[Math.floor(0.995 * all.length)]];
-    this.field = document.getElementById("limit");
-    this.field.addEventListener("input", () => {
+    this.field = byId("limit");
+    this.field.oninput = () => {
       this.limit = this.least + ((this.most - this.least) * this.field.value) / 200;
       this.paint();
-    });
-    document.getElementById("limit-back").addEventListener("click", () => this.back());
+    };
+    byId("limit-back").onclick = () => this.back();
     this.back();
   }
 
@@ -37,9 +38,9 @@ export class Refusing {
   paint() {
     const { limit } = this;
     const said = limit.toFixed(1).replace("-", "−");
-    document.getElementById("limit-value").textContent = said;
+    byId("limit-value").textContent = said;
     this.field.setAttribute("aria-valuetext", said);
-    const canvas = document.getElementById("histogram");
+    const canvas = byId("histogram");
     const { context, area } = chart(canvas, "strangeness →", "how many");
     const share = (score) => Math.min(1, Math.max(0, (score - this.least) / (this.most - this.least)));
     for (const [name, stroke] of [["letters", "orange"], ["hands", "soft"], ["digits", "blue"]]) {
@@ -48,7 +49,7 @@ export class Refusing {
     upright(context, area, share(limit), colour("ink"), "limit");
     if (this.sign) upright(context, area, share(this.sign.ood_score), colour("blue"), "yours");
     const words = this.sentence(limit);
-    document.getElementById("limit-words").textContent = words;
+    byId("limit-words").textContent = words;
     canvas.setAttribute("aria-label", `Strangeness of digits and letters. ${words}`);
   }
 

@@ -1,17 +1,17 @@
 /** Pictures from elsewhere: a file, the clipboard, something dropped, the camera. */
 
-const byId = (id) => document.getElementById(id);
+import { byId } from "./elements.js";
 
 /** @param onPicture is called with a Blob */
 export function listen(onPicture, onProblem) {
-  byId("file").addEventListener("change", ({ target }) => {
+  byId("file").onchange = ({ target }) => {
     if (target.files[0]) onPicture(target.files[0]);
     target.value = "";
-  });
-  document.addEventListener("paste", ({ clipboardData }) => {
+  };
+  document.onpaste = ({ clipboardData }) => {
     const file = [...(clipboardData?.files ?? [])][0];
     if (file) onPicture(file);
-  });
+  };
   listenForDrops(onPicture, onProblem);
   offerCamera(onPicture, onProblem);
 }
@@ -22,14 +22,14 @@ function listenForDrops(onPicture, onProblem) {
     event.preventDefault();
     pad.classList.toggle("dropping", over);
   };
-  for (const name of ["dragenter", "dragover"]) document.addEventListener(name, (event) => show(event, true));
-  document.addEventListener("dragleave", (event) => !event.relatedTarget && show(event, false));
-  document.addEventListener("drop", (event) => {
+  document.ondragenter = document.ondragover = (event) => show(event, true);
+  document.ondragleave = (event) => !event.relatedTarget && show(event, false);
+  document.ondrop = (event) => {
     show(event, false);
     const file = event.dataTransfer.files[0];
     if (file) onPicture(file);
     else onProblem("What was dropped is no file. Drop a picture, or choose one.");
-  });
+  };
 }
 
 async function offerCamera(onPicture, onProblem) {
@@ -37,16 +37,17 @@ async function offerCamera(onPicture, onProblem) {
   if (!devices.some(({ kind }) => kind === "videoinput")) return;
   const [button, finder, video] = ["camera", "viewfinder", "video"].map(byId);
   let stream = null;
+  const stop = () => stream?.getTracks().forEach((track) => track.stop());
   const close = () => {
-    stream?.getTracks().forEach((track) => track.stop());
+    stop();
     stream = video.srcObject = null;
     finder.hidden = true;
     button.focus();
   };
   button.hidden = false;
-  button.addEventListener("click", async () => {
+  button.onclick = async () => {
     try {
-      stream?.getTracks().forEach((track) => track.stop());
+      stop();
       stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
       video.srcObject = stream;
       finder.hidden = false;
@@ -56,13 +57,13 @@ async function offerCamera(onPicture, onProblem) {
       close();
       onProblem("The camera cannot be used. Allow it in the browser, or choose a photo.");
     }
-  });
-  byId("no-camera").addEventListener("click", close);
-  byId("shoot").addEventListener("click", async () => {
+  };
+  byId("no-camera").onclick = close;
+  byId("shoot").onclick = async () => {
     const canvas = new OffscreenCanvas(video.videoWidth, video.videoHeight);
     canvas.getContext("2d").drawImage(video, 0, 0);
     const picture = await canvas.convertToBlob({ type: "image/png" });
     close();
     onPicture(picture);
-  });
+  };
 }

@@ -2,7 +2,9 @@
  * "Teach it your handwriting": the last layer learns from a few examples, guarded by the sample of MNIST.
  */
 
+import { argmax, sum, times } from "../reader/rounding.js";
 import { digitCanvas } from "./drawing.js";
+import { button, byId, make } from "./elements.js";
 import { Sample } from "./why.js";
 import { one } from "./words.js";
 
@@ -20,18 +22,17 @@ const HOLD = 0.002;
 /** The guard's digits that may be read worse, of a thousand. */
 const MAY_LOSE = 3;
 
-const byId = (id) => document.getElementById(id);
-
 export class Teach {
   constructor(engine, network, onTaught) {
     Object.assign(this, { engine, network, onTaught });
     this.examples = [];
-    byId("learn").addEventListener("click", () => this.learn());
-    byId("forget").addEventListener("click", () => this.forget());
-    byId("export").addEventListener("click", () => this.save());
+    byId("learn").onclick = () => this.learn();
+    byId("forget").onclick = () => this.forget();
+    byId("export").onclick = () => this.save();
   }
 
   keep(label, { image }) {
+    if (this.network.unshown) return "This model cannot be taught here, as its layers are not shown.";
     if (this.examples.length >= MOST) return `There are ${MOST} examples; remove some of them first.`;
     this.examples.push({ label, image });
     this.list();
@@ -42,15 +43,12 @@ export class Teach {
 
   list() {
     const items = this.examples.map(({ label, image }, place) => {
-      const item = document.createElement("li");
-      const remove = Object.assign(document.createElement("button"), { type: "button", textContent: `${label} ✕` });
-      remove.setAttribute("aria-label", `Remove this example of ${one(label)}`);
-      remove.addEventListener("click", () => {
+      const forget = () => {
         this.examples.splice(place, 1);
         this.list();
-      });
-      item.append(digitCanvas(image, `An example of ${one(label)}`), remove);
-      return item;
+      };
+      const remove = button(`${label} ✕`, forget, { "aria-label": `Remove this example of ${one(label)}` });
+      return make("li", {}, digitCanvas(image, `An example of ${one(label)}`), remove);
     });
     byId("examples").replaceChildren(...items);
     byId("learn").disabled = !this.canLearn;
@@ -100,7 +98,7 @@ export class Teach {
   }
 
   get counts() {
-    return Array.from({ length: 10 }, (_, digit) => this.examples.filter((each) => each.label === digit).length);
+    return times(10, (digit) => this.examples.filter((each) => each.label === digit).length);
   }
 
   async task(kept) {
@@ -127,7 +125,7 @@ export class Teach {
   async save() {
     try {
       const url = URL.createObjectURL(await this.engine.taught(this.network.last));
-      Object.assign(document.createElement("a"), { href: url, download: "taught.onnx" }).click();
+      make("a", { href: url, download: "taught.onnx" }).click();
       setTimeout(() => URL.revokeObjectURL(url), 60_000);
       say("Saved as taught.onnx. Every command takes it: digitnet read --model taught.onnx PICTURE");
     } catch (error) {
@@ -143,8 +141,8 @@ function say(text) {
 function rowsOf(sample) {
   const row = (k) => ({ label: sample.labels[k], features: sample.features.subarray(k * sample.units, (k + 1) * sample.units) });
   const step = Math.floor(sample.train / REPEATED);
-  const repeated = Array.from({ length: REPEATED }, (_, k) => row(k * step));
-  const guard = Array.from({ length: sample.labels.length - sample.train }, (_, k) => row(sample.train + k));
+  const repeated = times(REPEATED, (k) => row(k * step));
+  const guard = times(sample.labels.length - sample.train, (k) => row(sample.train + k));
   return { repeated, guard: { rows: guard, labels: guard.map(({ label }) => label) } };
 }
 
@@ -166,13 +164,11 @@ function heldBack(task, own, weight) {
 }
 
 function rightOf(layer, { rows }) {
-  return rows.filter(({ label, features }) => best(scoresOf(layer, features)) === label).length;
+  return rows.filter(({ label, features }) => argmax(scoresOf(layer, features)) === label).length;
 }
 
-const best = (scores) => scores.reduce((top, score, k) => (score > scores[top] ? k : top), 0);
-
 function scoresOf({ weight, bias, units }, features) {
-  return Array.from({ length: 10 }, (_, digit) => {
+  return times(10, (digit) => {
     let score = bias[digit];
     for (let k = 0, at = digit * units; k < units; k++) score += weight[at + k] * features[k];
     return score;
@@ -212,9 +208,9 @@ function slopeOf(layer, rows) {
     const scores = scoresOf(layer, features);
     const top = Math.max(...scores);
     const powers = scores.map((score) => Math.exp(score - top));
-    const sum = powers.reduce((total, power) => total + power, 0);
+    const all = sum(powers);
     for (let digit = 0; digit < 10; digit++) {
-      const error = count * (powers[digit] / sum - (digit === label));
+      const error = count * (powers[digit] / all - (digit === label));
       if (Math.abs(error) < 1e-9) continue;
       for (let k = 0, at = digit * units; k < units; k++) slope[at + k] += error * features[k];
       slope[10 * units + digit] += error;

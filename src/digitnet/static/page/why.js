@@ -1,26 +1,28 @@
 /** "Why this digit?": what the answer depends on, and the training digits that look most alike. */
 
+import { explanation as C } from "../reader/constants.js";
+import { largest, times } from "../reader/rounding.js";
 import { digitCanvas, showDigit } from "./drawing.js";
+import { byId, make } from "./elements.js";
 import { likeliest, one, percent } from "./words.js";
 
 const SIDE = 28;
-/** As `digitnet.reading.explanation` covers patches. */
-const [PATCH, STRIDE] = [5, 2];
-const NEIGHBOURS = 5;
+/** A patch that changes the probability by less hardly matters. */
+const CLEAR = 0.02;
 
 export class Why {
   constructor(engine, network) {
     [this.engine, this.network] = [engine, network];
-    this.button = document.getElementById("ask-why");
-    this.button.addEventListener("click", () => this.explain());
+    this.button = byId("ask-why");
+    this.button.onclick = () => this.explain();
     this.show(null);
   }
 
   show(sign) {
     this.sign = sign;
     this.button.disabled = !sign;
-    showDigit(document.getElementById("needed"), sign?.image ?? new Uint8Array(784));
-    document.getElementById("neighbours").replaceChildren();
+    showDigit(byId("needed"), sign?.image ?? new Uint8Array(784));
+    byId("neighbours").replaceChildren();
   }
 
   async explain() {
@@ -32,7 +34,7 @@ export class Why {
       this.showFalls(sign, falls);
       this.showNearest(nearest);
     } catch (error) {
-      document.getElementById("needed-words").textContent = error.message;
+      byId("needed-words").textContent = error.message;
     } finally {
       this.button.disabled = !this.sign;
     }
@@ -40,8 +42,8 @@ export class Why {
 
   async occlusion({ image, probabilities }) {
     const patches = [];
-    for (let top = 0; top <= SIDE - PATCH; top += STRIDE) {
-      for (let left = 0; left <= SIDE - PATCH; left += STRIDE) patches.push(cellsOf(left, top));
+    for (let top = 0; top <= SIDE - C.PATCH; top += C.STRIDE) {
+      for (let left = 0; left <= SIDE - C.PATCH; left += C.STRIDE) patches.push(cellsOf(left, top));
     }
     const inked = patches.filter((cells) => cells.some((k) => image[k]));
     const images = new Uint8Array(784 * inked.length);
@@ -52,17 +54,17 @@ export class Why {
     });
     const [digit] = likeliest({ probabilities });
     const answers = await this.network.judge(images);
-    const [falls, times] = [new Float32Array(784), new Float32Array(784)];
-    for (const cells of patches) for (const k of cells) times[k] += 1;
+    const [falls, covers] = [new Float32Array(784), new Float32Array(784)];
+    for (const cells of patches) for (const k of cells) covers[k] += 1;
     inked.forEach((cells, place) => {
       for (const k of cells) falls[k] += probabilities[digit] - answers[place].probabilities[digit];
     });
-    return falls.map((fall, k) => (times[k] ? fall / times[k] : 0));
+    return falls.map((fall, k) => (covers[k] ? fall / covers[k] : 0));
   }
 
   showFalls({ image, probabilities }, falls) {
-    const canvas = document.getElementById("needed");
-    const most = falls.reduce((largest, fall) => Math.max(largest, Math.abs(fall)), 0.02);
+    const canvas = byId("needed");
+    const most = Math.max(largest(falls.map(Math.abs)), CLEAR);
     const pixels = new ImageData(SIDE, SIDE);
     for (let k = 0; k < 784; k++) {
       const [grey, share] = [image[k] * 0.75, Math.abs(falls[k]) / most];
@@ -71,33 +73,31 @@ export class Why {
     }
     canvas.getContext("2d").putImageData(pixels, 0, 0);
     const [digit] = likeliest({ probabilities });
-    const largest = falls.reduce((top, fall) => Math.max(top, fall), 0);
+    const costs = largest(falls);
     const words =
-      largest < 0.02
+      costs < CLEAR
         ? `No patch matters much: any part may be covered, and it stays ${one(digit)}.`
-        : `Orange: covering it costs the ${digit} up to ${percent(largest)}. Blue: it becomes surer.`;
-    document.getElementById("needed-words").textContent = words;
+        : `Orange: covering it costs the ${digit} up to ${percent(costs)}. Blue: it becomes surer.`;
+    byId("needed-words").textContent = words;
     canvas.setAttribute("aria-label", `What the answer depends on. ${words}`);
   }
 
   async nearest({ image }) {
     const sample = await Sample.open(this.engine);
     const { features } = await this.network.run(image, ["features"], { whole: true });
-    return sample.nearest(features.data, NEIGHBOURS);
+    return sample.nearest(features.data, C.NEIGHBOURS);
   }
 
   showNearest(digits) {
-    const items = digits.map(({ image, label, distance }) => {
-      const item = document.createElement("li");
-      item.append(digitCanvas(image, `A training digit, labelled ${label}`), `${one(label)}, ${distance.toFixed(1)} away`);
-      return item;
-    });
-    document.getElementById("neighbours").replaceChildren(...items);
+    const items = digits.map(({ image, label, distance }) =>
+      make("li", {}, digitCanvas(image, `A training digit, labelled ${label}`), `${one(label)}, ${distance.toFixed(1)} away`),
+    );
+    byId("neighbours").replaceChildren(...items);
   }
 }
 
 function cellsOf(left, top) {
-  return Array.from({ length: PATCH * PATCH }, (_, k) => (top + Math.floor(k / PATCH)) * SIDE + left + (k % PATCH));
+  return times(C.PATCH * C.PATCH, (k) => (top + Math.floor(k / C.PATCH)) * SIDE + left + (k % C.PATCH));
 }
 
 /** The sample of MNIST that comes with digitnet, and what the last hidden layer sees of it. */

@@ -1,5 +1,7 @@
 /** What the page says: answers, verdicts and numbers as people read them. */
 
+import { signsOf } from "../reader/readings.js";
+
 /** Return a probability as people read it: never 100 % or 0 % of what is not certain. */
 export function percent(share) {
   if (share >= 0.99995) return "> 99.99 %";
@@ -32,7 +34,7 @@ export const inDoubt = (reading) => reading?.reason === "uncertain";
 export function verdict(reading, chosen) {
   if (!reading) return "Blank: there is nothing to read yet.";
   if (reading.reason === "blank" && !chosen) return "There is nothing here that looks like a digit.";
-  const signs = reading.lines.flatMap((line) => line.digits);
+  const signs = signsOf(reading);
   const parts = [];
   if (inDoubt(reading)) {
     parts.push("Unsure: this is more likely wrong than right.");
@@ -52,21 +54,30 @@ function numbers(lines) {
 }
 
 /** Return what a layer is, and what to look for in it. */
-export function aboutLayer({ kind, output, shape: [count, height, width] }) {
+export function aboutLayer({ kind, output, side, shape: [count, height, width] }) {
   if (kind === "pooling") {
     return `Of each two by two cells the brightest stays: ${count} maps of ${width} × ${height}. Where exactly a stroke lies matters less now.`;
   }
-  if (output === "hidden") {
-    return `${count} cells, each a weighted sum of everything above. Digits that look alike light up the same cells.`;
+  if (kind === "weighing") {
+    return "Each map times a number from 0 to 1: what matters less for this digit fades.";
   }
+  if (output === "hidden") return `${count} cells, ${HIDDEN[kind]}`;
   const place = Math.min(2, Math.floor(Math.log2(28 / width)));
   const seen = [
-    output.endsWith("_1") ? "Edges and strokes of one direction light up." : "Corners, ends and bends begin to stand out.",
+    "Corners, ends and bends begin to stand out.",
     "Larger parts: loops, hooks, crossings.",
     "Whole shapes: few cells are bright, each for something that only some digits have.",
   ];
-  return `${count} filters of 3 × 3, maps of ${width} × ${height}. ${seen[place]}`;
+  const found = output === "maps_1" ? "Edges and strokes of one direction light up." : seen[place];
+  return `${count} filters of ${side} × ${side}, maps of ${width} × ${height}. ${found}`;
 }
+
+const HIDDEN = {
+  dense: "each a weighted sum of everything above. Digits that look alike light up the same cells.",
+  mean: "each the mean of one map above: how much of its pattern there is, wherever it is.",
+  "max-mean": "the brightest cell of each map above, then the mean of each.",
+  flat: "those of all maps above, in a row.",
+};
 
 /** Return a sentence on the end of the path, with some filters off. */
 export function aboutOutcome(before, after, off) {

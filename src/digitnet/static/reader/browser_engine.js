@@ -38,12 +38,7 @@ export class BrowserEngine {
     return this.run("read", source, options);
   }
 
-  /**
-   * Return all that is written with strokes: lists of points `[x, y]`, y down, in any unit, or
-   * `[x, y, pressure]`; boxes are in whole units of them.
-   *
-   * @param pen its width in the same unit; null for a tenth of a sign
-   */
+  /** Return all that is written with strokes, see `Reader.readStrokes`. */
   readStrokes(strokes, { pen = null, ...options } = {}) {
     return this.run("readStrokes", { strokes, pen, ...options }, options);
   }

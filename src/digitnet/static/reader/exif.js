@@ -1,6 +1,6 @@
 /** How a picture was held, from its EXIF data: CIPA DC-008 (EXIF 2.32), tag 274. */
 
-import { viewOf } from "./views.js";
+import { letters, viewOf } from "./views.js";
 
 const ORIENTATION = 0x0112;
 
@@ -35,14 +35,14 @@ function placeOf(exif) {
 
 function exifOf(bytes) {
   if (bytes[0] === 0xff && bytes[1] === 0xd8) return ofJpeg(bytes);
-  return letters(bytes, 0, 4) === "RIFF" && letters(bytes, 8, 4) === "WEBP" ? ofWebp(bytes) : null;
+  return letters(bytes, 0) === "RIFF" && letters(bytes, 8) === "WEBP" ? ofWebp(bytes) : null;
 }
 
 function ofJpeg(bytes) {
   const view = viewOf(bytes);
   for (let at = 2; at + 4 <= bytes.length && bytes[at] === 0xff; ) {
     const length = view.getUint16(at + 2);
-    if (bytes[at + 1] === 0xe1 && letters(bytes, at + 4, 4) === "Exif") {
+    if (bytes[at + 1] === 0xe1 && letters(bytes, at + 4) === "Exif") {
       return bytes.subarray(at + 10, at + 2 + length);
     }
     // Pixels follow.
@@ -56,15 +56,11 @@ function ofWebp(bytes) {
   const view = viewOf(bytes);
   for (let at = 12; at + 8 <= bytes.length; ) {
     const length = view.getUint32(at + 4, true);
-    if (letters(bytes, at, 4) === "EXIF") {
-      const start = at + 8 + (letters(bytes, at + 8, 4) === "Exif" ? 6 : 0);
+    if (letters(bytes, at) === "EXIF") {
+      const start = at + 8 + (letters(bytes, at + 8) === "Exif" ? 6 : 0);
       return bytes.subarray(start, at + 8 + length);
     }
     at += 8 + length + (length % 2);
   }
   return null;
-}
-
-function letters(bytes, at, count) {
-  return String.fromCharCode(...bytes.subarray(at, at + count));
 }

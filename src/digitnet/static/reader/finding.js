@@ -2,8 +2,9 @@
 
 import { finding as C, modelFile } from "./constants.js";
 import { inEvenLight } from "./light.js";
-import { argmax, clip, f32, median32, round } from "./rounding.js";
+import { argmax, clip, f32, largest, median32, round, sum, times } from "./rounding.js";
 import { resize } from "./resize.js";
+import { pictureOf } from "./views.js";
 
 const READER = ["probabilities", "ood_score", "image"];
 const OUTPUTS = ["box", "presence", "digit_share", ...READER];
@@ -12,7 +13,7 @@ const OUTPUTS = ["box", "presence", "digit_share", ...READER];
 export async function findSigns(model, picture, quick = false) {
   const { width, height } = picture;
   const counts = greysOfEdge(picture);
-  const total = counts.reduce((sum, count) => sum + count, 0);
+  const total = sum(counts);
   const longest = Math.max(width, height);
   const drawn = longest <= C.SMALL && Math.max(...counts) >= C.EVEN * total;
   const margin = drawn ? Math.max(1, round(C.ROOM * longest)) : 0;
@@ -25,24 +26,17 @@ export async function findSigns(model, picture, quick = false) {
 
 function greysOfEdge({ data, width, height }) {
   const counts = new Array(256).fill(0);
-  for (let x = 0; x < width; x++) {
-    counts[data[x]]++;
-    counts[data[(height - 1) * width + x]]++;
-  }
-  for (let y = 0; y < height; y++) {
-    counts[data[y * width]]++;
-    counts[data[y * width + width - 1]]++;
-  }
+  const count = (x, y) => counts[data[y * width + x]]++;
+  for (let x = 0; x < width; x++) for (const y of [0, height - 1]) count(x, y);
+  for (let y = 0; y < height; y++) for (const x of [0, width - 1]) count(x, y);
   return counts;
 }
 
 function padded({ data, width, height }, margin, ground) {
-  const across = width + 2 * margin;
-  const roomy = new Uint8Array(across * (height + 2 * margin)).fill(ground);
-  for (let y = 0; y < height; y++) {
-    roomy.set(data.subarray(y * width, (y + 1) * width), (y + margin) * across + margin);
-  }
-  return { data: roomy, width: across, height: height + 2 * margin, channels: 1 };
+  return pictureOf(width + 2 * margin, height + 2 * margin, (right, below) => {
+    const [x, y] = [right - margin, below - margin];
+    return x < 0 || y < 0 || x >= width || y >= height ? ground : data[y * width + x];
+  });
 }
 
 async function found(model, picture, quick) {
@@ -73,7 +67,7 @@ async function found(model, picture, quick) {
 }
 
 function surest(signs) {
-  return signs.reduce((most, sign) => Math.max(most, sign.presence), 0);
+  return largest(signs.map((sign) => sign.presence));
 }
 
 function sideOf({ box }) {
@@ -93,21 +87,11 @@ export function pageOf(picture, [left, top, right, bottom], scale) {
   const [width, height] = [right - left, bottom - top].map((side) =>
     Math.max(1, round(side * scale)),
   );
-  // Each pixel of a smaller page is the mean of what it covers; larger ones are interpolated.
-  const filter = scale < 0.5 ? "box" : "bilinear";
+  const filter = scale < C.SMALLER ? "box" : "bilinear";
   const small = resize(picture, width, height, filter, [left, top, right, bottom]);
-  const page = {
-    width: Math.max(width, modelFile.LEAST_PAGE),
-    height: Math.max(height, modelFile.LEAST_PAGE),
-  };
-  page.data = new Float32Array(page.width * page.height);
-  for (let y = 0; y < page.height; y++) {
-    const line = Math.min(y, height - 1) * width;
-    for (let x = 0; x < page.width; x++) {
-      page.data[y * page.width + x] = small.data[line + Math.min(x, width - 1)];
-    }
-  }
-  return page;
+  const sides = [width, height].map((side) => Math.max(side, modelFile.LEAST_PAGE));
+  const grey = (x, y) => small.data[Math.min(y, height - 1) * width + Math.min(x, width - 1)];
+  return pictureOf(...sides, grey, Float32Array);
 }
 
 async function look(model, picture, region, scale) {
@@ -257,7 +241,7 @@ function unrepeated(signs) {
 function cut(start, end, scale) {
   const count = Math.max(1, round(((end - start) * scale) / Math.sqrt(C.PAGE_AREA)));
   const step = (end - start) / count;
-  return Array.from({ length: count }, (_, part) => [
+  return times(count, (part) => [
     start + part * step,
     // What lies on the last edge counts too.
     part === count - 1 ? end + 1 : start + (part + 1) * step,

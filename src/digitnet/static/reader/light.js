@@ -2,6 +2,7 @@
 
 import { light as C } from "./constants.js";
 import { f32 } from "./rounding.js";
+import { pictureOf } from "./views.js";
 
 /** Return a page, `{data, width, height}`, in even light; null if it is in even light. */
 export function inEvenLight(page) {
@@ -21,8 +22,7 @@ export function inEvenLight(page) {
 }
 
 function isEven({ data }, share = C.EVEN) {
-  const [least, most] = [data.reduce((a, b) => Math.min(a, b)), data.reduce((a, b) => Math.max(a, b))];
-  return least >= f32(f32(share) * most);
+  return Math.min(...data) >= f32(f32(share) * Math.max(...data));
 }
 
 function negative(page) {
@@ -30,36 +30,29 @@ function negative(page) {
 }
 
 function reduced({ data, width, height }) {
-  const small = { width: (width + 1) >> 1, height: (height + 1) >> 1 };
-  small.data = new Float32Array(small.width * small.height);
-  for (let at = 0; at < small.data.length; at++) {
-    const [x, y] = [2 * (at % small.width), 2 * Math.floor(at / small.width)];
-    const [right, below] = [Math.min(x + 1, width - 1), Math.min(y + 1, height - 1) * width];
-    const [upper, lower] = [data[y * width + x] + data[y * width + right], data[below + x] + data[below + right]];
-    small.data[at] = (upper + lower) / 4;
-  }
-  return small;
+  const mean = (across, down) => {
+    const [x, y] = [2 * across, 2 * down * width];
+    const [right, below] = [Math.min(x + 1, width - 1), Math.min(2 * down + 1, height - 1) * width];
+    return (data[y + x] + data[y + right] + (data[below + x] + data[below + right])) / 4;
+  };
+  return pictureOf((width + 1) >> 1, (height + 1) >> 1, mean, Float32Array);
 }
 
 function closed(page, side) {
   return negative(highest(negative(highest(page, side)), side));
 }
 
-function highest({ data, width, height }, side) {
+function highest(page, side) {
   const reach = side >> 1;
-  const along = (from, count, step, across, lines) => {
-    const to = new Float32Array(from.length);
-    for (let line = 0; line < lines; line++) {
-      for (let at = 0; at < count; at++) {
-        let most = -Infinity;
-        const end = Math.min(at + reach, count - 1);
-        for (let i = Math.max(at - reach, 0); i <= end; i++) {
-          most = Math.max(most, from[line * across + i * step]);
-        }
-        to[line * across + at * step] = most;
-      }
-    }
-    return to;
+  // Along rows, which become columns; twice, so that both ways are gone.
+  const along = ({ data, width, height }) => {
+    const most = (row, at) => {
+      let found = -Infinity;
+      const end = Math.min(at + reach, width - 1);
+      for (let i = Math.max(at - reach, 0); i <= end; i++) found = Math.max(found, data[row * width + i]);
+      return found;
+    };
+    return pictureOf(height, width, most, Float32Array);
   };
-  return { width, height, data: along(along(data, width, 1, width, height), height, width, 1, width) };
+  return along(along(page));
 }

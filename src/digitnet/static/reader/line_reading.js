@@ -3,7 +3,8 @@
 import { lineReading as C } from "./constants.js";
 import { boxOf, stripOf } from "./line_strips.js";
 import { SignChances, boxesOf, closenessOf, likeliestTexts, ofColumns, placesOf, textOf } from "./line_texts.js";
-import { clip, f32, median, round } from "./rounding.js";
+import { clip, f32, median, round, sum } from "./rounding.js";
+import { blank, pictureOf } from "./views.js";
 import { OTHER_SIGN } from "./writing.js";
 
 /** Return what is written in a picture, where `writing` was found. */
@@ -16,7 +17,7 @@ export async function readLines(writing, picture, columns, look) {
     const digits = await signsOf(writing, line, picture, look);
     written.push(writing.line(digits, Math.exp(-line.options[0].doubt)));
   }
-  const confidence = Math.exp(-lines.reduce((sum, line) => sum + line.options[0].doubt, 0));
+  const confidence = Math.exp(-sum(lines.map((line) => line.options[0].doubt)));
   const seconds = lines.flatMap(({ options: [one, other] }) => (other ? [one.share - other.share] : []));
   const odds = seconds.length ? Math.exp(Math.min(...seconds, 700)) : Infinity;
   return writing.readingOf(written, confidence, odds);
@@ -45,11 +46,11 @@ export function optionsOf(found, seen, chances = new SignChances(found, C.MISSED
     return { text: each, column, sign, share: C.BY_COLUMNS * column + bySigns * sign };
   });
   const most = Math.max(...options.map(({ share }) => share));
-  const all = most + Math.log(options.reduce((sum, { share }) => sum + Math.exp(share - most), 0));
+  const all = most + Math.log(sum(options.map(({ share }) => Math.exp(share - most))));
   for (const each of options) {
     each.share -= all;
     const doubts = [-Math.expm1(each.share), -each.column, -each.sign, 1];
-    each.doubt = doubts.reduce((sum, doubt, k) => sum + doubt * C.DOUBTS[k], 0);
+    each.doubt = sum(doubts.map((doubt, k) => doubt * C.DOUBTS[k]));
   }
   return options.sort((one, other) => other.share - one.share);
 }
@@ -83,12 +84,10 @@ export function roughInk({ data, width, height }, box) {
   const [top, bottom] = [box[1], box[3]].map((at) => clip(round(at), 0, height));
   const across = Math.min(Math.max(right, left + 1), width) - left;
   const down = Math.min(Math.max(bottom, top + 1), height) - top;
-  if (!across || !down) return { data: new Float32Array(1), width: 1, height: 1 };
+  if (!across || !down) return blank(1);
   const grid = (step) => {
-    const size = { width: Math.ceil(across / step), height: Math.ceil(down / step) };
-    const rows = Array.from({ length: size.height }, (_, y) => (top + y * step) * width + left);
-    const columns = Array.from({ length: size.width }, (_, x) => x * step);
-    return { ...size, data: new Float32Array(rows.flatMap((row) => columns.map((x) => data[row + x]))) };
+    const grey = (x, y) => data[(top + y * step) * width + left + x * step];
+    return pictureOf(Math.ceil(across / step), Math.ceil(down / step), grey, Float32Array);
   };
   const paper = median(grid(1).data);
   const ink = grid(Math.ceil(Math.max(across, down) / C.INK_SIDE));

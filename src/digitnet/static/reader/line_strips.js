@@ -1,8 +1,9 @@
 /** From a picture and the boxes of a line's signs to its strip, as `digitnet.reading.line_strips`. */
 
 import { lineStrips as C } from "./constants.js";
-import { clip, f32, mean, median, round, total } from "./rounding.js";
+import { clip, f32, mean, median, round, times, total } from "./rounding.js";
 import { resize } from "./resize.js";
+import { pictureOf } from "./views.js";
 
 /** Return the strip of a line, `{pixels, width, left, right, level, slope, high}`, or null. */
 export function stripOf(picture, boxes) {
@@ -26,7 +27,7 @@ export function stripOf(picture, boxes) {
   const width = Math.max(round((right - left) * scale), C.LEAST_WIDTH);
   if (width > C.MOST_WIDTH) return null;
   // The part that holds the sloping line, level by columns afterwards.
-  const rise = Array.from({ length: width }, (_, column) => {
+  const rise = times(width, (column) => {
     return slope * (left + ((column + 0.5) * (right - left)) / width - middle);
   });
   const half = C.HEIGHT / 2 / scale;
@@ -54,26 +55,19 @@ function resized(picture, [left, top, right, bottom], across, down) {
   const first = Math.min(Math.max(0, Math.trunc(top) - 2), height - 1);
   const last = Math.max(Math.min(height, Math.ceil(bottom) + 2), first + 1);
   const rows = above + last - first + below;
-  const padded = new Uint8Array(rows * width);
-  for (let y = 0; y < rows; y++) {
-    const row = clip(first + y - above, first, last - 1) * width;
-    padded.set(data.subarray(row, row + width), y * width);
-  }
-  const part = { data: padded, width, height: rows, channels: 1 };
+  const part = pictureOf(width, rows, (x, y) => data[clip(first + y - above, first, last - 1) * width + x]);
   const ends = [top + above - first, Math.min(bottom + above - first, rows)];
   return resize(part, across, down, "bilinear", [left, ends[0], right, ends[1]]);
 }
 
 function levelled({ data, width, height }, start) {
-  const pixels = new Uint8Array(C.HEIGHT * width);
-  for (let at = 0; at < pixels.length; at++) {
-    const column = at % width;
-    const row = clip(start[column] + Math.floor(at / width), 0, height - 1);
+  const strip = pictureOf(width, C.HEIGHT, (column, line) => {
+    const row = clip(start[column] + line, 0, height - 1);
     const whole = Math.floor(row);
     const share = f32(row - whole);
     const next = data[Math.min(whole + 1, height - 1) * width + column];
     const here = f32(data[whole * width + column] * f32(1 - share));
-    pixels[at] = round(f32(here + f32(next * share)));
-  }
-  return pixels;
+    return round(f32(here + f32(next * share)));
+  });
+  return strip.data;
 }

@@ -1,7 +1,7 @@
 /** What a line may say by its columns and by its signs, as `digitnet.reading.line_texts`. */
 
 import { lineTexts as C } from "./constants.js";
-import { argmax, clip, mean, median } from "./rounding.js";
+import { argmax, clip, mean, median, times } from "./rounding.js";
 
 const NEVER = -Infinity;
 
@@ -58,7 +58,7 @@ function walked(columns, text, join) {
 }
 
 function thereOf({ presence }) {
-  return [...presence.keys()].filter((place) => presence[place] >= 0.5);
+  return [...presence.keys()].filter((place) => presence[place] >= C.LIKELY);
 }
 
 export function boxesOf(line) {
@@ -67,7 +67,7 @@ export function boxesOf(line) {
 
 /** Return what the signs of a line are, each by itself. */
 export function textOf(line) {
-  const signOf = (k) => (line.likeness[k] >= 0.5 ? C.SIGNS[argmax(line.classes[k])] : "?");
+  const signOf = (k) => (line.likeness[k] >= C.LIKELY ? C.SIGNS[argmax(line.classes[k])] : "?");
   return thereOf(line).map(signOf).join("");
 }
 
@@ -121,7 +121,7 @@ export class SignChances {
 
   table(text) {
     const signs = Array.from(text, (sign) => C.SIGNS.indexOf(sign));
-    const table = [Array.from({ length: signs.length + 1 }, (_, place) => this.missed * place)];
+    const table = [times(signs.length + 1, (place) => this.missed * place)];
     this.options.forEach((option, number) => {
       const [last, none] = [table[number], this.leftOut[number]];
       const row = [last[0] + none];

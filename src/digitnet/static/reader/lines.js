@@ -21,12 +21,13 @@ export function inLines(boxes) {
     else lines.push([place]);
   }
   for (let joined = lines; joined; joined = joinedOnce(lines, page)) lines = joined;
-  const level = (line) => mean(line.map((place) => page.level[place]));
   return lines
-    .map((line) => [level(line), line])
+    .map((line) => [levelOf(line, page), line])
     .sort(([one], [other]) => one - other)
     .map(([, line]) => line);
 }
+
+const levelOf = (line, page) => mean(line.map((place) => page.level[place]));
 
 function pageOf(boxes) {
   const x = boxes.map((box) => box[0] / 2 + box[2] / 2);
@@ -82,7 +83,7 @@ function fittedSlope(line, x, level) {
 }
 
 function joinedOnce(lines, page) {
-  const means = lines.map((line) => mean(line.map((place) => page.level[place])));
+  const means = lines.map((line) => levelOf(line, page));
   const sizes = lines.map((line) => Math.max(...line.map((place) => page.size[place])));
   let [nearest, chosen] = [C.FAR_STEP, null];
   for (let one = 0; one < lines.length; one++) {

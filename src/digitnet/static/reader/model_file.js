@@ -1,16 +1,13 @@
 /** The model file in the browser: `digitnet.onnx` as it is, run by onnxruntime-web. */
 
 import { modelFile as C } from "./constants.js";
-import { f32 } from "./rounding.js";
+import { f32, times } from "./rounding.js";
+import { blank } from "./views.js";
 
-const BLANK = {
-  data: new Float32Array(C.LEAST_PAGE * C.LEAST_PAGE),
-  height: C.LEAST_PAGE,
-  width: C.LEAST_PAGE,
-};
+const BLANK = blank(C.LEAST_PAGE);
 // ONNX Runtime for the web cannot multiply nothing by a matrix: where Python gives no ink, it gets a
 // blank one, whose answer, the last, is left out.
-const NO_INK = { data: new Float32Array(1), count: 1, height: 1, width: 1 };
+const NO_INK = { ...blank(1), count: 1 };
 const OF_INKS = ["probabilities", "ood_score", "image", "features"];
 
 export class ModelFile {
@@ -54,7 +51,7 @@ export class ModelFile {
 /** Return a tensor as the list of its rows, flat arrays. */
 export function rowsOf({ data, dims }) {
   const size = dims.slice(1).reduce((product, side) => product * side, 1);
-  return Array.from({ length: dims[0] }, (_, row) => data.slice(row * size, (row + 1) * size));
+  return times(dims[0], (row) => data.slice(row * size, (row + 1) * size));
 }
 
 /** Return what the network saw as bytes, bright ink on 0. */

@@ -5,6 +5,7 @@ import { InputError } from "./errors.js";
 import { withoutOrientation } from "./exif.js";
 import { toGrey } from "./grey.js";
 import { decodePng, isPng, pngSize } from "./png.js";
+import { pictureOf } from "./views.js";
 
 /**
  * Return `{picture, scale}`: a grey picture, and how many pixels of the original one of it spans.
@@ -32,7 +33,7 @@ export async function loadBytes(bytes) {
 
 function loaded(picture, orientation) {
   const factor = halvings(Math.max(picture.width, picture.height));
-  return { picture: upright(toGrey(picture, factor), orientation), scale: factor };
+  return { picture: oriented(toGrey(picture, factor), orientation), scale: factor };
 }
 
 function fromPixels({ pixels, width, height }) {
@@ -83,19 +84,16 @@ function halvings(side) {
   return factor;
 }
 
-function upright(picture, orientation) {
+/** Return a grey picture turned, or mirrored, as EXIF says that it has to be. */
+export function oriented(picture, orientation) {
   if (!(orientation >= 2 && orientation <= 8)) return picture;
   const { data, width, height } = picture;
   const swapped = orientation >= 5;
   const [across, down] = swapped ? [height, width] : [width, height];
   const [fromRight, fromBottom] = [[2, 3, 7, 8], [3, 4, 6, 7]].map((all) => all.includes(orientation));
-  const turned = new Uint8Array(data.length);
-  for (let y = 0, at = 0; y < down; y++) {
-    for (let x = 0; x < across; x++, at++) {
-      const [column, row] = swapped ? [y, x] : [x, y];
-      const from = fromRight ? width - 1 - column : column;
-      turned[at] = data[(fromBottom ? height - 1 - row : row) * width + from];
-    }
-  }
-  return { data: turned, width: across, height: down, channels: 1 };
+  return pictureOf(across, down, (x, y) => {
+    const [column, row] = swapped ? [y, x] : [x, y];
+    const from = fromRight ? width - 1 - column : column;
+    return data[(fromBottom ? height - 1 - row : row) * width + from];
+  });
 }

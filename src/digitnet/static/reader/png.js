@@ -5,8 +5,8 @@
 import { grey as C } from "./constants.js";
 import { InputError } from "./errors.js";
 import { orientationOf } from "./exif.js";
-import { round } from "./rounding.js";
-import { viewOf } from "./views.js";
+import { largest, round, sum, times } from "./rounding.js";
+import { letters, viewOf } from "./views.js";
 
 const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 const CHANNELS = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
@@ -28,7 +28,7 @@ export function isPng(bytes) {
 
 /** Return width and height, before anything is decoded. */
 export function pngSize(bytes) {
-  if (bytes.length < 33 || text(bytes, 12) !== "IHDR") throw damaged("it has no header");
+  if (bytes.length < 33 || letters(bytes, 12) !== "IHDR") throw damaged("it has no header");
   const view = viewOf(bytes);
   return [view.getUint32(16), view.getUint32(20)];
 }
@@ -54,7 +54,7 @@ export async function decodePng(bytes) {
     }))
     .filter(({ columns, rows }) => columns > 0 && rows > 0);
   const length = ({ columns, rows }) => rows * (1 + Math.ceil((columns * header.bits) / 8));
-  const total = passes.reduce((sum, pass) => sum + length(pass), 0);
+  const total = sum(passes.map(length));
   const packed = await inflated(chunks.IDAT ?? [], total);
   const samples = new Uint16Array(width * height * CHANNELS[kind]);
   let start = 0;
@@ -73,14 +73,10 @@ function damaged(what) {
   return new InputError(`The picture is a damaged PNG file: ${what}. Save it again.`);
 }
 
-function text(bytes, at) {
-  return String.fromCharCode(...bytes.subarray(at, at + 4));
-}
-
 function chunksOf(bytes) {
   const [view, chunks] = [viewOf(bytes), {}];
   for (let at = 8; at + 12 <= bytes.length; ) {
-    const [length, name] = [view.getUint32(at), text(bytes, at + 4)];
+    const [length, name] = [view.getUint32(at), letters(bytes, at + 4)];
     if (name === "IEND") break;
     if (at + 12 + length > bytes.length) throw damaged("it ends too early");
     (chunks[name] ??= []).push(bytes.subarray(at + 8, at + 8 + length));
@@ -172,7 +168,7 @@ function coloured(samples, header, chunks) {
 
 function keyOf(clear, channels) {
   const view = viewOf(clear);
-  return Array.from({ length: channels }, (_, channel) => view.getUint16(2 * channel));
+  return times(channels, (channel) => view.getUint16(2 * channel));
 }
 
 function upperBits(depth) {
@@ -181,7 +177,7 @@ function upperBits(depth) {
 
 function greyScale(samples, depth) {
   if (depth < 16) return (value) => (value * 255) / ((1 << depth) - 1);
-  const most = samples.reduce((largest, value) => Math.max(largest, value), 0);
+  const most = largest(samples);
   const top = 2 ** C.DEPTHS.find((each) => most < 2 ** each) - 1;
   const table = Uint8Array.from({ length: top + 1 }, (_, value) => round(value * (255 / top)));
   return (value) => table[value];

@@ -6,9 +6,10 @@ import { reader as C } from "./constants.js";
 import { InputError } from "./errors.js";
 import { findSigns } from "./finding.js";
 import { readLines } from "./line_reading.js";
-import { f32, round } from "./rounding.js";
+import { f32, largest, round } from "./rounding.js";
 import { asPicture, fromStrokes, judged, placed } from "./strokes.js";
 import { turnedBack, upright } from "./turning.js";
+import { blank } from "./views.js";
 import { Writing, familiar, loneDigit, predictionOf } from "./writing.js";
 
 export class Reader {
@@ -38,7 +39,7 @@ export class Reader {
   async predict({ picture, scale }) {
     const writing = new Writing(await findSigns(this.model, picture), this.model, scale);
     const middle = [picture.width / 2, picture.height / 2];
-    return writing.best(middle, this.model.record.crops) ?? this.predictInk(BLANK);
+    return writing.best(middle, this.model.record.crops) ?? this.predictInk(blank(1));
   }
 
   /**
@@ -70,7 +71,7 @@ export class Reader {
     const drawn = { data, count: 1, height: ink.height, width: ink.width };
     const answers = await this.model.ofInks(["probabilities", "ood_score", "image"], drawn);
     const [probabilities, oodScore] = [answers.probabilities[0], answers.ood_score[0][0]];
-    const most = data.reduce((largest, value) => Math.max(largest, value), 0);
+    const most = largest(data);
     return predictionOf({
       ...{ probabilities, oodScore, image: answers.image[0], box: null },
       classNames: this.model.classNames,
@@ -84,8 +85,6 @@ export class Reader {
     return confidence < C.AMBIGUOUS ? "ambiguous" : null;
   }
 }
-
-const BLANK = { data: new Float32Array(1), width: 1, height: 1 };
 
 function inkOf({ data, width, height }) {
   if (!(width >= 1 && height >= 1 && Math.max(width, height) <= C.MAX_INK_SIDE)) {

@@ -1,5 +1,7 @@
 /** Pictures made smaller and larger, bit for bit as Pillow 13 does it to 8-bit pixels. */
 
+import { pictureOf } from "./views.js";
+
 // Bits behind the point of a weight: 8 of a pixel and 2 for overflow are left of 32.
 const PRECISION_BITS = 22;
 
@@ -18,7 +20,7 @@ export function resize(picture, width, height, filter, region) {
   const [left, top, right, bottom] = region.map(Math.fround);
   const isCopy = right - left === width && bottom - top === height;
   if (isCopy && Number.isInteger(left) && Number.isInteger(top)) {
-    return crop(picture, left, top, width, height);
+    return pictureOf(width, height, (x, y) => picture.data[(top + y) * picture.width + left + x]);
   }
   const across = weights(picture.width, left, right, width, filter);
   const down = weights(picture.height, top, bottom, height, filter);
@@ -30,15 +32,6 @@ export function resize(picture, width, height, filter, region) {
   const first = down.from[0];
   const last = down.from[height - 1] + down.count[height - 1];
   return vertically(horizontally(picture, across, first, last), down, first);
-}
-
-function crop(picture, left, top, width, height) {
-  const data = new Uint8Array(width * height);
-  for (let y = 0; y < height; y++) {
-    const start = (top + y) * picture.width + left;
-    data.set(picture.data.subarray(start, start + width), y * width);
-  }
-  return { data, width, height, channels: 1 };
 }
 
 function weights(inside, start, end, outside, filter) {

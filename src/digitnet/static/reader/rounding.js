@@ -1,4 +1,4 @@
-/** Numbers as Python and NumPy round them, where JavaScript's own way differs. */
+/** Numbers as Python and NumPy round and add them, where JavaScript's own way differs; and rows of them. */
 
 export const f32 = Math.fround;
 
@@ -11,17 +11,15 @@ export function round(value) {
 }
 
 /** Return the median of float32 numbers, as `numpy.median` computes it in float32. */
-export function median32(values) {
-  const sorted = Float32Array.from(values).sort();
-  const half = sorted.length >> 1;
-  return sorted.length % 2 ? sorted[half] : f32(f32(sorted[half - 1] + sorted[half]) / 2);
-}
+export const median32 = (values) => middleOf(Float32Array.from(values), f32);
 
 /** Return the median of numbers. */
-export function median(values) {
-  const sorted = Float64Array.from(values).sort();
+export const median = (values) => middleOf(Float64Array.from(values), (value) => value);
+
+function middleOf(values, rounded) {
+  const sorted = values.sort();
   const half = sorted.length >> 1;
-  return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
+  return sorted.length % 2 ? sorted[half] : rounded(rounded(sorted[half - 1] + sorted[half]) / 2);
 }
 
 /** Return the sum of up to 128 numbers, added in the order in which NumPy does. */
@@ -37,6 +35,15 @@ export function mean(values) {
   return total(values) / values.length;
 }
 
+/** Return `make(0)`, `make(1)` … in a list. */
+export const times = (count, make) => Array.from({ length: count }, (_, place) => make(place));
+
+/** Return the sum of numbers, added one after the other. */
+export const sum = (values) => values.reduce((all, each) => all + each, 0);
+
+/** Return the largest of numbers, or of these and 0. */
+export const largest = (values) => values.reduce((most, each) => Math.max(most, each), 0);
+
 export function clip(value, low, high) {
   return Math.min(Math.max(value, low), high);
 }
@@ -49,8 +56,4 @@ export function argmax(values) {
 }
 
 /** Return the place of the smallest number, of equals the first. */
-export function argmin(values) {
-  let best = 0;
-  for (let place = 1; place < values.length; place++) if (values[place] < values[best]) best = place;
-  return best;
-}
+export const argmin = (values) => argmax(values.map((value) => -value));

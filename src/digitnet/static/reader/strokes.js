@@ -5,13 +5,15 @@
 
 import { finding, pictures, strokes as C } from "./constants.js";
 import { InputError } from "./errors.js";
-import { clip } from "./rounding.js";
-import { familiar, loneDigit, ofOne } from "./writing.js";
+import { signsOf, withBoxes } from "./readings.js";
+import { clip, sum, times } from "./rounding.js";
+import { blank, pictureOf } from "./views.js";
+import { familiar, loneDigit, ofOne, wholeBox } from "./writing.js";
 
 /** Return the ink of a drawing of one digit, `{data, width, height}` in float32, 0 to 1. */
 export function fromStrokes(strokes) {
   const lines = checked(strokes);
-  if (!lines.length) return { data: new Float32Array(1), width: 1, height: 1 };
+  if (!lines.length) return blank(1);
   const { low, scale } = fitted(lines, C.SIDE);
   const radius = C.PEN / 2;
   const ink = drawn(lines, low, scale, radius, widest(lines, radius) + C.MARGIN);
@@ -30,8 +32,7 @@ export function asPicture(strokes, pen = null) {
     throw new InputError(`The pen's width is ${pen}; it must be a positive number.`);
   }
   if (!lines.length) {
-    const data = new Uint8Array([255]);
-    return { picture: { data, width: 1, height: 1, channels: 1 }, scale: 1, left: 0, top: 0 };
+    return { picture: pictureOf(1, 1, () => 255), scale: 1, left: 0, top: 0 };
   }
   const { low, extent, scale: unit } = fitted(lines, 1);
   // From here on the longer side of the drawing is 1 long, or 0 if it is a dot.
@@ -55,18 +56,11 @@ export function asPicture(strokes, pen = null) {
 export function placed(reading, { scale, left, top }) {
   // Beyond the largest numbers is infinity, which is no whole number.
   const finite = (at) => clip(at, -Number.MAX_VALUE, Number.MAX_VALUE);
-  const moved = (box) => {
-    const x = Math.floor(finite(box.left / scale + left));
-    const y = Math.floor(finite(box.top / scale + top));
-    const right = Math.ceil(finite((box.left + box.width) / scale + left));
-    const bottom = Math.ceil(finite((box.top + box.height) / scale + top));
-    return { left: x, top: y, width: Math.max(1, right - x), height: Math.max(1, bottom - y) };
-  };
-  const lines = reading.lines.map((line) => ({
-    ...line,
-    digits: line.digits.map((one) => ({ ...one, box: one.box && moved(one.box) })),
-  }));
-  return { ...reading, lines };
+  return withBoxes(reading, (box) => {
+    const [right, bottom] = [box.left + box.width, box.top + box.height];
+    const edges = [box.left / scale + left, box.top / scale + top, right / scale + left, bottom / scale + top];
+    return wholeBox(edges.map(finite));
+  });
 }
 
 function checked(strokes) {
@@ -121,7 +115,7 @@ function signOf(lines, size, unit) {
 }
 
 function widest(lines, radius) {
-  return radius * (0.5 + rangeOf(lines.flat(), 2)[1]);
+  return radius * (C.THINNEST + rangeOf(lines.flat(), 2)[1]);
 }
 
 function drawn(lines, low, scale, radius, before) {
@@ -129,14 +123,14 @@ function drawn(lines, low, scale, radius, before) {
     line.map(([x, y, pressure]) => [
       (x / 2 - low[0]) * (2 * scale) + before,
       (y / 2 - low[1]) * (2 * scale) + before,
-      radius * (0.5 + pressure),
+      radius * (C.THINNEST + pressure),
     ]),
   );
   const [width, height] = [0, 1].map((axis) =>
     Math.max(1, Math.ceil(rangeOf(moved.flat(), axis)[1] + before)),
   );
   const way = moved.flatMap((line) => line.slice(1).map((end, place) => lengthOf(line[place], end)));
-  const total = way.reduce((sum, length) => sum + length, 0);
+  const total = sum(way);
   if (total > C.LONGEST_WAY) {
     throw new InputError(
       `The strokes go to and fro for ${Math.round(total)} pixels over a drawing of ${width} × ${height}; ` +
@@ -159,7 +153,7 @@ function piecesOf(line) {
     const step = end.map((value, axis) => value - start[axis]);
     const count = Math.max(1, Math.ceil(lengthOf(start, end) / C.STEP));
     const at = (number) => start.map((value, axis) => value + step[axis] * (number / count));
-    return Array.from({ length: count }, (_, number) => [at(number), at(number + 1)]);
+    return times(count, (number) => [at(number), at(number + 1)]);
   });
 }
 
@@ -185,7 +179,7 @@ function cover({ data, width, height }, [x, y, r], [x2, y2, r2]) {
 /** Return the reading of a drawing, corrected by what all of its strokes are as one ink. */
 export async function judged(reading, whole, threshold) {
   if (loneDigit(reading)) return familiar(reading, (await whole()).ood_score, threshold);
-  const signs = reading.lines.flatMap((line) => line.digits);
+  const signs = signsOf(reading);
   if (!signs.some((sign) => sign.is_digit) || reading.confidence < C.UNSURE) {
     const one = await whole();
     if (one.is_digit && one.ood_score - threshold < -C.PLAINLY_ONE) {
@@ -198,8 +192,7 @@ export async function judged(reading, whole, threshold) {
 
 function around(boxes) {
   if (!boxes.length) return null;
-  const [left, top] = ["left", "top"].map((side) => Math.min(...boxes.map((box) => box[side])));
-  const right = Math.max(...boxes.map((box) => box.left + box.width));
-  const bottom = Math.max(...boxes.map((box) => box.top + box.height));
-  return { left, top, width: right - left, height: bottom - top };
+  const edges = boxes.map(({ left, top, width, height }) => [-left, -top, left + width, top + height]);
+  const [left, top, right, bottom] = [0, 1, 2, 3].map((side) => Math.max(...edges.map((each) => each[side])));
+  return wholeBox([-left, -top, right, bottom]);
 }

@@ -1,7 +1,12 @@
 /** Pages that lie on their side or upside down: read turned, where that is clearly better. */
 
 import { turning as C } from "./constants.js";
-import { argmax } from "./rounding.js";
+import { oriented } from "./pictures.js";
+import { signsOf, withBoxes } from "./readings.js";
+import { argmax, sum } from "./rounding.js";
+
+/** What EXIF calls a picture that is turned clockwise by so many quarters. */
+const ORIENTATIONS = { 1: 6, 2: 3, 3: 8 };
 
 /**
  * Return `{writing, picture, quarter}`: the picture, turned if it says clearly that it lies.
@@ -15,7 +20,7 @@ export async function upright(look, picture) {
   if (!plain.lines.length || quality(plain) >= enough) return asItIs;
   const all = [];
   for (const quarter of [2, 1, 3]) {
-    const lying = turned(picture, quarter);
+    const lying = oriented(picture, ORIENTATIONS[quarter]);
     all.push({ writing: await look(lying), picture: lying, quarter });
   }
   const readings = all.map(({ writing }) => writing.reading());
@@ -27,20 +32,6 @@ export async function upright(look, picture) {
   return likelier && kept && better ? all[chosen] : asItIs;
 }
 
-/** Return a grey picture turned clockwise by so many quarters. */
-export function turned({ data, width, height }, quarter) {
-  const [across, down] = quarter === 2 ? [width, height] : [height, width];
-  const out = new Uint8Array(data.length);
-  for (let y = 0, at = 0; y < down; y++) {
-    for (let x = 0; x < across; x++, at++) {
-      if (quarter === 1) out[at] = data[(height - 1 - x) * width + y];
-      else if (quarter === 2) out[at] = data[(height - 1 - y) * width + width - 1 - x];
-      else out[at] = data[x * width + width - 1 - y];
-    }
-  }
-  return { data: out, width: across, height: down, channels: 1 };
-}
-
 /** Return the reading of a turned picture with boxes in the picture before it was turned. */
 export function turnedBack(reading, quarter, height, width) {
   if (!quarter) return reading;
@@ -50,19 +41,14 @@ export function turnedBack(reading, quarter, height, width) {
       2: { left: width - left - wide, top: height - top - tall, width: wide, height: tall },
       3: { left: width - top - tall, top: left, width: tall, height: wide },
     })[quarter];
-  const lines = reading.lines.map((line) => ({
-    ...line,
-    digits: line.digits.map((one) => ({ ...one, box: one.box && back(one.box) })),
-  }));
-  return { ...reading, lines, turned: 90 * quarter };
+  return { ...withBoxes(reading, back), turned: 90 * quarter };
 }
 
 function digitsOf(reading) {
-  return reading.lines.flatMap((line) => line.digits).filter((one) => one.is_digit).length;
+  return signsOf(reading).filter((one) => one.is_digit).length;
 }
 
 function quality(reading) {
-  const signs = reading.lines.flatMap((line) => line.digits);
-  const total = signs.reduce((sum, one) => sum + (one.is_digit ? one.confidence : 0), 0);
-  return total / Math.max(1, signs.length);
+  const signs = signsOf(reading);
+  return sum(signs.map((one) => (one.is_digit ? one.confidence : 0))) / Math.max(1, signs.length);
 }

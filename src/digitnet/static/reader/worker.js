@@ -10,6 +10,8 @@ import { InputError } from "./errors.js";
 import { ModelFile, rowsOf } from "./model_file.js";
 import { load } from "./pictures.js";
 import { Reader } from "./reader.js";
+import { blank } from "./views.js";
+import { sum } from "./rounding.js";
 
 const RUNTIME = { script: "runtime/ort.wasm.bundle.min.mjs", wasm: "runtime/ort-wasm-simd-threaded.wasm" };
 let base, ort, reader, record, lines;
@@ -51,7 +53,6 @@ async function start(folder) {
   const loaded = [0, 0, 0];
   const report = (part) => (bytes) => {
     loaded[part] = bytes;
-    const sum = (parts) => parts.reduce((total, each) => total + each, 0);
     self.postMessage({ progress: { loaded: sum(loaded), total: sum(sizes) } });
   };
   const [wasm, content, lineReader] = await Promise.all([
@@ -67,7 +68,7 @@ async function start(folder) {
   lines = await sessionOf(lineReader);
   reader = new Reader(new ModelFile(await sessionOf(content), ort.Tensor, record), columnsOf);
   // The first run of each kind is slow: what it needs is compiled then.
-  await reader.predictInk({ data: new Float32Array(1), width: 1, height: 1 });
+  await reader.predictInk(blank(1));
   return record;
 }
 

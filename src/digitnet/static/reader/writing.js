@@ -1,9 +1,10 @@
 /** From the signs found on a picture to what is written there, and how likely that is right. */
 
-import { writing as C } from "./constants.js";
+import { lineTexts, writing as C } from "./constants.js";
 import { inLines } from "./lines.js";
 import { asBytes } from "./model_file.js";
-import { argmax, argmin, clip, f32 } from "./rounding.js";
+import { signsOf } from "./readings.js";
+import { argmax, argmin, clip, f32, sum } from "./rounding.js";
 
 /** What is picked of a sign that is no digit. */
 export const OTHER_SIGN = -2;
@@ -23,8 +24,8 @@ export class Writing {
     this.scale = scale;
     const line = this.lines.flatMap((each, number) => each.map(() => number));
     this.like = this.likeness(line);
-    this.there = this.signs.map((sign) => sign.presence >= C.LIKELY);
-    this.isDigit = this.like.map((like) => like >= C.LIKELY);
+    this.there = this.signs.map((sign) => sign.presence >= lineTexts.LIKELY);
+    this.isDigit = this.like.map((like) => like >= lineTexts.LIKELY);
     // Of each sign, minus logarithms: there, not there, a digit, no digit, each class.
     this.doubts = this.signs.map((sign, place) => doubtsOf(sign, this.like[place]));
   }
@@ -39,7 +40,7 @@ export class Writing {
 
   readingOf(lines, confidence, odds) {
     const digits = lines.flatMap((line) => line.digits).filter((one) => one.is_digit).length;
-    let reason = confidence >= C.LIKELY ? null : "uncertain";
+    let reason = confidence >= lineTexts.LIKELY ? null : "uncertain";
     if (!digits) reason = lines.length ? "no_digits" : "blank";
     return {
       text: lines.map((line) => line.text).join("\n"),
@@ -97,7 +98,7 @@ export class Writing {
     const isSecond = (place) =>
       place !== chosen && sure[place] >= C.PLAINLY && size[place] >= C.AS_LARGE * size[chosen];
     if (!crops && digits.some(isSecond)) return this.prediction(this.signs[chosen], "several");
-    const unsure = Math.max(...this.signs[chosen].probabilities) < C.LIKELY;
+    const unsure = Math.max(...this.signs[chosen].probabilities) < lineTexts.LIKELY;
     return this.prediction(this.signs[chosen], unsure ? "ambiguous" : null);
   }
 
@@ -116,14 +117,14 @@ export class Writing {
   company(odds, line, place) {
     const others = odds.filter(
       (_, other) =>
-        other !== place && line[other] === line[place] && this.signs[other].presence >= C.LIKELY,
+        other !== place && line[other] === line[place] && this.signs[other].presence >= lineTexts.LIKELY,
     );
-    const total = others.reduce((sum, each) => sum + clip(each, -C.AT_MOST, C.AT_MOST), 0);
+    const total = sum(others.map((each) => clip(each, -C.AT_MOST, C.AT_MOST)));
     return total / Math.max(1, others.length);
   }
 
   confidence(picks) {
-    const doubts = this.doubts.reduce((sum, _, place) => sum - this.chance(place, picks[place]), 0);
+    const doubts = sum(picks.map((pick, place) => -this.chance(place, pick)));
     return Math.exp(-(doubts + C.POWERS[5]));
   }
 
@@ -188,7 +189,7 @@ export class Writing {
   forced(seen, pick) {
     if (pick < 0) return { ...seen, is_digit: false, reason: "not_a_digit" };
     const [confidence, label] = [seen.probabilities[pick], this.classNames[pick]];
-    const reason = confidence < C.LIKELY ? "ambiguous" : null;
+    const reason = confidence < lineTexts.LIKELY ? "ambiguous" : null;
     return { ...seen, digit: pick, label, confidence, is_digit: true, reason };
   }
 
@@ -232,7 +233,7 @@ export function predictionOf({ probabilities, oodScore, image, box, reason, clas
 
 /** Return the digit that is all that a reading has. */
 export function loneDigit(reading) {
-  const signs = reading.lines.flatMap((line) => line.digits);
+  const signs = signsOf(reading);
   return signs.length === 1 && signs[0].is_digit ? signs[0] : null;
 }
 
@@ -250,7 +251,8 @@ export function ofOne(reading, sign, confidence, reason) {
   return { ...reading, text, lines: [{ text, confidence, digits: [sign] }], confidence, odds, reason };
 }
 
-function wholeBox([left, top, right, bottom]) {
+/** Return a box of whole units around edges. */
+export function wholeBox([left, top, right, bottom]) {
   const [x, y] = [Math.floor(left), Math.floor(top)];
   return {
     left: x,
