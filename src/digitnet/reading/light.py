@@ -38,8 +38,7 @@ def in_even_light(page: _Floats) -> _Floats | None:
     ground = _closed(_reduced(page), _NARROW)
     height, width = page.shape
     ground = ground.repeat(2, axis=0).repeat(2, axis=1)[:height, :width]
-    evened: _Floats = np.minimum(page / np.maximum(ground, 1), _LIGHTEST) * _PAPER
-    return evened.astype(np.float32)
+    return np.asarray(np.minimum(page / np.maximum(ground, 1), _LIGHTEST) * _PAPER, np.float32)
 
 
 def _is_even(ground: _Floats, share: float = _EVEN) -> bool:
@@ -50,8 +49,8 @@ def _reduced(page: _Floats) -> _Floats:
     """Return a page half as large: means of 2 × 2 pixels, of which an odd edge has itself twice."""
     height, width = page.shape
     whole = np.pad(page, ((0, height % 2), (0, width % 2)), mode="edge")
-    means: _Floats = (whole[::2, ::2] + whole[1::2, ::2] + whole[::2, 1::2] + whole[1::2, 1::2]) / 4
-    return means
+    total = whole[::2, ::2] + whole[1::2, ::2] + whole[::2, 1::2] + whole[1::2, 1::2]
+    return np.asarray(total / 4, np.float32)
 
 
 def _closed(page: _Floats, side: int) -> _Floats:
