@@ -208,7 +208,7 @@ def test_texts_have_rows_of_their_own(
     for width in (40, 123):
         Image.fromarray(np.full((30, width), 255, np.uint8)).save(folder / f"{width:03}.png")
     (folder / "bad.png").write_bytes(b"no picture")
-    find(monkeypatch, lambda _, pixels: signs(*sure(str(pixels.shape[1]))))
+    find(monkeypatch, lambda _, pixels, *__: signs(*sure(str(pixels.shape[1]))))
     summary = predict_all(str(folder), out, model=model, asked={"digits": 2})
     assert (summary.rows, summary.unread, summary.refused) == (3, 1, 1)
     first, second, bad = rows_of(out)

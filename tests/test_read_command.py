@@ -26,7 +26,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cli(model: Path, run_cli: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Run ``digitnet read`` on pictures whose width is the number that is written on them."""
 
-    def its_width(_model: Any, pixels: Any) -> Any:
+    def its_width(_model: Any, pixels: Any, *_: Any) -> Any:
         height, width = pixels.shape
         rows = sure(str(width)) if height == 30 else []
         return signs(*(rows if height != 31 else sure("??")))

@@ -300,7 +300,7 @@ def test_threads_look_at_several_pictures_at_a_time(file, monkeypatch, method):
     expected = reader.predict(picture)
     find, both = recognizer.find_signs, threading.Barrier(2)
 
-    def find_together(model, pixels):
+    def find_together(model, pixels, *_):
         both.wait(timeout=20)  # raises where the other one is not being read meanwhile
         return find(model, pixels)
 
@@ -499,7 +499,7 @@ def test_boxes_of_a_reading_are_of_the_original(reader, writes):
 
 
 def test_many_are_read_in_their_order_each_with_its_error(file, monkeypatch):
-    def one_wide(model, pixels):
+    def one_wide(model, pixels, *_):
         return signs(*sure(str(pixels.shape[1])))
 
     find(monkeypatch, one_wide)

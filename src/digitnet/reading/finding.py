@@ -103,8 +103,13 @@ class Signs:
         return sides
 
 
-def find_signs(model: ModelFile, picture: _Grey) -> Signs:
+def find_signs(model: ModelFile, picture: _Grey, zoom: float = 1.0) -> Signs:
     """Return the signs on a picture, uint8 (H, W), dark on light or light on dark.
+
+    Args:
+        model: the model file.
+        picture: as above.
+        zoom: how much larger than usual the page is that the network sees.
 
     Raises:
         IntegrityError: the model file cannot be run.
@@ -113,7 +118,7 @@ def find_signs(model: ModelFile, picture: _Grey) -> Signs:
     if max(picture.shape) <= SMALL and counts.max() >= EVEN * counts.sum():
         margin = max(1, round(ROOM * max(picture.shape)))
     roomy = np.pad(picture, margin, constant_values=counts.argmax()) if margin else picture
-    signs = _find_signs(model, roomy)
+    signs = _find_signs(model, roomy, zoom)
     height, width = picture.shape
     boxes = (signs.boxes - np.float32(margin)).clip(0, np.array([width, height] * 2, np.float32))
     return replace(signs, boxes=boxes)
@@ -125,9 +130,9 @@ def _greys_of_edge(picture: _Grey) -> NDArray[np.intp]:
     return np.bincount(edge)
 
 
-def _find_signs(model: ModelFile, picture: _Grey) -> Signs:
+def _find_signs(model: ModelFile, picture: _Grey, zoom: float) -> Signs:
     height, width = picture.shape
-    whole, scale = (0.0, 0.0, float(width), float(height)), page_scale(height, width)
+    whole, scale = (0.0, 0.0, float(width), float(height)), page_scale(height, width) * zoom
     signs = _look(model, picture, whole, scale)
     closer = min(scale * CLOSER, ENLARGED)
     if signs.presence.max(initial=0) < UNSURE and closer > scale:

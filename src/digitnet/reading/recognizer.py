@@ -32,6 +32,7 @@ from digitnet.reading.checks import ANYTHING, Check, Digits, Wanted, wanted
 from digitnet.reading.finding import find_signs, ink_map, whole_ink
 from digitnet.reading.line_file import load_line_file
 from digitnet.reading.line_reading import read_lines
+from digitnet.reading.looks import agreed
 from digitnet.reading.model_file import ANSWER, load_model_file
 from digitnet.reading.pictures import Picture, PictureSource, as_array, load
 from digitnet.reading.prediction import Box, Ink, Prediction, Reading, Reason
@@ -222,7 +223,12 @@ class Recognizer:
         writing, quarter = upright(look, loaded.pixels)
         height, width = (round(side * loaded.scale) for side in loaded.pixels.shape)
         pixels = np.ascontiguousarray(np.rot90(loaded.pixels, -quarter))
-        reading = turned_back(self._read(writing, pixels, goal), quarter, height, width)
+
+        def look_again(zoom: float) -> Reading:
+            return self._read(self.writing_of(pixels, loaded.scale, zoom), pixels, goal)
+
+        reading = agreed(self._read(writing, pixels, goal), look_again)
+        reading = turned_back(reading, quarter, height, width)
         if goal.fewest is None and (digit := lone_digit(reading)):
             reading = familiar(reading, digit.ood_score, self.ood_threshold)
         return _sure_enough(reading, goal.min_confidence)
@@ -354,9 +360,11 @@ class Recognizer:
         with ThreadPoolExecutor(self._threads) as pool:
             return np.stack(self._in_batches(pool, self._features, arrays))
 
-    def writing_of(self, pixels: NDArray[np.uint8], scale: float = 1.0) -> Writing:
+    def writing_of(
+        self, pixels: NDArray[np.uint8], scale: float = 1.0, zoom: float = 1.0
+    ) -> Writing:
         """Return what was found in a picture, uint8 (H, W), before anything is decided."""
-        signs = find_signs(self._file, pixels)
+        signs = find_signs(self._file, pixels, zoom)
         return Writing(signs, self.ood_threshold, self.class_names, scale)
 
     def _goal(self, digits: Digits | None, check: Check | None, min_confidence: float) -> Wanted:

@@ -1,13 +1,7 @@
 /** The engine of the page in private mode: a worker in the browser reads, and no picture leaves it. */
 
 export class BrowserEngine {
-  /**
-   * Return an engine that is ready.
-   *
-   * @param baseUrl the folder with `runtime/` and `model/`, as `make page` builds it
-   * @param onProgress is told `{loaded, total}` in bytes while runtime and model come
-   * @throws Error something is missing or damaged, or the browser cannot run it
-   */
+  /** Return an engine that is ready, of the folder with `runtime/` and `model/`. */
   static async start(baseUrl, onProgress = () => {}) {
     const engine = new BrowserEngine(onProgress);
     try {

@@ -56,6 +56,10 @@ export const lineReading = {
   DOUBTS: [1.341, 0.1529, 0.0054, 0.0063], NEVER: -60.0, PAPER: 0.35,
 };
 
+export const looks = {
+  DOUBTED: 0.7, ZOOMS: [0.8, 1.25], MOST_LINES: 3, ALL: 2.5,
+};
+
 export const turning = {
   WELL: 0.8, VERY_WELL: 0.97, LIKELIER: 2.0, LEFT: 0.8, FEWEST: 3,
 };

@@ -10,14 +10,14 @@ const READER = ["probabilities", "ood_score", "image"];
 const OUTPUTS = ["box", "presence", "digit_share", ...READER];
 
 /** Return the signs on a picture, surest first unless a part was looked at again. */
-export async function findSigns(model, picture, quick = false) {
+export async function findSigns(model, picture, { quick = false, zoom = 1 } = {}) {
   const { width, height } = picture;
   const counts = greysOfEdge(picture);
   const total = sum(counts);
   const longest = Math.max(width, height);
   const drawn = longest <= C.SMALL && Math.max(...counts) >= C.EVEN * total;
   const margin = drawn ? Math.max(1, round(C.ROOM * longest)) : 0;
-  const signs = await found(model, margin ? padded(picture, margin, argmax(counts)) : picture, quick);
+  const signs = await found(model, margin ? padded(picture, margin, argmax(counts)) : picture, quick, zoom);
   for (const sign of signs) {
     sign.box = sign.box.map((at, axis) => clip(f32(at - margin), 0, axis % 2 ? height : width));
   }
@@ -39,10 +39,10 @@ function padded({ data, width, height }, margin, ground) {
   });
 }
 
-async function found(model, picture, quick) {
+async function found(model, picture, quick, zoom) {
   const { width, height } = picture;
   const whole = [0, 0, width, height];
-  let scale = pageScale(height, width) * (quick ? 0.8 : 1);
+  let scale = pageScale(height, width) * (quick ? 0.8 : zoom);
   let signs = await look(model, picture, whole, scale);
   if (quick) return signs;
   let closer = Math.min(scale * C.CLOSER, C.ENLARGED);

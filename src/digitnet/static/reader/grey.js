@@ -4,11 +4,7 @@ import { grey as C } from "./constants.js";
 import { argmax } from "./rounding.js";
 import { boxBlur, nearest, reduce } from "./resize.js";
 
-/**
- * Return a grey picture, one channel, from one of four: red, green, blue, opacity.
- *
- * @param factor how many pixels, across and down, become one of the grey picture
- */
+/** Return a grey picture, one channel, from one of four: red, green, blue, opacity. */
 export function toGrey(picture, factor = 1) {
   const clear = isClear(picture.data);
   const small = factor > 1 ? reduced(picture, factor, clear) : picture;

@@ -13,20 +13,20 @@ import { blank } from "./views.js";
 import { Writing, familiar, loneDigit, predictionOf } from "./writing.js";
 
 export class Reader {
-  /**
-   * @param model a `ModelFile`
-   * @param columns the line reader: returns (a promise of) the columns of a strip
-   */
   constructor(model, columns) {
     this.model = model;
     this.columns = columns;
   }
 
   async read({ picture, scale }) {
-    const look = async (pixels) => new Writing(await findSigns(this.model, pixels), this.model, scale);
+    const look = async (pixels, zoom = 1) =>
+      new Writing(await findSigns(this.model, pixels, { zoom }), this.model, scale);
     const found = await upright(look, picture);
     const [height, width] = [picture.height, picture.width].map((side) => round(side * scale));
-    const reading = turnedBack(await this.readingOf(found), found.quarter, height, width);
+    const lookAgain = async (zoom) =>
+      this.readingOf({ ...found, writing: await look(found.picture, zoom) });
+    const agreement = await agreed(await this.readingOf(found), lookAgain);
+    const reading = turnedBack(agreement, found.quarter, height, width);
     return familiar(reading, loneDigit(reading)?.ood_score, this.model.threshold);
   }
 
@@ -42,17 +42,11 @@ export class Reader {
     return writing.best(middle, this.model.record.crops) ?? this.predictInk(blank(1));
   }
 
-  /**
-   * Return all that a pen wrote, boxes in whole units of the strokes.
-   *
-   * @param strokes lists of points `[x, y]`, y down, in any unit, or `[x, y, pressure]`
-   * @param pen its width in the same unit; null for a tenth of a sign
-   * @param quick whether one look must do
-   */
+  /** Return all that a pen wrote, boxes in whole units of the strokes. */
   async readStrokes(strokes, pen = null, quick = false) {
     const drawing = asPicture(strokes, pen);
     // Nobody draws upside down.
-    const writing = new Writing(await findSigns(this.model, drawing.picture, quick), this.model, 1);
+    const writing = new Writing(await findSigns(this.model, drawing.picture, { quick }), this.model, 1);
     const reading = placed(await this.readingOf({ writing, ...drawing }), drawing);
     return judged(reading, () => this.predictStrokes(strokes), this.model.threshold);
   }
@@ -61,11 +55,7 @@ export class Reader {
     return this.predictInk(fromStrokes(strokes));
   }
 
-  /**
-   * Return the digit of an ink.
-   *
-   * @param ink `{data, width, height}`: bytes, or floats from 0, paper, to 1, full ink
-   */
+  /** Return the digit of an ink. */
   async predictInk(ink) {
     const data = inkOf(ink);
     const drawn = { data, count: 1, height: ink.height, width: ink.width };

@@ -10,12 +10,7 @@ const FILTERS = {
   bilinear: { support: 1, weight: (x) => Math.max(0, 1 - Math.abs(x)) },
 };
 
-/**
- * Return a region of a grey picture (one channel) at another size.
- *
- * @param region left, top, right, bottom in pixels of the picture, anything between them too
- * @param filter "box": each pixel is the mean of what it covers; "bilinear": interpolated
- */
+/** Return a region of a grey picture (one channel) at another size. */
 export function resize(picture, width, height, filter, region) {
   const [left, top, right, bottom] = region.map(Math.fround);
   const isCopy = right - left === width && bottom - top === height;

@@ -23,8 +23,6 @@ export function fromStrokes(strokes) {
 /**
  * Return a drawing of any number of signs as a picture: `{picture, scale, left, top}`, black on
  * white, `scale` pixels to one unit of the strokes, beginning at `left` and `top` in that unit.
- *
- * @param pen width of the pen in the unit of the strokes; null for a tenth of a sign
  */
 export function asPicture(strokes, pen = null) {
   const lines = checked(strokes);

@@ -8,11 +8,7 @@ import { argmax, sum } from "./rounding.js";
 /** What EXIF calls a picture that is turned clockwise by so many quarters. */
 const ORIENTATIONS = { 1: 6, 2: 3, 3: 8 };
 
-/**
- * Return `{writing, picture, quarter}`: the picture, turned if it says clearly that it lies.
- *
- * @param look returns (a promise of) the `Writing` of a grey picture as it is
- */
+/** Return `{writing, picture, quarter}`: the picture, turned if it says clearly that it lies. */
 export async function upright(look, picture) {
   const asItIs = { writing: await look(picture), picture, quarter: 0 };
   const plain = asItIs.writing.reading();

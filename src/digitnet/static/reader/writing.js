@@ -10,11 +10,6 @@ import { argmax, argmin, clip, f32, sum } from "./rounding.js";
 export const OTHER_SIGN = -2;
 
 export class Writing {
-  /**
-   * @param signs as `findSigns` returns them
-   * @param model a `ModelFile`: its threshold and the names of its classes
-   * @param scale how many pixels of the original one pixel of the signs' boxes spans
-   */
   constructor(signs, model, scale = 1) {
     const seen = signs.filter((sign) => sign.presence >= f32(C.FAINTEST));
     this.lines = inLines(seen.map((sign) => sign.box)).map((line) => line.map((at) => seen[at]));
@@ -53,12 +48,7 @@ export class Writing {
     };
   }
 
-  /**
-   * Return the one digit of a picture, a prediction; null where there is no sign.
-   *
-   * @param middle of the picture, x and y
-   * @param crops whether it was cut from a row of writing, so that what is in the middle counts
-   */
+  /** Return the one digit of a picture, a prediction; null where there is no sign. */
   best(middle, crops = false) {
     const { signs } = this;
     if (!(Math.max(0, ...signs.map((sign) => sign.presence)) >= C.DOUBTFUL)) return null;
