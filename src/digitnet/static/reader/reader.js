@@ -1,11 +1,10 @@
-/**
- * Pictures, strokes and ink to digits: what `digitnet.Recognizer` is in Python, with the same file.
- */
+/** Pictures, strokes and ink to digits: what `digitnet.Recognizer` is in Python. */
 
 import { reader as C } from "./constants.js";
 import { InputError } from "./errors.js";
 import { findSigns } from "./finding.js";
 import { readLines } from "./line_reading.js";
+import { agreed } from "./looks.js";
 import { f32, largest, round } from "./rounding.js";
 import { asPicture, fromStrokes, judged, placed } from "./strokes.js";
 import { turnedBack, upright } from "./turning.js";
