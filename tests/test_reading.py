@@ -34,7 +34,8 @@ LEAST = {
     "inverted": 0.97,
     "faint": 0.97,
     "rotated_exif": 0.97,
-    "shadow": 0.88,
+    "shadow": 0.93,
+    "photo": 0.95,
     "squared": 0.96,
 }
 
