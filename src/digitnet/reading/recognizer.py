@@ -38,7 +38,7 @@ from digitnet.reading.pictures import Picture, PictureSource, as_array, load
 from digitnet.reading.prediction import Box, Ink, Prediction, Reading, Reason
 from digitnet.reading.strokes import Strokes, as_picture, from_strokes, judged
 from digitnet.reading.turning import turned_back, upright
-from digitnet.reading.writing import Writing, familiar, lone_digit
+from digitnet.reading.writing import Writing, familiar
 from digitnet.text import are_digits, percent
 
 # Below it, other digits together are likelier than the one that is named.
@@ -217,20 +217,20 @@ class Recognizer:
     def reading_of(self, loaded: Picture, goal: Wanted = ANYTHING) -> Reading:
         """Return all that is written in a decoded picture, boxes in pixels of the original."""
 
-        def look(pixels: NDArray[np.uint8]) -> Writing:
-            return self.writing_of(pixels, loaded.scale)
+        def look(pixels: NDArray[np.uint8], zoom: float = 1.0) -> Writing:
+            return self.writing_of(pixels, loaded.scale, zoom)
 
         writing, quarter = upright(look, loaded.pixels)
         height, width = (round(side * loaded.scale) for side in loaded.pixels.shape)
         pixels = np.ascontiguousarray(np.rot90(loaded.pixels, -quarter))
 
         def look_again(zoom: float) -> Reading:
-            return self._read(self.writing_of(pixels, loaded.scale, zoom), pixels, goal)
+            return self._read(look(pixels, zoom), pixels, goal)
 
         reading = agreed(self._read(writing, pixels, goal), look_again)
         reading = turned_back(reading, quarter, height, width)
-        if goal.fewest is None and (digit := lone_digit(reading)):
-            reading = familiar(reading, digit.ood_score, self.ood_threshold)
+        if goal.fewest is None:
+            reading = familiar(reading, self.ood_threshold)
         return _sure_enough(reading, goal.min_confidence)
 
     def _read(self, writing: Writing, pixels: NDArray[np.uint8], goal: Wanted) -> Reading:

@@ -163,7 +163,7 @@ def judged(reading: Reading, whole: Callable[[], Prediction], ood_threshold: flo
         ood_threshold: of the recogniser.
     """
     if lone_digit(reading):
-        return familiar(reading, whole().ood_score, ood_threshold)
+        return familiar(reading, ood_threshold, whole().ood_score)
     signs = [one for line in reading.lines for one in line.digits]
     if not any(one.is_digit for one in signs) or reading.confidence < _UNSURE:
         one = whole()

@@ -284,18 +284,21 @@ def lone_digit(reading: Reading) -> Prediction | None:
     return signs[0] if len(signs) == 1 and signs[0].is_digit else None
 
 
-def familiar(reading: Reading, ood_score: float, ood_threshold: float) -> Reading:
+def familiar(reading: Reading, ood_threshold: float, ood_score: float | None = None) -> Reading:
     """Return a reading, refused if its only sign is a digit as strange as ``Writing.best`` refuses.
 
     Args:
         reading: of a picture or drawing.
-        ood_score: of that digit.
         ood_threshold: of the model.
+        ood_score: of that digit; by default its own.
     """
     digit = lone_digit(reading)
-    if digit is None or ood_score - ood_threshold <= SOFTER:
+    if digit is None:
         return reading
-    refused = replace(digit, is_digit=False, reason="not_a_digit", ood_score=ood_score)
+    strangeness = digit.ood_score if ood_score is None else ood_score
+    if strangeness - ood_threshold <= SOFTER:
+        return reading
+    refused = replace(digit, is_digit=False, reason="not_a_digit", ood_score=strangeness)
     return of_one(reading, refused, 1 - reading.confidence, "no_digits")
 
 

@@ -9,7 +9,7 @@ import { f32, largest, round } from "./rounding.js";
 import { asPicture, fromStrokes, judged, placed } from "./strokes.js";
 import { turnedBack, upright } from "./turning.js";
 import { blank } from "./views.js";
-import { Writing, familiar, loneDigit, predictionOf } from "./writing.js";
+import { Writing, familiar, predictionOf } from "./writing.js";
 
 export class Reader {
   constructor(model, columns) {
@@ -26,7 +26,7 @@ export class Reader {
       this.readingOf({ ...found, writing: await look(found.picture, zoom) });
     const agreement = await agreed(await this.readingOf(found), lookAgain);
     const reading = turnedBack(agreement, found.quarter, height, width);
-    return familiar(reading, loneDigit(reading)?.ood_score, this.model.threshold);
+    return familiar(reading, this.model.threshold);
   }
 
   readingOf({ writing, picture }) {

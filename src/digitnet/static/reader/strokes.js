@@ -176,7 +176,7 @@ function cover({ data, width, height }, [x, y, r], [x2, y2, r2]) {
 
 /** Return the reading of a drawing, corrected by what all of its strokes are as one ink. */
 export async function judged(reading, whole, threshold) {
-  if (loneDigit(reading)) return familiar(reading, (await whole()).ood_score, threshold);
+  if (loneDigit(reading)) return familiar(reading, threshold, (await whole()).ood_score);
   const signs = signsOf(reading);
   if (!signs.some((sign) => sign.is_digit) || reading.confidence < C.UNSURE) {
     const one = await whole();

@@ -228,9 +228,10 @@ export function loneDigit(reading) {
 }
 
 /** Return a reading, refused if its only sign is a digit as strange as `Writing.best` refuses. */
-export function familiar(reading, ood_score, threshold) {
-  if (!loneDigit(reading) || ood_score - threshold <= C.SOFTER) return reading;
-  const refused = { ...loneDigit(reading), is_digit: false, reason: "not_a_digit", ood_score };
+export function familiar(reading, threshold, ood_score = loneDigit(reading)?.ood_score) {
+  const digit = loneDigit(reading);
+  if (!digit || ood_score - threshold <= C.SOFTER) return reading;
+  const refused = { ...digit, is_digit: false, reason: "not_a_digit", ood_score };
   return ofOne(reading, refused, 1 - reading.confidence, "no_digits");
 }
 
