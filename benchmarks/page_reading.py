@@ -41,8 +41,8 @@ WIDTH, HEIGHT = 640, 400
 _NEAR = 4.0
 _WRITTEN = "() => document.documentElement.dataset.state === 'read'"
 _WATCH = (
-    "() => { window.late = []; new PerformanceObserver((list) => { for (const each of"
-    " list.getEntriesByName('answer')) window.late.push(each.duration); })"
+    "() => { window.late = { live: [], whole: [] }; new PerformanceObserver((list) => {"
+    " for (const { name, duration } of list.getEntries()) window.late[name]?.push(duration); })"
     ".observe({ type: 'measure' }); }"
 )
 
@@ -155,11 +155,16 @@ class Page:
         doubt = self._page.get_attribute("#verdict", "data-doubt") == "true"
         return text, doubt
 
-    @property
-    def late(self) -> list[float]:
-        """Milliseconds from each movement of the pen that was answered to its answer."""
-        found: list[float] = self._page.evaluate("() => window.late")
-        return found
+    def late(self, name: str) -> dict[str, float]:
+        """Return how late answers were, in ms: "live", to a movement of the pen, or "whole"."""
+        found: list[float] = self._page.evaluate("(name) => window.late[name]", name)
+        return {
+            "answers": len(found),
+            "median": statistics.median(found),
+            "p95": statistics.quantiles(found, n=20)[-1],
+            "largest": max(found),
+            "within_50_ms": sum(each <= 50 for each in found) / len(found),
+        }
 
 
 Draw = Callable[[Hands, NDArray[np.intp], Any], tuple[Strokes, str]]
@@ -201,12 +206,8 @@ def main() -> None:
                 "digits": measured(page, one_digit, given.digits, "digits"),
                 "numbers": measured(page, number, given.numbers, "numbers"),
                 "scribbles": measured(page, scribble, given.scribbles, "scribbles"),
-                "answer_ms": {
-                    "answers": len(page.late),
-                    "median": statistics.median(page.late),
-                    "p95": statistics.quantiles(page.late, n=20)[-1],
-                    "largest": max(page.late),
-                },
+                "answer_ms": page.late("live"),
+                "whole_answer_ms": page.late("whole"),
                 "page_bytes": sum(path.stat().st_size for path in files),
             }
     write_json(RESULT, result | {"environment": environment()})

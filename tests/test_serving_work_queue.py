@@ -1,6 +1,8 @@
 """The queue: bounded, in order, inks together, errors apart, nothing lost when it closes."""
 
 import asyncio
+import os
+import sys
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -158,6 +160,19 @@ def test_threads_start_with_the_first_job_and_are_as_many_as_asked() -> None:
         assert threading.active_count() == before + 3
         queue.close()
         assert threading.active_count() == before
+
+    asyncio.run(main())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere all threads are equally urgent")
+def test_threads_that_compute_let_the_one_that_talks_to_clients_go_first() -> None:
+    def urgency() -> int:
+        return -os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    async def main() -> None:
+        queue = WorkQueue(1, 4, Reader())
+        assert await queue.run(urgency) < urgency()
+        queue.close()
 
     asyncio.run(main())
 

@@ -49,12 +49,13 @@ class Canonical(nn.Module):
         top, bottom = _extent(ink.amax(3), rows)
         left, right = _extent(ink.amax(2), columns)
         # A blank has its bottom above its top; one pixel keeps the division sound.
-        side = torch.maximum(bottom - top, right - left).clamp(min=1.0)
+        tall, wide = (bottom - top).sum(1, keepdim=True), (right - left).sum(1, keepdim=True)
+        side = torch.maximum(tall, wide).clamp(min=1.0)
         above = _area_weights(ink.sum(3), rows, top, side)
         beside = _area_weights(ink.sum(2), columns, left, side)
         # Averaging dims lines thinner than an output pixel; a thin pen writes black all the same.
         image = _to_full_range(above @ ink @ beside.transpose(2, 3))
-        return image, torch.cat((left, top, right, bottom), dim=1)
+        return image, torch.stack((left, top, right, bottom), dim=1).sum(2)
 
 
 def _to_full_range(ink: Tensor) -> Tensor:
@@ -63,7 +64,10 @@ def _to_full_range(ink: Tensor) -> Tensor:
 
 
 def _extent(profile: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
-    """Return where the digit begins and ends along one axis, (N, 1) each, in edge coordinates.
+    """Return where the digit begins and ends along one axis, (N, 2) each, in edge coordinates.
+
+    Each is a number of whole pixels and, apart from it, the parts of some: together they would be
+    a float32 far from 0, which machines round differently.
 
     Args:
         profile: the brightest pixel of each row or column, (N, 1, L).
@@ -75,7 +79,10 @@ def _extent(profile: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
     earlier = (position.unsqueeze(0) <= position.unsqueeze(1)).to(profile.dtype)
     until = (present * earlier).amax(3)
     since = (present * earlier.transpose(0, 1)).amax(3)
-    return (1 - until).sum(2), since.sum(2)
+    before, within = (until <= 0).to(profile.dtype), (since >= 1).to(profile.dtype)
+    start = torch.cat((before, 1 - until - before), dim=1).sum(2)
+    end = torch.cat((within, since - within), dim=1).sum(2)
+    return start, end
 
 
 def _area_weights(profile: Tensor, position: Tensor, start: Tensor, side: Tensor) -> Tensor:
@@ -84,21 +91,26 @@ def _area_weights(profile: Tensor, position: Tensor, start: Tensor, side: Tensor
     Args:
         profile: the sum of each row or column, (N, 1, L).
         position: the numbers of the rows or columns, (L,).
-        start: where the digit begins, (N, 1).
+        start: where the digit begins, whole pixels and parts, (N, 2).
         side: the longer side of the digit, (N, 1).
     """
     # Measured from the digit and in output pixels: small numbers, so that every machine rounds
     # them alike wherever in its frame the digit lies.
     size = (BOX_SIZE / side).unsqueeze(2)
-    source = (position + 0.5 - start.unsqueeze(2)) * size
-    mass = profile.sum(2, keepdim=True).clamp(min=_TINY)
-    source = (source + CENTRE - (profile * source).sum(2, keepdim=True) / mass).unsqueeze(2)
+    whole, parts = start.unsqueeze(2).split(1, dim=1)  # type: ignore[no-untyped-call]
+    source = (position - whole + (0.5 - parts)) * size
+    # Sums of many numbers, which a float32 would have wrong by as many roundings; MPS has no other.
+    exact = torch.float32 if profile.device.type == "mps" else torch.float64
+    weight = profile.to(exact)
+    mass = weight.sum(2, keepdim=True).clamp(min=_TINY)
+    middle = ((weight * source.to(exact)).sum(2, keepdim=True) / mass).to(profile.dtype)
+    source = (source + (CENTRE - middle)).unsqueeze(2)
     output = torch.arange(IMAGE_SIZE, dtype=profile.dtype, device=profile.device).view(1, 1, -1, 1)
     # At least one source pixel wide: enlarging then interpolates between neighbours.
     half = (size.clamp(min=1.0) / 2).unsqueeze(3)
     reach = (size / 2).unsqueeze(3)
-    middle = output + 0.5
-    overlap = torch.minimum(middle + half, source + reach) - torch.maximum(
-        middle - half, source - reach
+    place = output + 0.5
+    overlap = torch.minimum(place + half, source + reach) - torch.maximum(
+        place - half, source - reach
     )
     return overlap.clamp(min=0.0) / (2 * half)

@@ -14,7 +14,6 @@ export function showDigit(canvas, image) {
   canvas.getContext("2d").putImageData(pixels, 0, 0);
 }
 
-/** Return a new canvas that shows a digit. */
 export function digitCanvas(image, label) {
   const canvas = make("canvas", { role: "img", "aria-label": label });
   showDigit(canvas, image);

@@ -13,7 +13,6 @@ export function make(name, properties = {}, ...children) {
   return element;
 }
 
-/** Return a new button. */
 export function button(words, onClick, properties = {}) {
   return make("button", { type: "button", textContent: words, onclick: onClick, ...properties });
 }

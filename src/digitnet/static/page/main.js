@@ -82,7 +82,7 @@ function drawn(moving) {
     begin();
     byId("speed").textContent = "";
   } else if (engine) {
-    show(engine.readStrokes(pad.strokes, pad.pen, { live: moving }));
+    show(engine.readStrokes(pad.strokes, pad.pen, { live: moving }), undefined, moving ? "live" : "whole");
   }
 }
 
@@ -118,7 +118,7 @@ function readAgain() {
   else drawn(false);
 }
 
-async function show(asked, placed) {
+async function show(asked, placed, name = "whole") {
   const mine = ++asks;
   told.state = "reading";
   const started = performance.now();
@@ -129,8 +129,8 @@ async function show(asked, placed) {
     settled = mine;
     byId("verdict").classList.remove("error");
     answer.show(reading, placed);
-    performance.measure("answer", { start: started });
-    performance.clearMeasures("answer");
+    performance.measure(name, { start: started });
+    performance.clearMeasures(name);
     byId("speed").textContent = `Answered in ${Math.max(1, Math.round(performance.now() - started))} ms.`;
   } catch (error) {
     if (mine >= settled) problem(error.message);

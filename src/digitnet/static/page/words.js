@@ -9,16 +9,13 @@ export function percent(share) {
   return `${(100 * share).toFixed(share > 0.995 ? 2 : 1)} %`;
 }
 
-/** Return a digit with its article: a 7, an 8. */
 export const one = (digit) => `${digit === 8 ? "an" : "a"} ${digit}`;
 
-/** Return the two likeliest digits of a prediction, the likeliest first. */
 export function likeliest({ probabilities }) {
   const order = [...probabilities.keys()].sort((a, b) => probabilities[b] - probabilities[a]);
   return order.slice(0, 2);
 }
 
-/** Return what to say of one sign, as the rest of a sentence. */
 export function aboutSign(sign) {
   const [first, second] = likeliest(sign);
   const chance = (digit) => `${digit} (${percent(sign.probabilities[digit])})`;
@@ -27,7 +24,6 @@ export function aboutSign(sign) {
   return `${one(first)}, ${percent(sign.probabilities[first])} sure. Next comes ${chance(second)}.`;
 }
 
-/** Return whether a reading is likelier wrong than right. */
 export const inDoubt = (reading) => reading?.reason === "uncertain";
 
 /** Return what to say of a whole reading and the chosen sign of it. */

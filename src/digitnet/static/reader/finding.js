@@ -6,7 +6,7 @@ import { argmax, clip, f32, largest, median32, round, sum, times } from "./round
 import { resize } from "./resize.js";
 import { pictureOf } from "./views.js";
 
-const READER = ["probabilities", "ood_score", "image"];
+export const READER = ["probabilities", "ood_score", "image"];
 const OUTPUTS = ["box", "presence", "digit_share", ...READER];
 
 /** Return the signs on a picture, surest first unless a part was looked at again. */
@@ -42,7 +42,7 @@ function padded({ data, width, height }, margin, ground) {
 async function found(model, picture, quick, zoom) {
   const { width, height } = picture;
   const whole = [0, 0, width, height];
-  let scale = pageScale(height, width) * (quick ? 0.8 : zoom);
+  let scale = pageScale(height, width) * (quick ? 0.5 : zoom);
   let signs = await look(model, picture, whole, scale);
   if (quick) return signs;
   let closer = Math.min(scale * C.CLOSER, C.ENLARGED);

@@ -4,7 +4,7 @@ import { modelFile as C } from "./constants.js";
 import { f32, times } from "./rounding.js";
 import { blank } from "./views.js";
 
-const BLANK = blank(C.LEAST_PAGE);
+export const BLANK = blank(C.LEAST_PAGE);
 // ONNX Runtime for the web cannot multiply nothing by a matrix: where Python gives no ink, it gets a
 // blank one, whose answer, the last, is left out.
 const NO_INK = { ...blank(1), count: 1 };
@@ -18,10 +18,16 @@ export class ModelFile {
    */
   constructor(session, Tensor, record) {
     this.session = session;
+    this.seen = {};
     this.Tensor = Tensor;
     this.record = record;
     this.threshold = record.ood_threshold;
     this.classNames = record.class_names;
+  }
+
+  /** Return a model that looks at an ink with each page; `seen` is what it says. */
+  beside(ink) {
+    return Object.assign(Object.create(this), { ink: { ...ink, count: 1 }, seen: {} });
   }
 
   async ofInks(outputs, inks) {
@@ -32,8 +38,8 @@ export class ModelFile {
   }
 
   async ofPage(outputs, page) {
-    const answers = await this.run(outputs, page, NO_INK);
-    for (const name of outputs) if (OF_INKS.includes(name)) answers[name].pop();
+    const answers = await this.run(outputs, page, this.ink ?? NO_INK);
+    for (const name of outputs) if (OF_INKS.includes(name)) this.seen[name] = answers[name].pop();
     return answers;
   }
 

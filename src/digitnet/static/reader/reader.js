@@ -1,10 +1,11 @@
 /** Pictures, strokes and ink to digits: what `digitnet.Recognizer` is in Python. */
 
-import { reader as C } from "./constants.js";
+import { reader as C, strokes as pens } from "./constants.js";
 import { InputError } from "./errors.js";
-import { findSigns } from "./finding.js";
+import { READER, findSigns } from "./finding.js";
 import { readLines } from "./line_reading.js";
 import { agreed } from "./looks.js";
+import { BLANK } from "./model_file.js";
 import { f32, largest, round } from "./rounding.js";
 import { asPicture, fromStrokes, judged, placed } from "./strokes.js";
 import { turnedBack, upright } from "./turning.js";
@@ -44,10 +45,13 @@ export class Reader {
   /** Return all that a pen wrote, boxes in whole units of the strokes. */
   async readStrokes(strokes, pen = null, quick = false) {
     const drawing = asPicture(strokes, pen);
+    const ink = fromStrokes(strokes);
+    const model = this.model.beside(ink);
     // Nobody draws upside down.
-    const writing = new Writing(await findSigns(this.model, drawing.picture, { quick }), this.model, 1);
-    const reading = placed(await this.readingOf({ writing, ...drawing }), drawing);
-    return judged(reading, () => this.predictStrokes(strokes), this.model.threshold);
+    const writing = new Writing(await findSigns(model, drawing.picture, { quick }), model, 1);
+    const plain = writing.reading();
+    const found = quick && plain.confidence > pens.UNSURE ? plain : await this.readingOf({ writing, ...drawing });
+    return judged(placed(found, drawing), this.ofInk(ink, model.seen), model.threshold);
   }
 
   predictStrokes(strokes) {
@@ -57,15 +61,14 @@ export class Reader {
   /** Return the digit of an ink. */
   async predictInk(ink) {
     const data = inkOf(ink);
-    const drawn = { data, count: 1, height: ink.height, width: ink.width };
-    const answers = await this.model.ofInks(["probabilities", "ood_score", "image"], drawn);
-    const [probabilities, oodScore] = [answers.probabilities[0], answers.ood_score[0][0]];
-    const most = largest(data);
-    return predictionOf({
-      ...{ probabilities, oodScore, image: answers.image[0], box: null },
-      classNames: this.model.classNames,
-      reason: this.reasonOf(most, oodScore, Math.max(...probabilities)),
-    });
+    const model = this.model.beside({ ...ink, data });
+    await model.ofPage(READER, BLANK);
+    return this.ofInk({ data }, model.seen);
+  }
+
+  ofInk({ data }, { probabilities, ood_score: [oodScore], image }) {
+    const reason = this.reasonOf(largest(data), oodScore, Math.max(...probabilities));
+    return predictionOf({ probabilities, oodScore, image, box: null, classNames: this.model.classNames, reason });
   }
 
   reasonOf(most, oodScore, confidence) {

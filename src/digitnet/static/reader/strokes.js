@@ -46,7 +46,7 @@ export function asPicture(strokes, pen = null) {
   const radius = clip(width * scale, C.FINEST, C.BROADEST) / 2;
   const ink = drawn(lines, low, scale * unit, radius, paper * scale);
   const [left, top] = low.map((half) => half * 2 - (unit > 0 ? paper / unit : 0));
-  const data = Uint8Array.from(ink.data, (cover) => 255 - Math.trunc(cover * 255 + 0.5));
+  const data = new Uint8Array(ink.data.map((cover) => 255 - Math.trunc(cover * 255 + 0.5)));
   return { picture: { ...ink, data, channels: 1 }, scale: unit * scale || 1, left, top };
 }
 
@@ -162,27 +162,28 @@ function cover({ data, width, height }, [x, y, r], [x2, y2, r2]) {
   const [left, right] = [Math.min(x, x2) - reach, Math.max(x, x2) + reach];
   const [top, bottom] = [Math.min(y, y2) - reach, Math.max(y, y2) + reach];
   for (let row = Math.max(0, Math.floor(top)); row < Math.min(height, bottom); row++) {
+    const fromY = row + 0.5 - y;
     for (let column = Math.max(0, Math.floor(left)); column < Math.min(width, right); column++) {
-      const [fromX, fromY] = [column + 0.5 - x, row + 0.5 - y];
-      const along = clip((fromX * dx + fromY * dy) / square, 0, 1);
-      const [offX, offY] = [fromX - along * dx, fromY - along * dy];
-      const distance = Math.sqrt(offX * offX + offY * offY);
-      const ink = clip(r + along * dr + 0.5 - distance, 0, 1);
       const at = row * width + column;
+      if (data[at] === 1) continue;
+      const fromX = column + 0.5 - x;
+      const along = clip((fromX * dx + fromY * dy) / square, 0, 1);
+      const offX = fromX - along * dx;
+      const offY = fromY - along * dy;
+      const ink = clip(r + along * dr + 0.5 - Math.sqrt(offX * offX + offY * offY), 0, 1);
       if (ink > data[at]) data[at] = ink;
     }
   }
 }
 
 /** Return the reading of a drawing, corrected by what all of its strokes are as one ink. */
-export async function judged(reading, whole, threshold) {
-  if (loneDigit(reading)) return familiar(reading, threshold, (await whole()).ood_score);
+export function judged(reading, whole, threshold) {
+  if (loneDigit(reading)) return familiar(reading, threshold, whole.ood_score);
   const signs = signsOf(reading);
   if (!signs.some((sign) => sign.is_digit) || reading.confidence < C.UNSURE) {
-    const one = await whole();
-    if (one.is_digit && one.ood_score - threshold < -C.PLAINLY_ONE) {
+    if (whole.is_digit && whole.ood_score - threshold < -C.PLAINLY_ONE) {
       const box = around(signs.map((sign) => sign.box).filter(Boolean));
-      return ofOne(reading, { ...one, box }, one.confidence, null);
+      return ofOne(reading, { ...whole, box }, whole.confidence, null);
     }
   }
   return reading;

@@ -242,7 +242,6 @@ export function ofOne(reading, sign, confidence, reason) {
   return { ...reading, text, lines: [{ text, confidence, digits: [sign] }], confidence, odds, reason };
 }
 
-/** Return a box of whole units around edges. */
 export function wholeBox([left, top, right, bottom]) {
   const [x, y] = [Math.floor(left), Math.floor(top)];
   return {
