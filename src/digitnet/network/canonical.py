@@ -66,8 +66,8 @@ def _to_full_range(ink: Tensor) -> Tensor:
 def _extent(profile: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
     """Return where the digit begins and ends along one axis, (N, 2) each, in edge coordinates.
 
-    Each is a number of whole pixels and, apart from it, the parts of some: together they would be
-    a float32 far from 0, which machines round differently.
+    Whole pixels and the fraction stand apart: added up they would be a float32 far from 0, which
+    machines round differently.
 
     Args:
         profile: the brightest pixel of each row or column, (N, 1, L).
@@ -91,15 +91,15 @@ def _area_weights(profile: Tensor, position: Tensor, start: Tensor, side: Tensor
     Args:
         profile: the sum of each row or column, (N, 1, L).
         position: the numbers of the rows or columns, (L,).
-        start: where the digit begins, whole pixels and parts, (N, 2).
+        start: where the digit begins, whole pixels and the fraction, (N, 2).
         side: the longer side of the digit, (N, 1).
     """
     # Measured from the digit and in output pixels: small numbers, so that every machine rounds
     # them alike wherever in its frame the digit lies.
     size = (BOX_SIZE / side).unsqueeze(2)
-    whole, parts = start.unsqueeze(2).split(1, dim=1)  # type: ignore[no-untyped-call]
-    source = (position - whole + (0.5 - parts)) * size
-    # Sums of many numbers, which a float32 would have wrong by as many roundings; MPS has no other.
+    whole, fraction = start.unsqueeze(2).split(1, dim=1)  # type: ignore[no-untyped-call]
+    source = (position - whole + (0.5 - fraction)) * size
+    # A float32 would add up the rounding of every row; MPS has no float64.
     exact = torch.float32 if profile.device.type == "mps" else torch.float64
     weight = profile.to(exact)
     mass = weight.sum(2, keepdim=True).clamp(min=_TINY)

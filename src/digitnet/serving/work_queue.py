@@ -190,9 +190,8 @@ class WorkQueue:
 def _stand_back() -> None:
     """Give other threads of this process the processor first."""
     if sys.platform == "linux":
-        thread = threading.get_native_id()
-        nice = os.getpriority(os.PRIO_PROCESS, thread)
-        os.setpriority(os.PRIO_PROCESS, thread, nice + _NICER)
+        # Elsewhere this would be of the whole process.
+        os.nice(_NICER)
 
 
 def _outcome(call: Callable[[], Any]) -> Any:

@@ -82,7 +82,7 @@ function drawn(moving) {
     begin();
     byId("speed").textContent = "";
   } else if (engine) {
-    show(engine.readStrokes(pad.strokes, pad.pen, { live: moving }), undefined, moving ? "live" : "whole");
+    show(engine.readStrokes(pad.strokes, pad.pen, { live: moving }), moving ? "live" : "whole");
   }
 }
 
@@ -110,15 +110,15 @@ async function readPicture(blob) {
   begin();
   drawn(false);
   byId("verdict").textContent = "Reading …";
-  await show(engine.read(blob), pad.placed);
+  await show(engine.read(blob), "whole", pad.placed);
 }
 
 function readAgain() {
-  if (pad.picture) show(engine.read(picture), pad.placed);
+  if (pad.picture) show(engine.read(picture), "whole", pad.placed);
   else drawn(false);
 }
 
-async function show(asked, placed, name = "whole") {
+async function show(asked, name, placed) {
   const mine = ++asks;
   told.state = "reading";
   const started = performance.now();

@@ -4,7 +4,7 @@ import { modelFile as C } from "./constants.js";
 import { f32, times } from "./rounding.js";
 import { blank } from "./views.js";
 
-export const BLANK = blank(C.LEAST_PAGE);
+const BLANK = blank(C.LEAST_PAGE);
 // ONNX Runtime for the web cannot multiply nothing by a matrix: where Python gives no ink, it gets a
 // blank one, whose answer, the last, is left out.
 const NO_INK = { ...blank(1), count: 1 };
@@ -18,7 +18,7 @@ export class ModelFile {
    */
   constructor(session, Tensor, record) {
     this.session = session;
-    this.seen = {};
+    [this.ink, this.seen] = [NO_INK, {}];
     this.Tensor = Tensor;
     this.record = record;
     this.threshold = record.ood_threshold;
@@ -38,8 +38,8 @@ export class ModelFile {
   }
 
   async ofPage(outputs, page) {
-    const answers = await this.run(outputs, page, this.ink ?? NO_INK);
-    for (const name of outputs) if (OF_INKS.includes(name)) this.seen[name] = answers[name].pop();
+    const answers = await this.run(outputs, page, this.ink);
+    for (const name of outputs) if (OF_INKS.includes(name)) this.seen[name] = answers[name].splice(-1);
     return answers;
   }
 

@@ -5,7 +5,6 @@ import { InputError } from "./errors.js";
 import { READER, findSigns } from "./finding.js";
 import { readLines } from "./line_reading.js";
 import { agreed } from "./looks.js";
-import { BLANK } from "./model_file.js";
 import { f32, largest, round } from "./rounding.js";
 import { asPicture, fromStrokes, judged, placed } from "./strokes.js";
 import { turnedBack, upright } from "./turning.js";
@@ -49,8 +48,8 @@ export class Reader {
     const model = this.model.beside(ink);
     // Nobody draws upside down.
     const writing = new Writing(await findSigns(model, drawing.picture, { quick }), model, 1);
-    const plain = writing.reading();
-    const found = quick && plain.confidence > pens.UNSURE ? plain : await this.readingOf({ writing, ...drawing });
+    const plain = quick ? writing.reading() : null;
+    const found = plain?.confidence > pens.UNSURE ? plain : await this.readingOf({ writing, ...drawing });
     return judged(placed(found, drawing), this.ofInk(ink, model.seen), model.threshold);
   }
 
@@ -61,12 +60,10 @@ export class Reader {
   /** Return the digit of an ink. */
   async predictInk(ink) {
     const data = inkOf(ink);
-    const model = this.model.beside({ ...ink, data });
-    await model.ofPage(READER, BLANK);
-    return this.ofInk({ data }, model.seen);
+    return this.ofInk({ data }, await this.model.ofInks(READER, { ...ink, data, count: 1 }));
   }
 
-  ofInk({ data }, { probabilities, ood_score: [oodScore], image }) {
+  ofInk({ data }, { probabilities: [probabilities], ood_score: [[oodScore]], image: [image] }) {
     const reason = this.reasonOf(largest(data), oodScore, Math.max(...probabilities));
     return predictionOf({ probabilities, oodScore, image, box: null, classNames: this.model.classNames, reason });
   }

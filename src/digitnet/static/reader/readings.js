@@ -1,5 +1,6 @@
 /** Readings as they are: their signs, and their boxes elsewhere. */
 
+/** Return all signs of a reading, digits and others, in reading order. */
 export const signsOf = (reading) => reading.lines.flatMap((line) => line.digits);
 
 /** Return a reading whose boxes are moved. */
