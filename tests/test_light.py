@@ -1,10 +1,10 @@
-"""Shadows are taken away, and nothing else."""
+"""Shadows and stripes are taken away, and nothing else."""
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from digitnet.reading.light import in_even_light
+from digitnet.reading.light import in_even_light, on_one_ground
 
 Floats = NDArray[np.float32]
 
@@ -60,3 +60,30 @@ def test_how_bright_the_light_is_changes_nothing() -> None:
     evened, dimmed = in_even_light(page), in_even_light(page / 2)
     assert evened is not None
     np.testing.assert_allclose(evened, dimmed, rtol=1e-6)
+
+
+def striped(picture: NDArray[np.uint8], *bands: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return a picture with some of its columns, from the first to the second, inverted."""
+    changed = picture.copy()
+    for first, last in bands:
+        changed[:, first:last] = 255 - changed[:, first:last]
+    return changed
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("bands", [((0, 40),), ((0, 50), (150, 200)), ((70, 120),)])
+def test_a_striped_ground_becomes_one(bands: tuple[tuple[int, int], ...], turned: bool) -> None:
+    page = 255 - np.where(written() == 50, 255, 0).astype(np.uint8)
+    page = page.T if turned else page
+    found = on_one_ground(striped(page.T, *bands).T if turned else striped(page, *bands))
+    assert found is not None
+    np.testing.assert_array_equal(found, 255 - page)
+
+
+def test_a_ground_that_is_one_already_has_no_stripes() -> None:
+    page = written().astype(np.uint8)
+    boxed = page.copy()
+    boxed[:, [0, 1, 2, -1, -2, -3]] = 0
+    noise = np.random.default_rng(0).integers(0, 256, (60, 80), np.uint8)
+    for each in (page, 255 - page, boxed, noise, shadow(written()).astype(np.uint8), page[:1, :1]):
+        assert on_one_ground(each) is None

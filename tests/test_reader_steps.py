@@ -19,7 +19,7 @@ from PIL import Image, ImageFilter
 
 import reader_constants
 from digitnet.reading import finding, grey, line_reading, line_texts
-from digitnet.reading.light import in_even_light
+from digitnet.reading.light import in_even_light, on_one_ground
 from digitnet.reading.line_strips import strip_of
 from digitnet.reading.line_texts import FoundLine, SignChances
 from digitnet.reading.lines import in_lines
@@ -246,12 +246,12 @@ def test_broken_exif_data_mean_no_orientation() -> None:
     stream = io.BytesIO()
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.fromarray(noise(rng, 9, 9)).save(stream, "JPEG", exif=exif)
+    Image.fromarray(noise(rng, 9, 9)).save(stream, "WEBP", exif=exif)
     whole = stream.getvalue()
-    broken = [whole, *(whole[: int(cut)] for cut in rng.integers(0, 80, 20))]
+    broken = [whole, *(whole[: int(cut)] for cut in rng.integers(0, len(whole), 20))]
     for _ in range(100):
         bytes_ = np.frombuffer(whole, np.uint8).copy()
-        bytes_[rng.integers(2, 60, 4)] = noise(rng, 4)
+        bytes_[rng.integers(8, len(whole), 4)] = noise(rng, 4)
         broken.append(bytes_.tobytes())
     broken += [b"RIFF\x08\0\0\0WEBP" + noise(rng, 40).tobytes() for _ in range(20)]
     answers = in_javascript([("exif.js", "withoutOrientation", [each]) for each in broken])
@@ -313,6 +313,25 @@ def test_light_is_evened_to_the_bit_as_in_python() -> None:
             assert answer is None
         else:
             np.testing.assert_array_equal(np.reshape(answer["data"], page.shape), page)
+
+
+@needs_node
+def test_a_striped_ground_becomes_one_as_in_python() -> None:
+    rng = np.random.default_rng(13)
+    pictures = []
+    for case in range(24):
+        picture = noise(rng, *(int(side) for side in rng.integers(8, 90, 2))) // 8
+        ends = np.sort(rng.integers(0, picture.shape[1] + 1, 2 * (case % 4 > 0)))
+        for first, last in zip(ends[::2], ends[1::2], strict=False):
+            picture[:, first:last] = 255 - picture[:, first:last]
+        pictures.append(np.ascontiguousarray(picture.T if case % 3 else picture))
+    wanted = [on_one_ground(picture) for picture in pictures]
+    calls = [("light.js", "onOneGround", [picture_of(picture)]) for picture in pictures]
+    assert 4 < sum(each is None for each in wanted) < 20, "some of both"
+    for answer, picture in zip(in_javascript(calls), wanted, strict=True):
+        assert (answer is None) == (picture is None)
+        if picture is not None:
+            np.testing.assert_array_equal(pixels_of(answer), picture)
 
 
 def row_of_boxes(rng: np.random.Generator, count: int) -> NDArray[np.float32]:

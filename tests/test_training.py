@@ -128,6 +128,22 @@ def test_same_config_same_bits(tmp_path: Path, digits: Dataset, optimizer: str) 
     assert rows(first) == rows(second)
 
 
+def test_steps_of_muon_are_orthogonal(digits: Dataset) -> None:
+    """Every direction of a matrix moves as far, also of filters, of which each is a row."""
+    training = Training(TINY.override(optimizer="muon", weight_decay=0.0), digits)
+    weights = [each for each in training.model.parameters() if each.ndim > 1]
+    before = [each.detach().flatten(1).clone() for each in weights]
+    for _ in range(2):
+        training.optimizer.zero_grad()
+        assert all(each.grad is None for each in weights)
+        batch = training.batches.batch(training.order()[:100])
+        training.loss(training.forward(batch), batch).backward()
+        training.optimizer.step()
+    for weight, old in zip(weights[1:], before[1:], strict=True):
+        moved = torch.linalg.svdvals((weight.detach().flatten(1) - old).float())
+        assert moved[1] > 0.5 * moved[0]
+
+
 def test_another_seed_gives_other_weights(tmp_path: Path, digits: Dataset) -> None:
     first = run_in(tmp_path / "first", TINY, digits)
     second = run_in(tmp_path / "second", TINY, digits)

@@ -47,9 +47,9 @@ SHARED: tuple[tuple[str, ModuleType, str], ...] = (
         finding,
         "PAGE_AREA LONGEST MOST_AREA ENLARGED TINY CLEAR MOST_PARTS CROWD _LOOKS SMALL ROOM EVEN "
         "UNSURE CLOSER _MARGIN _ONE _TOUCH _AS_WIDE _SURELY _BEYOND _ONE_SIGN "
-        "_CLOSER_BY _REACH _SMALLER _CLEAREST",
+        "_CLOSER_BY _REACH _SMALLER _CLEAREST _UNCLEAR _CLEARLY",
     ),
-    ("light", light, "_EVEN _DARKEST _WIDE _NARROW _PAPER _LIGHTEST"),
+    ("light", light, "_EVEN _DARKEST _WIDE _NARROW _PAPER _LIGHTEST _APART _ROUGH _NARROWEST"),
     (
         "strokes",
         strokes,

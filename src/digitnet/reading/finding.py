@@ -4,6 +4,7 @@ Guarantees:
 
 - A picture of any size and proportions becomes a page of about 37,000 pixels; the network does the
   rest, and this module only chooses which part of the picture it sees at which size.
+- A picture on a striped ground, of which nothing is clear, is looked at on one ground.
 - Where what is found is tiny or crowded, or nothing is, the picture is looked at again, enlarged.
   Only signs too small for the first look count then: parts of what it knew to be a table's lines
   look like a 1 from near.
@@ -20,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from digitnet.reading.light import in_even_light
+from digitnet.reading.light import in_even_light, on_one_ground
 from digitnet.reading.model_file import LEAST_PAGE, ModelFile
 from digitnet.reading.prediction import INK_SIDE, Box, Ink
 
@@ -62,6 +63,9 @@ _SMALLER = 0.5
 # Signs stranger than the threshold are not clear at all, and those that are so far within it all
 # the same.
 _CLEAREST = 12.0
+# A picture whose signs are together less clear than this is looked at without its stripes, where it
+# has any; and what is seen then must be so clear.
+_UNCLEAR, _CLEARLY = 1.0, 4.0
 _OUTPUTS = ("box", "presence", "digit_share", "probabilities", "ood_score", "image")
 
 _Grey = NDArray[np.uint8]
@@ -114,6 +118,16 @@ def find_signs(model: ModelFile, picture: _Grey, zoom: float = 1.0) -> Signs:
     Raises:
         IntegrityError: the model file cannot be run.
     """
+    signs = _in_frame(model, picture, zoom)
+    level = on_one_ground(picture) if _clearness(signs, model) < _UNCLEAR else None
+    if level is None:
+        return signs
+    others = _in_frame(model, level, zoom)
+    return others if _clearness(others, model) >= _CLEARLY else signs
+
+
+def _in_frame(model: ModelFile, picture: _Grey, zoom: float) -> Signs:
+    """Return the signs on a picture, which may touch its edge."""
     margin, counts = 0, _greys_of_edge(picture)
     if max(picture.shape) <= SMALL and counts.max() >= EVEN * counts.sum():
         margin = max(1, round(ROOM * max(picture.shape)))

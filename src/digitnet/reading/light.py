@@ -1,10 +1,12 @@
-"""Pages in uneven light, and the same pages as they would look in even light.
+"""Pages in uneven light or on a striped ground, and how they would look without either.
 
 Guarantees:
 
 - A page whose ground is even, dark or light, is left alone: drawings, scans, most photos. So is one
   that is black in places.
 - In even light paper has one grey, and ink is as much darker than the paper around it as before.
+- A striped ground is told by two opposite edges of the picture, which show the same light and dark
+  bands. On one ground every pixel is as bright as it stands out from its own band.
 
 Light is not seen by itself. The ground of dark strokes is what is left of a page when all that is
 dark and narrower than a window is filled, its morphological closing (Serra, 1982); unlike a mean,
@@ -25,6 +27,10 @@ _WIDE, _NARROW = 15, 15
 # Grey of paper in even light, and how much lighter than the paper anything is, at most.
 _PAPER, _LIGHTEST = 210.0, 1.2
 
+# Two edges show bands if those are so many greys apart, and pixels on average at most so many from
+# their band's; narrower ones, as a share of the edge, are the lines of a box.
+_APART, _ROUGH, _NARROWEST = 128, 16, 0.125
+
 _Floats = NDArray[np.float32]
 
 
@@ -39,6 +45,34 @@ def in_even_light(page: _Floats) -> _Floats | None:
     height, width = page.shape
     ground = ground.repeat(2, axis=0).repeat(2, axis=1)[:height, :width]
     return np.asarray(np.minimum(page / np.maximum(ground, 1), _LIGHTEST) * _PAPER, np.float32)
+
+
+def on_one_ground(picture: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+    """Return a picture, uint8 (H, W), light on black; None if its ground is not striped."""
+    for upright in (picture, picture.T):
+        bands = _bands(upright[[0, -1]].astype(np.float64))
+        if bands is not None:
+            levelled = np.rint(np.abs(upright - bands)).astype(np.uint8)
+            return np.ascontiguousarray(levelled if upright is picture else levelled.T)
+    return None
+
+
+def _bands(edges: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Return the grey of the ground in each column, by the upper and the lower edge, (2, W)."""
+    middle = (edges.min() + edges.max()) / 2
+    light = edges > middle
+    if light.all() or not light.any():
+        return None
+    low, high = edges[~light].mean(), edges[light].mean()
+    bands = edges.mean(0) > middle
+    ends = [0, *(np.flatnonzero(bands[1:] != bands[:-1]) + 1), len(bands)]
+    shown = (
+        high - low >= _APART
+        and np.abs(edges - np.where(light, high, low)).mean() <= _ROUGH
+        and len(ends) > 2
+        and np.diff(ends).min() >= _NARROWEST * len(bands)
+    )
+    return np.where(bands, high, low) if shown else None
 
 
 def _is_even(ground: _Floats, share: float = _EVEN) -> bool:

@@ -220,14 +220,13 @@ class Recognizer:
         def look(pixels: NDArray[np.uint8], zoom: float = 1.0) -> Writing:
             return self.writing_of(pixels, loaded.scale, zoom)
 
-        writing, quarter = upright(look, loaded.pixels)
+        def read(writing: Writing, pixels: NDArray[np.uint8], goal: Wanted = ANYTHING) -> Reading:
+            first = self._read(writing, pixels, goal)
+            return agreed(first, lambda zoom: self._read(look(pixels, zoom), pixels, goal))
+
+        writing, quarter = upright(look, read, loaded.pixels)
         height, width = (round(side * loaded.scale) for side in loaded.pixels.shape)
-        pixels = np.ascontiguousarray(np.rot90(loaded.pixels, -quarter))
-
-        def look_again(zoom: float) -> Reading:
-            return self._read(look(pixels, zoom), pixels, goal)
-
-        reading = agreed(self._read(writing, pixels, goal), look_again)
+        reading = read(writing, np.ascontiguousarray(np.rot90(loaded.pixels, -quarter)), goal)
         reading = turned_back(reading, quarter, height, width)
         if goal.fewest is None:
             reading = familiar(reading, self.ood_threshold)

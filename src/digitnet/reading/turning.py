@@ -19,8 +19,9 @@ from digitnet.reading.writing import Writing
 
 # A mean confidence of the signs, a ``?`` counting nothing, that needs no second look where the text
 # is likely right, and without which a turned page does not count; one that never needs any; how
-# many times likelier the turned text must be; and how many of the digits must be left.
-_WELL, _VERY_WELL, _LIKELIER, _LEFT = 0.8, 0.97, 2.0, 0.8
+# many of the digits must be left; and how many times as high the odds of the text must be, read in
+# full both ways: numbers upside down are full of 0s, 6s, 8s and 9s that look written.
+_WELL, _VERY_WELL, _LEFT, _LIKELIER = 0.8, 0.97, 0.8, 3.0
 _FEWEST = 3
 
 
@@ -31,11 +32,16 @@ class Upright(NamedTuple):
     quarter: int
 
 
-def upright(look: Callable[[NDArray[np.uint8]], Writing], pixels: NDArray[np.uint8]) -> Upright:
+def upright(
+    look: Callable[[NDArray[np.uint8]], Writing],
+    read: Callable[[Writing, NDArray[np.uint8]], Reading],
+    pixels: NDArray[np.uint8],
+) -> Upright:
     """Return what is written in a picture, turned if it says clearly that it lies.
 
     Args:
         look: returns what is written in pixels as they are.
+        read: returns the text of that, read as well as can be.
         pixels: uint8 (H, W).
     """
     as_it_is = look(pixels)
@@ -43,16 +49,16 @@ def upright(look: Callable[[NDArray[np.uint8]], Writing], pixels: NDArray[np.uin
     if not plain.lines or _quality(plain) >= (_WELL if plain.reason is None else _VERY_WELL):
         return Upright(as_it_is, 0)
     # Clockwise; NumPy turns the other way.
-    turned = {
-        quarter: look(np.ascontiguousarray(np.rot90(pixels, -quarter))) for quarter in (2, 1, 3)
-    }
-    readings = {quarter: writing.reading() for quarter, writing in turned.items()}
+    turned = {quarter: np.ascontiguousarray(np.rot90(pixels, -quarter)) for quarter in (2, 1, 3)}
+    writings = {quarter: look(lying) for quarter, lying in turned.items()}
+    readings = {quarter: writing.reading() for quarter, writing in writings.items()}
     quarter = max(readings, key=lambda each: _quality(readings[each]))
     best = readings[quarter]
-    likelier = best.confidence >= _LIKELIER * plain.confidence
     enough = _digits(best) >= max(_FEWEST, _LEFT * _digits(plain))
-    if likelier and enough and _quality(best) >= max(_WELL, _quality(plain)):
-        return Upright(turned[quarter], quarter)
+    if enough and _quality(best) >= max(_WELL, _quality(plain)):
+        odds = _odds(read(writings[quarter], turned[quarter]))
+        if odds >= _LIKELIER * _odds(read(as_it_is, pixels)):
+            return Upright(writings[quarter], quarter)
     return Upright(as_it_is, 0)
 
 
@@ -79,6 +85,10 @@ def turned_back(reading: Reading, quarter: int, height: int, width: int) -> Read
 
     lines = tuple(replace(line, digits=tuple(map(back, line.digits))) for line in reading.lines)
     return replace(reading, lines=lines, turned=90 * quarter)
+
+
+def _odds(reading: Reading) -> float:
+    return reading.confidence / max(1 - reading.confidence, 1e-9)
 
 
 def _digits(reading: Reading) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import nn
 
 from digitnet.network.config import TrainConfig
 
@@ -35,7 +36,8 @@ class MuonWithAdamW(torch.optim.Optimizer):
     """Muon for matrices, whose steps it makes orthogonal, and AdamW for all other weights.
 
     Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024). Matrices are
-    weights of two dimensions: those of dense layers, and mixtures of channels.
+    the weights of dense layers, mixtures of channels, and convolutions of several channels, of
+    which each filter is a row.
 
     Args:
         groups: of weights, each with its rate, which both use.
@@ -44,12 +46,24 @@ class MuonWithAdamW(torch.optim.Optimizer):
     """
 
     def __init__(self, groups: _Groups, betas: tuple[float, float], decay: float) -> None:
-        muon = torch.optim.Muon(_part(groups, matrices=True), weight_decay=decay)
-        adamw = torch.optim.AdamW(
-            _part(groups, matrices=False), betas=betas, weight_decay=decay, fused=True
-        )
+        others = _part(groups, matrices=False)
+        # torch's Muon takes weights of two dimensions only: for filters, copies.
+        matrices, self._copies = [], list[tuple[nn.Parameter, nn.Parameter]]()
+        for group in _part(groups, matrices=True):
+            params = [self._flat(weight) for weight in group["params"]]
+            matrices.append(group | {"params": params})
+        muon = torch.optim.Muon(matrices, weight_decay=decay)
+        adamw = torch.optim.AdamW(others, betas=betas, weight_decay=decay, fused=True)
         self._parts = (muon, adamw)
         super().__init__([*muon.param_groups, *adamw.param_groups], {})
+
+    def _flat(self, weight: nn.Parameter) -> nn.Parameter:
+        """Return a weight itself, or the copy of a filter that has two dimensions."""
+        if weight.ndim == 2:
+            return weight
+        copy = nn.Parameter(weight.detach().flatten(1).clone())
+        self._copies.append((weight, copy))
+        return copy
 
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """Update all weights from their gradients."""
@@ -58,14 +72,29 @@ class MuonWithAdamW(torch.optim.Optimizer):
         # A checkpoint that is loaded replaces the state and the groups.
         muon.param_groups, adamw.param_groups = self.param_groups[:count], self.param_groups[count:]
         muon.state = adamw.state = self.state
+        for weight, copy in self._copies:
+            copy.data.copy_(weight.detach().flatten(1))
+            copy.grad = None if weight.grad is None else weight.grad.flatten(1)
         muon.step(closure)  # type: ignore[no-untyped-call]
         adamw.step()
+        for weight, copy in self._copies:
+            weight.data.copy_(copy.detach().view_as(weight))
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget all gradients, also those of which ``step`` works on copies."""
+        super().zero_grad(set_to_none)
+        for weight, _ in self._copies:
+            weight.grad = None
 
 
 def _part(groups: _Groups, *, matrices: bool) -> _Groups:
     """Return the groups with their matrices only, or without them."""
     parts = [
-        group | {"params": [each for each in group["params"] if (each.ndim == 2) == matrices]}
+        group | {"params": [each for each in group["params"] if _is_matrix(each) == matrices]}
         for group in groups
     ]
     return [part for part in parts if part["params"]]
+
+
+def _is_matrix(weight: nn.Parameter) -> bool:
+    return weight.ndim == 2 or (weight.ndim == 4 and weight.shape[1] > 1)

@@ -7,26 +7,15 @@ import { signsOf } from "../reader/readings.js";
 /** Return the engine that this page was built for. */
 export function openEngine(onProgress) {
   const kind = document.querySelector('meta[name="engine"]').content;
-  return kind === "browser" ? InBrowser.open(onProgress) : InService.open();
+  return kind === "browser" ? InBrowser.start(document.baseURI, onProgress) : InService.open();
 }
 
-class InBrowser {
-  static async open(onProgress) {
-    const engine = new InBrowser();
-    engine.reader = await BrowserEngine.start(document.baseURI, onProgress);
-    engine.model = engine.reader.model;
-    return engine;
-  }
-
+class InBrowser extends BrowserEngine {
   kind = "browser";
   file = file;
 
-  read(source, options) {
-    return this.reader.read(source, options);
-  }
-
   readStrokes(strokes, pen, options) {
-    return this.reader.readStrokes(strokes, { pen, ...options });
+    return super.readStrokes(strokes, { pen, ...options });
   }
 
   async layers(images, feeds, wanted) {
@@ -35,22 +24,23 @@ class InBrowser {
       throw error;
     });
     const pixels = { data: Float32Array.from(images, (value) => value / 255), dims: [images.length / 784, 1, 28, 28] };
-    return this.reader.layers({ images: pixels, ...(await this.own), ...feeds }, wanted);
+    return super.layers({ images: pixels, ...(await this.own), ...feeds }, wanted);
   }
 
   async lastLayer(feeds) {
     const { layers } = await (await this.file("layers.json")).json();
     const [outputs, units] = ["logits", "hidden"].map((name) => layers.find((layer) => layer.output === name).shape[0]);
     const blank = { images: zeros(1, 1, 28, 28), last_weight: zeros(outputs, units), last_bias: zeros(outputs) };
-    const own = await this.reader.layers({ ...blank, ...feeds }, ["weight_last", "bias_last"]);
+    const own = await super.layers({ ...blank, ...feeds }, ["weight_last", "bias_last"]);
     return { last_weight: own.weight_last, last_bias: own.bias_last };
   }
 
   async taught(last) {
     const content = new Uint8Array(await (await this.file("digitnet.onnx")).arrayBuffer());
     const own = await this.own;
+    const letters = lettersOf(content);
     for (const name of ["last_weight", "last_bias"]) {
-      const place = indexOf(content, bytesOf(own[name].data));
+      const place = letters.indexOf(lettersOf(bytesOf(own[name].data)));
       if (place < 0) throw new Error("The model's last layer could not be found in its file.");
       content.set(bytesOf(last[name].data), place);
     }
@@ -154,11 +144,5 @@ export function metadata(keyAndValue) {
   return Uint8Array.from(field(14, [...field(1, key), ...field(2, value)]));
 }
 
-function indexOf(content, part) {
-  for (let at = content.indexOf(part[0]); at >= 0; at = content.indexOf(part[0], at + 1)) {
-    let length = 1;
-    while (length < part.length && content[at + length] === part[length]) length += 1;
-    if (length === part.length) return at;
-  }
-  return -1;
-}
+/** Return bytes as letters, one each. */
+const lettersOf = (content) => new TextDecoder("latin1").decode(content);

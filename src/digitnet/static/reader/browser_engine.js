@@ -3,7 +3,7 @@
 export class BrowserEngine {
   /** Return an engine that is ready, of the folder with `runtime/` and `model/`. */
   static async start(baseUrl, onProgress = () => {}) {
-    const engine = new BrowserEngine(onProgress);
+    const engine = new this(onProgress);
     try {
       engine.model = await engine.run("start", new URL(".", baseUrl).href);
     } catch (error) {
@@ -14,7 +14,6 @@ export class BrowserEngine {
   }
 
   constructor(onProgress) {
-    /** What the model says about itself: `sha256`, `class_names`, `ood_threshold`, `layers` …. */
     this.model = null;
     this.worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
     this.worker.onmessage = ({ data }) => {
@@ -45,7 +44,6 @@ export class BrowserEngine {
     return this.run("predictStrokes", strokes, options);
   }
 
-  /** Return the digit of an ink, see `Reader`. */
   predictInk(ink, options) {
     return this.run("predictInk", ink, options);
   }
@@ -91,7 +89,6 @@ export class BrowserEngine {
     this.next();
   }
 
-  /** End the worker; what was not answered is refused. */
   stop() {
     this.fail("The reader was stopped.");
   }

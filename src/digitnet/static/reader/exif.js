@@ -4,9 +4,13 @@ import { letters, viewOf } from "./views.js";
 
 const ORIENTATION = 0x0112;
 
-/** Return an orientation, 1 to 8, and the file with none, so that nobody turns it again. */
+/**
+ * Return an orientation, 1 to 8, and the file with none, so that nobody turns it again.
+ *
+ * Only a WebP has one: a JPEG is turned by every browser.
+ */
 export function withoutOrientation(bytes) {
-  const exif = exifOf(bytes);
+  const exif = ofWebp(bytes);
   const place = exif && placeOf(exif);
   if (!place) return { orientation: 1, bytes };
   const copy = bytes.slice();
@@ -33,26 +37,8 @@ function placeOf(exif) {
   return null;
 }
 
-function exifOf(bytes) {
-  if (bytes[0] === 0xff && bytes[1] === 0xd8) return ofJpeg(bytes);
-  return letters(bytes, 0) === "RIFF" && letters(bytes, 8) === "WEBP" ? ofWebp(bytes) : null;
-}
-
-function ofJpeg(bytes) {
-  const view = viewOf(bytes);
-  for (let at = 2; at + 4 <= bytes.length && bytes[at] === 0xff; ) {
-    const length = view.getUint16(at + 2);
-    if (bytes[at + 1] === 0xe1 && letters(bytes, at + 4) === "Exif") {
-      return bytes.subarray(at + 10, at + 2 + length);
-    }
-    // Pixels follow.
-    if (bytes[at + 1] === 0xda) return null;
-    at += 2 + length;
-  }
-  return null;
-}
-
 function ofWebp(bytes) {
+  if (letters(bytes, 0) !== "RIFF" || letters(bytes, 8) !== "WEBP") return null;
   const view = viewOf(bytes);
   for (let at = 12; at + 8 <= bytes.length; ) {
     const length = view.getUint32(at + 4, true);

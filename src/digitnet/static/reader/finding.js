@@ -1,7 +1,7 @@
 /** From a picture to the signs on it: the pages that the network sees of it. */
 
 import { finding as C, modelFile } from "./constants.js";
-import { inEvenLight } from "./light.js";
+import { inEvenLight, onOneGround } from "./light.js";
 import { argmax, clip, f32, largest, median32, round, sum, times } from "./rounding.js";
 import { resize } from "./resize.js";
 import { pictureOf } from "./views.js";
@@ -11,6 +11,13 @@ const OUTPUTS = ["box", "presence", "digit_share", ...READER];
 
 /** Return the signs on a picture, surest first unless a part was looked at again. */
 export async function findSigns(model, picture, { quick = false, zoom = 1 } = {}) {
+  const signs = await inFrame(model, picture, quick, zoom);
+  const level = clearness(signs, model) < C.UNCLEAR && onOneGround(picture);
+  const others = level ? await inFrame(model, level, quick, zoom) : [];
+  return clearness(others, model) >= C.CLEARLY ? others : signs;
+}
+
+async function inFrame(model, picture, quick, zoom) {
   const { width, height } = picture;
   const counts = greysOfEdge(picture);
   const total = sum(counts);
@@ -66,13 +73,8 @@ async function found(model, picture, quick, zoom) {
   return signs;
 }
 
-function surest(signs) {
-  return largest(signs.map((sign) => sign.presence));
-}
-
-function sideOf({ box }) {
-  return Math.max(0, f32(box[2] - box[0]), f32(box[3] - box[1]));
-}
+const surest = (signs) => largest(signs.map((sign) => sign.presence));
+const sideOf = ({ box }) => Math.max(0, f32(box[2] - box[0]), f32(box[3] - box[1]));
 
 /** Return how many pixels of the page one pixel of a picture becomes, along each axis. */
 export function pageScale(height, width) {
@@ -190,11 +192,7 @@ function mayBeOne(a, b) {
   );
 }
 
-/**
- * Return the signs in a part of a picture that is larger than a page, and how many pages.
- *
- * Each page shows more than the part of it that counts, so that no sign is cut.
- */
+/** Return signs in a part larger than a page, and how many pages; each overlaps the next, so no sign is cut. */
 async function lookInParts(model, picture, region, scale) {
   const [reach, beyond] = [(C.REACH * C.CLEAR) / scale, (C.BEYOND * C.CLEAR) / scale];
   const all = [];
@@ -202,10 +200,8 @@ async function lookInParts(model, picture, region, scale) {
   for (const rows of cut(region[1], region[3], scale)) {
     for (const columns of cut(region[0], region[2], scale)) {
       const seen = [
-        Math.max(region[0], Math.floor(columns[0] - reach)),
-        Math.max(region[1], Math.floor(rows[0] - reach)),
-        Math.min(region[2], Math.ceil(columns[1] + reach)),
-        Math.min(region[3], Math.ceil(rows[1] + reach)),
+        ...[columns, rows].map(([start], axis) => Math.max(region[axis], Math.floor(start - reach))),
+        ...[columns, rows].map(([, end], axis) => Math.min(region[axis + 2], Math.ceil(end + reach))),
       ];
       const signs = await look(model, picture, seen, scale);
       const counts = ([x, y]) => isWithin(x, columns, beyond) && isWithin(y, rows, beyond);
@@ -216,13 +212,8 @@ async function lookInParts(model, picture, region, scale) {
   return [unrepeated(all), pages];
 }
 
-function isWithin(at, [start, end], beyond) {
-  return f32(start - beyond) <= at && at < f32(end + beyond);
-}
-
-function middleOf({ box }) {
-  return [f32(f32(box[0] + box[2]) / 2), f32(f32(box[1] + box[3]) / 2)];
-}
+const isWithin = (at, [start, end], beyond) => f32(start - beyond) <= at && at < f32(end + beyond);
+const middleOf = ({ box }) => [f32(f32(box[0] + box[2]) / 2), f32(f32(box[1] + box[3]) / 2)];
 
 function unrepeated(signs) {
   const sorted = [...signs].sort((one, other) => other.presence - one.presence);

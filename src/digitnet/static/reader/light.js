@@ -1,7 +1,7 @@
-/** Pages in uneven light, as they would look in even light: what `digitnet.reading.light` does. */
+/** Pages without uneven light or a striped ground: what `digitnet.reading.light` does. */
 
 import { light as C } from "./constants.js";
-import { f32 } from "./rounding.js";
+import { f32, mean, round, times } from "./rounding.js";
 import { pictureOf } from "./views.js";
 
 /** Return a page, `{data, width, height}`, in even light; null if it is in even light. */
@@ -19,6 +19,28 @@ export function inEvenLight(page) {
     return f32(Math.min(f32(grey / Math.max(paper, 1)), f32(C.LIGHTEST)) * C.PAPER);
   });
   return { ...page, data };
+}
+
+/** Return a picture light on black; null if its ground is not striped. */
+export function onOneGround({ data, width, height }) {
+  for (const [length, step, far] of [[width, 1, (height - 1) * width], [height, width, width - 1]]) {
+    const bands = bandsOf([0, far].map((start) => times(length, (k) => data[start + k * step])));
+    const off = (x, y) => round(Math.abs(data[y * width + x] - bands[step > 1 ? y : x]));
+    if (bands) return pictureOf(width, height, off);
+  }
+  return null;
+}
+
+function bandsOf(edges) {
+  const all = edges.flat();
+  const middle = (Math.min(...all) + Math.max(...all)) / 2;
+  const [low, high] = [false, true].map((light) => mean(all.filter((grey) => grey > middle === light)));
+  const level = (grey) => (grey > middle ? high : low);
+  const bands = edges[0].map((grey, k) => level((grey + edges[1][k]) / 2));
+  const ends = [...bands.keys(), bands.length].filter((k) => bands[k] !== bands[k - 1]);
+  const wide = ends.every((end, k) => !k || end - ends[k - 1] >= C.NARROWEST * bands.length);
+  const rough = mean(all.map((grey) => Math.abs(grey - level(grey))));
+  return ends.length > 2 && wide && high - low >= C.APART && rough <= C.ROUGH ? bands : null;
 }
 
 function isEven({ data }, share = C.EVEN) {

@@ -20,12 +20,13 @@ export class Reader {
   async read({ picture, scale }) {
     const look = async (pixels, zoom = 1) =>
       new Writing(await findSigns(this.model, pixels, { zoom }), this.model, scale);
-    const found = await upright(look, picture);
-    const [height, width] = [picture.height, picture.width].map((side) => round(side * scale));
-    const lookAgain = async (zoom) =>
-      this.readingOf({ ...found, writing: await look(found.picture, zoom) });
-    const agreement = await agreed(await this.readingOf(found), lookAgain);
-    const reading = turnedBack(agreement, found.quarter, height, width);
+    const read = async (found) =>
+      agreed(await this.readingOf(found), async (zoom) =>
+        this.readingOf({ ...found, writing: await look(found.picture, zoom) }),
+      );
+    const found = await upright(look, read, picture);
+    const sides = [picture.height, picture.width].map((side) => round(side * scale));
+    const reading = turnedBack(await read(found), found.quarter, ...sides);
     return familiar(reading, this.model.threshold);
   }
 
@@ -36,9 +37,9 @@ export class Reader {
   }
 
   async predict({ picture, scale }) {
+    const { width, height } = picture;
     const writing = new Writing(await findSigns(this.model, picture), this.model, scale);
-    const middle = [picture.width / 2, picture.height / 2];
-    return writing.best(middle, this.model.record.crops) ?? this.predictInk(blank(1));
+    return writing.best([width / 2, height / 2], this.model.record.crops) ?? this.predictInk(blank(1));
   }
 
   /** Return all that a pen wrote, boxes in whole units of the strokes. */
@@ -48,8 +49,8 @@ export class Reader {
     const model = this.model.beside(ink);
     // Nobody draws upside down.
     const writing = new Writing(await findSigns(model, drawing.picture, { quick }), model, 1);
-    const plain = quick ? writing.reading() : null;
-    const found = plain?.confidence > pens.UNSURE ? plain : await this.readingOf({ writing, ...drawing });
+    const plain = quick && writing.reading();
+    const found = plain.confidence > pens.UNSURE ? plain : await this.readingOf({ writing, ...drawing });
     return judged(placed(found, drawing), this.ofInk(ink, model.seen), model.threshold);
   }
 
@@ -57,7 +58,6 @@ export class Reader {
     return this.predictInk(fromStrokes(strokes));
   }
 
-  /** Return the digit of an ink. */
   async predictInk(ink) {
     const data = inkOf(ink);
     return this.ofInk({ data }, await this.model.ofInks(READER, { ...ink, data, count: 1 }));

@@ -31,9 +31,7 @@ export function total(values) {
   return values.slice(whole).reduce((sum, value) => sum + value, parts[0] ?? 0);
 }
 
-export function mean(values) {
-  return total(values) / values.length;
-}
+export const mean = (values) => total(values) / values.length;
 
 /** Return `make(0)`, `make(1)` … in a list. */
 export const times = (count, make) => Array.from({ length: count }, (_, place) => make(place));

@@ -11,7 +11,6 @@ import { ModelFile, rowsOf } from "./model_file.js";
 import { load } from "./pictures.js";
 import { Reader } from "./reader.js";
 import { blank } from "./views.js";
-import { sum } from "./rounding.js";
 
 const RUNTIME = { script: "runtime/ort.wasm.bundle.min.mjs", wasm: "runtime/ort-wasm-simd-threaded.wasm" };
 let base, ort, reader, record, lines;
@@ -49,19 +48,14 @@ async function start(folder) {
   if (record.format !== C.FORMAT || record.format_version !== C.FORMAT_VERSION) {
     throw new Error(`model/digitnet.json is not of format ${C.FORMAT} ${C.FORMAT_VERSION}.`);
   }
-  const sizes = [record.runtime.bytes, record.bytes, record.lines.bytes];
-  const loaded = [0, 0, 0];
-  const report = (part) => (bytes) => {
-    loaded[part] = bytes;
-    self.postMessage({ progress: { loaded: sum(loaded), total: sum(sizes) } });
-  };
+  const total = record.runtime.bytes + record.bytes + record.lines.bytes;
+  let loaded = 0;
+  const report = (bytes) => self.postMessage({ progress: { loaded: (loaded += bytes), total } });
   const [wasm, content, lineReader] = await Promise.all([
-    bytesOf(RUNTIME.wasm, record.runtime.bytes, report(0)),
-    bytesOf("model/digitnet.onnx", record.bytes, report(1)),
-    bytesOf("model/lines.onnx", record.lines.bytes, report(2)),
+    bytesOf(RUNTIME.wasm, record.runtime, report),
+    bytesOf("model/digitnet.onnx", record, report),
+    bytesOf("model/lines.onnx", record.lines, report),
   ]);
-  await checkHash("model/digitnet.onnx", content, record.sha256);
-  await checkHash("model/lines.onnx", lineReader, record.lines.sha256);
   ort = await import(new URL(RUNTIME.script, base).href);
   Object.assign(ort.env.wasm, { numThreads: 1, proxy: false, wasmBinary: wasm });
   ort.env.logLevel = "error";
@@ -92,27 +86,24 @@ async function fetched(path) {
   return response;
 }
 
-async function bytesOf(path, size, report) {
+/** Return a file as it is recorded, and report how many bytes came; refuse it damaged. */
+async function bytesOf(path, { bytes, sha256 }, report = () => {}) {
   const response = await fetched(path);
   const stream = response.body.getReader();
-  const content = new Uint8Array(size);
-  for (let at = 0; ; ) {
-    const { done, value } = await stream.read();
-    if (done && at === size) return content;
-    if (done || at + value.length > size) {
-      throw new Error(`${path} has not the ${size} bytes that model/digitnet.json says.`);
-    }
-    content.set(value, at);
-    report((at += value.length));
+  const content = new Uint8Array(bytes);
+  let at = 0;
+  for (let { value } = await stream.read(); value; ({ value } = await stream.read())) {
+    if (at + value.length <= bytes) content.set(value, at);
+    at += value.length;
+    report(value.length);
   }
-}
-
-/** Refuse a damaged file. Pages over plain http, except of this machine, have no hashing. */
-async function checkHash(path, content, expected) {
-  if (!self.crypto.subtle) return;
+  if (at !== bytes) throw new Error(`${path} has not the ${bytes} bytes that model/digitnet.json says.`);
+  // Pages over plain http, except of this machine, have no hashing.
+  if (!sha256 || !self.crypto.subtle) return content;
   const digest = new Uint8Array(await self.crypto.subtle.digest("SHA-256", content));
   const found = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  if (found !== expected) throw new Error(`${path} is damaged: its SHA-256 is not the recorded one.`);
+  if (found !== sha256) throw new Error(`${path} is damaged: its SHA-256 is not the recorded one.`);
+  return content;
 }
 
 /**
@@ -139,7 +130,5 @@ async function runLayers({ feeds, wanted }) {
 }
 
 async function openLayers() {
-  const content = await bytesOf("model/layers.onnx", record.layers.bytes, () => {});
-  await checkHash("model/layers.onnx", content, record.layers.sha256);
-  return sessionOf(content);
+  return sessionOf(await bytesOf("model/layers.onnx", record.layers));
 }
