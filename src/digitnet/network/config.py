@@ -178,7 +178,8 @@ class TrainConfig:
         seed: Seed of the initial weights, the order of images, augmentation, drawings and dropout.
         epochs: Passes over the training images.
         batch_size: Images in one update of the weights.
-        optimizer: Rule that updates the weights; muon is for matrices and filters, with adamw for the rest.
+        optimizer: Rule that updates the weights; muon is for matrices and filters, with adamw for
+            the rest.
         learning_rate: Step size; the largest one where the schedule changes it.
         schedule: How the learning rate moves from the first step to the last.
         weight_decay: Decay of the weights (decoupled for adamw, an L2 penalty otherwise).
