@@ -43,6 +43,7 @@ class LineReader(nn.Module):
         self.collapse = _conv(low, long, (4, 1), padded=False)
         self.near = _conv(long, long, (1, 3))
         self.far = _conv(long, long, (1, 3), apart=2)
+        self.farther = _conv(long, long, (1, 3), apart=4)
         self.drop = nn.Dropout1d(0.1)
         self.head = nn.Conv1d(long, SUBCOLUMNS * CLASSES, 1)
 
@@ -54,7 +55,8 @@ class LineReader(nn.Module):
         """Return logits of strips that are normalised."""
         seen = self.collapse(self.eye(strips))
         seen = seen + self.near(seen)
-        seen = (seen + self.far(seen)).squeeze(2)
+        seen = seen + self.far(seen)
+        seen = (seen + self.farther(seen)).squeeze(2)
         logits: Tensor = self.head(self.drop(seen)).transpose(1, 2)
         return logits.reshape(logits.shape[0], -1, CLASSES)
 

@@ -45,10 +45,10 @@ from digitnet.reading.writing import LEAST_FIT, Writing
 # How much the line reader counts, and the signs, and what is added to the latter where they touch;
 # and the logarithm of how often one was missed. Fitted on pages of validation writers, as is what
 # comes next.
-BY_COLUMNS, BY_SIGNS, WHERE_CLOSE, MISSED = 0.892, 0.598, -0.512, -4.0
+BY_COLUMNS, BY_SIGNS, WHERE_CLOSE, MISSED = 0.828, 0.550, -0.384, -4.0
 # Minus the logarithm of the confidence is the sum, over lines, of these times: the share of all
 # other texts; what speaks against the text in the columns; and in the signs; and one for each line.
-DOUBTS = (1.341, 0.1529, 0.0054, 0.0063)
+DOUBTS = (1.3675, 0.1031, 0.0091, 0.0010)
 # Texts that are followed where a number must fit; and of all lines together.
 _MORE_BEAMS, _MOST = 24, 2000
 _NEVER = -60.0

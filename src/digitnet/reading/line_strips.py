@@ -4,7 +4,7 @@ Guarantees:
 
 - A strip is as high as the reader needs it, the line level and nearly as high; its width keeps the
   proportions of the picture.
-- It reaches half a line's height beyond the first and the last sign, as far as the picture does:
+- It reaches a line's height beyond the first and the last sign, as far as the picture does:
   what the finder missed at the ends is seen too.
 """
 
@@ -19,7 +19,7 @@ from PIL import Image
 # Height of a strip, and its least and greatest width; a line longer than that has no strip.
 HEIGHT, LEAST_WIDTH, MOST_WIDTH = 32, 16, 512
 # Room above and below a line, and before and after it, in its height.
-ABOVE, BESIDE = 0.12, 0.5
+ABOVE, BESIDE = 0.12, 1.0
 # A line is as high as this share of its broadest sign is wide: a dash, a 1 on its side.
 _FLAT = 0.5
 # How far a slope is mistrusted: as if each sign were so many heights from its neighbours at most.

@@ -164,7 +164,7 @@ def _any_text(desk: Desk) -> str:
 
 def _margins(rng: Generator) -> NDArray[np.float64]:
     """Return the room at the left, top, right and bottom of a line, in its size."""
-    beside: NDArray[np.float64] = rng.uniform(0.02, 1.2, 4) * np.array([1, 0.7, 1, 0.7])
+    beside: NDArray[np.float64] = rng.uniform(0.02, 1, 4) * np.array([1.8, 0.85, 1.8, 0.85])
     if chance(rng, 0.25):
         beside *= 0.2
     if chance(rng, 0.06):  # the frame cuts something off

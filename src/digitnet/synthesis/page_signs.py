@@ -40,6 +40,8 @@ OTHER = 10
 _KINDS = ("hand", "lines", "images", "print")
 _SHARES = (0.45, 0.34, 0.18, 0.03)
 _RARE = 0.1
+# Letters that some write for digits, and how often.
+_ALIKE, _AS_LETTER = {0: "Oo", 2: "Zz", 5: "Ss", 6: "b", 8: "B", 9: "gq"}, 0.04
 # The share of letters that are Greek.
 _GREEK = 0.12
 _PRINTED = "ACEFHKLMNRTUVWXadefhkmnrtuvwx"
@@ -227,6 +229,10 @@ class Penman:
             return None
         if digit == 1 and self._bare and chance(rng, 0.7):
             return bare_one(rng)
+        # As with rare styles, a person who writes nothing but their own signs does not.
+        if self._rare and digit in _ALIKE and chance(rng, _AS_LETTER):
+            item = self._item(str(rng.choice(list(_ALIKE[digit]))))
+            return self._all.strokes(item) if item is not None else None
         return rarely_written(digit, rng) if chance(rng, self._rare) else None
 
     def _alike(self, indices: NDArray[np.intp]) -> int:

@@ -26,6 +26,8 @@ from digitnet.training.page_batches import page_seed
 
 # Batches that are made together, so that their strips can be sorted by width.
 TOGETHER = 8
+# How often a strip is learned from: as it was drawn, then each time looking otherwise.
+TIMES = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,15 +91,15 @@ def all_lines(maker: LineMaker, seed: int, first: int, size: int) -> Iterator[li
 def lines_together(maker: LineMaker, seed: int, group: int, size: int) -> list[list[Labelled]]:
     """Return ``TOGETHER`` batches."""
     random = np.random.default_rng((seed, group))
-    half = TOGETHER * size // 2
+    count = TOGETHER * size
     drawn: list[Labelled] = []
-    for number in itertools.count(group * half):
+    for number in itertools.count(group * count):
         drawn += maker.lines(page_seed(seed, number))
-        if len(drawn) >= half:
+        if len(drawn) * TIMES >= count:
             break
-    again = [(changed(strip, random), labels) for strip, labels in drawn[:half]]
-    strips = sorted(drawn[:half] + again, key=lambda each: each[0].shape[1])
-    batches = [strips[start : start + size] for start in range(0, 2 * half, size)]
+    looks = [(changed(strip, random), labels) for _ in range(TIMES - 1) for strip, labels in drawn]
+    strips = sorted((drawn + looks)[:count], key=lambda each: each[0].shape[1])
+    batches = [strips[start : start + size] for start in range(0, count, size)]
     return [batches[number] for number in random.permutation(len(batches))]
 
 

@@ -43,7 +43,7 @@ export const writing = {
 };
 
 export const lineStrips = {
-  HEIGHT: 32, LEAST_WIDTH: 16, MOST_WIDTH: 512, ABOVE: 0.12, BESIDE: 0.5, FLAT: 0.5, LEVEL: 0.5,
+  HEIGHT: 32, LEAST_WIDTH: 16, MOST_WIDTH: 512, ABOVE: 0.12, BESIDE: 1.0, FLAT: 0.5, LEVEL: 0.5,
   STEEPEST: 0.5,
 };
 
@@ -53,8 +53,8 @@ export const lineTexts = {
 };
 
 export const lineReading = {
-  INK_SIDE: 160, BY_COLUMNS: 0.892, BY_SIGNS: 0.598, WHERE_CLOSE: -0.512, MISSED: -4.0,
-  DOUBTS: [1.341, 0.1529, 0.0054, 0.0063], NEVER: -60.0, PAPER: 0.35,
+  INK_SIDE: 160, BY_COLUMNS: 0.828, BY_SIGNS: 0.55, WHERE_CLOSE: -0.384, MISSED: -4.0,
+  DOUBTS: [1.3675, 0.1031, 0.0091, 0.001], NEVER: -60.0, PAPER: 0.35,
 };
 
 export const looks = {
