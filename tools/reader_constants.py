@@ -49,7 +49,11 @@ SHARED: tuple[tuple[str, ModuleType, str], ...] = (
         "UNSURE CLOSER _MARGIN _ONE _TOUCH _AS_WIDE _SURELY _BEYOND _ONE_SIGN "
         "_CLOSER_BY _REACH _SMALLER _CLEAREST _UNCLEAR _CLEARLY",
     ),
-    ("light", light, "_EVEN _DARKEST _WIDE _NARROW _PAPER _LIGHTEST _APART _ROUGH _NARROWEST"),
+    (
+        "light",
+        light,
+        "_EVEN _DARKEST _WIDE _NARROW _PAPER _LIGHTEST _APART _NARROWEST _GROUND _ROUGH",
+    ),
     (
         "strokes",
         strokes,

@@ -27,9 +27,9 @@ _WIDE, _NARROW = 15, 15
 # Grey of paper in even light, and how much lighter than the paper anything is, at most.
 _PAPER, _LIGHTEST = 210.0, 1.2
 
-# Two edges show bands if those are so many greys apart, and pixels on average at most so many from
-# their band's; narrower ones, as a share of the edge, are the lines of a box.
-_APART, _ROUGH, _NARROWEST = 128, 16, 0.125
+# Two edges show bands if those are so many greys apart; narrower ones, as a share of the edge, are
+# the lines of a box. They are the ground if so much of the picture is at most so many greys from it.
+_APART, _NARROWEST, _GROUND, _ROUGH = 128, 0.125, 0.7, 16
 
 _Floats = NDArray[np.float32]
 
@@ -53,7 +53,8 @@ def on_one_ground(picture: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
         bands = _bands(upright[[0, -1]].astype(np.float64))
         if bands is not None:
             levelled = np.rint(np.abs(upright - bands)).astype(np.uint8)
-            return np.ascontiguousarray(levelled if upright is picture else levelled.T)
+            if (levelled <= _ROUGH).mean() >= _GROUND:
+                return np.ascontiguousarray(levelled if upright is picture else levelled.T)
     return None
 
 
@@ -67,10 +68,7 @@ def _bands(edges: NDArray[np.float64]) -> NDArray[np.float64] | None:
     bands = edges.mean(0) > middle
     ends = [0, *(np.flatnonzero(bands[1:] != bands[:-1]) + 1), len(bands)]
     shown = (
-        high - low >= _APART
-        and np.abs(edges - np.where(light, high, low)).mean() <= _ROUGH
-        and len(ends) > 2
-        and np.diff(ends).min() >= _NARROWEST * len(bands)
+        high - low >= _APART and len(ends) > 2 and np.diff(ends).min() >= _NARROWEST * len(bands)
     )
     return np.where(bands, high, low) if shown else None
 

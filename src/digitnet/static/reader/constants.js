@@ -21,8 +21,8 @@ export const finding = {
 };
 
 export const light = {
-  EVEN: 0.8, DARKEST: 0.1, WIDE: 15, NARROW: 15, PAPER: 210.0, LIGHTEST: 1.2, APART: 128, ROUGH: 16,
-  NARROWEST: 0.125,
+  EVEN: 0.8, DARKEST: 0.1, WIDE: 15, NARROW: 15, PAPER: 210.0, LIGHTEST: 1.2, APART: 128,
+  NARROWEST: 0.125, GROUND: 0.7, ROUGH: 16,
 };
 
 export const strokes = {

@@ -21,12 +21,13 @@ export function inEvenLight(page) {
   return { ...page, data };
 }
 
-/** Return a picture light on black; null if its ground is not striped. */
+/** Return a picture light on black; null if it has no stripes. */
 export function onOneGround({ data, width, height }) {
   for (const [length, step, far] of [[width, 1, (height - 1) * width], [height, width, width - 1]]) {
     const bands = bandsOf([0, far].map((start) => times(length, (k) => data[start + k * step])));
     const off = (x, y) => round(Math.abs(data[y * width + x] - bands[step > 1 ? y : x]));
-    if (bands) return pictureOf(width, height, off);
+    const found = bands && pictureOf(width, height, off);
+    if (found?.data.filter((by) => by <= C.ROUGH).length >= C.GROUND * width * height) return found;
   }
   return null;
 }
@@ -39,8 +40,7 @@ function bandsOf(edges) {
   const bands = edges[0].map((grey, k) => level((grey + edges[1][k]) / 2));
   const ends = [...bands.keys(), bands.length].filter((k) => bands[k] !== bands[k - 1]);
   const wide = ends.every((end, k) => !k || end - ends[k - 1] >= C.NARROWEST * bands.length);
-  const rough = mean(all.map((grey) => Math.abs(grey - level(grey))));
-  return ends.length > 2 && wide && high - low >= C.APART && rough <= C.ROUGH ? bands : null;
+  return ends.length > 2 && wide && high - low >= C.APART ? bands : null;
 }
 
 function isEven({ data }, share = C.EVEN) {
