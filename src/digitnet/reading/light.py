@@ -28,7 +28,7 @@ _WIDE, _NARROW = 15, 15
 _PAPER, _LIGHTEST = 210.0, 1.2
 
 # Two edges show bands if those are so many greys apart; narrower ones, as a share of the edge, are
-# the lines of a box. They are the ground if so much of the picture is at most so many greys from it.
+# the lines of a box. They are the ground if so much of the picture is at most so far from it.
 _APART, _NARROWEST, _GROUND, _ROUGH = 128, 0.125, 0.7, 16
 
 _Floats = NDArray[np.float32]
