@@ -221,7 +221,7 @@ DESCRIPTIONS: dict[str, str] = {
     "reference": "two convolutions, dropout and augmentation; the default",
     "robust": "the shipped recogniser's: any pen and paper, refuses what is no digit; an hour",
     "finder": "the shipped finder's: where signs are on a page, from synthetic pages; hours",
-    "lines": "the shipped line reader's: digits that touch, from synthetic lines; an hour or two",
+    "lines": "how the shipped line reader began: lines of digits that touch; an hour or two",
     "tiny": "660 parameters, trained long; a quarter of an hour on one core",
     "small": "6,026 parameters, trained long; a quarter of an hour on one core",
     "best": "made for accuracy, within 0.5 PFLOP of training; most of an hour",

@@ -26,7 +26,6 @@ _EVEN, _DARKEST = 0.8, 0.1
 _WIDE, _NARROW = 15, 15
 # Grey of paper in even light, and how much lighter than the paper anything is, at most.
 _PAPER, _LIGHTEST = 210.0, 1.2
-
 # Two edges show bands if those are so many greys apart; narrower ones, as a share of the edge, are
 # the lines of a box. They are the ground if so much of the picture is at most so far from it.
 _APART, _NARROWEST, _GROUND, _ROUGH = 128, 0.125, 0.7, 16
