@@ -75,20 +75,15 @@ export class Answer {
   }
 
   mark() {
-    const canvas = byId("marks");
-    const context = canvas.getContext("2d");
-    context.setTransform(canvas.width / WIDTH, 0, 0, canvas.height / HEIGHT, 0, 0);
-    context.clearRect(0, 0, WIDTH, HEIGHT);
     const { scale, left, top } = this.placed;
-    for (const sign of this.signs) {
-      if (!sign.box) continue;
-      context.lineWidth = sign === this.chosen ? 3 : 1.5;
-      // On white paper in every mode.
-      context.strokeStyle = sign.is_digit ? "#1f4fd8" : "#b84a00";
-      context.setLineDash(sign.is_digit ? [] : [6, 4]);
-      const box = sign.box;
-      context.strokeRect(left + box.left * scale - 3, top + box.top * scale - 3, box.width * scale + 6, box.height * scale + 6);
-    }
+    const boxed = this.signs.filter((sign) => sign.box);
+    const rects = boxed.map((sign) => {
+      const [x, y] = [left + sign.box.left * scale - 3, top + sign.box.top * scale - 3];
+      const [width, height] = [sign.box.width * scale + 6, sign.box.height * scale + 6];
+      const kind = (sign.is_digit ? "" : "other ") + (sign === this.chosen ? "chosen" : "");
+      return `<rect x="${x}" y="${y}" width="${width}" height="${height}" class="${kind}"/>`;
+    });
+    byId("marks").innerHTML = rects.join("");
   }
 }
 

@@ -10,13 +10,12 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
 
 export class Pad {
   /**
-   * @param canvas that is drawn on; its own pixels may be more than 640 × 400
+   * @param canvas that is drawn on, with the pixels that the screen has there
    * @param onChange is called after each change, with whether the pen is still moving
    */
   constructor(canvas, onChange) {
     [this.canvas, this.onChange] = [canvas, onChange];
     this.context = canvas.getContext("2d");
-    this.context.lineCap = this.context.lineJoin = "round";
     this.strokes = [];
     this.pen = 16;
     this.picture = null;
@@ -27,6 +26,7 @@ export class Pad {
     canvas.onpointerup = canvas.onpointercancel = (event) => this.end(event);
     canvas.onkeydown = (event) => this.key(event);
     canvas.onblur = () => this.lift();
+    new ResizeObserver(() => this.fit()).observe(canvas);
   }
 
   /** Whether there is nothing on the paper. */
@@ -41,7 +41,7 @@ export class Pad {
     this.cursor.shown = false;
     this.lift();
     this.canvas.setPointerCapture(event.pointerId);
-    if (this.picture) this.picture = null;
+    this.picture = null;
     this.active = event.pointerId;
     this.strokes.push([this.point(event)]);
     this.changed(true);
@@ -54,9 +54,11 @@ export class Pad {
     for (const each of events.length ? events : [event]) {
       const point = this.point(each);
       const last = stroke.at(-1);
-      if (Math.hypot(point[0] - last[0], point[1] - last[1]) >= 0.5) stroke.push(point);
+      if (Math.hypot(point[0] - last[0], point[1] - last[1]) < 0.5) continue;
+      stroke.push(point);
+      paintStroke(this.context, [last, point], this.pen);
     }
-    this.changed(true);
+    this.onChange(true);
   }
 
   end(event) {
@@ -148,8 +150,16 @@ export class Pad {
     return { scale, left: (WIDTH - width * scale) / 2, top: (HEIGHT - height * scale) / 2 };
   }
 
+  fit() {
+    const { canvas } = this;
+    canvas.width = canvas.clientWidth * devicePixelRatio;
+    canvas.height = canvas.clientHeight * devicePixelRatio;
+    this.paint();
+  }
+
   paint() {
     const { context, canvas } = this;
+    context.lineCap = "round";
     context.setTransform(canvas.width / WIDTH, 0, 0, canvas.height / HEIGHT, 0, 0);
     context.clearRect(0, 0, WIDTH, HEIGHT);
     if (this.picture) {

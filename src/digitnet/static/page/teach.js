@@ -64,25 +64,22 @@ export class Teach {
       const [task, own] = await this.task([...this.examples]);
       const guard = task.sample.guard;
       const before = rightOf(own, guard);
-      let learned = null;
-      for (const weight of WEIGHTS) {
-        const candidate = trained(own, task, task.examples, weight);
-        if (rightOf(candidate, guard) >= before - MAY_LOSE) {
-          learned = { layer: candidate, held: heldBack(task, own, weight) };
-          break;
-        }
-      }
-      const seconds = ((performance.now() - started) / 1000).toFixed(1);
-      if (!learned) {
+      let layer;
+      const weight = WEIGHTS.find((share) => {
+        layer = trained(own, task, task.examples, share);
+        return rightOf(layer, guard) >= before - MAY_LOSE;
+      });
+      if (!weight) {
         say("Not learned: what these examples teach would make it misread MNIST’s own digits. Are they kept under the right digit?");
         return;
       }
-      const { layer, held } = learned;
+      const held = heldBack(task, own, weight);
+      const seconds = ((performance.now() - started) / 1000).toFixed(1);
       this.network.last = asTensors(layer, own);
       byId("forget").disabled = byId("export").disabled = false;
       say(
         `Learned in ${seconds} s. Of ${held.count} examples, each held back while the others taught, it read ${held.before} right before ` +
-          `and ${held.after} after. Of MNIST’s ${guard.labels.length.toLocaleString("en")} digits standing guard it reads ${rightOf(layer, guard)}; before, ${before}.`,
+          `and ${held.after} after. Of MNIST’s ${guard.length.toLocaleString("en")} digits standing guard it reads ${rightOf(layer, guard)}; before, ${before}.`,
       );
       this.onTaught();
     } catch (error) {
@@ -143,7 +140,7 @@ function rowsOf(sample) {
   const step = Math.floor(sample.train / REPEATED);
   const repeated = times(REPEATED, (k) => row(k * step));
   const guard = times(sample.labels.length - sample.train, (k) => row(sample.train + k));
-  return { repeated, guard: { rows: guard, labels: guard.map(({ label }) => label) } };
+  return { repeated, guard };
 }
 
 function heldBack(task, own, weight) {
@@ -157,13 +154,13 @@ function heldBack(task, own, weight) {
     }
     if (!held.length) continue;
     const layer = trained(own, task, others, weight);
-    before += rightOf(own, { rows: held });
-    after += rightOf(layer, { rows: held });
+    before += rightOf(own, held);
+    after += rightOf(layer, held);
   }
   return { before, after, count: task.examples.length };
 }
 
-function rightOf(layer, { rows }) {
+function rightOf(layer, rows) {
   return rows.filter(({ label, features }) => argmax(scoresOf(layer, features)) === label).length;
 }
 
