@@ -41,6 +41,8 @@ STATIC = build_page.STATIC
 Stroke = list[tuple[float, float]]
 # The middle of the paper and half the height of a digit, in its units of 640 × 400.
 MIDDLE, HALF = (320, 200), 100
+# A 5 of UNIPEN's that is read as a 3, and others of the same writer.
+MISREAD, EXAMPLES = 11260, (11245, 11246, 11224)
 SCRIBBLE: list[Stroke] = [
     [(200 + 23 * k % 240, 100 + 57 * k % 210) for k in range(40)],
     [(190, 90), (450, 310)],
@@ -149,7 +151,12 @@ def recorded(digit: int, seed: int = 0) -> list[Stroke]:
     hands = load_hands()
     _, val = split_writers(hands)
     of_digit = [k for k in val if hands.label[k] == str(digit)]
-    strokes = hands.strokes(np.random.default_rng(seed).choice(of_digit))
+    return of_row(int(np.random.default_rng(seed).choice(of_digit)))
+
+
+def of_row(row: int) -> list[Stroke]:
+    """Return the strokes of a sign of UNIPEN's, in the middle of the paper."""
+    strokes = load_hands().strokes(row)
     points = np.concatenate(strokes)
     low, high = points.min(0), points.max(0)
     scale = 2 * HALF / float((high - low).max())
@@ -171,9 +178,28 @@ def test_each_digit_is_read_while_it_is_drawn(shown: Shown, digit: int) -> None:
     assert shown.page.locator("#bars li.best").inner_text().startswith(str(digit))
 
 
-@pytest.mark.parametrize("digit", [0, 4, 7])
+@pytest.mark.parametrize("digit", range(10))
 def test_a_finger_draws_as_a_mouse_does(shown: Shown, digit: int) -> None:
     assert shown.draw(recorded(digit), touch=True) == str(digit)
+
+
+def test_a_pen_that_presses_harder_draws_broader(shown: Shown) -> None:
+    session = shown.page.context.new_cdp_session(shown.page)
+    box = shown.page.locator("#paper").bounding_box()
+    inks = []
+    for force in (0.1, 0.9):
+        shown.page.click("#clear", force=True)
+        for kind, x in (("mousePressed", 100), ("mouseMoved", 300), ("mouseReleased", 300)):
+            at = {"x": box["x"] + x, "y": box["y"] + 100, "button": "left", "buttons": 1}
+            pen = {"type": kind, "pointerType": "pen", "force": force, "clickCount": 1}
+            session.send("Input.dispatchMouseEvent", at | pen)
+        inks.append(
+            shown.page.evaluate(
+                "() => { const { width, height } = paper; return paper.getContext('2d')"
+                ".getImageData(0, 0, width, height).data.filter((value) => value === 255).length; }"
+            )
+        )
+    assert inks[1] > 1.5 * inks[0] > 0
 
 
 def test_whole_numbers_are_read_and_any_digit_can_be_chosen(shown: Shown) -> None:
@@ -261,6 +287,20 @@ def file_of(digit: int) -> dict[str, Any]:
     stream = io.BytesIO()
     Image.fromarray(as_picture(recorded(digit)).pixels).save(stream, "PNG")
     return {"name": f"{digit}.png", "mimeType": "image/png", "buffer": stream.getvalue()}
+
+
+@pytest.mark.parametrize("way", ["paste", "drop"])
+def test_a_picture_may_be_pasted_and_dropped(shown: Shown, way: str) -> None:
+    shown.page.click("#clear", force=True)
+    shown.page.evaluate(
+        "async ([way, bytes]) => { const data = new DataTransfer();"
+        " data.items.add(new File([Uint8Array.from(bytes)], 'a.png', { type: 'image/png' }));"
+        " document.dispatchEvent(way === 'paste' ? new ClipboardEvent(way, { clipboardData: data })"
+        " : new DragEvent(way, { dataTransfer: data })); }",
+        [way, list(file_of(4)["buffer"])],
+    )
+    shown.page.wait_for_function("() => document.getElementById('text').textContent === '4'")
+    shown.page.click("#clear")
 
 
 def test_what_a_pen_draws_may_vanish_under_it(shown: Shown) -> None:
@@ -364,6 +404,39 @@ def test_why_names_what_matters_and_the_nearest_digits(shown: Shown) -> None:
     nearest = shown.page.locator("#neighbours li").all_inner_texts()
     assert sum("a 4," in words for words in nearest) >= 3
     assert shown.page.inner_text("#needed-words") != ""
+
+
+def test_what_was_explained_of_one_digit_is_not_said_of_the_next(shown: Shown) -> None:
+    shown.draw(recorded(4))
+    shown.open_lessons()
+    shown.page.click("#ask-why")
+    shown.page.wait_for_selector("#neighbours li:nth-child(5)")
+    shown.page.locator(".slider button").first.click()
+    shown.wait("sweep-words", "includes", "sure it is of the 4")
+    shown.draw(recorded(7))
+    shown.wait("sweep-words", "startsWith", "“Find the flip”")
+    assert shown.page.inner_text("#needed-words").startswith("Orange: covering it makes")
+    assert shown.page.locator("#neighbours li").count() == 0
+    labels = [shown.page.get_attribute(place, "aria-label") for place in ("#needed", "#sweep")]
+    assert not any("4" in str(label) for label in labels)
+
+
+def test_a_hand_that_was_taught_is_read_better(chromium: Any, site: ways.Served) -> None:
+    hands = load_hands()
+    theirs = np.flatnonzero((hands.writer == hands.writer[MISREAD]) & (hands.label == "5"))
+    assert {MISREAD, *EXAMPLES} <= {int(row) for row in theirs}
+    shown = Shown(chromium, site.url)
+    assert shown.draw(of_row(MISREAD)) == "3"
+    for row in EXAMPLES:
+        shown.draw(of_row(row))
+        shown.page.click("#keep button:nth-child(6)")
+        shown.wait("kept", "startsWith", "Kept as a 5")
+    shown.draw(of_row(EXAMPLES[0]))
+    shown.page.click("#keep button:nth-child(6)")
+    shown.wait("kept", "startsWith", "It is kept already")
+    shown.page.click("#learn")
+    shown.wait("teach-words", "includes", "it reads 1000; before, 1000")
+    assert shown.draw(of_row(MISREAD)) == "5"
 
 
 def test_a_hand_can_be_taught_undone_and_saved(shown: Shown, folder: Path, tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 import serving
-from digitnet.serving.service_settings import shipped_page
+from digitnet.serving import service_settings
+from digitnet.serving.service_settings import built_page, shipped_page
 
 FILES = {
     "index.html": "text/html; charset=utf-8",
@@ -116,3 +117,26 @@ def test_the_page_of_the_package_is_served_by_default() -> None:
         pytest.skip("this copy of digitnet has no page")
     with serving.calling(page=page) as call:
         assert call.get("/").headers["content-type"] == "text/html; charset=utf-8"
+
+
+def test_a_page_built_of_the_same_files_is_preferred(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package, built = tmp_path / "src" / "digitnet", tmp_path / "build" / "page"
+    monkeypatch.setattr(service_settings, "_package", lambda: package)
+    files = {
+        "static/reader/a.js": "reader/a.js",
+        "assets/digitnet.onnx": "model/digitnet.onnx",
+        "assets/lines.onnx": "model/lines.onnx",
+    }
+    for here, there in files.items():
+        for path in (package / here, built / there):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(here)
+    assert built_page() == built
+    for there in files.values():
+        (built / there).write_text("of another version")
+        assert built_page() is None
+        (built / there).write_text(next(here for here in files if files[here] == there))
+    (built / "reader" / "a.js").unlink()
+    assert built_page() is None

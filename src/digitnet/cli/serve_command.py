@@ -52,7 +52,8 @@ def serve(
         workers (N): Processes.
         threads (N): Pictures read at a time in each process; default: the cores, divided among
             the processes.
-        page (DIR): Folder of the page to serve; default: the one that comes with digitnet.
+        page (DIR): Folder of the page to serve; default: the one that comes with digitnet,
+            as `make page` built it for the browser if it did.
         max_body (MB): Largest request.
         max_inputs (N): Most pictures in one batch.
         max_waiting (N): Most pictures that wait in each process; what comes more is turned away.
@@ -64,7 +65,12 @@ def serve(
         quiet (--quiet -q): Print errors only.
     """
     from digitnet.machine import usable_cores
-    from digitnet.serving.service_settings import LOOPBACK_NAMES, ServiceSettings, shipped_page
+    from digitnet.serving.service_settings import (
+        LOOPBACK_NAMES,
+        ServiceSettings,
+        built_page,
+        shipped_page,
+    )
     from digitnet.serving.workers import MAX_WORKERS, address_of, bound_socket, run_workers
 
     if not 1 <= workers <= MAX_WORKERS:
@@ -92,7 +98,7 @@ def serve(
             timeout=timeout,
             body_timeout=body_timeout,
             drain_timeout=drain_timeout,
-            page=page or shipped_page(),
+            page=page or (None if model else built_page()) or shipped_page(),
         )
         listener = bound_socket(host, port)
         address = address_of(listener)

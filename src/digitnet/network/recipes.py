@@ -132,17 +132,17 @@ RECIPES: dict[str, TrainConfig] = {
         ),
         augmentation=AugmentationConfig(shift=1.5, rotate=8, scale=0.1, shear=5),
     ),
-    # As accurate as 0.5 PFLOP of training allow.
+    # As accurate as 0.2 PFLOP of training allow.
     "best": TrainConfig(
         recipe="best",
-        epochs=125,
+        epochs=45,
         batch_size=128,
         optimizer="adamw",
         schedule="one-cycle",
         learning_rate=4e-3,
         weight_decay=0.02,
         averaging=0.999,
-        plain_fraction=0.02,
+        plain_fraction=0.03,
         bfloat16=True,
         val_fraction=0.02,
         model=ModelConfig(
@@ -224,7 +224,7 @@ DESCRIPTIONS: dict[str, str] = {
     "lines": "how the shipped line reader began: lines of digits that touch; an hour or two",
     "tiny": "660 parameters, trained long; a quarter of an hour on one core",
     "small": "6,026 parameters, trained long; a quarter of an hour on one core",
-    "best": "made for accuracy, within 0.5 PFLOP of training; most of an hour",
+    "best": "made for accuracy, within 0.2 PFLOP of training; half an hour on one core",
     "best-gpu": "the same without that bound, for --device cuda",
     "fast": "99 in a hundred after a second or two of training; two CPU cores will do",
     "plain": "without dropout, augmentation and schedule, at Adam's usual rate",

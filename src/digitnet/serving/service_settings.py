@@ -6,6 +6,7 @@ allowed.
 
 from __future__ import annotations
 
+import filecmp
 import re
 from dataclasses import dataclass
 from importlib import resources
@@ -17,6 +18,7 @@ from digitnet.text import escaped
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 ANY_NAME = "*"
+_MODEL_FILES = ("digitnet.onnx", "lines.onnx")
 # A host as it stands in a request, without its port.
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\]")
 _LIMITS = {
@@ -97,5 +99,22 @@ class ServiceSettings:
 
 def shipped_page() -> Path | None:
     """Return the folder of the page that comes with digitnet, None if this copy has none."""
-    folder = Path(str(resources.files("digitnet"))) / "static"
+    folder = _package() / "static"
     return folder if (folder / "index.html").is_file() else None
+
+
+def built_page() -> Path | None:
+    """Return the page that ``make page`` built in this checkout, which reads in the browser.
+
+    None if there is none, or one of other files: it must answer as the service does.
+    """
+    package = _package()
+    static, built = package / "static", package.parents[1] / "build" / "page"
+    pairs = [(each, built / each.relative_to(static)) for each in static.rglob("*.js")]
+    pairs += [(package / "assets" / name, built / "model" / name) for name in _MODEL_FILES]
+    same = (there.is_file() and filecmp.cmp(here, there, shallow=False) for here, there in pairs)
+    return built if all(same) else None
+
+
+def _package() -> Path:
+    return Path(str(resources.files("digitnet")))

@@ -40,7 +40,14 @@ export class Damage {
   show(sign) {
     this.sign = sign;
     for (const { input, find } of this.rows) input.disabled = find.disabled = !sign;
+    byId("sweep").getContext("2d").reset();
+    this.say("“Find the flip” goes through the whole range of a slider.");
     this.reset();
+  }
+
+  say(words) {
+    byId("sweep-words").textContent = words;
+    byId("sweep").setAttribute("aria-label", words);
   }
 
   reset() {
@@ -102,9 +109,9 @@ export class Damage {
     const steps = times(STEPS, (k) => least + ((most - least) * k) / (STEPS - 1));
     const images = new Uint8Array(784 * STEPS);
     steps.forEach((value, k) => images.set(this.damaged(this.values.with(place, value)), 784 * k));
+    const { own, sign } = this;
     const answers = await this.judge(images, byId("sweep-words"));
-    if (!answers) return;
-    const own = this.own;
+    if (!answers || sign !== this.sign) return;
     const canvas = byId("sweep");
     const { context, area } = chart(canvas, `${name}, from ${words(least)} to ${words(most)}`, "probability");
     for (let digit = 0; digit < answers[0].probabilities.length; digit++) {
@@ -116,8 +123,7 @@ export class Damage {
     for (const k of flips) upright(context, area, k / (STEPS - 1), colour("orange"), `${likeliest(answers[k])[0]}`);
     const said = flips.map((k) => `at ${words(steps[k])} it becomes ${one(likeliest(answers[k])[0])}`);
     const sentence = said.length ? `${name}: ${said.join(", and ")}.` : `${name}: it stays ${one(own)} all the way.`;
-    byId("sweep-words").textContent = `${sentence} The blue line is how sure it is of the ${own}.`;
-    canvas.setAttribute("aria-label", sentence);
+    this.say(`${sentence} The blue line is how sure it is of the ${own}.`);
   }
 }
 

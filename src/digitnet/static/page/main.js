@@ -145,6 +145,7 @@ async function rescore(reading) {
   const images = new Uint8Array(784 * signs.length);
   signs.forEach((sign, k) => images.set(sign.image, 784 * k));
   const judged = await lessons.network.judge(images);
+  const before = reading.text;
   for (const [k, { probabilities, score }] of judged.entries()) {
     const digit = argmax(probabilities);
     const isDigit = score <= engine.model.ood_threshold;
@@ -154,6 +155,7 @@ async function rescore(reading) {
   }
   for (const line of reading.lines) line.text = line.digits.map((sign) => (sign.is_digit ? sign.digit : "?")).join("");
   reading.text = reading.lines.map((line) => line.text).join("\n");
+  if (reading.text === before) return;
   reading.confidence = signs.reduce((product, { confidence }) => product * confidence, 1);
   const digits = signs.some((sign) => sign.is_digit);
   reading.reason = digits ? (reading.confidence < lineTexts.LIKELY ? "uncertain" : null) : "no_digits";

@@ -14,13 +14,11 @@ const ENOUGH = 3;
 const MOST = 120;
 /** MNIST's digits that are repeated, and how much all examples weigh beside all of them. */
 const REPEATED = 500;
-const WEIGHTS = [1, 0.4, 0.15];
+const WEIGHTS = [1, 0.4, 0.15, 0.05];
 const STEPS = 120;
 const RATE = 0.02;
 /** How strongly the weights are held where they were. */
 const HOLD = 0.002;
-/** The guard's digits that may be read worse, of a thousand. */
-const MAY_LOSE = 3;
 
 export class Teach {
   constructor(engine, network, onTaught) {
@@ -34,6 +32,7 @@ export class Teach {
   keep(label, { image }) {
     if (this.network.unshown) return "This model cannot be taught here, as its layers are not shown.";
     if (this.examples.length >= MOST) return `There are ${MOST} examples; remove some of them first.`;
+    if (this.examples.some((each) => each.image.every((value, k) => value === image[k]))) return "It is kept already: draw another one.";
     this.examples.push({ label, image });
     this.list();
     const count = this.examples.filter((each) => each.label === label).length;
@@ -67,7 +66,7 @@ export class Teach {
       let layer;
       const weight = WEIGHTS.find((share) => {
         layer = trained(own, task, task.examples, share);
-        return rightOf(layer, guard) >= before - MAY_LOSE;
+        return rightOf(layer, guard) >= before;
       });
       if (!weight) {
         say("Not learned: what these examples teach would make it misread MNIST’s own digits. Are they kept under the right digit?");
@@ -172,15 +171,23 @@ function scoresOf({ weight, bias, units }, features) {
   });
 }
 
+function chancesOf(layer, features) {
+  const scores = scoresOf(layer, features);
+  const top = Math.max(...scores);
+  const powers = scores.map((score) => Math.exp(score - top));
+  const all = sum(powers);
+  return powers.map((power) => power / all);
+}
+
 /**
- * Return a last layer that learned from examples and from the sample (softmax regression from where
+ * Return a last layer that learned from examples, and to say what it said of the sample (softmax regression from where
  * it was, by Adam; Kingma and Ba, ICLR 2015). The output for "none of them" stays as it is.
  */
 function trained(own, { sample, units }, examples, share) {
   const layer = { weight: own.weight.slice(), bias: own.bias.slice(), units };
   const rows = [
-    ...sample.repeated.map((row) => ({ ...row, count: 1 / sample.repeated.length })),
-    ...examples.map((row) => ({ ...row, count: share / Math.max(1, examples.length) })),
+    ...sample.repeated.map(({ features }) => ({ features, wanted: chancesOf(own, features), count: 1 / sample.repeated.length })),
+    ...examples.map(({ label, features }) => ({ features, wanted: times(10, (digit) => Number(digit === label)), count: share / examples.length })),
   ];
   const size = 10 * units;
   const [first, second] = [new Float64Array(size + 10), new Float64Array(size + 10)];
@@ -201,13 +208,10 @@ function trained(own, { sample, units }, examples, share) {
 function slopeOf(layer, rows) {
   const { units } = layer;
   const slope = new Float64Array(10 * units + 10);
-  for (const { label, features, count } of rows) {
-    const scores = scoresOf(layer, features);
-    const top = Math.max(...scores);
-    const powers = scores.map((score) => Math.exp(score - top));
-    const all = sum(powers);
+  for (const { features, wanted, count } of rows) {
+    const chances = chancesOf(layer, features);
     for (let digit = 0; digit < 10; digit++) {
-      const error = count * (powers[digit] / all - (digit === label));
+      const error = count * (chances[digit] - wanted[digit]);
       if (Math.abs(error) < 1e-9) continue;
       for (let k = 0, at = digit * units; k < units; k++) slope[at + k] += error * features[k];
       slope[10 * units + digit] += error;

@@ -22,7 +22,13 @@ export class Why {
     this.sign = sign;
     this.button.disabled = !sign;
     showDigit(byId("needed"), sign?.image ?? new Uint8Array(784));
+    this.say("Orange: covering it makes the answer less sure. Blue: surer.");
     byId("neighbours").replaceChildren();
+  }
+
+  say(words) {
+    byId("needed-words").textContent = words;
+    byId("needed").setAttribute("aria-label", `What the answer depends on. ${words}`);
   }
 
   async explain() {
@@ -34,7 +40,7 @@ export class Why {
       this.showFalls(sign, falls);
       this.showNearest(nearest);
     } catch (error) {
-      byId("needed-words").textContent = error.message;
+      this.say(error.message);
     } finally {
       this.button.disabled = !this.sign;
     }
@@ -78,8 +84,7 @@ export class Why {
       costs < CLEAR
         ? `No patch matters much: any part may be covered, and it stays ${one(digit)}.`
         : `Orange: covering it costs the ${digit} up to ${percent(costs)}. Blue: it becomes surer.`;
-    byId("needed-words").textContent = words;
-    canvas.setAttribute("aria-label", `What the answer depends on. ${words}`);
+    this.say(words);
   }
 
   async nearest({ image }) {

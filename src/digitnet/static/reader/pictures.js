@@ -2,7 +2,7 @@
 
 import { pictures as C } from "./constants.js";
 import { InputError } from "./errors.js";
-import { withoutOrientation } from "./exif.js";
+import { exifOfWebp, orientationOf } from "./exif.js";
 import { toGrey } from "./grey.js";
 import { decodePng, isPng, pngSize } from "./png.js";
 import { pictureOf } from "./views.js";
@@ -23,8 +23,8 @@ export async function load(source) {
 export async function loadBytes(bytes) {
   if (!bytes.length) throw new InputError("The picture is empty (0 bytes). Choose another file.");
   if (!isPng(bytes)) {
-    const { orientation, bytes: lying } = withoutOrientation(bytes);
-    return loaded(await fromBrowser(new Blob([lying])), orientation);
+    const exif = exifOfWebp(bytes);
+    return loaded(await fromBrowser(new Blob([bytes]), exif ? "none" : "from-image"), orientationOf(exif));
   }
   checkSize(...pngSize(bytes));
   const { picture, orientation } = await decodePng(bytes);
@@ -47,10 +47,11 @@ function fromPixels({ pixels, width, height }) {
   return { data: pixels, width, height, channels: 4 };
 }
 
-async function fromBrowser(blob) {
+async function fromBrowser(blob, imageOrientation) {
   let bitmap;
   try {
     bitmap = await createImageBitmap(blob, {
+      imageOrientation,
       colorSpaceConversion: "none",
       premultiplyAlpha: "none",
     });
