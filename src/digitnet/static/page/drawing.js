@@ -90,8 +90,9 @@ function strike(context, left, top, width, height) {
 /** Prepare a chart's canvas and return its context and the area inside its axes. */
 export function chart(canvas, xLabel, yLabel) {
   const context = canvas.getContext("2d");
-  const { width, height } = canvas;
-  context.clearRect(0, 0, width, height);
+  const { clientWidth: width, clientHeight: height } = canvas;
+  [canvas.width, canvas.height] = [width, height].map((side) => side * devicePixelRatio);
+  context.scale(devicePixelRatio, devicePixelRatio);
   context.fillStyle = colour("card");
   context.fillRect(0, 0, width, height);
   const area = { left: 54, top: 16, right: width - 16, bottom: height - 40 };
@@ -99,7 +100,7 @@ export function chart(canvas, xLabel, yLabel) {
   context.lineWidth = 1.5;
   context.strokeRect(area.left, area.top, area.right - area.left, area.bottom - area.top);
   context.fillStyle = colour("soft");
-  context.font = "18px system-ui, sans-serif";
+  context.font = "15px system-ui, sans-serif";
   context.textAlign = "center";
   context.fillText(xLabel, (area.left + area.right) / 2, height - 10);
   context.save();
