@@ -95,9 +95,9 @@ for text in ("7", "2048"):
 # ## Refuse
 #
 # Not every picture holds a number, and a program must know when not to believe. A blank page has an
-# empty text and a `reason`. A scribble may look like a digit, but the answer is less sure; so say
-# how sure you must be: `min_confidence`. Below it the text is empty, and `refusal` says why in
-# words.
+# empty text and a `reason`. A scribble is a sign that is no digit, `?`, or looks a little like one;
+# so say how sure you must be: `min_confidence`. Below it the text is empty, and `refusal` says why
+# in words.
 
 # %%
 blank = Image.new("L", (300, 200), 225)
@@ -111,7 +111,7 @@ for name, page in {"blank": blank, "scribble": scribble, "2048": pages["2048"]}.
         print(f"{name:9} {least:4.0%} {got.text!r:7} reason: {got.reason}, refusal: {got.refusal}")
 
 # %% [markdown]
-# **Try it.** Ask for `0.999`. You should see 2048 refused, too: the whole number is 99.3 % sure.
+# **Try it.** Ask for `0.999`. You should see 2048 refused, too: the whole number is not quite so sure.
 # Which limit is right depends on what a mistake costs you; choose it on pictures of your own, and
 # count on others.
 #
