@@ -111,7 +111,7 @@ for name, page in {"blank": blank, "scribble": scribble, "2048": pages["2048"]}.
         print(f"{name:9} {least:4.0%} {got.text!r:7} reason: {got.reason}, refusal: {got.refusal}")
 
 # %% [markdown]
-# **Try it.** Ask for `0.999`. You should see 2048 refused, too: the whole number is not quite so sure.
+# **Try it.** Ask for `0.999`. You should see 2048 refused, too: the whole number is less sure.
 # Which limit is right depends on what a mistake costs you; choose it on pictures of your own, and
 # count on others.
 #

@@ -65,7 +65,7 @@ SHARED: tuple[tuple[str, ModuleType, str], ...] = (
         "writing",
         writing,
         "LEFT_OUT DOUBTFUL SURE LEAST_SHARE SOFTER LIKENESS COMPANY _AT_MOST FAINTEST "
-        "POWERS _PLAINLY _AS_LARGE _MIDDLE _TINY",
+        "POWERS _PLAINLY _AS_LARGE _MIDDLE _TINY _ROUNDING",
     ),
     (
         "lineStrips",
@@ -82,7 +82,7 @@ SHARED: tuple[tuple[str, ModuleType, str], ...] = (
         line_reading,
         "INK_SIDE BY_COLUMNS BY_SIGNS WHERE_CLOSE MISSED DOUBTS _NEVER _PAPER",
     ),
-    ("looks", looks, "DOUBTED ZOOMS MOST_LINES _ALL"),
+    ("looks", looks, "DOUBTED LOOKS MOST_LINES _ALL"),
     ("turning", turning, "_WELL _VERY_WELL _LIKELIER _LEFT _FEWEST"),
     ("reader", recognizer, "AMBIGUOUS MAX_INK_SIDE _FAINTEST"),
     ("explanation", explanation, "PATCH STRIDE NEIGHBOURS"),

@@ -32,7 +32,7 @@ from digitnet.reading.checks import ANYTHING, Check, Digits, Wanted, wanted
 from digitnet.reading.finding import find_signs, ink_map, whole_ink
 from digitnet.reading.line_file import load_line_file
 from digitnet.reading.line_reading import read_lines
-from digitnet.reading.looks import agreed
+from digitnet.reading.looks import agreed, stretched
 from digitnet.reading.model_file import ANSWER, load_model_file
 from digitnet.reading.pictures import Picture, PictureSource, as_array, load
 from digitnet.reading.prediction import Box, Ink, Prediction, Reading, Reason
@@ -217,12 +217,16 @@ class Recognizer:
     def reading_of(self, loaded: Picture, goal: Wanted = ANYTHING) -> Reading:
         """Return all that is written in a decoded picture, boxes in pixels of the original."""
 
-        def look(pixels: NDArray[np.uint8], zoom: float = 1.0) -> Writing:
-            return self.writing_of(pixels, loaded.scale, zoom)
+        def look(pixels: NDArray[np.uint8]) -> Writing:
+            return self.writing_of(pixels, loaded.scale)
 
         def read(writing: Writing, pixels: NDArray[np.uint8], goal: Wanted = ANYTHING) -> Reading:
-            first = self._read(writing, pixels, goal)
-            return agreed(first, lambda zoom: self._read(look(pixels, zoom), pixels, goal))
+            def again(zoom: float, stretch: float) -> Reading:
+                wide = stretched(pixels, stretch)
+                step = wide.shape[1] / pixels.shape[1]
+                return self._read(self.writing_of(wide, loaded.scale, zoom, step), wide, goal)
+
+            return agreed(self._read(writing, pixels, goal), again)
 
         writing, quarter = upright(look, read, loaded.pixels)
         height, width = (round(side * loaded.scale) for side in loaded.pixels.shape)
@@ -360,11 +364,15 @@ class Recognizer:
             return np.stack(self._in_batches(pool, self._features, arrays))
 
     def writing_of(
-        self, pixels: NDArray[np.uint8], scale: float = 1.0, zoom: float = 1.0
+        self,
+        pixels: NDArray[np.uint8],
+        scale: float = 1.0,
+        zoom: float = 1.0,
+        stretch: float = 1.0,
     ) -> Writing:
         """Return what was found in a picture, uint8 (H, W), before anything is decided."""
         signs = find_signs(self._file, pixels, zoom)
-        return Writing(signs, self.ood_threshold, self.class_names, scale)
+        return Writing(signs, self.ood_threshold, self.class_names, scale, stretch)
 
     def _goal(self, digits: Digits | None, check: Check | None, min_confidence: float) -> Wanted:
         if not are_digits(self.class_names):

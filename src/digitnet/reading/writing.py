@@ -50,7 +50,7 @@ LEAST_FIT = 0.01
 _PLAINLY, _AS_LARGE = 0.5, 0.4
 # How much a sign at the edge of the picture is less likely meant than one in the middle.
 _MIDDLE = 0.8
-_TINY = 1e-6
+_TINY, _ROUNDING = 1e-6, 1e-9
 
 _Floats = NDArray[np.float64]
 
@@ -63,15 +63,22 @@ class Writing:
         ood_threshold: of the model.
         class_names: of the model.
         scale: how many pixels of the original one pixel of the signs' boxes spans.
+        stretch: how many times as wide the picture was made before they were found.
     """
 
     def __init__(
-        self, signs: Signs, ood_threshold: float, class_names: tuple[str, ...], scale: float = 1.0
+        self,
+        signs: Signs,
+        ood_threshold: float,
+        class_names: tuple[str, ...],
+        scale: float = 1.0,
+        stretch: float = 1.0,
     ) -> None:
         seen = np.flatnonzero(signs.presence >= FAINTEST)
         self._lines = in_lines(signs.boxes[seen])
         self._order = seen[[place for line in self._lines for place in line]].astype(int)
-        self._signs, self._class_names, self._scale = signs, class_names, scale
+        self._signs, self._class_names = signs, class_names
+        self._steps = np.array([scale / stretch, scale] * 2)
         self._threshold = ood_threshold
         self._like = self._likeness()
         chances = (self._presence, self._like, self._of_order(signs.probabilities))
@@ -148,7 +155,7 @@ class Writing:
 
     def in_original(self, box: tuple[float, float, float, float]) -> Box:
         """Return the pixels of the original that a box touches, given where the signs' are."""
-        left, top, right, bottom = (side * self._scale for side in box)
+        left, top, right, bottom = (np.array(box) * self._steps).tolist()
         return _whole(max(left, 0.0), max(top, 0.0), right, bottom)
 
     @property
@@ -264,7 +271,7 @@ class Writing:
         image = (self._signs.images[sign].clip(0, 1) * 255 + 0.5).astype(np.uint8)
         for array in (probabilities, image):
             array.setflags(write=False)
-        left, top, right, bottom = (self._signs.boxes[sign].astype(float) * self._scale).tolist()
+        left, top, right, bottom = (self._signs.boxes[sign] * self._steps).tolist()
         return Prediction(
             digit=int(probabilities.argmax()),
             confidence=float(probabilities.max()),
@@ -314,4 +321,6 @@ def of_one(
 def _whole(left: float, top: float, right: float, bottom: float) -> Box:
     """Return the pixels that a box touches, at least one."""
     x, y = math.floor(left), math.floor(top)
-    return Box(x, y, max(x + 1, math.ceil(right)), max(y + 1, math.ceil(bottom)))
+    # Rounding may not add a pixel to a picture that was stretched.
+    ends = math.ceil(right - _ROUNDING), math.ceil(bottom - _ROUNDING)
+    return Box(x, y, max(x + 1, ends[0]), max(y + 1, ends[1]))

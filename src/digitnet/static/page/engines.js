@@ -88,17 +88,8 @@ class InService {
   }
 }
 
-/** Return a file of `model/`, fetched once. */
-const files = new Map();
-async function file(name) {
-  if (!files.has(name)) files.set(name, asked(`model/${name}`));
-  try {
-    return (await files.get(name)).clone();
-  } catch (error) {
-    files.delete(name);
-    throw error;
-  }
-}
+/** Return a file of `model/`. */
+const file = (name) => asked(`model/${name}`);
 
 async function asked(path, options) {
   let response;

@@ -8,9 +8,9 @@ import { button, byId, make } from "./elements.js";
 import { Sample } from "./why.js";
 import { one } from "./words.js";
 
-/** Examples of a digit that are enough; sets in which they are held back in turn. */
+/** Examples of a digit that are enough; parts that are held back in turn. */
 const ENOUGH = 3;
-/** Examples that are looked at at a time. */
+/** Examples that are kept. */
 const MOST = 120;
 /** MNIST's digits that are repeated, and how much all examples weigh beside all of them. */
 const REPEATED = 500;
@@ -35,7 +35,7 @@ export class Teach {
     if (this.examples.some((each) => each.image.every((value, k) => value === image[k]))) return "It is kept already: draw another one.";
     this.examples.push({ label, image });
     this.list();
-    const count = this.examples.filter((each) => each.label === label).length;
+    const count = this.count(label);
     if (count < ENOUGH) return `Kept as ${one(label)}. Draw ${ENOUGH - count} more of them.`;
     return `Kept as ${one(label)}, ${count} by now. It can learn: see “Teach it your handwriting” below.`;
   }
@@ -51,8 +51,7 @@ export class Teach {
     });
     byId("examples").replaceChildren(...items);
     byId("learn").disabled = !this.canLearn;
-    const missing = this.counts.flatMap((count, digit) => (count && count < ENOUGH ? [`${ENOUGH - count} more of ${digit}`] : []));
-    say(missing.length ? `Better with ${missing.join(" and ")}.` : this.examples.length ? "Ready to learn." : "Three examples of a digit are enough.");
+    say(this.canLearn ? "Ready to learn." : "Three examples of a digit are enough.");
   }
 
   async learn() {
@@ -90,11 +89,11 @@ export class Teach {
 
   /** Whether there are enough examples of some digit. */
   get canLearn() {
-    return this.counts.some((count) => count >= ENOUGH);
+    return times(10, (digit) => this.count(digit)).some((count) => count >= ENOUGH);
   }
 
-  get counts() {
-    return times(10, (digit) => this.examples.filter((each) => each.label === digit).length);
+  count(digit) {
+    return this.examples.filter(({ label }) => label === digit).length;
   }
 
   async task(kept) {

@@ -40,6 +40,7 @@ export const writing = {
   LEFT_OUT: -1, DOUBTFUL: 0.15, SURE: 0.55, LEAST_SHARE: 0.15, SOFTER: 0.7,
   LIKENESS: [2.2, -0.287, -0.09], COMPANY: 0.35, AT_MOST: 5.0, FAINTEST: 0.05,
   POWERS: [1.0, 1.0, 1.0, 1.0, 0.0, 0.0], PLAINLY: 0.5, AS_LARGE: 0.4, MIDDLE: 0.8, TINY: 1e-06,
+  ROUNDING: 1e-09,
 };
 
 export const lineStrips = {
@@ -58,7 +59,7 @@ export const lineReading = {
 };
 
 export const looks = {
-  DOUBTED: 0.7, ZOOMS: [0.8, 1.25], MOST_LINES: 3, ALL: 2.5,
+  DOUBTED: 0.7, LOOKS: [[0.8, 1.0], [1.25, 1.0], [1.0, 0.85], [1.0, 1.18]], MOST_LINES: 3, ALL: 3.3,
 };
 
 export const turning = {

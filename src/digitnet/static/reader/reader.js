@@ -4,7 +4,7 @@ import { reader as C, strokes as pens } from "./constants.js";
 import { InputError } from "./errors.js";
 import { READER, findSigns } from "./finding.js";
 import { readLines } from "./line_reading.js";
-import { agreed } from "./looks.js";
+import { agreed, stretched } from "./looks.js";
 import { f32, largest, round } from "./rounding.js";
 import { asPicture, fromStrokes, judged, placed } from "./strokes.js";
 import { turnedBack, upright } from "./turning.js";
@@ -18,12 +18,14 @@ export class Reader {
   }
 
   async read({ picture, scale }) {
-    const look = async (pixels, zoom = 1) =>
-      new Writing(await findSigns(this.model, pixels, { zoom }), this.model, scale);
+    const look = async (pixels, zoom = 1, step = 1) =>
+      new Writing(await findSigns(this.model, pixels, { zoom }), this.model, scale, step);
     const read = async (found) =>
-      agreed(await this.readingOf(found), async (zoom) =>
-        this.readingOf({ ...found, writing: await look(found.picture, zoom) }),
-      );
+      agreed(await this.readingOf(found), async (zoom, stretch) => {
+        const wide = stretched(found.picture, stretch);
+        const writing = await look(wide, zoom, wide.width / found.picture.width);
+        return this.readingOf({ writing, picture: wide });
+      });
     const found = await upright(look, read, picture);
     const sides = [picture.height, picture.width].map((side) => round(side * scale));
     const reading = turnedBack(await read(found), found.quarter, ...sides);

@@ -10,13 +10,13 @@ import { argmax, argmin, clip, f32, sum } from "./rounding.js";
 export const OTHER_SIGN = -2;
 
 export class Writing {
-  constructor(signs, model, scale = 1) {
+  constructor(signs, model, scale = 1, stretch = 1) {
     const seen = signs.filter((sign) => sign.presence >= f32(C.FAINTEST));
     this.lines = inLines(seen.map((sign) => sign.box)).map((line) => line.map((at) => seen[at]));
     this.signs = this.lines.flat();
     this.threshold = model.threshold;
     this.classNames = model.classNames;
-    this.scale = scale;
+    this.steps = [scale / stretch, scale];
     const line = this.lines.flatMap((each, number) => each.map(() => number));
     this.like = this.likeness(line);
     this.there = this.signs.map((sign) => sign.presence >= lineTexts.LIKELY);
@@ -168,7 +168,7 @@ export class Writing {
   }
 
   inOriginal(box) {
-    const [left, top, right, bottom] = box.map((at) => at * this.scale);
+    const [left, top, right, bottom] = box.map((at, axis) => at * this.steps[axis % 2]);
     return wholeBox([Math.max(left, 0), Math.max(top, 0), right, bottom]);
   }
 
@@ -188,7 +188,7 @@ export class Writing {
       ...sign,
       classNames: this.classNames,
       reason,
-      box: wholeBox(sign.box.map((at) => at * this.scale)),
+      box: wholeBox(sign.box.map((at, axis) => at * this.steps[axis % 2])),
     });
   }
 }
@@ -247,7 +247,7 @@ export function wholeBox([left, top, right, bottom]) {
   return {
     left: x,
     top: y,
-    width: Math.max(1, Math.ceil(right) - x),
-    height: Math.max(1, Math.ceil(bottom) - y),
+    width: Math.max(1, Math.ceil(right - C.ROUNDING) - x),
+    height: Math.max(1, Math.ceil(bottom - C.ROUNDING) - y),
   };
 }
