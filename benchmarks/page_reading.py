@@ -176,18 +176,20 @@ def measured(page: Page, draw: Draw, count: int, label: str) -> dict[str, Any]:
     _, val = split_writers(hands)
     signs = val[hands.is_digit[val]]
     random = np.random.default_rng([SEED, len(label)])
-    wrong = []
+    wrong, silent = [], 0
     for _ in range(count):
         strokes, text = draw(hands, signs, random)
         found, doubt = page.read(strokes, int(random.integers(8, 25)))
         read = any(letter.isdigit() for letter in found)
+        silent += not read
         fine = found == text if text else (not read or doubt)
         if not fine:
             wrong.append([text, found])
     right = count - len(wrong)
     low, high = wilson_interval(right, count)
     print(f"{label}: {right} of {count}; wrong: {wrong}", flush=True)
-    return {"drawn": count, "right": right, "interval": [low, high], "wrong": wrong}
+    counts = {"drawn": count, "right": right, "without_digits": silent}
+    return counts | {"interval": [low, high], "wrong": wrong}
 
 
 def main() -> None:
