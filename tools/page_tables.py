@@ -34,8 +34,8 @@ def page() -> str:
     verdict = "reached" if late["p95"] <= 50 else "**missed**"
     return (
         f"{table}\n\n"
-        f"Of the scribbles {silent} were shown without a digit, and {unsure} as the digits that they "
-        "look like, with the words that this is likelier wrong than right. "
+        f"Of the scribbles {silent} were shown without a digit, and {unsure} as the digits that "
+        "they look like, with the words that this is likelier wrong than right. "
         "The strokes are of writers whom no training saw, at many sizes, places and widths of the "
         "pen. From a movement of the pen to the answer on the page: median "
         f"{late['median']:.0f} ms, p95 {late['p95']:.0f} ms of {late['answers']:,} answers "
