@@ -71,7 +71,8 @@ class Shown:
     """The page as a person has it before them."""
 
     def __init__(self, chromium: Any, url: str, **options: Any) -> None:
-        context = chromium.new_context(viewport={"width": 1280, "height": 900}, **options)
+        options = {"viewport": {"width": 1280, "height": 900}} | options
+        context = chromium.new_context(**options)
         self.page = context.new_page()
         self.page.set_default_timeout(60_000)
         self.said: list[str] = []
@@ -481,15 +482,16 @@ def test_nothing_is_said_on_the_console_nor_asked_of_another_host(
     assert [url for url in shown.asked if not url.startswith(own)] == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_is_accessible(chromium: Any, site: ways.Served, scheme: str) -> None:
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("dark", 390)])
+def test_the_page_is_accessible(chromium: Any, site: ways.Served, scheme: str, width: int) -> None:
     need(
         __import__("importlib").util.find_spec("axe_playwright_python") is not None,
         "axe is missing",
     )
     from axe_playwright_python.sync_playwright import Axe
 
-    shown = Shown(chromium, site.url, color_scheme=scheme)
+    viewport = {"width": width, "height": 900}
+    shown = Shown(chromium, site.url, color_scheme=scheme, viewport=viewport)
     shown.page.click("#samples button:nth-child(5)")
     shown.settled()
     shown.open_lessons()
