@@ -196,8 +196,10 @@ def test_a_pen_that_presses_harder_draws_broader(shown: Shown) -> None:
             session.send("Input.dispatchMouseEvent", at | pen)
         inks.append(
             shown.page.evaluate(
-                "() => { const { width, height } = paper; return paper.getContext('2d')"
-                ".getImageData(0, 0, width, height).data.filter((value) => value === 255).length; }"
+                "() => { const { width, height } = paper; const copy = new OffscreenCanvas(width,"
+                " height).getContext('2d', { willReadFrequently: true }); copy.drawImage(paper, 0,"
+                " 0); return copy.getImageData(0, 0, width, height).data.filter((value) =>"
+                " value === 255).length; }"
             )
         )
     assert inks[1] > 1.5 * inks[0] > 0
