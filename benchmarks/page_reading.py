@@ -69,10 +69,10 @@ def one_digit(hands: Hands, signs: NDArray[np.intp], random: Any) -> tuple[Strok
 
 
 def number(hands: Hands, signs: NDArray[np.intp], random: Any) -> tuple[Strokes, str]:
-    """Return three to six digits of one writer in a row, 60 to 110 units large."""
+    """Return three to six digits of one writer in a row, 60 to 90 units large."""
     writer = hands.writer[random.choice(signs)]
     own = signs[hands.writer[signs] == writer]
-    size, left = random.uniform(60, min(110, 90)), 20.0
+    size, left = random.uniform(60, 90), 20.0
     strokes: Strokes = []
     text = ""
     for sign in random.choice(own, random.integers(3, 7)):
@@ -128,6 +128,18 @@ def sparse(stroke: NDArray[np.float64]) -> Iterator[tuple[float, float]]:
     yield (float(stroke[-1, 0]), float(stroke[-1, 1]))
 
 
+def draw_with_mouse(page: Any, strokes: Strokes) -> None:
+    """Draw strokes, in units of the paper, on a page of Playwright's."""
+    mouse, box = page.mouse, page.locator("#paper").bounding_box()
+    scale = box["width"] / WIDTH
+    for stroke in strokes:
+        for number, (x, y) in enumerate(sparse(stroke)):
+            mouse.move(box["x"] + x * scale, box["y"] + y * scale)
+            if not number:
+                mouse.down()
+        mouse.up()
+
+
 class Page:
     """The page, and a mouse on it."""
 
@@ -135,7 +147,6 @@ class Page:
         self._page = browser.new_page(viewport={"width": 1280, "height": 900})
         self._page.goto(url)
         self._page.wait_for_selector("html[data-ready]", state="attached", timeout=120_000)
-        self._box = self._page.locator("#paper").bounding_box()
         self._page.evaluate(_WATCH)
 
     def read(self, strokes: Strokes, pen: int) -> tuple[str, bool]:
@@ -143,13 +154,7 @@ class Page:
         if self._page.is_enabled("#clear"):
             self._page.click("#clear")
         self._page.fill("#pen", str(pen))
-        mouse, scale = self._page.mouse, self._box["width"] / WIDTH
-        for stroke in strokes:
-            for number, (x, y) in enumerate(sparse(stroke)):
-                mouse.move(self._box["x"] + x * scale, self._box["y"] + y * scale)
-                if not number:
-                    mouse.down()
-            mouse.up()
+        draw_with_mouse(self._page, strokes)
         self._page.wait_for_function(_WRITTEN)
         text = "".join(self._page.locator("#text button").all_inner_texts())
         doubt = self._page.get_attribute("#verdict", "data-doubt") == "true"

@@ -149,6 +149,7 @@ def test_pictures_are_turned_as_their_exif_data_say(page: Any, kind: str) -> Non
             "engine.predictInk({ data: new Float32Array([2]), width: 1, height: 1 })",
             "outside 0 to 1",
         ),
+        ("engine.run('nothing', 1)", "no call"),
         (
             "engine.read(new Blob([new Uint8Array([137, 80, 78, 71, 13, 10, 26, 10, 0, 0])]))",
             "damaged PNG",

@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import build_page  # noqa: E402
 import golden_ways as ways  # noqa: E402
-from page_reading import number, sparse  # noqa: E402
+from page_reading import draw_with_mouse, number  # noqa: E402
 
 DOCS = ROOT / "docs"
 SEED = 21
@@ -39,14 +39,7 @@ def drawn(page: Any) -> None:
     hands = load_hands()
     _, val = split_writers(hands)
     strokes, _ = number(hands, val[hands.is_digit[val]], np.random.default_rng(SEED))
-    box = page.locator("#paper").bounding_box()
-    scale = box["width"] / 640
-    for stroke in strokes:
-        for place, (x, y) in enumerate(sparse(stroke)):
-            page.mouse.move(box["x"] + x * scale, box["y"] + y * scale)
-            if not place:
-                page.mouse.down()
-        page.mouse.up()
+    draw_with_mouse(page, strokes)
     page.locator("#inside-title").scroll_into_view_if_needed()
     page.wait_for_selector(_SETTLED, state="attached")
     page.evaluate("scrollTo(0, 0)")

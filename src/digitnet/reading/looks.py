@@ -26,7 +26,7 @@ DOUBTED, LOOKS = 0.7, ((0.8, 1.0), (1.25, 1.0), (1.0, 0.85), (1.0, 1.18))
 # Pages of more lines are seldom all right, and take long.
 MOST_LINES = 3
 # What the confidences of all looks are divided by: fewer than there are looks, because those who
-# agree confirm each other. Chosen on simulated pages, cells and amounts.
+# agree confirm each other. Chosen on simulated pages.
 _ALL = 3.3
 
 

@@ -271,7 +271,6 @@ class Writing:
         image = (self._signs.images[sign].clip(0, 1) * 255 + 0.5).astype(np.uint8)
         for array in (probabilities, image):
             array.setflags(write=False)
-        left, top, right, bottom = (self._signs.boxes[sign] * self._steps).tolist()
         return Prediction(
             digit=int(probabilities.argmax()),
             confidence=float(probabilities.max()),
@@ -280,7 +279,7 @@ class Writing:
             is_digit=reason in (None, "ambiguous"),
             reason=reason,
             image=image,
-            box=_whole(left, top, right, bottom),
+            box=self.in_original(tuple(self._signs.boxes[sign].tolist())),
             class_names=self._class_names,
         )
 

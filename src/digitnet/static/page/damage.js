@@ -112,8 +112,7 @@ export class Damage {
     const { own, sign } = this;
     const answers = await this.judge(images, byId("sweep-words"));
     if (!answers || sign !== this.sign) return;
-    const canvas = byId("sweep");
-    const { context, area } = chart(canvas, `${name}, from ${words(least)} to ${words(most)}`, "probability");
+    const { context, area } = chart(byId("sweep"), `${name}, from ${words(least)} to ${words(most)}`, "probability");
     for (let digit = 0; digit < answers[0].probabilities.length; digit++) {
       if (digit !== own) curve(context, area, answers.map((each) => each.probabilities[digit]), colour("line"));
     }

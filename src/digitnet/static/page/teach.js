@@ -27,6 +27,7 @@ export class Teach {
     byId("learn").onclick = () => this.learn();
     byId("forget").onclick = () => this.forget();
     byId("export").onclick = () => this.save();
+    this.list();
   }
 
   keep(label, { image }) {
@@ -89,7 +90,7 @@ export class Teach {
 
   /** Whether there are enough examples of some digit. */
   get canLearn() {
-    return times(10, (digit) => this.count(digit)).some((count) => count >= ENOUGH);
+    return this.examples.some(({ label }) => this.count(label) >= ENOUGH);
   }
 
   count(digit) {
@@ -186,7 +187,7 @@ function trained(own, { sample, units }, examples, share) {
   const layer = { weight: own.weight.slice(), bias: own.bias.slice(), units };
   const rows = [
     ...sample.repeated.map(({ features }) => ({ features, wanted: chancesOf(own, features), count: 1 / sample.repeated.length })),
-    ...examples.map(({ label, features }) => ({ features, wanted: times(10, (digit) => Number(digit === label)), count: share / examples.length })),
+    ...examples.map(({ label, features }) => ({ features, wanted: times(10, (digit) => digit === label), count: share / examples.length })),
   ];
   const size = 10 * units;
   const [first, second] = [new Float64Array(size + 10), new Float64Array(size + 10)];

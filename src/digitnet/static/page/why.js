@@ -69,7 +69,6 @@ export class Why {
   }
 
   showFalls({ image, probabilities }, falls) {
-    const canvas = byId("needed");
     const most = Math.max(largest(falls.map(Math.abs)), CLEAR);
     const pixels = new ImageData(SIDE, SIDE);
     for (let k = 0; k < 784; k++) {
@@ -77,7 +76,7 @@ export class Why {
       const tint = falls[k] > 0 ? [255, 140, 40] : [90, 150, 255];
       pixels.data.set([...tint.map((part) => grey * (1 - share) + part * share), 255], 4 * k);
     }
-    canvas.getContext("2d").putImageData(pixels, 0, 0);
+    byId("needed").getContext("2d").putImageData(pixels, 0, 0);
     const [digit] = likeliest({ probabilities });
     const costs = largest(falls);
     const words =

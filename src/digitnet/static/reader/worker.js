@@ -6,6 +6,7 @@
  */
 
 import { modelFile as C } from "./constants.js";
+import { InputError } from "./errors.js";
 import { ModelFile, rowsOf } from "./model_file.js";
 import { load } from "./pictures.js";
 import { Reader } from "./reader.js";
@@ -33,6 +34,7 @@ self.onmessage = ({ data: { id, name, argument } }) => {
 
 async function answer(id, name, argument) {
   try {
+    if (!Object.hasOwn(calls, name)) throw new InputError(`The reader has no call "${name}".`);
     self.postMessage({ id, answer: await calls[name](argument) });
   } catch (error) {
     self.postMessage({ id, error: { name: error.name, message: error.message } });

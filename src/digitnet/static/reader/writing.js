@@ -188,7 +188,7 @@ export class Writing {
       ...sign,
       classNames: this.classNames,
       reason,
-      box: wholeBox(sign.box.map((at, axis) => at * this.steps[axis % 2])),
+      box: this.inOriginal(sign.box),
     });
   }
 }
