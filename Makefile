@@ -59,6 +59,7 @@ reading: $(VENV)/dev.installed $(READERS)/readers.installed ## Read numbers besi
 
 service: $(VENV)/dev.installed ## Load the service beside the engine and a plain FastAPI application
 	$(BIN)/python benchmarks/service_load.py $(ARGS)
+	$(BIN)/python benchmarks/promises.py
 
 SEEDS := 5
 GOAL := accuracy

@@ -6,7 +6,8 @@
 The page is the built one, in Chromium; a mouse draws the recorded strokes of writers whom no
 training saw, at many sizes, places and widths of the pen. Nothing was chosen on these drawings but
 the rule for strokes that are one sign, which was chosen on others of the same writers. A scribble
-counts as refused if no digit is read, or the text is said to be likelier wrong than right. Writes
+counts as refused if no digit is read, or the text is said to be likelier wrong than right. A
+movement of the pen that was skipped waits for the answer in which it is. Writes
 docs/results/page.json.
 """
 

@@ -197,7 +197,7 @@ def status(process: int) -> dict[str, int]:
     }
 
 
-def _largest(process: int) -> int:
+def largest(process: int) -> int:
     """Return the process of a tree that takes the most memory: a worker."""
     return max(tree(process), key=lambda each: status(each)["resident"])
 
@@ -275,7 +275,7 @@ def memory(serve: list[str]) -> dict[str, int]:
     with service(serve) as server:
         for kind in ("png", "ink", "strokes"):
             load(server, kind=kind, requests=500, connections=CONNECTIONS)
-        return status(_largest(server.process.pid))
+        return status(largest(server.process.pid))
 
 
 def overload(
@@ -307,7 +307,7 @@ def soak(serve: list[str], sizes: Sizes) -> dict[str, Any]:
     over = threading.Event()
     with service(serve) as server:
         load(server, kind="mixed", requests=max(200, sizes.soak // 50), connections=CLIENTS)
-        worker = _largest(server.process.pid)
+        worker = largest(server.process.pid)
         started = time.perf_counter()
 
         def watch() -> None:

@@ -1,6 +1,7 @@
 """Golden vectors: the same answers by Python, the command line, the service and the browser."""
 
 import importlib.util
+from functools import partial
 
 import numpy as np
 import pytest
@@ -20,10 +21,17 @@ def golden():
     return ways.stored()
 
 
-def check(golden, answers: ways.Answers, least: int) -> None:
-    """Check that texts, digits and reasons are the expected ones, and numbers nearly so."""
+@pytest.fixture
+def check(golden, record_property):
+    """Checks that texts, digits and reasons are the expected ones, and numbers nearly so."""
+    return partial(_check, golden, record_property)
+
+
+def _check(golden, record_property, answers: ways.Answers, least: int) -> None:
     inputs, expected = golden
     found = ways.compared(inputs, expected, answers)
+    record_property("golden inputs compared", len(found))
+    record_property("largest difference of a logit", max(one.logits for one in found))
     assert len(found) >= least
     assert {one.name: one.words for one in found if one.words} == {}
     logits = np.array([one.logits for one in found])
@@ -51,23 +59,23 @@ def test_the_file_holds_inputs_of_every_kind(golden) -> None:
     assert endings == {"png", "jpg", "gif", "webp"}
 
 
-def test_python_answers_as_expected(golden) -> None:
-    check(golden, ways.by_python(golden[0]), 300)
+def test_python_answers_as_expected(golden, check) -> None:
+    check(ways.by_python(golden[0]), 300)
 
 
-def test_the_command_line_answers_as_expected(golden, tmp_path) -> None:
-    check(golden, ways.by_command(golden[0][::SOME], tmp_path), 60)
+def test_the_command_line_answers_as_expected(golden, check, tmp_path) -> None:
+    check(ways.by_command(golden[0][::SOME], tmp_path), 60)
 
 
-def test_the_service_answers_as_expected(golden) -> None:
+def test_the_service_answers_as_expected(golden, check) -> None:
     if importlib.util.find_spec("digitnet.serving") is None:
         pytest.skip("this digitnet has no service")
     need(importlib.util.find_spec("fastapi") is not None, "fastapi is not installed")
-    check(golden, ways.by_service(golden[0][::SOME]), 100)
+    check(ways.by_service(golden[0][::SOME]), 100)
 
 
 @pytest.mark.slow
-def test_the_browser_answers_as_expected(golden, tmp_path) -> None:
+def test_the_browser_answers_as_expected(golden, check, tmp_path) -> None:
     folder = built(tmp_path)
     with ways.served(folder) as site, browser() as started:
-        check(golden, ways.by_browser(golden[0], opened(started, site.url)), 300)
+        check(ways.by_browser(golden[0], opened(started, site.url)), 300)

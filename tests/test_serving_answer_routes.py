@@ -3,7 +3,8 @@
 import base64
 import io
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -254,11 +255,17 @@ def test_a_batch_has_a_limit() -> None:
 )
 @pytest.mark.parametrize("verb", ["predict", "read"])
 def test_a_bad_picture_has_the_outcome_of_the_python_api(
-    call: serving.Caller, verb: str, name: str, content: bytes
+    call: serving.Caller,
+    verb: str,
+    name: str,
+    content: bytes,
+    record_property: Callable[[str, object], None],
 ) -> None:
     # A body of nothing is no picture of nothing; a form can hold one.
     body = {"content": content} if content else {"files": {"file": ("a", content)}}
+    started = time.perf_counter()
     answer = call.post(f"/v1/{verb}", **body)
+    record_property("slowest answer, in seconds", time.perf_counter() - started)
     (expected,) = getattr(serving.recognizer(), f"{verb}_each")([content])
     if isinstance(expected, InputError):
         problem = answer.json()

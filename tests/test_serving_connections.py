@@ -4,7 +4,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -247,7 +247,9 @@ def test_a_client_that_takes_nothing_is_cut_off(
             time.sleep(0.05)
 
 
-def test_hostile_clients_leave_memory_as_it_was(service: serving.Live) -> None:
+def test_hostile_clients_leave_memory_as_it_was(
+    service: serving.Live, record_property: Callable[[str, object], None]
+) -> None:
     def resident() -> int:
         fields = Path("/proc/self/statm").read_text().split()
         return int(fields[1]) * 4096
@@ -270,7 +272,9 @@ def test_hostile_clients_leave_memory_as_it_was(service: serving.Live) -> None:
     before = resident()
     for _ in range(10):
         attack()
-    assert resident() - before < 30_000_000
+    growth = resident() - before
+    record_property("growth of memory, in MB", growth / 1e6)
+    assert growth < 30_000_000
     assert works(service)
 
 

@@ -6,7 +6,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -215,7 +215,9 @@ def test_it_can_be_mounted_in_another_application() -> None:
         call.close()
 
 
-def test_nothing_is_asked_of_anybody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_asked_of_anybody_else(
+    monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
+) -> None:
     asked: list[Any] = []
 
     def ask(*about: Any, **_: Any) -> None:
@@ -236,4 +238,5 @@ def test_nothing_is_asked_of_anybody_else(monkeypatch: pytest.MonkeyPatch) -> No
             for text in ("http://127.0.0.1:9/a.png", "file:///etc/hostname", "//x/a.png"):
                 answer = call.post(f"/v1/{verb}", json={"image": text})
                 assert answer.status_code == 422
+    record_property("connections elsewhere", len(asked))
     assert asked == []

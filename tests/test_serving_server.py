@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,12 +73,14 @@ class Load:
     ids=["one", "one, new connections", "two workers"],
 )
 def test_a_service_that_is_told_to_stop_under_load_loses_nothing(
-    arguments: tuple[Any, ...], keep: bool
+    arguments: tuple[Any, ...], keep: bool, record_property: Callable[[str, object], None]
 ) -> None:
     with serving.started(*arguments) as service:
         with Load(service.port, 6, keep=keep) as load:
             time.sleep(0.6)
             code = service.stop(signal.SIGTERM)
+        record_property("requests answered", len(load.answers))
+        record_property("requests lost", len(load.lost))
         assert code == 0
         assert load.lost == []
         assert len(load.answers) > 6

@@ -37,7 +37,7 @@ def page() -> str:
         f"Of the scribbles {silent} were shown without a digit, and {unsure} as the digits that "
         "they look like, with the words that this is likelier wrong than right. "
         "The strokes are of writers whom no training saw, at many sizes, places and widths of the "
-        "pen. From a movement of the pen to the answer on the page: median "
+        "pen. From a movement of the pen to the first answer in which it is: median "
         f"{late['median']:.0f} ms, p95 {late['p95']:.0f} ms of {late['answers']:,} answers "
         f"(asked: 50 ms, {verdict}; {100 * late['within_50_ms']:.1f} % are within it); "
         "from lifting the pen to the whole "

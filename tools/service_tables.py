@@ -1,4 +1,4 @@
-"""Tables about the service, from the result file of ``make service``, for tools/render_docs.py."""
+"""Tables about the service, from the result files of ``make service``, for tools/render_docs.py."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 from recognition_tables import table
 
-RESULT = Path(__file__).parent.parent / "docs" / "results" / "service.json"
+_RESULTS = Path(__file__).parent.parent / "docs" / "results"
+RESULT, PROMISES = _RESULTS / "service.json", _RESULTS / "promises.json"
 # Strokes and ink a second are promised of a machine with this speed, in GFLOP/s.
 _SPEED, _A_SECOND = 150, 500
 
@@ -18,7 +19,41 @@ _Row = tuple[str, str, str, str]
 
 def blocks() -> dict[str, Callable[[], str]]:
     """Return the blocks of docs/service.md."""
-    return {"service": service}
+    return {"service": service, "promises": promises}
+
+
+def promises() -> str:
+    """Return what is promised, by which tests it is held, and the figures that these note."""
+    found = json.loads(PROMISES.read_text(encoding="utf-8"))
+    header = ("promise", "held by", "tests", "figures")
+    return f"{table(header, list(map(_promise, found['promises'].items())))}\n\n{_hostile(found)}"
+
+
+def _promise(item: tuple[str, dict[str, Any]]) -> _Row:
+    promise, found = item
+    files = dict.fromkeys(f"`{each.partition('::')[0]}`" for each in found["tests"])
+    missed = [f"{found[kind]} {kind}" for kind in ("failed", "skipped") if found[kind]]
+    figures = "; ".join(f"{name}: {_figure(value)}" for name, value in found["figures"].items())
+    return (promise, ", ".join(files), ", ".join([str(found["held"]), *missed]), figures)
+
+
+def _figure(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.2g}"
+
+
+def _hostile(found: dict[str, Any]) -> str:
+    harm = found["hostile"]
+    alone, beside = (1000 * harm[name]["200"]["p99"] for name in ("alone", "beside"))
+    statuses = ", ".join(sorted(harm["beside"]))
+    return (
+        f"For {harm['seconds']:.0f} s, {harm['attackers']} clients that mean harm (a length of "
+        f"10 GB, a body that drips, endless bodies in chunks and in a form, 100,000 parts, a field "
+        f"of 1 GB, JSON 900,000 levels deep, heads without end) went at a service without a pause; "
+        f"they were refused {harm['refused']:,} times. Others, who sent 40 pictures a second, "
+        f"got the statuses {statuses}, 99 % of their answers within {beside:.0f} ms (alone "
+        f"{alone:.0f} ms), and {harm['broken']} broken connections; the process grew by "
+        f"{max(0.0, harm['growth'] / 1e6):.1f} MB."
+    )
 
 
 def service() -> str:

@@ -22,13 +22,13 @@ export class Answer {
     [this.reading, this.placed] = [reading, placed];
     this.signs = reading ? signsOf(reading) : [];
     const last = this.signs.findLastIndex((sign) => sign.is_digit);
-    const kept = this.picked != null && this.picked < this.signs.length ? this.picked : last;
+    const kept = this.picked < this.signs.length ? this.picked : last;
     this.showText();
     this.choose(kept >= 0 ? kept : this.signs.length - 1, { picked: false });
   }
 
   reset() {
-    this.picked = null;
+    this.picked = NaN;
     this.show(null);
   }
 
@@ -102,7 +102,8 @@ class Bar {
     this.fill.style.transform = `scaleX(${share ?? 0})`;
     this.before.hidden = before == null;
     if (before != null) this.before.style.left = `calc(${100 * before}% - 1px)`;
-    this.value.textContent = share == null ? "–" : percent(share);
+    const words = share == null ? "–" : percent(share);
+    if (this.value.textContent !== words) this.value.textContent = words;
   }
 }
 

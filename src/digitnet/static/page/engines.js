@@ -72,7 +72,7 @@ class InService {
       return unpacked(await response.json());
     };
     const answer = this.last.then(ask);
-    // Whoever asked hears of a failure; the next one does not care.
+    // Whoever asked hears of a failure.
     this.last = answer.catch(() => {});
     return answer;
   }

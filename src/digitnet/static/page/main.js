@@ -18,7 +18,7 @@ import { Teach } from "./teach.js";
 import { Why } from "./why.js";
 import { one } from "./words.js";
 
-/** How long the pen must rest before the lessons follow, in milliseconds. */
+/** Milliseconds that the pen must rest before the lessons follow. */
 const REST = 200;
 const PRIVACY = {
   browser: "Private: this browser reads by itself, and no drawing or picture leaves your machine.",
@@ -30,8 +30,8 @@ let engine = null;
 let lessons = null;
 let opening = null;
 let resting = 0;
-/** How many answers were asked for, and the newest that was shown or overtaken. */
-let [asks, settled] = [0, 0];
+/** Answers asked for, the last that is over, and since when others were skipped. */
+let [asks, settled, skipped] = [0, 0, 0];
 /** The picture on the paper as it came, a Blob. */
 let picture = null;
 let pictures = 0;
@@ -53,11 +53,9 @@ start();
 
 async function start() {
   const bar = make("progress");
+  byId("privacy").replaceChildren("Loading the reader, once: ", bar);
   try {
-    engine = await openEngine(({ loaded, total }) => {
-      Object.assign(bar, { value: loaded, max: total });
-      if (!bar.isConnected) byId("privacy").replaceChildren("Loading the reader, once: ", bar);
-    });
+    engine = await openEngine(({ loaded: value, total: max }) => Object.assign(bar, { value, max }));
   } catch (error) {
     byId("privacy").textContent = "";
     problem(`The reader could not be started: ${error.message}`);
@@ -70,7 +68,7 @@ async function start() {
   near.observe(byId("lessons"));
   if (!pad.isEmpty) drawn(false);
   if (engine.kind === "browser" && (await keepOffline(document.baseURI))) {
-    byId("privacy").textContent += " From now on it works without a network, too.";
+    byId("privacy").textContent += " From now on it works without a network too.";
   }
 }
 
@@ -88,6 +86,7 @@ function drawn(moving) {
 
 function begin() {
   settled = ++asks;
+  skipped = 0;
   told.state = "read";
   answer.reset();
 }
@@ -103,7 +102,7 @@ async function readPicture(blob) {
     if (mine !== pictures) return;
     pad.show(bitmap);
   } catch {
-    problem("The browser cannot show this file: it is no picture, or damaged, or of another kind. Take a PNG, JPEG, WebP or GIF.");
+    problem("The browser cannot show this file: it is damaged or no picture. Take a PNG, JPEG, WebP or GIF.");
     return;
   }
   picture = blob;
@@ -124,12 +123,14 @@ async function show(asked, name, placed) {
   const started = performance.now();
   try {
     const reading = await asked;
+    if (!reading) skipped ||= started;
     if (reading && lessons?.network.last) await rescore(reading);
     if (!reading || mine < settled) return;
     settled = mine;
     byId("verdict").classList.remove("error");
     answer.show(reading, placed);
-    performance.measure(name, { start: started });
+    performance.measure(name, { start: skipped || started });
+    skipped = 0;
     performance.clearMeasures(name);
     byId("speed").textContent = `Answered in ${Math.max(1, Math.round(performance.now() - started))} ms.`;
   } catch (error) {
@@ -190,8 +191,7 @@ function showSwitched() {
 }
 
 function openLessons() {
-  opening ??= makeLessons();
-  return opening;
+  return (opening ??= makeLessons());
 }
 
 async function makeLessons() {
@@ -216,7 +216,7 @@ function keepButton(digit) {
     await openLessons();
     if (!sign || !lessons?.teach) return;
     byId("kept").textContent = lessons.teach.keep(digit, sign);
-    // Of a number or a photo the other digits may be wanted too.
+    // The other digits of a number or a photo may be wanted too.
     if (answer.signs.length === 1 && !pad.picture) pad.clear();
   };
   return button(digit, keep, { disabled: true, "aria-label": `Keep it as an example of ${one(digit)}` });

@@ -1,6 +1,6 @@
 /** Pictures, strokes and ink to digits: what `digitnet.Recognizer` is in Python. */
 
-import { reader as C, strokes as pens } from "./constants.js";
+import { reader as C } from "./constants.js";
 import { InputError } from "./errors.js";
 import { READER, findSigns } from "./finding.js";
 import { readLines } from "./line_reading.js";
@@ -46,13 +46,12 @@ export class Reader {
 
   /** Return all that a pen wrote, boxes in whole units of the strokes. */
   async readStrokes(strokes, pen = null, quick = false) {
-    const drawing = asPicture(strokes, pen);
+    const drawing = asPicture(strokes, pen, quick ? 0.5 : 1);
     const ink = fromStrokes(strokes);
     const model = this.model.beside(ink);
     // Nobody draws upside down.
     const writing = new Writing(await findSigns(model, drawing.picture, { quick }), model, 1);
-    const plain = quick && writing.reading();
-    const found = plain.confidence > pens.UNSURE ? plain : await this.readingOf({ writing, ...drawing });
+    const found = quick ? writing.reading() : await this.readingOf({ writing, ...drawing });
     return judged(placed(found, drawing), this.ofInk(ink, model.seen), model.threshold);
   }
 

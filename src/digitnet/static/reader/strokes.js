@@ -24,7 +24,7 @@ export function fromStrokes(strokes) {
  * Return a drawing of any number of signs as a picture: `{picture, scale, left, top}`, black on
  * white, `scale` pixels to one unit of the strokes, beginning at `left` and `top` in that unit.
  */
-export function asPicture(strokes, pen = null) {
+export function asPicture(strokes, pen = null, share = 1) {
   const lines = checked(strokes);
   if (pen !== null && !(Number.isFinite(pen) && pen > 0)) {
     throw new InputError(`The pen's width is ${pen}; it must be a positive number.`);
@@ -42,7 +42,7 @@ export function asPicture(strokes, pen = null) {
   const [across, down] = size.map((side) => side + 2 * paper);
   const longer = Math.max(across, down);
   const page = Math.min(Math.sqrt(finding.PAGE_AREA / (across * down)), finding.LONGEST / longer);
-  const scale = Math.min(Math.max(page, C.LEAST_SIGN / sign), pictures.MAX_SIDE / longer);
+  const scale = share * Math.min(Math.max(page, C.LEAST_SIGN / sign), pictures.MAX_SIDE / longer);
   const radius = clip(width * scale, C.FINEST, C.BROADEST) / 2;
   const ink = drawn(lines, low, scale * unit, radius, paper * scale);
   const [left, top] = low.map((half) => half * 2 - (unit > 0 ? paper / unit : 0));
