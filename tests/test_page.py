@@ -74,7 +74,7 @@ class Shown:
         options = {"viewport": {"width": 1280, "height": 900}} | options
         context = chromium.new_context(**options)
         self.page = context.new_page()
-        self.page.set_default_timeout(120_000)
+        self.page.set_default_timeout(60_000)
         self.said: list[str] = []
         self.asked: list[str] = []
         self.page.on("console", lambda message: self.said.append(message.text))

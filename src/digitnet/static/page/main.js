@@ -102,7 +102,7 @@ async function readPicture(blob) {
     if (mine !== pictures) return;
     pad.show(bitmap);
   } catch {
-    problem("The browser cannot show this file: it is damaged or no picture. Take a PNG, JPEG, WebP or GIF.");
+    problem("The browser cannot show this file: it is damaged or of another kind. Take a PNG, JPEG, WebP or GIF.");
     return;
   }
   picture = blob;
