@@ -282,7 +282,7 @@ def test_a_picture_is_read_and_what_is_none_is_said(shown: Shown) -> None:
     assert shown.settled() == "6"
     files = [{"name": "no.png", "mimeType": "image/png", "buffer": b"no picture"}]
     shown.page.set_input_files("#file", files)
-    shown.wait("verdict", "includes", "no picture")
+    shown.wait("verdict", "includes", "cannot show this file")
 
 
 def file_of(digit: int) -> dict[str, Any]:
