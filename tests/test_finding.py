@@ -209,49 +209,6 @@ def test_one_tiny_sign_is_enlarged_to_be_clear() -> None:
     assert len(model.pages) == 2
 
 
-class SeesOnes(SeesBlots):
-    """Takes each blot for a 1, and any two together for one, if it is to."""
-
-    ood_threshold = 0.0
-
-    def __init__(self, together: float) -> None:
-        super().__init__()
-        self.together, self.joined = together, 0
-
-    def of_page(self, outputs: tuple[str, ...], page: NDArray[np.float32]) -> list[Any]:
-        if outputs == ("signs",):
-            return [np.zeros((9, 1, *page.shape[2:]), np.float32)]
-        answers = super().of_page(outputs, page)
-        answers[outputs.index("probabilities")][:, 1] = 0.9
-        return answers
-
-    def of_inks(self, outputs: tuple[str, ...], inks: NDArray[np.float32]) -> list[Any]:
-        self.joined += len(inks)
-        probabilities = np.full((len(inks), 10), 0.0, np.float32)
-        probabilities[:, 1], probabilities[:, 7] = self.together, 1 - self.together
-        images = np.ones((len(inks), 1, 28, 28), np.float32)
-        return [probabilities, np.full(len(inks), -1, np.float32), images]
-
-
-@pytest.mark.parametrize(("together", "count"), [(0.99, 1), (0.6, 2)])
-def test_flag_and_stem_are_one_sign_where_the_reader_knows_them(
-    together: float, count: int
-) -> None:
-    model = SeesOnes(together)
-    found = seen(model, with_blots((192, 192), (40, 40, 70, 80), (74, 40, 84, 140)))
-    assert model.joined == 1
-    assert len(found) == count
-    if count == 1:
-        assert found.boxes.tolist() == [[40, 40, 84, 140]]
-        assert found.images.min() == 1
-
-
-def test_ones_that_stand_apart_are_not_tried_together() -> None:
-    model = SeesOnes(0.99)
-    found = seen(model, with_blots((192, 192), (20, 40, 30, 140), (90, 40, 100, 140)))
-    assert (model.joined, len(found)) == (0, 2)
-
-
 # ---- doubt, and nothing at all
 
 

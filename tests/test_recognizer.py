@@ -300,9 +300,9 @@ def test_threads_look_at_several_pictures_at_a_time(file, monkeypatch, method):
     expected = reader.predict(picture)
     find, both = recognizer.find_signs, threading.Barrier(2)
 
-    def find_together(model, pixels, *_):
+    def find_together(model, pixels, zoom):
         both.wait(timeout=20)  # raises where the other one is not being read meanwhile
-        return find(model, pixels)
+        return find(model, pixels, zoom)
 
     monkeypatch.setattr(recognizer, "find_signs", find_together)
     answers = list(getattr(reader, method)([picture] * 6))

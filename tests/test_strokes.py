@@ -178,7 +178,7 @@ def one_sign(digit: int, ood_score: float, *, confidence: float = 0.8) -> Predic
     ("digits", "confidence", "strangeness", "text"),
     [
         ((6,), 0.9, -8.0, "6"),
-        ((6,), 0.9, -1.9, "6"),
+        ((6,), 0.9, -2.9, "6"),
         ((6,), 0.9, 4.0, "?"),
         ((6, 1), 0.8, -9.0, "4"),
         ((6, 1), 0.8, -3.0, "61"),

@@ -26,10 +26,13 @@ def page(marks: int = 3) -> NDArray[np.uint8]:
 
 
 class Page:
-    """Stands in for a ``Writing`` that has been read already."""
+    """Stands in for ``Looks`` and a ``Writing`` that has been read already."""
 
-    def __init__(self, reading: Reading) -> None:
-        self._reading = reading
+    def __init__(self, reading: Reading, pixels: NDArray[np.uint8]) -> None:
+        self._reading, self.pixels = reading, pixels
+
+    def writing(self, _: float) -> "Page":
+        return self
 
     def reading(self) -> Reading:
         return self._reading
@@ -42,13 +45,13 @@ def reader(if_upright: float = 0.97, other: float = 0.3) -> Any:
         boxes = [Box(int(x), int(y), int(x) + 1, int(y) + 1) for y, x in zip(rows, columns)]  # noqa: B905
         whole = sure ** len(boxes)
         lines = (Line(tuple(digit(box, sure) for box in boxes), whole),) if boxes else ()
-        return Page(Reading(lines, whole, 2.0, None if whole > 0.5 else "uncertain"))
+        return Page(Reading(lines, whole, 2.0, None if whole > 0.5 else "uncertain"), pixels)
 
     return look
 
 
-def in_full(writing: Any, _: NDArray[np.uint8]) -> Reading:
-    return writing.reading()  # type: ignore[no-any-return]
+def in_full(looks: Any) -> Reading:
+    return looks.reading()  # type: ignore[no-any-return]
 
 
 def quarters(look: Any, pixels: NDArray[np.uint8]) -> int:
@@ -60,7 +63,7 @@ def test_a_page_that_lies_is_turned_and_its_boxes_are_not(quarter: int) -> None:
     lying = np.ascontiguousarray(np.rot90(page(), quarter))
     found = upright(reader(), in_full, lying)
     assert found.quarter == quarter
-    reading = turned_back(found.writing.reading(), quarter, *lying.shape)
+    reading = turned_back(in_full(found.looks), quarter, *lying.shape)
     assert (reading.turned, reading.text) == (90 * quarter, "333")
     for one in reading.lines[0].digits:
         assert one.box
@@ -81,7 +84,7 @@ def test_a_page_is_left_whose_text_is_as_likely_once_it_is_read_in_full() -> Non
 
     def quarter(if_lying: float) -> int:
         in_full = reader(0.95, if_lying)
-        return upright(reader(), lambda _, pixels: in_full(pixels).reading(), lying).quarter
+        return upright(reader(), lambda looks: in_full(looks.pixels).reading(), lying).quarter
 
     assert [quarter(0.95), quarter(0.9), quarter(0.6)] == [0, 0, 2]
 

@@ -10,7 +10,7 @@ import pytest
 from digitnet.reading.checks import wanted
 from digitnet.reading.finding import Signs
 from digitnet.reading.prediction import Reading, remark
-from digitnet.reading.writing import COMPANY, LIKENESS, POWERS, Writing
+from digitnet.reading.writing import COMPANY, LIKENESS, Writing
 from made_up_signs import signs, sure
 
 THRESHOLD = 0.5
@@ -78,7 +78,6 @@ def test_the_confidence_is_the_product_of_what_was_decided() -> None:
     like = [_likeness(odds[0], odds[1]), _likeness(odds[1], odds[0])]
     expected = 0.9 * 0.8 * like[0] * 0.95 * (1 - like[1]) * 0.7
     assert writing.reading().confidence == pytest.approx(expected, rel=1e-4)
-    assert math.exp(-writing.doubts() @ POWERS) == pytest.approx(expected, rel=1e-4)
     assert read(signs(("4", 0.9, 0.45))).reason == "uncertain"
 
 

@@ -32,11 +32,11 @@ from digitnet.reading.line_reading import (
 from digitnet.reading.line_strips import strip_of
 from digitnet.reading.line_texts import SignChances
 from digitnet.training.finder_training import page_maker
-from fit_confidence import calibration_error
 
 # Of the pages: apart from those that a finder is validated on.
 _FIRST_SEED = 2**41
 _LEAST, _PRIOR = 1e-6, 1e-4
+_BINS = 15
 
 _Floats = NDArray[np.float64]
 
@@ -54,6 +54,13 @@ class Heard(NamedTuple):
         """(N, 3), what the three weights are the factors of."""
         columns, signs = self.said.scores.T
         return np.stack([columns, signs, signs * self.closeness], axis=1)
+
+
+def calibration_error(chances: _Floats, exact: NDArray[np.bool_]) -> float:
+    """Return the expected calibration error, over bins that hold equally many texts."""
+    parts = np.array_split(np.argsort(chances, kind="stable"), min(_BINS, len(chances)))
+    gaps = [len(p) * abs(chances[p].mean() - exact[p].mean()) for p in parts if len(p)]
+    return float(sum(gaps) / len(chances))
 
 
 def hear_pages(count: int) -> list[tuple[list[Heard], str]]:

@@ -46,7 +46,7 @@ SHARED: tuple[tuple[str, ModuleType, str], ...] = (
         "finding",
         finding,
         "PAGE_AREA LONGEST MOST_AREA ENLARGED TINY CLEAR MOST_PARTS CROWD _LOOKS SMALL ROOM EVEN "
-        "UNSURE CLOSER _MARGIN _ONE _TOUCH _AS_WIDE _SURELY _BEYOND _ONE_SIGN "
+        "UNSURE CLOSER _MARGIN _BEYOND _ONE_SIGN "
         "_CLOSER_BY _REACH _SMALLER _CLEAREST _UNCLEAR _CLEARLY",
     ),
     (
@@ -64,8 +64,8 @@ SHARED: tuple[tuple[str, ModuleType, str], ...] = (
     (
         "writing",
         writing,
-        "LEFT_OUT DOUBTFUL SURE LEAST_SHARE SOFTER LIKENESS COMPANY _AT_MOST FAINTEST "
-        "POWERS _PLAINLY _AS_LARGE _MIDDLE _TINY _ROUNDING",
+        "LEFT_OUT DOUBTFUL SURE LEAST_SHARE WITHIN LIKENESS COMPANY _AT_MOST FAINTEST "
+        "_PLAINLY _AS_LARGE _MIDDLE _TINY _ROUNDING",
     ),
     (
         "lineStrips",
@@ -82,7 +82,7 @@ SHARED: tuple[tuple[str, ModuleType, str], ...] = (
         line_reading,
         "INK_SIDE BY_COLUMNS BY_SIGNS WHERE_CLOSE MISSED DOUBTS _NEVER _PAPER",
     ),
-    ("looks", looks, "DOUBTED LOOKS MOST_LINES _ALL"),
+    ("looks", looks, "DOUBTED LOOKS MOST_LINES _ALL PLAIN FAMILIAR _ENOUGH _REFUSED"),
     ("turning", turning, "_WELL _VERY_WELL _LIKELIER _LEFT _FEWEST"),
     ("reader", recognizer, "AMBIGUOUS MAX_INK_SIDE _FAINTEST"),
     ("explanation", explanation, "PATCH STRIDE NEIGHBOURS"),

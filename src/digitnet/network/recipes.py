@@ -23,15 +23,15 @@ RECIPES: dict[str, TrainConfig] = {
     # paper and cameras do to digits, and what is no digit has an output of its own.
     "robust": TrainConfig(
         recipe="robust",
-        epochs=36,
+        epochs=48,
         batch_size=96,
         optimizer="adamw",
         schedule="one-cycle",
         learning_rate=4e-3,
         weight_decay=0.02,
-        non_digits=0.25,
+        non_digits=0.35,
         hands=0.8,
-        signs=0.3,
+        signs=0.4,
         found=0.6,
         bfloat16=True,
         model=ModelConfig(

@@ -48,9 +48,6 @@ UNSURE, CLOSER = 0.3, 2.0
 _FAINTEST = 0.06
 # What is seen around signs that are looked at again, in units of their side.
 _MARGIN = 1.0
-# The strokes of a 1 are no further apart than this, and it is no wider, beside its height; and it
-# must be so probable.
-_ONE, _TOUCH, _AS_WIDE, _SURELY = 1, 0.12, 1.2, 0.9
 # A sign counts if its centre lies this much of a sign's side beyond the part that it was found in;
 # signs nearer to each other than the second, of the larger's side, are one.
 _BEYOND, _ONE_SIGN = 0.25, 0.3
@@ -246,54 +243,13 @@ def _look(model: ModelFile, picture: _Grey, region: _Box, scale: float) -> Signs
 def _signs_on(model: ModelFile, page: NDArray[np.float32]) -> Signs:
     """Return the signs on a page, with boxes in its pixels."""
     boxes, presence, share, probabilities, scores, images = model.of_page(_OUTPUTS, page)
-    signs = Signs(boxes, presence, share, probabilities, scores, images[:, 0])
-    return _with_flags(model, page, signs)
+    return Signs(boxes, presence, share, probabilities, scores, images[:, 0])
 
 
 def _clearness(signs: Signs, model: ModelFile) -> float:
     """Return how many clear digits there are, each as clear as it is there and not strange."""
     familiar = (model.ood_threshold - signs.ood_score).clip(0, _CLEAREST)
     return float((signs.presence * familiar).sum())
-
-
-def _with_flags(model: ModelFile, page: NDArray[np.float32], signs: Signs) -> Signs:
-    """Return signs with each 1 whole whose flag was found as a sign of its own.
-
-    Two strokes are one sign if the reader takes them for one, a 1, without doubt.
-    """
-    pairs = _two_strokes(signs)
-    if not pairs:
-        return signs
-    (inks,) = model.of_page(("signs",), page)
-    both = np.stack([np.maximum(inks[one], inks[other]) for one, other in pairs])
-    probabilities, scores, images = model.of_inks(("probabilities", "ood_score", "image"), both)
-    whole = {field.name: getattr(signs, field.name).copy() for field in fields(signs)}
-    left = np.ones(len(signs), np.bool_)
-    for place, (one, other) in enumerate(pairs):
-        sure = probabilities[place, _ONE] >= _SURELY and scores[place] <= model.ood_threshold
-        if sure and left[one] and left[other]:
-            left[other] = False
-            whole["boxes"][one, :2] = signs.boxes[[one, other], :2].min(0)
-            whole["boxes"][one, 2:] = signs.boxes[[one, other], 2:].max(0)
-            whole["probabilities"][one], whole["ood_score"][one] = (
-                probabilities[place],
-                scores[place],
-            )
-            whole["images"][one] = images[place, 0]
-    return Signs(**whole).chosen(left)
-
-
-def _two_strokes(signs: Signs) -> list[tuple[int, int]]:
-    """Return pairs of neighbours, the surer one first, that may be the stem and flag of a 1."""
-    left, top, right, bottom = signs.boxes.T
-    between = np.maximum.outer(left, left) - np.minimum.outer(right, right)
-    shared = np.minimum.outer(bottom, bottom) - np.maximum.outer(top, top)
-    wide = np.maximum.outer(right, right) - np.minimum.outer(left, left)
-    tall = np.maximum.outer(bottom, bottom) - np.minimum.outer(top, top)
-    near = (between <= _TOUCH * tall) & (shared >= tall / 3) & (wide <= _AS_WIDE * tall)
-    ones = signs.probabilities.argmax(1) == _ONE
-    pairs = np.argwhere(np.triu(near & np.logical_or.outer(ones, ones), 1))
-    return [(int(one), int(other)) for one, other in pairs]
 
 
 def _look_in_parts(

@@ -85,9 +85,10 @@ class Prediction:
             accepts it; None when the picture is blank.
         confidence: the largest of ``probabilities``.
         probabilities: float32 (classes,), read-only; they sum to 1.
-        ood_score: how unlike a digit the ink is; larger is stranger.
+        ood_score: how unlike a digit the ink is; larger is stranger. Where several looks were
+            taken, it is that of the look by which it is a digit, or is none.
         is_digit: whether there is one digit: ink that is surely there, whose ``ood_score`` is
-            within the threshold.
+            within the threshold, in most of the looks that were taken.
         reason: what to beware of. "blank": there is no ink; "not_a_digit": ``ood_score`` is above
             the threshold, or the finder doubts it; "ambiguous": a digit, but none has a probability
             of 0.5; "several": more digits than one, which ``Recognizer.read`` reads, and this is

@@ -32,13 +32,13 @@ from digitnet.reading.checks import ANYTHING, Check, Digits, Wanted, wanted
 from digitnet.reading.finding import find_signs, ink_map, whole_ink
 from digitnet.reading.line_file import load_line_file
 from digitnet.reading.line_reading import read_lines
-from digitnet.reading.looks import agreed, stretched
+from digitnet.reading.looks import Looks, agreed_sign, agreed_text
 from digitnet.reading.model_file import ANSWER, load_model_file
 from digitnet.reading.pictures import Picture, PictureSource, as_array, load
 from digitnet.reading.prediction import Box, Ink, Prediction, Reading, Reason
 from digitnet.reading.strokes import Strokes, as_picture, from_strokes, judged
 from digitnet.reading.turning import turned_back, upright
-from digitnet.reading.writing import Writing, familiar
+from digitnet.reading.writing import Writing, familiar, lone_digit
 from digitnet.text import are_digits, percent
 
 # Below it, other digits together are likelier than the one that is named.
@@ -216,28 +216,21 @@ class Recognizer:
 
     def reading_of(self, loaded: Picture, goal: Wanted = ANYTHING) -> Reading:
         """Return all that is written in a decoded picture, boxes in pixels of the original."""
-
-        def look(pixels: NDArray[np.uint8]) -> Writing:
-            return self.writing_of(pixels, loaded.scale)
-
-        def read(writing: Writing, pixels: NDArray[np.uint8], goal: Wanted = ANYTHING) -> Reading:
-            def again(zoom: float, stretch: float) -> Reading:
-                wide = stretched(pixels, stretch)
-                step = wide.shape[1] / pixels.shape[1]
-                return self._read(self.writing_of(wide, loaded.scale, zoom, step), wide, goal)
-
-            return agreed(self._read(writing, pixels, goal), again)
-
-        writing, quarter = upright(look, read, loaded.pixels)
+        look = functools.partial(self._looks, scale=loaded.scale)
+        looks, quarter = upright(look, self._read, loaded.pixels)
+        reading = self._read(looks, goal)
+        if goal.fewest is None and lone_digit(reading):
+            reading = familiar(reading, self.ood_threshold, self._best(looks).ood_score)
         height, width = (round(side * loaded.scale) for side in loaded.pixels.shape)
-        reading = read(writing, np.ascontiguousarray(np.rot90(loaded.pixels, -quarter)), goal)
         reading = turned_back(reading, quarter, height, width)
-        if goal.fewest is None:
-            reading = familiar(reading, self.ood_threshold)
         return _sure_enough(reading, goal.min_confidence)
 
-    def _read(self, writing: Writing, pixels: NDArray[np.uint8], goal: Wanted) -> Reading:
-        """Return what is written in an upright picture, read sign by sign and line by line."""
+    def _read(self, looks: Looks, goal: Wanted = ANYTHING) -> Reading:
+        """Return what is written in an upright picture, at one look or at several."""
+        return agreed_text(lambda zoom: self._read_once(looks.writing(zoom), looks.pixels, goal))
+
+    def _read_once(self, writing: Writing, pixels: NDArray[np.uint8], goal: Wanted) -> Reading:
+        """Return what is written, read sign by sign and line by line."""
         if not are_digits(self.class_names):
             return writing.reading(goal)
         columns = load_line_file().columns
@@ -261,10 +254,20 @@ class Recognizer:
 
     def _sign_of(self, loaded: Picture, crops: bool) -> Prediction:
         """Return the best sign in a picture, a digit if there is one."""
-        writing = self.writing_of(loaded.pixels, loaded.scale)
-        height, width = loaded.pixels.shape
-        place, reason = writing.best((width / 2, height / 2), crops=crops)
-        return self._run([Ink.blank()])[0] if place is None else writing.prediction(place, reason)
+        return self._best(self._looks(loaded.pixels, loaded.scale), crops=crops)
+
+    def _best(self, looks: Looks, *, crops: bool = False) -> Prediction:
+        height, width = looks.pixels.shape
+
+        def judge(zoom: float) -> Prediction:
+            writing = looks.writing(zoom)
+            place, reason = writing.best((width / 2, height / 2), crops=crops)
+            return (
+                self._run([Ink.blank()])[0] if place is None else writing.prediction(place, reason)
+            )
+
+        # What a network learned from a crop, and sees of it, does not depend on what it makes of it.
+        return judge(1.0) if crops else agreed_sign(judge, self.ood_threshold)
 
     def _thing_of(self, loaded: Picture) -> Prediction:
         """Return what is in a picture of one thing."""
@@ -343,7 +346,7 @@ class Recognizer:
         goal = self._goal(digits, check, min_confidence)
         # Nobody draws upside down.
         writing = self.writing_of(drawing.pixels)
-        reading = drawing.placed(self._read(writing, drawing.pixels, goal))
+        reading = drawing.placed(self._read_once(writing, drawing.pixels, goal))
         if goal.fewest is None:
             whole = functools.partial(self.predict_strokes, strokes)
             reading = judged(reading, whole, self.ood_threshold)
@@ -364,15 +367,14 @@ class Recognizer:
             return np.stack(self._in_batches(pool, self._features, arrays))
 
     def writing_of(
-        self,
-        pixels: NDArray[np.uint8],
-        scale: float = 1.0,
-        zoom: float = 1.0,
-        stretch: float = 1.0,
+        self, pixels: NDArray[np.uint8], scale: float = 1.0, zoom: float = 1.0
     ) -> Writing:
         """Return what was found in a picture, uint8 (H, W), before anything is decided."""
         signs = find_signs(self._file, pixels, zoom)
-        return Writing(signs, self.ood_threshold, self.class_names, scale, stretch)
+        return Writing(signs, self.ood_threshold, self.class_names, scale)
+
+    def _looks(self, pixels: NDArray[np.uint8], scale: float) -> Looks:
+        return Looks(pixels, lambda zoom: self.writing_of(pixels, scale, zoom))
 
     def _goal(self, digits: Digits | None, check: Check | None, min_confidence: float) -> Wanted:
         if not are_digits(self.class_names):

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from digitnet.reading.looks import Looks
 from digitnet.reading.prediction import Box, Prediction, Reading
-from digitnet.reading.writing import Writing
 
 # A mean confidence of the signs, a ``?`` counting nothing, that needs no second look where the text
 # is likely right, and without which a turned page does not count; one that never needs any; how
@@ -26,40 +26,40 @@ _FEWEST = 3
 
 
 class Upright(NamedTuple):
-    """What is written in a picture, and by how many quarters of a turn it was turned."""
+    """A picture, and by how many quarters of a turn it was turned."""
 
-    writing: Writing
+    looks: Looks
     quarter: int
 
 
 def upright(
-    look: Callable[[NDArray[np.uint8]], Writing],
-    read: Callable[[Writing, NDArray[np.uint8]], Reading],
+    look: Callable[[NDArray[np.uint8]], Looks],
+    read: Callable[[Looks], Reading],
     pixels: NDArray[np.uint8],
 ) -> Upright:
-    """Return what is written in a picture, turned if it says clearly that it lies.
+    """Return a picture, turned if it says clearly that it lies.
 
     Args:
-        look: returns what is written in pixels as they are.
-        read: returns the text of that, read as well as can be.
+        look: returns pixels to be looked at.
+        read: returns the text of them, read as well as can be.
         pixels: uint8 (H, W).
     """
     as_it_is = look(pixels)
-    plain = as_it_is.reading()
+    plain = as_it_is.writing(1.0).reading()
     if not plain.lines or _quality(plain) >= (_WELL if plain.reason is None else _VERY_WELL):
         return Upright(as_it_is, 0)
     # Clockwise; NumPy turns the other way.
-    turned = {quarter: np.ascontiguousarray(np.rot90(pixels, -quarter)) for quarter in (2, 1, 3)}
-    writings = {quarter: look(lying) for quarter, lying in turned.items()}
-    readings = {quarter: writing.reading() for quarter, writing in writings.items()}
+    turned = {
+        quarter: look(np.ascontiguousarray(np.rot90(pixels, -quarter))) for quarter in (2, 1, 3)
+    }
+    readings = {quarter: looks.writing(1.0).reading() for quarter, looks in turned.items()}
     quarter = max(readings, key=lambda each: _quality(readings[each]))
     best = readings[quarter]
-    enough = _digits(best) >= max(_FEWEST, _LEFT * _digits(plain))
-    if enough and _quality(best) >= max(_WELL, _quality(plain)):
-        odds = _odds(read(writings[quarter], turned[quarter]))
-        if odds >= _LIKELIER * _odds(read(as_it_is, pixels)):
-            return Upright(writings[quarter], quarter)
-    return Upright(as_it_is, 0)
+    kept = _digits(best) >= max(_FEWEST, _LEFT * _digits(plain))
+    if not kept or _quality(best) < max(_WELL, _quality(plain)):
+        return Upright(as_it_is, 0)
+    clearly = _odds(read(turned[quarter])) >= _LIKELIER * _odds(read(as_it_is))
+    return Upright(turned[quarter], quarter) if clearly else Upright(as_it_is, 0)
 
 
 def turned_back(reading: Reading, quarter: int, height: int, width: int) -> Reading:

@@ -6,7 +6,6 @@ Guarantees:
   the product, over all signs, of the probabilities of what was decided.
 - Of a number that must have a certain length or check digit, it is the part that this text has of
   the probability of all texts that fit.
-- Everything that was fitted to make these probabilities true stands here, in ``POWERS``.
 """
 
 from __future__ import annotations
@@ -28,9 +27,9 @@ from digitnet.reading.prediction import Box, Line, Prediction, Reading, ReadingR
 # a digit from the second on.
 DOUBTFUL, SURE = 0.15, 0.55
 # It must be a digit rather by the reader than by the finder, which has seen fewer letters: the
-# least share of being one; and how far its score may exceed the threshold, which is set on ink that
-# a pen drew. What is found in a picture is softer.
-LEAST_SHARE, SOFTER = 0.15, 0.7
+# least share of being one; and how far within the threshold its score must be, which is set on ink
+# that a pen drew.
+LEAST_SHARE, WITHIN = 0.15, 0.3
 # The logarithm of the odds that a sign is a digit: the finder's, by which the first is multiplied;
 # how far the reader's score is above its threshold, by the second; and the third. A line is mostly
 # digits or mostly letters: to these odds come those of the other signs of the line, on average and
@@ -39,11 +38,6 @@ LIKENESS = (2.2, -0.287, -0.09)
 COMPANY, _AT_MOST = 0.35, 5.0
 # What is less sure to be there is not even taken in where a number needs more digits.
 FAINTEST = 0.05
-# The powers to which the probabilities of a text's signs are raised before they are multiplied:
-# that what was taken is there; that what was left out is not; that it is a digit, or is none; that
-# it is this digit. Then by what each sign, and each text, divides the probability by, as a
-# logarithm. Fitted by ``tools/fit_confidence.py``; until then each probability counts as it is.
-POWERS = (1.0, 1.0, 1.0, 1.0, 0.0, 0.0)
 # Where all texts that fit have a smaller probability together, none fits.
 LEAST_FIT = 0.01
 # A second digit must be so likely, and so large beside the best, that it plainly is one.
@@ -63,7 +57,6 @@ class Writing:
         ood_threshold: of the model.
         class_names: of the model.
         scale: how many pixels of the original one pixel of the signs' boxes spans.
-        stretch: how many times as wide the picture was made before they were found.
     """
 
     def __init__(
@@ -72,13 +65,12 @@ class Writing:
         ood_threshold: float,
         class_names: tuple[str, ...],
         scale: float = 1.0,
-        stretch: float = 1.0,
     ) -> None:
         seen = np.flatnonzero(signs.presence >= FAINTEST)
         self._lines = in_lines(signs.boxes[seen])
         self._order = seen[[place for line in self._lines for place in line]].astype(int)
         self._signs, self._class_names = signs, class_names
-        self._steps = np.array([scale / stretch, scale] * 2)
+        self._scale = scale
         self._threshold = ood_threshold
         self._like = self._likeness()
         chances = (self._presence, self._like, self._of_order(signs.probabilities))
@@ -115,8 +107,10 @@ class Writing:
         far = (away.max(axis=1) / size) if crops else (away / middle).max(axis=1) * _MIDDLE
         weight = self._presence * np.exp(-(far**2))
         # A lone digit is refused more readily than one of a number, which others vouch for.
-        accepted = (self._of_order(self._signs.digit_share) >= LEAST_SHARE) & (
-            self._of_order(self._signs.ood_score) <= self._threshold + SOFTER
+        accepted = (
+            (self._presence >= DOUBTFUL)
+            & (self._of_order(self._signs.digit_share) >= LEAST_SHARE)
+            & (self._of_order(self._signs.ood_score) <= self._threshold - WITHIN)
         )
         if crops:  # What is in the middle does not depend on what the reader makes of it.
             accepted &= np.arange(len(weight)) == weight.argmax()
@@ -130,15 +124,6 @@ class Writing:
         several = not crops and bool((plain & (digits != chosen)).any())
         unsure = bool(self._signs.probabilities[self._order[chosen]].max() < LIKELY)
         return int(self._order[chosen]), "several" if several else "ambiguous" if unsure else None
-
-    def doubts(self) -> _Floats:
-        """Return of the plain reading what ``POWERS`` are the factors of, (6,), none negative."""
-        there, digit = self._there, self._there & self._is_digit
-        present, absent, is_digit, is_other = self._doubts
-        kind = np.where(self._is_digit, is_digit, is_other)
-        classes = self._of_class.min(axis=1, initial=math.inf)
-        parts = (present[there], absent[~there], kind[there], classes[digit])
-        return np.array([*(part.sum() for part in parts), there.sum(), 1.0])
 
     def found_lines(self) -> list[FoundLine]:
         """Return the lines with at least one sign that is there, from top to bottom."""
@@ -155,7 +140,7 @@ class Writing:
 
     def in_original(self, box: tuple[float, float, float, float]) -> Box:
         """Return the pixels of the original that a box touches, given where the signs' are."""
-        left, top, right, bottom = (np.array(box) * self._steps).tolist()
+        left, top, right, bottom = (np.array(box) * self._scale).tolist()
         return _whole(max(left, 0.0), max(top, 0.0), right, bottom)
 
     @property
@@ -189,7 +174,7 @@ class Writing:
     def _plain(self) -> Reading:
         picks = np.where(self._is_digit, self._of_class.argmin(axis=1), -2)
         picks[~self._there] = LEFT_OUT
-        confidence = math.exp(-float(self.doubts() @ POWERS))
+        confidence = math.exp(float(self._chances(picks, -self._doubts[1]).sum()))
         lines = self._written(picks.tolist())
         digits = sum(one.is_digit for line in lines for one in line.digits)
         reason: ReadingReason | None = None if confidence >= LIKELY else "uncertain"
@@ -210,8 +195,7 @@ class Writing:
     def _logarithms(self) -> tuple[_Floats, _Floats]:
         """Return of each sign the logarithms of being each digit, and of being no digit."""
         there, _, digit, _ = self._doubts
-        taken = -(POWERS[0] * there + POWERS[2] * digit + POWERS[4])[:, None]
-        taken = taken - POWERS[3] * self._of_class
+        taken = -(there + digit)[:, None] - self._of_class
         return taken, np.log1p(-np.exp(taken).sum(axis=1).clip(0, 1 - _TINY))
 
     def _odds(self, picks: NDArray[np.intp]) -> float:
@@ -220,9 +204,7 @@ class Writing:
             return math.inf
         taken, _ = self._logarithms()
         there, absent, _, other = self._doubts
-        none = -POWERS[1] * absent
-        sign = -(POWERS[0] * there + POWERS[2] * other + POWERS[4])
-        options = np.column_stack([sign, none, taken])
+        options = np.column_stack([-(there + other), -absent, taken])
         rows = np.arange(len(picks))
         chosen = options[rows, picks + 2].copy()
         options[rows, picks + 2] = -np.inf
@@ -236,7 +218,7 @@ class Writing:
             left: (K,), logarithm of how likely each is rightly left out; by default, not there.
         """
         rows: Iterator[tuple[int, int]] = iter(zip(self._order.tolist(), picks, strict=True))
-        left = -POWERS[1] * self._doubts[1] if left is None else left
+        left = -self._doubts[1] if left is None else left
         chances = iter(self._chances(np.array(picks, int), left).tolist())
         lines = []
         for line in self._lines:
@@ -252,8 +234,7 @@ class Writing:
         there, _, digit, other = self._doubts
         rows = np.arange(len(picks))
         classes = self._of_class[rows, picks.clip(min=0)]
-        kind = np.where(picks >= 0, POWERS[2] * digit + POWERS[3] * classes, POWERS[2] * other)
-        taken = POWERS[0] * there + POWERS[4] + kind
+        taken = there + np.where(picks >= 0, digit + classes, other)
         return np.where(picks == LEFT_OUT, left, -taken)
 
     def as_picked(self, sign: int, pick: int) -> Prediction:
@@ -290,21 +271,18 @@ def lone_digit(reading: Reading) -> Prediction | None:
     return signs[0] if len(signs) == 1 and signs[0].is_digit else None
 
 
-def familiar(reading: Reading, ood_threshold: float, ood_score: float | None = None) -> Reading:
+def familiar(reading: Reading, ood_threshold: float, ood_score: float) -> Reading:
     """Return a reading, refused if its only sign is a digit as strange as ``Writing.best`` refuses.
 
     Args:
         reading: of a picture or drawing.
         ood_threshold: of the model.
-        ood_score: of that digit; by default its own.
+        ood_score: of that digit, judged for itself.
     """
     digit = lone_digit(reading)
-    if digit is None:
+    if digit is None or ood_score <= ood_threshold - WITHIN:
         return reading
-    strangeness = digit.ood_score if ood_score is None else ood_score
-    if strangeness - ood_threshold <= SOFTER:
-        return reading
-    refused = replace(digit, is_digit=False, reason="not_a_digit", ood_score=strangeness)
+    refused = replace(digit, is_digit=False, reason="not_a_digit", ood_score=ood_score)
     return of_one(reading, refused, 1 - reading.confidence, "no_digits")
 
 
@@ -320,6 +298,6 @@ def of_one(
 def _whole(left: float, top: float, right: float, bottom: float) -> Box:
     """Return the pixels that a box touches, at least one."""
     x, y = math.floor(left), math.floor(top)
-    # Rounding may not add a pixel to a picture that was stretched.
+    # Rounding may not add a pixel.
     ends = math.ceil(right - _ROUNDING), math.ceil(bottom - _ROUNDING)
     return Box(x, y, max(x + 1, ends[0]), max(y + 1, ends[1]))

@@ -4,8 +4,8 @@ Guarantees:
 
 - ``draw_non_digits`` gives inks, bright on 0 and never blank, whose kinds are named; a seed gives
   the same drawings each time.
-- Nothing is downloaded: letters come from the typefaces that matplotlib and OpenCV bring along,
-  everything else is drawn or made from the digits given.
+- Nothing is downloaded: printed letters come with the package, and written ones from OpenCV's
+  typefaces; everything else is drawn or made from the digits given.
 
 Letters that people write like a digit (O, l, S, Z, b, g, q …) are left out: to refuse them would
 be to refuse digits.
@@ -14,16 +14,16 @@ be to refuse digits.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import partial
 from itertools import cycle, islice
-from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from digitnet.errors import importing_extras, unknown_name
+from digitnet.data.printed_letters import load_printed_letters
+from digitnet.errors import unknown_name
 
 Canvas = NDArray[np.uint8]
 Points = NDArray[np.float64]
@@ -37,10 +37,7 @@ _MIDDLE = (80, 80)
 # A drawing whose brightest pixel is below this is blank.
 _VISIBLE = 64
 
-_PRINTED = "ABCDEFGHIJKLMNPQRTUVWXYabcdefhkmnprtuvwxyacdehkmrtwx&@#%?+=$€§"
 _WRITTEN = "ABCDEFGHJKLMNPQRTUVWXYacdefhkmnprtuvwxy&@#%?+=*"
-_SANS = ("DejaVuSans", "cmss")
-_FACES = (*_SANS, "DejaVuSerif", "STIXGeneral", "cmr10", "cmb10", "cmtt10", "cmti10")
 
 
 def draw_non_digits(
@@ -59,7 +56,7 @@ def draw_non_digits(
 
     Raises:
         UsageError: there is no such kind; the nearest is named.
-        MissingExtraError: matplotlib is not installed.
+        IntegrityError: the file of printed letters is damaged.
     """
     for kind in kinds:
         if kind not in KINDS:
@@ -84,33 +81,15 @@ def _thickness(rng: Generator) -> int:
     return int(rng.integers(3, 17))
 
 
-@cache
-def _typefaces() -> list[Path]:
-    with importing_extras():
-        import matplotlib as mpl
-
-    folder = Path(mpl.get_data_path()) / "fonts" / "ttf"
-    return sorted(p for p in folder.glob("*.ttf") if p.stem.startswith(_FACES))
-
-
-def _printed_letter(canvas: Canvas, rng: Generator, digits: Canvas) -> None:
-    """A letter in one of the typefaces, sometimes stretched or outlined."""
-    from PIL import Image, ImageDraw, ImageFont
-
-    face = _typefaces()[rng.integers(len(_typefaces()))]
-    font = ImageFont.truetype(str(face), 120)
-    letter = _PRINTED[rng.integers(len(_PRINTED))]
-    if letter == "I" and face.stem.startswith(_SANS):  # no more than a stroke
-        letter = "H"
-    image = Image.new("L", (240, 240))
-    # Display faces are fatter than any of these: broaden the strokes of some.
-    stroke = int(rng.integers(0, 9)) if rng.random() < 0.5 else 0
-    ImageDraw.Draw(image).text((60, 40), letter, 255, font, stroke_width=stroke)
-    ink = np.asarray(image)
-    if ink.any():
-        _put(ink, canvas, rng)
-    else:  # some faces lack a letter
-        _scribble(canvas, rng, digits)
+def _printed_letter(canvas: Canvas, rng: Generator, _digits: Canvas) -> None:
+    """A letter in one of many typefaces, sometimes broadened or stretched."""
+    letters = load_printed_letters().images
+    ink = letters[rng.integers(len(letters))]
+    if rng.random() < 0.5:
+        reach = int(rng.integers(1, 10))
+        pen = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+        ink = np.asarray(cv2.dilate(np.pad(ink, reach), pen), np.uint8)
+    _put(ink, canvas, rng)
 
 
 def _display_letter(canvas: Canvas, rng: Generator, digits: Canvas) -> None:

@@ -37,14 +37,14 @@ from digitnet.training.checkpoint import load_finder
 from digitnet.training.device import CPU, generator_of
 from digitnet.training.found_signs import found_signs
 
-# Drawings to choose from: one for every two images, and at most this many.
-_NON_DIGITS = 24_000
+# Drawings to choose from: two for every three images, and at most this many.
+_NON_DIGITS = 36_000
 # Drawings of digits of other hands, and of signs of theirs, to choose from.
-_HANDS, _SIGNS = 60_000, 24_000
+_HANDS, _SIGNS = 60_000, 48_000
 # Signs that were found on pages, to choose from: one for every image, and at most this many.
 _FOUND = 60_000
-# Print is what pictures hold most beside handwriting.
-_LEARNED_KINDS = (*KINDS, *("printed letter", "display letter") * 3)
+# Print is what pictures hold most beside handwriting, and then things.
+_LEARNED_KINDS = (*KINDS, *("printed letter", "display letter") * 3, *("silhouette",) * 2)
 # Drawings made as coarse as this, and large again, are as soft as MNIST's digits.
 _COARSE = 28
 # Pen widths in pixels of a digit 20 pixels high.
@@ -184,7 +184,7 @@ def _drawings(
         seen = found_signs(load_finder(), maker, min(_FOUND, len(images)), config.seed)
         yield kept(*seen, config.found, soft=True)
     if config.non_digits:
-        count = min(_NON_DIGITS, len(images) // 2)
+        count = min(_NON_DIGITS, 2 * len(images) // 3)
         drawn, _ = draw_non_digits(count, config.seed, images, _LEARNED_KINDS)
         yield kept(drawn, None, config.non_digits)
     if config.signs:

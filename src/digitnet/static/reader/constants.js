@@ -16,8 +16,8 @@ export const modelFile = {
 export const finding = {
   PAGE_AREA: 36864, LONGEST: 448, MOST_AREA: 147456, ENLARGED: 5.0, TINY: 22.0, CLEAR: 40.0,
   MOST_PARTS: 48, CROWD: 56, LOOKS: 2, SMALL: 40, ROOM: 0.1, EVEN: 0.3, UNSURE: 0.3, CLOSER: 2.0,
-  MARGIN: 1.0, ONE: 1, TOUCH: 0.12, AS_WIDE: 1.2, SURELY: 0.9, BEYOND: 0.25, ONE_SIGN: 0.3,
-  CLOSER_BY: 1.2, REACH: 1.5, SMALLER: 0.5, CLEAREST: 12.0, UNCLEAR: 1.0, CLEARLY: 4.0,
+  MARGIN: 1.0, BEYOND: 0.25, ONE_SIGN: 0.3, CLOSER_BY: 1.2, REACH: 1.5, SMALLER: 0.5, CLEAREST: 12.0,
+  UNCLEAR: 1.0, CLEARLY: 4.0,
 };
 
 export const light = {
@@ -37,10 +37,9 @@ export const lines = {
 };
 
 export const writing = {
-  LEFT_OUT: -1, DOUBTFUL: 0.15, SURE: 0.55, LEAST_SHARE: 0.15, SOFTER: 0.7,
-  LIKENESS: [2.2, -0.287, -0.09], COMPANY: 0.35, AT_MOST: 5.0, FAINTEST: 0.05,
-  POWERS: [1.0, 1.0, 1.0, 1.0, 0.0, 0.0], PLAINLY: 0.5, AS_LARGE: 0.4, MIDDLE: 0.8, TINY: 1e-06,
-  ROUNDING: 1e-09,
+  LEFT_OUT: -1, DOUBTFUL: 0.15, SURE: 0.55, LEAST_SHARE: 0.15, WITHIN: 0.3,
+  LIKENESS: [2.2, -0.287, -0.09], COMPANY: 0.35, AT_MOST: 5.0, FAINTEST: 0.05, PLAINLY: 0.5,
+  AS_LARGE: 0.4, MIDDLE: 0.8, TINY: 1e-06, ROUNDING: 1e-09,
 };
 
 export const lineStrips = {
@@ -59,7 +58,8 @@ export const lineReading = {
 };
 
 export const looks = {
-  DOUBTED: 0.7, LOOKS: [[0.8, 1.0], [1.25, 1.0], [1.0, 0.85], [1.0, 1.18]], MOST_LINES: 3, ALL: 3.3,
+  DOUBTED: 0.7, LOOKS: [0.6, 0.8, 1.25], MOST_LINES: 3, ALL: 2.6, PLAIN: 0.95, FAMILIAR: 4.0,
+  ENOUGH: 3, REFUSED: 0.3,
 };
 
 export const turning = {

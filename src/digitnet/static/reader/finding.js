@@ -10,21 +10,21 @@ export const READER = ["probabilities", "ood_score", "image"];
 const OUTPUTS = ["box", "presence", "digit_share", ...READER];
 
 /** Return the signs on a picture, surest first unless a part was looked at again. */
-export async function findSigns(model, picture, { quick = false, zoom = 1 } = {}) {
-  const signs = await inFrame(model, picture, quick, zoom);
+export async function findSigns(model, picture, { zoom = 1, once = false } = {}) {
+  const signs = await inFrame(model, picture, zoom, once);
   const level = clearness(signs, model) < C.UNCLEAR && onOneGround(picture);
-  const others = level ? await inFrame(model, level, quick, zoom) : [];
+  const others = level ? await inFrame(model, level, zoom, once) : [];
   return clearness(others, model) >= C.CLEARLY ? others : signs;
 }
 
-async function inFrame(model, picture, quick, zoom) {
+async function inFrame(model, picture, zoom, once) {
   const { width, height } = picture;
   const counts = greysOfEdge(picture);
   const total = sum(counts);
   const longest = Math.max(width, height);
   const drawn = longest <= C.SMALL && Math.max(...counts) >= C.EVEN * total;
   const margin = drawn ? Math.max(1, round(C.ROOM * longest)) : 0;
-  const signs = await found(model, margin ? padded(picture, margin, argmax(counts)) : picture, quick, zoom);
+  const signs = await found(model, margin ? padded(picture, margin, argmax(counts)) : picture, zoom, once);
   for (const sign of signs) {
     sign.box = sign.box.map((at, axis) => clip(f32(at - margin), 0, axis % 2 ? height : width));
   }
@@ -46,12 +46,12 @@ function padded({ data, width, height }, margin, ground) {
   });
 }
 
-async function found(model, picture, quick, zoom) {
+async function found(model, picture, zoom, once) {
   const { width, height } = picture;
   const whole = [0, 0, width, height];
-  let scale = pageScale(height, width) * (quick ? 0.5 : zoom);
+  let scale = pageScale(height, width) * zoom;
   let signs = await look(model, picture, whole, scale);
-  if (quick) return signs;
+  if (once) return signs;
   let closer = Math.min(scale * C.CLOSER, C.ENLARGED);
   if (surest(signs) < C.UNSURE && closer > scale) {
     const larger = await look(model, picture, whole, closer);
@@ -116,80 +116,20 @@ async function look(model, picture, region, scale) {
 
 async function signsOn(model, page) {
   const answers = await model.ofPage(OUTPUTS, page);
-  const signs = answers.presence.map((presence, row) => ({
+  return answers.presence.map((presence, row) => ({
     box: Array.from(answers.box[row]),
     presence: presence[0],
     digitShare: answers.digit_share[row][0],
-    ...readerRow(answers, row),
+    probabilities: answers.probabilities[row],
+    oodScore: answers.ood_score[row][0],
+    image: answers.image[row],
   }));
-  return withFlags(model, page, signs);
 }
 
 /** Return how many clear digits there are, each as clear as it is there and not strange. */
 function clearness(signs, { threshold }) {
   const clear = ({ presence, oodScore }) => presence * clip(threshold - oodScore, 0, C.CLEAREST);
   return signs.reduce((sum, sign) => sum + clear(sign), 0);
-}
-
-function readerRow(answers, row) {
-  return {
-    probabilities: answers.probabilities[row],
-    oodScore: answers.ood_score[row][0],
-    image: answers.image[row],
-  };
-}
-
-async function withFlags(model, page, signs) {
-  const pairs = twoStrokes(signs);
-  if (!pairs.length) return signs;
-  const inks = (await model.ofPage(["signs"], page)).signs;
-  const size = page.width * page.height;
-  const both = new Float32Array(pairs.length * size);
-  pairs.forEach(([one, other], place) => {
-    both.set(inks[one].map((value, pixel) => Math.max(value, inks[other][pixel])), place * size);
-  });
-  const drawn = { data: both, count: pairs.length, height: page.height, width: page.width };
-  const answers = await model.ofInks(READER, drawn);
-  const whole = signs.map((sign) => ({ ...sign }));
-  const left = signs.map(() => true);
-  pairs.forEach(([one, other], place) => {
-    const together = readerRow(answers, place);
-    const sure =
-      together.probabilities[C.ONE] >= f32(C.SURELY) && together.oodScore <= f32(model.threshold);
-    if (!sure || !left[one] || !left[other]) return;
-    left[other] = false;
-    Object.assign(whole[one], together, { box: united(signs[one].box, signs[other].box) });
-  });
-  return whole.filter((_, place) => left[place]);
-}
-
-function united(one, other) {
-  return one.map((at, axis) => (axis < 2 ? Math.min : Math.max)(at, other[axis]));
-}
-
-function twoStrokes(signs) {
-  const pairs = [];
-  const isOne = signs.map(({ probabilities }) => argmax(probabilities) === C.ONE);
-  for (let one = 0; one < signs.length; one++) {
-    for (let other = one + 1; other < signs.length; other++) {
-      if ((isOne[one] || isOne[other]) && mayBeOne(signs[one].box, signs[other].box)) {
-        pairs.push([one, other]);
-      }
-    }
-  }
-  return pairs;
-}
-
-function mayBeOne(a, b) {
-  const [left, top, right, bottom] = united(a, b);
-  const [wide, tall] = [f32(right - left), f32(bottom - top)];
-  const between = f32(Math.max(a[0], b[0]) - Math.min(a[2], b[2]));
-  const shared = f32(Math.min(a[3], b[3]) - Math.max(a[1], b[1]));
-  return (
-    between <= f32(f32(C.TOUCH) * tall) &&
-    shared >= f32(tall / 3) &&
-    wide <= f32(f32(C.AS_WIDE) * tall)
-  );
 }
 
 /** Return signs in a part larger than a page, and how many pages; each overlaps the next, so no sign is cut. */

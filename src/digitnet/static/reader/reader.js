@@ -4,12 +4,12 @@ import { reader as C } from "./constants.js";
 import { InputError } from "./errors.js";
 import { READER, findSigns } from "./finding.js";
 import { readLines } from "./line_reading.js";
-import { agreed, stretched } from "./looks.js";
+import { agreedSign, agreedText } from "./looks.js";
 import { f32, largest, round } from "./rounding.js";
 import { asPicture, fromStrokes, judged, placed } from "./strokes.js";
 import { turnedBack, upright } from "./turning.js";
 import { blank } from "./views.js";
-import { Writing, familiar, predictionOf } from "./writing.js";
+import { Writing, familiar, loneDigit, predictionOf } from "./writing.js";
 
 export class Reader {
   constructor(model, columns) {
@@ -18,40 +18,47 @@ export class Reader {
   }
 
   async read({ picture, scale }) {
-    const look = async (pixels, zoom = 1, step = 1) =>
-      new Writing(await findSigns(this.model, pixels, { zoom }), this.model, scale, step);
-    const read = async (found) =>
-      agreed(await this.readingOf(found), async (zoom, stretch) => {
-        const wide = stretched(found.picture, stretch);
-        const writing = await look(wide, zoom, wide.width / found.picture.width);
-        return this.readingOf({ writing, picture: wide });
-      });
+    const look = (pixels) => this.looks(pixels, scale);
+    const read = (found) => agreedText(async (zoom) => this.readingOf(await found.writing(zoom), found.picture));
     const found = await upright(look, read, picture);
+    let reading = await read(found);
+    if (loneDigit(reading)) reading = familiar(reading, this.model.threshold, (await this.best(found)).ood_score);
     const sides = [picture.height, picture.width].map((side) => round(side * scale));
-    const reading = turnedBack(await read(found), found.quarter, ...sides);
-    return familiar(reading, this.model.threshold);
+    return turnedBack(reading, found.quarter, ...sides);
   }
 
-  readingOf({ writing, picture }) {
+  readingOf(writing, picture) {
     const areDigits = this.model.classNames.every((name, digit) => digit < 10 && name === `${digit}`);
     if (!areDigits) return writing.reading();
     return readLines(writing, picture, this.columns, (ink) => this.predictInk(ink));
   }
 
-  async predict({ picture, scale }) {
-    const { width, height } = picture;
-    const writing = new Writing(await findSigns(this.model, picture), this.model, scale);
-    return writing.best([width / 2, height / 2], this.model.record.crops) ?? this.predictInk(blank(1));
+  /** Return a picture, and what is seen on its pages of several sizes; each look is taken once. */
+  looks(picture, scale) {
+    const taken = {};
+    const look = async (zoom) => new Writing(await findSigns(this.model, picture, { zoom }), this.model, scale);
+    return { picture, writing: (zoom) => (taken[zoom] ??= look(zoom)) };
   }
 
-  /** Return all that a pen wrote, boxes in whole units of the strokes. */
-  async readStrokes(strokes, pen = null, quick = false) {
-    const drawing = asPicture(strokes, pen, quick ? 0.5 : 1);
+  async predict({ picture, scale }) {
+    return this.best(this.looks(picture, scale), this.model.record.crops);
+  }
+
+  best({ picture, writing }, crops) {
+    const middle = [picture.width / 2, picture.height / 2];
+    const judge = async (zoom) => (await writing(zoom)).best(middle, crops) ?? this.predictInk(blank(1));
+    return crops ? judge(1) : agreedSign(judge, this.model.threshold);
+  }
+
+  /** Return all that a pen wrote, boxes in whole units of the strokes; `live`: by one look, sign by sign, on half a page. */
+  async readStrokes(strokes, pen = null, live = false) {
+    const zoom = live ? 0.5 : 1;
+    const drawing = asPicture(strokes, pen, zoom);
     const ink = fromStrokes(strokes);
     const model = this.model.beside(ink);
     // Nobody draws upside down.
-    const writing = new Writing(await findSigns(model, drawing.picture, { quick }), model, 1);
-    const found = quick ? writing.reading() : await this.readingOf({ writing, ...drawing });
+    const writing = new Writing(await findSigns(model, drawing.picture, { zoom, once: live }), model);
+    const found = live ? writing.reading() : await this.readingOf(writing, drawing.picture);
     return judged(placed(found, drawing), this.ofInk(ink, model.seen), model.threshold);
   }
 

@@ -8,18 +8,17 @@ import { argmax, sum } from "./rounding.js";
 /** What EXIF calls a picture turned clockwise by so many quarters. */
 const ORIENTATIONS = [1, 6, 3, 8];
 
-/** Return `{writing, picture, quarter}`: the picture, turned if it says clearly that it lies. */
+/** Return a picture to look at, with its `quarter`: turned if it says clearly that it lies. */
 export async function upright(look, read, picture) {
-  const asItIs = { writing: await look(picture), picture, quarter: 0 };
-  const plain = asItIs.writing.reading();
+  const turned = (quarter) => ({ ...look(oriented(picture, ORIENTATIONS[quarter])), quarter });
+  const plainly = async ({ writing }) => (await writing(1)).reading();
+  const asItIs = turned(0);
+  const plain = await plainly(asItIs);
   const enough = plain.reason ? C.VERY_WELL : C.WELL;
   if (!plain.lines.length || quality(plain) >= enough) return asItIs;
-  const all = [];
-  for (const quarter of [2, 1, 3]) {
-    const picture = oriented(asItIs.picture, ORIENTATIONS[quarter]);
-    all.push({ writing: await look(picture), picture, quarter });
-  }
-  const readings = all.map(({ writing }) => writing.reading());
+  const all = [2, 1, 3].map(turned);
+  const readings = [];
+  for (const each of all) readings.push(await plainly(each));
   const chosen = argmax(readings.map(quality));
   const best = readings[chosen];
   const kept = digitsOf(best) >= Math.max(C.FEWEST, C.LEFT * digitsOf(plain));

@@ -10,13 +10,13 @@ import { argmax, argmin, clip, f32, sum } from "./rounding.js";
 export const OTHER_SIGN = -2;
 
 export class Writing {
-  constructor(signs, model, scale = 1, stretch = 1) {
+  constructor(signs, model, scale = 1) {
     const seen = signs.filter((sign) => sign.presence >= f32(C.FAINTEST));
     this.lines = inLines(seen.map((sign) => sign.box)).map((line) => line.map((at) => seen[at]));
     this.signs = this.lines.flat();
     this.threshold = model.threshold;
     this.classNames = model.classNames;
-    this.steps = [scale / stretch, scale];
+    this.scale = scale;
     const line = this.lines.flatMap((each, number) => each.map(() => number));
     this.like = this.likeness(line);
     this.there = this.signs.map((sign) => sign.presence >= lineTexts.LIKELY);
@@ -66,8 +66,9 @@ export class Writing {
     // A lone digit is refused more readily than one of a number, which others vouch for.
     const accepted = signs.map(
       (sign, place) =>
+        sign.presence >= C.DOUBTFUL &&
         sign.digitShare >= C.LEAST_SHARE &&
-        sign.oodScore <= this.threshold + C.SOFTER &&
+        sign.oodScore <= this.threshold - C.WITHIN &&
         (!crops || place === central),
     );
     const digits = signs.flatMap((sign, place) =>
@@ -114,15 +115,13 @@ export class Writing {
   }
 
   confidence(picks) {
-    const doubts = sum(picks.map((pick, place) => -this.chance(place, pick)));
-    return Math.exp(-(doubts + C.POWERS[5]));
+    return Math.exp(sum(picks.map((pick, place) => this.chance(place, pick))));
   }
 
   chance(place, pick) {
     const { there, absent, digit, other, classes } = this.doubts[place];
-    if (pick === C.LEFT_OUT) return -C.POWERS[1] * absent;
-    const kind = pick >= 0 ? C.POWERS[2] * digit + C.POWERS[3] * classes[pick] : C.POWERS[2] * other;
-    return -(C.POWERS[0] * there + C.POWERS[4] + kind);
+    if (pick === C.LEFT_OUT) return -absent;
+    return -(there + (pick >= 0 ? digit + classes[pick] : other));
   }
 
   odds(picks) {
@@ -168,7 +167,7 @@ export class Writing {
   }
 
   inOriginal(box) {
-    const [left, top, right, bottom] = box.map((at, axis) => at * this.steps[axis % 2]);
+    const [left, top, right, bottom] = box.map((at) => at * this.scale);
     return wholeBox([Math.max(left, 0), Math.max(top, 0), right, bottom]);
   }
 
@@ -228,9 +227,9 @@ export function loneDigit(reading) {
 }
 
 /** Return a reading, refused if its only sign is a digit as strange as `Writing.best` refuses. */
-export function familiar(reading, threshold, ood_score = loneDigit(reading)?.ood_score) {
+export function familiar(reading, threshold, ood_score) {
   const digit = loneDigit(reading);
-  if (!digit || ood_score - threshold <= C.SOFTER) return reading;
+  if (!digit || ood_score <= threshold - C.WITHIN) return reading;
   const refused = { ...digit, is_digit: false, reason: "not_a_digit", ood_score };
   return ofOne(reading, refused, 1 - reading.confidence, "no_digits");
 }
