@@ -266,7 +266,7 @@ class Recognizer:
                 self._run([Ink.blank()])[0] if place is None else writing.prediction(place, reason)
             )
 
-        # What a network learned from a crop, and sees of it, does not depend on what it makes of it.
+        # What a network learned of a crop, and sees of it, depends on the picture alone.
         return judge(1.0) if crops else agreed_sign(judge, self.ood_threshold)
 
     def _thing_of(self, loaded: Picture) -> Prediction:
