@@ -92,17 +92,15 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        metrics = self._service.metrics
+        in_flight = self._service.metrics.in_flight
         exchange = _Exchange(self, scope, receive, send)
-        started = time.perf_counter()
-        metrics.in_flight.inc()
+        in_flight.inc()
         try:
             await exchange.answer(self._app, self._service)
         finally:
             self.held -= exchange.taken
-            metrics.in_flight.dec()
-            seconds = time.perf_counter() - started
-            metrics.count_request(_route(scope), exchange.status, seconds)
+            in_flight.dec()
+            exchange.count()
 
     def hold(self, size: int) -> None:
         """Count bytes that are kept.
@@ -126,7 +124,8 @@ class _Exchange:
     def __init__(self, guard: Guard, scope: Scope, receive: Receive, send: Send) -> None:
         self._guard, self._scope, self._receive, self._send = guard, scope, receive, send
         self.taken, self.status = 0, 500
-        self._started = False
+        self._started = self._counted = False
+        self._since = time.perf_counter()
         host = length = None
         chunked, given = False, b""
         for name, value in scope["headers"]:
@@ -227,7 +226,17 @@ class _Exchange:
             await self._send({**message, "more_body": True})
             await self._linger()
             message = {"type": "http.response.body", "body": b"", "more_body": False}
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            # Whoever has an answer whole finds it counted.
+            self.count()
         await self._send(message)
+
+    def count(self) -> None:
+        """Count the request as answered, once."""
+        if not self._counted:
+            self._counted = True
+            seconds = time.perf_counter() - self._since
+            self._guard.service.metrics.count_request(_route(self._scope), self.status, seconds)
 
     async def _linger(self) -> None:
         """Throw away what still arrives, for a while."""
