@@ -9,7 +9,7 @@ from digitnet.reading.line_reading import DOUBTS, Evidence
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tools"))
 
-from fit_lines import Heard, decided, fit_doubts, fit_weights
+from fit_lines import Heard, calibration_error, decided, fit_doubts, fit_weights
 
 TRUE = np.array([0.7, 0.6, -0.4])
 
@@ -47,3 +47,11 @@ def test_the_likeliest_text_is_decided_and_its_doubts_are_told() -> None:
     # They are true on average, and larger where more is right.
     assert abs(chances.mean() - exact.mean()) < 0.05
     assert chances[exact > 0].mean() > chances[exact == 0].mean() + 0.1
+
+
+def test_chances_that_are_as_often_right_have_next_to_no_calibration_error() -> None:
+    rng = np.random.default_rng(0)
+    chances = rng.random(200_000)
+    exact = rng.random(200_000) < chances
+    assert calibration_error(chances, exact) < 0.01
+    assert calibration_error(chances**2, exact) > 0.03

@@ -42,7 +42,7 @@ from digitnet.data.optdigits import (
 )
 from digitnet.data.pen_signs import STROKES_FILE, STROKES_SHA256, Hands, load_hands, split_writers
 from digitnet.data.picture_folder import read_folder
-from digitnet.data.pins import known_datasets, pinned_dataset, pinned_datasets
+from digitnet.data.pins import known_datasets, packaged_arrays, pinned_dataset, pinned_datasets
 from digitnet.data.unipen import read_release
 from digitnet.errors import InputError, IntegrityError, UsageError, importing_extras, unknown_name
 from digitnet.files import storage_errors
@@ -225,14 +225,9 @@ def read_sample(name: str, _: Mapping[str, bytes]) -> Dataset:
     Raises:
         IntegrityError: the installation is damaged.
     """
-    content = (importlib.resources.files("digitnet") / "assets" / SAMPLE_FILE).read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != SAMPLE_SHA256:
-        raise IntegrityError(f"{SAMPLE_FILE} is damaged ({digest}). Install digitnet again.")
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        keys = ("train_images", "train_labels", "test_images", "test_labels")
-        parts = [arrays[key] for key in keys]
-    return _dataset(name, parts, {SAMPLE_FILE: digest})
+    arrays = packaged_arrays(SAMPLE_FILE, SAMPLE_SHA256)
+    keys = ("train_images", "train_labels", "test_images", "test_labels")
+    return _dataset(name, [arrays[key] for key in keys], {SAMPLE_FILE: SAMPLE_SHA256})
 
 
 def read_digits8x8(name: str, _: Mapping[str, bytes]) -> Dataset:

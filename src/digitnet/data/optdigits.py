@@ -16,9 +16,6 @@ Guarantees:
 from __future__ import annotations
 
 import functools
-import hashlib
-import importlib.resources
-import io
 import re
 from collections import Counter
 from typing import NamedTuple
@@ -27,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitnet.data.idx import encode_idx, gunzip, uncompress
+from digitnet.data.pins import packaged_arrays
 from digitnet.errors import IntegrityError
 
 BITMAPS_FILE = "optdigits32_train.npz"
@@ -61,11 +59,8 @@ def load_bitmaps() -> Bitmaps:
     Raises:
         IntegrityError: the file is not the one that was shipped.
     """
-    content = (importlib.resources.files("digitnet") / "assets" / BITMAPS_FILE).read_bytes()
-    if (found := hashlib.sha256(content).hexdigest()) != BITMAPS_SHA256:
-        raise IntegrityError(f"{BITMAPS_FILE} is damaged ({found}). Install digitnet again.")
-    with np.load(io.BytesIO(content)) as stored:
-        bitmaps = Bitmaps(stored["x"], stored["y"].astype(np.int64), stored["part"])
+    stored = packaged_arrays(BITMAPS_FILE, BITMAPS_SHA256)
+    bitmaps = Bitmaps(stored["x"], stored["y"].astype(np.int64), stored["part"])
     for array in bitmaps:
         array.flags.writeable = False
     return bitmaps

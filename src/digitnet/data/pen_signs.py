@@ -14,9 +14,6 @@ whom to cite stands in ``assets/README.md``.
 from __future__ import annotations
 
 import functools
-import hashlib
-import importlib.resources
-import io
 import itertools
 import math
 from collections.abc import Sequence
@@ -26,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digitnet.errors import IntegrityError
+from digitnet.data.pins import packaged_arrays
 
 STROKES_FILE = "unipen_strokes.npz"
 STROKES_SHA256 = "3c8df2b0b4aead535d9324e766bd0762cb010943cfba449854e25c8cc57078eb"
@@ -96,15 +93,7 @@ def load_hands() -> Hands:
     Raises:
         IntegrityError: the file is not the one that was shipped.
     """
-    file = importlib.resources.files("digitnet") / "assets" / STROKES_FILE
-    content = file.read_bytes()
-    if (found := hashlib.sha256(content).hexdigest()) != STROKES_SHA256:
-        raise IntegrityError(
-            f"The strokes that are part of digitnet ({file}) are damaged: SHA-256 {found[:12]}…, "
-            f"expected {STROKES_SHA256[:12]}…. Install digitnet again."
-        )
-    with np.load(io.BytesIO(content)) as stored:
-        arrays = {name: stored[name] for name in stored.files}
+    arrays = packaged_arrays(STROKES_FILE, STROKES_SHA256)
     bends, lengths, counts = (arrays.pop(k) for k in ("bends", "stroke_points", "sign_strokes"))
     steps = bends.cumsum(axis=1, dtype=np.uint8).cumsum(axis=1, dtype=np.uint8).T
     return _hands(steps, lengths, counts, arrays)

@@ -4,17 +4,22 @@ Guarantees:
 
 - Nothing that a source says is believed: ``PinnedFile.verified`` compares the content with the
   pinned SHA-256, so any source is as good as another.
+- So is what is part of the package: ``packaged_arrays``.
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib.resources
+import io
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from digitnet.data.idx import gunzip
 from digitnet.errors import IntegrityError, UsageError, unknown_name
@@ -132,3 +137,16 @@ def _tables() -> dict[str, dict[str, Any]]:
 def _pinned(name: str, *, forms: list[list[dict[str, Any]]], **settings: Any) -> PinnedDataset:
     files = (tuple(PinnedFile(**row) for row in form) for form in forms)
     return PinnedDataset(name, tuple(files), **settings)
+
+
+def packaged_arrays(file: str, sha256: str) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an ``.npz`` file that is part of the package, by name.
+
+    Raises:
+        IntegrityError: it is not the file that was shipped.
+    """
+    content = (importlib.resources.files("digitnet") / "assets" / file).read_bytes()
+    if (found := hashlib.sha256(content).hexdigest()) != sha256:
+        raise IntegrityError(f"{file} is damaged ({found}). Install digitnet again.")
+    with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}

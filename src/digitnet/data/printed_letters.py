@@ -10,15 +10,12 @@ Guarantees:
 from __future__ import annotations
 
 import functools
-import hashlib
-import importlib.resources
-import io
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from digitnet.errors import IntegrityError
+from digitnet.data.pins import packaged_arrays
 
 LETTERS_FILE = "printed_letters.npz"
 LETTERS_SHA256 = "70ad94d9373b574613b4fe801e551429491ef834d75ed7a609bada870cace53f"
@@ -48,12 +45,9 @@ def load_printed_letters() -> PrintedLetters:
     Raises:
         IntegrityError: the file is not the one that was shipped.
     """
-    content = (importlib.resources.files("digitnet") / "assets" / LETTERS_FILE).read_bytes()
-    if (found := hashlib.sha256(content).hexdigest()) != LETTERS_SHA256:
-        raise IntegrityError(f"{LETTERS_FILE} is damaged ({found}). Install digitnet again.")
-    with np.load(io.BytesIO(content)) as stored:
-        images = np.unpackbits(stored["bits"], axis=-1) * np.uint8(255)
-        letters = PrintedLetters(images, stored["letter"], stored["face"])
+    stored = packaged_arrays(LETTERS_FILE, LETTERS_SHA256)
+    images = np.unpackbits(stored["bits"], axis=-1) * np.uint8(255)
+    letters = PrintedLetters(images, stored["letter"], stored["face"])
     for array in letters:
         array.flags.writeable = False
     return letters
