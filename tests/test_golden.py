@@ -3,15 +3,13 @@
 import importlib.util
 from functools import partial
 
-import numpy as np
 import pytest
 
 import golden_ways as ways
 from browser_site import browser, built, need, opened
 
-# Runtimes and processors round differently. Of so many in a hundred inputs no logit may differ by
-# more than the first, and of none by more than the second.
-MOST, NEARLY_ALL, EVER = 1e-4, 95, 5e-4
+# Runtimes and processors round differently; no logit and no score may differ by more than this.
+MOST = 1e-4
 # Ways that call Python's recogniser read one input in so many; `make_golden.py` measures all.
 SOME = 3
 
@@ -34,11 +32,9 @@ def _check(golden, record_property, answers: ways.Answers, least: int) -> None:
     record_property("largest difference of a logit", max(one.logits for one in found))
     assert len(found) >= least
     assert {one.name: one.words for one in found if one.words} == {}
-    logits = np.array([one.logits for one in found])
     worst = max(found, key=lambda one: one.logits)
-    assert np.percentile(logits, NEARLY_ALL) <= MOST, worst
-    assert worst.logits <= EVER, worst
-    assert max(one.ood_score for one in found) <= EVER
+    assert worst.logits <= MOST, worst
+    assert max(one.ood_score for one in found) <= MOST
     # A half may be rounded up or down.
     assert max(one.image or 0 for one in found) <= 1
     assert max(one.box for one in found) <= 1

@@ -94,18 +94,17 @@ def _area_weights(profile: Tensor, position: Tensor, start: Tensor, side: Tensor
         start: where the digit begins, whole pixels and the fraction, (N, 2).
         side: the longer side of the digit, (N, 1).
     """
-    # Measured from the digit and in output pixels: small numbers, so that every machine rounds
-    # them alike wherever in its frame the digit lies.
-    size = (BOX_SIZE / side).unsqueeze(2)
-    whole, fraction = start.unsqueeze(2).split(1, dim=1)  # type: ignore[no-untyped-call]
-    source = (position - whole + (0.5 - fraction)) * size
-    # A float32 would add up the rounding of every row; MPS has no float64.
+    # In float64, which MPS does not have, and measured from the digit: in float32, places differ
+    # from machine to machine by a few millionths of a pixel, and logits then by ten thousandths.
     exact = torch.float32 if profile.device.type == "mps" else torch.float64
+    size = (BOX_SIZE / side.to(exact)).unsqueeze(2)
+    whole, fraction = start.to(exact).unsqueeze(2).split(1, dim=1)  # type: ignore[no-untyped-call]
+    source = (position.to(exact) - whole + (0.5 - fraction)) * size
     weight = profile.to(exact)
     mass = weight.sum(2, keepdim=True).clamp(min=_TINY)
-    middle = ((weight * source.to(exact)).sum(2, keepdim=True) / mass).to(profile.dtype)
+    middle = (weight * source).sum(2, keepdim=True) / mass
     source = (source + (CENTRE - middle)).unsqueeze(2)
-    output = torch.arange(IMAGE_SIZE, dtype=profile.dtype, device=profile.device).view(1, 1, -1, 1)
+    output = torch.arange(IMAGE_SIZE, dtype=exact, device=profile.device).view(1, 1, -1, 1)
     # At least one source pixel wide: enlarging then interpolates between neighbours.
     half = (size.clamp(min=1.0) / 2).unsqueeze(3)
     reach = (size / 2).unsqueeze(3)
@@ -113,4 +112,4 @@ def _area_weights(profile: Tensor, position: Tensor, start: Tensor, side: Tensor
     overlap = torch.minimum(place + half, source + reach) - torch.maximum(
         place - half, source - reach
     )
-    return overlap.clamp(min=0.0) / (2 * half)
+    return (overlap.clamp(min=0.0) / (2 * half)).to(profile.dtype)
