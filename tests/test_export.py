@@ -47,6 +47,7 @@ COMPACT = ModelConfig(
     batch_norm=True,
     norm_scale=False,
     global_pooling="mean",
+    test_shifts=1,
     dense=(),
 )
 STRONG = ModelConfig(

@@ -1,5 +1,6 @@
 import copy
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -309,6 +310,22 @@ def test_mixtures_are_used_in_turn_trained_once_and_stay_shared_in_a_copy():
         assert torch.equal(layer.weight, expected)
     images = torch.rand(2, 1, 28, 28)
     assert not torch.allclose(model(images), original(images))
+
+
+def test_a_test_sees_the_mean_of_all_places_and_training_only_one(noisy):
+    config = ModelConfig(**{**SMALL, "border": 2, "test_shifts": 1, "dense": ()})
+    once = randomised(replace(config, test_shifts=0)).double()
+    model = randomised(config).double()
+    places = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)]
+    expected = torch.stack([once(noisy.roll(place, (2, 3))) for place in places]).mean(0)
+    torch.testing.assert_close(model.eval()(noisy), expected)
+    torch.testing.assert_close(model(noisy[:1]), expected[:1])
+    torch.testing.assert_close(model.train()(noisy), once(noisy))
+
+
+def test_images_are_not_shifted_beyond_their_border():
+    with pytest.raises(UsageError, match=r"--test-shifts cannot be 2; allowed: from 0 to 1, the "):
+        ModelConfig(border=1, test_shifts=2)
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ NETWORKS = {
     "no dense layer": ModelConfig(channels=(3,), dense=()),
     "pooled before it falls": replace(RECIPES["fast"].model, channels=(4,), dense=(8,)),
     "pooled after it falls": ModelConfig(channels=(4,), dense=(8,), activation="gelu"),
-    "as tiny": replace(RECIPES["tiny"].model, stem=4, channels=(4, 4)),
+    "as tiny, at one place": replace(RECIPES["tiny"].model, stem=4, channels=(4, 4), test_shifts=0),
     "as small": replace(RECIPES["small"].model, stem=4, channels=(4, 5)),
     "as best": replace(RECIPES["best"].model, stem=4, channels=(4, 6)),
     "added without a scale": ModelConfig(
@@ -240,6 +240,18 @@ def test_of_a_network_with_a_foreign_step_the_answers_are_left() -> None:
     session = onnxruntime.InferenceSession(graph)
     (probabilities,) = session.run(["probabilities"], {"images": images(2)})
     np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
+
+
+def test_of_a_network_that_sees_several_places_the_answers_are_left() -> None:
+    model = untrained(ModelConfig(channels=(3,), dense=(), border=2, test_shifts=1))
+    graph, layers, unshown = opened(traced(model))
+    assert layers == []
+    assert "several places" in unshown
+    seen = images(2)
+    (probabilities,) = onnxruntime.InferenceSession(graph).run(["probabilities"], {"images": seen})
+    with torch.inference_mode():
+        expected = Reading(model)(torch.from_numpy(seen))[0]
+    np.testing.assert_allclose(probabilities, expected, atol=1e-5)
 
 
 def test_another_last_layer_is_all_that_changes() -> None:

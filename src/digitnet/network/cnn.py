@@ -115,13 +115,22 @@ class CNN(nn.Module):
         if images.shape[1:] != (1, IMAGE_SIZE, IMAGE_SIZE):
             # Without this, cutting would turn a larger image into its corner.
             raise InputError(f"Images must be (N, 1, 28, 28), not {tuple(images.shape)}.")
-        start, end = self.config.border, self.config.border + self.used_size
-        used = images[:, :, start:end, start:end]
+        places = self._places(images)
+        used = torch.cat(places) if len(places) > 1 else places[0]
         # Pixels with one channel are stored alike in every memory order, and torch goes by what
         # the tensor says of itself: unless it says channels last, convolutions take a slow path.
         normal = ((used - self.mean) / self.std).to(memory_format=torch.channels_last)
         features: Tensor = self.head[:-1](self.pooling(self.blocks(normal)))
-        return features
+        if len(places) == 1:
+            return features
+        return features.reshape(len(places), -1, features.shape[1]).mean(0)
+
+    def _places(self, images: Tensor) -> list[Tensor]:
+        """Return the parts of images that the blocks see, one after the other."""
+        shifts = 0 if self.training else self.config.test_shifts
+        starts = range(self.config.border - shifts, self.config.border + shifts + 1)
+        size = self.used_size
+        return [images[:, :, y : y + size, x : x + size] for y in starts for x in starts]
 
     def use_fast_memory_order(self) -> Self:
         """Lay the weights out as convolutions are fastest on a CPU: channels last."""
@@ -350,7 +359,8 @@ class SeparableConv2d(nn.Module):
     """A depthwise separable convolution: a filter for each input channel, then a mixture of them.
 
     Nothing comes between the two (Chollet, "Xception", CVPR 2017), so they are one convolution
-    whose kernels are products; it is computed as that, which is faster where channels are few.
+    whose kernels are products. Outside training it is computed, and exported, as that; in training
+    step by step, which takes up to a third less time.
 
     Args:
         inputs: channels.
@@ -383,17 +393,26 @@ class SeparableConv2d(nn.Module):
         """Take the mixture of another one instead of a mixture of its own."""
         self.mixture, self._mixture_of = None, (source,)
 
-    @property
-    def weight(self) -> Tensor:
-        """The kernels, float32 (outputs, inputs, size, size)."""
+    def parts(self) -> tuple[Tensor, Tensor]:
+        """Return the filters, (inputs, 1, size, size), and the mixture, (outputs, inputs, 1, 1)."""
         filters = self._filters_of[0].weight[:, 0] if self._filters_of else self.filters
         mixture = self._mixture_of[0].mixture if self._mixture_of else self.mixture
         assert filters is not None
         assert mixture is not None
-        return mixture[:, :, None, None] * filters
+        return filters[:, None], mixture[:, :, None, None]
+
+    @property
+    def weight(self) -> Tensor:
+        """The kernels, float32 (outputs, inputs, size, size)."""
+        filters, mixture = self.parts()
+        return mixture * filters[:, 0]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return float32 (N, outputs, H, W) of (N, inputs, H, W) with enough padding."""
+        if self.training:
+            filters, mixture = self.parts()
+            filtered = F.conv2d(x, filters, padding=self.padding, groups=len(filters))
+            return F.conv2d(filtered, mixture, self.bias)
         kernels = self.weight.contiguous(memory_format=torch.channels_last)
         return F.conv2d(x, kernels, self.bias, padding=self.padding)
 

@@ -75,6 +75,8 @@ class ModelConfig:
             layer of so many times fewer units than channels; 0 does not.
         global_pooling: What is kept of each channel of the last block: every pixel with none, else
             its mean, or its maximum and its mean.
+        test_shifts: Pixels by which an image is shifted each way, outside training; what the last
+            layer sees is the mean over all places. At most --border.
         dense: Units of the hidden dense layers between the last block and the logits.
         activation: Non-linearity after every hidden layer.
         dropout: Fraction of units dropped before each dense layer, in training only.
@@ -102,6 +104,7 @@ class ModelConfig:
     residual: bool = False
     squeeze_excite: int = _limited(0, 0, 1024)
     global_pooling: GlobalPooling = "none"
+    test_shifts: int = _limited(0, 0, 10)
     dense: tuple[int, ...] = (64,)
     activation: Activation = "relu"
     dropout: float = _limited(0.0, 0, 0.95)
@@ -126,6 +129,8 @@ class ModelConfig:
             allowed = f"{off} without --separable and one number of channels"
             _require(self, name, shareable, allowed)
         _require(self, "norm_scale", self.batch_norm or self.norm_scale, "on without --batch-norm")
+        most = f"from 0 to {self.border}, the --border"
+        _require(self, "test_shifts", self.test_shifts <= self.border, most)
 
 
 @dataclass(frozen=True, kw_only=True)

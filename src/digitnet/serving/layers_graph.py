@@ -4,9 +4,9 @@ Guarantees:
 
 - The weights are those of the model file, and so are the answers, to 1e-5; batch normalisation is
   part of the convolution before it, as weights and a bias.
-- Every network that ``CNN`` exports can be opened. Of another, and of an ensemble, whose networks
-  have layers of their own, there is the graph from images to answers, and a sentence that says why
-  no layers are shown.
+- Every network that ``CNN`` exports can be opened, if it sees an image at one place. Of others, and
+  of an ensemble, whose networks have layers of their own, there is the graph from images to
+  answers, and a sentence that says why no layers are shown.
 
 The graph takes ``images``, float32 (N, 1, 28, 28) in [0, 1] as the model file's ``image`` gives
 them; ``keep_1``, ``keep_2`` …, float32 (1, channels, 1, 1), 1 or 0 for each filter of a convolution
@@ -177,6 +177,11 @@ def _open(graph: OpenedGraph, nodes: list[NodeProto]) -> None:
     while nodes:
         node = nodes.pop(0)
         following = [each.op_type for each in nodes[: len(_WEIGHING)]]
+        if node.op_type == "Concat" and not graph.layers:
+            raise _UnshownError(
+                "This model sees each image at several places, and each layer has a map of every "
+                "place. They are not shown here."
+            )
         if node.op_type == "Conv":
             nodes = _add_convolution(graph, node, nodes)
         elif node.op_type == "ReduceMean" and following == list(_WEIGHING):

@@ -266,7 +266,8 @@ def layer_outputs(
 
     Returns:
         A name and float32 (C, H, W) for each; plain numbers are (N, 1, 1). The last are the
-        logits and the probabilities.
+        logits and the probabilities, of all places that the network sees (``test_shifts``); the
+        others are those of the image where it is.
     """
     # Not cut to ``used_size``, which saves time and changes no logit: the maps are to have the
     # sizes that the table of layers gives.
@@ -283,7 +284,7 @@ def layer_outputs(
         if not isinstance(layer, nn.Linear | nn.Dropout):  # after its activation
             number += 1
             outputs.append((f"Dense layer {number}", _column(values.numpy())))
-    logits = model.head[-1](values).numpy()
+    logits = model.logits_of(seen).numpy()
     known = logits[:, : model.config.num_classes]
     name = f"Logits: one for each {thing}" + (", one for none" if model.config.reject else "")
     outputs.append((name, _column(logits)))
