@@ -24,6 +24,7 @@ from digitnet.reading.finding import (
 )
 from digitnet.reading.model_file import LEAST_PAGE, load_model_file
 from digitnet.reading.prediction import INK_SIDE, Box
+from digitnet.synthesis.corruptions import corrupt
 from made_up_signs import signs, sure
 
 SIDES = st.integers(1, 6000)
@@ -237,7 +238,38 @@ def test_only_what_was_tiny_counts_when_it_is_looked_at_again(side: int, counts:
 def test_a_picture_that_is_enlarged_already_is_not_looked_at_again() -> None:
     model = SeesBlots(presence=0.1)
     seen(model, with_blots((20, 20), (5, 5, 10, 15)))
-    assert len(model.pages) == 1
+    # As it is, and cleaned.
+    assert len(model.pages) == 2
+    assert len(set(model.pages)) == 1
+
+
+class SeesClearly(SeesBlots):
+    ood_threshold = 20.0
+
+
+@pytest.mark.parametrize(("side", "model", "looks"), [
+    (40, SeesBlots(), 2), (41, SeesBlots(), 1), (40, SeesClearly(), 1)
+])  # fmt: skip
+def test_a_small_picture_in_doubt_is_looked_at_cleaned(
+    side: int, model: SeesBlots, looks: int
+) -> None:
+    seen(model, with_blots((side, side), (10, 5, 18, 30)))
+    assert len(model.pages) == looks
+
+
+@pytest.mark.parametrize("fault", ["impulse_noise", "canny_edges", "zigzag"])
+def test_the_clearer_look_counts(sample: Dataset, fault: str) -> None:
+    digits, labels = sample.test_images[:40], sample.test_labels[:40]
+
+    def read(pictures: NDArray[np.uint8]) -> float:
+        found = [find_signs(load_model_file(), each) for each in pictures]
+        best = [
+            each.probabilities[(each.presence - each.ood_score / 99).argmax()] for each in found
+        ]
+        return float((np.argmax(best, axis=1) == labels).mean())
+
+    assert read(corrupt(digits, fault, 0)) >= 0.7
+    assert read(digits) >= 0.95
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (28, 28), (600, 800)])

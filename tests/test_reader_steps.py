@@ -19,6 +19,7 @@ from PIL import Image, ImageFilter
 
 import reader_constants
 from digitnet.reading import finding, grey, line_reading, line_texts
+from digitnet.reading.cleaning import cleaned
 from digitnet.reading.light import in_even_light, on_one_ground
 from digitnet.reading.line_strips import strip_of
 from digitnet.reading.line_texts import FoundLine, SignChances
@@ -333,6 +334,24 @@ def test_a_striped_ground_becomes_one_as_in_python() -> None:
         assert (answer is None) == (picture is None)
         if picture is not None:
             np.testing.assert_array_equal(pixels_of(answer), picture)
+
+
+@needs_node
+def test_small_pictures_are_cleaned_as_in_python() -> None:
+    rng = np.random.default_rng(14)
+    pictures = []
+    for case in range(24):
+        height, width = (int(side) for side in rng.integers(1, 41, 2))
+        picture = noise(rng, height, width)
+        if case % 4 == 1:
+            picture = np.where(picture > 180, 255, 10).astype(np.uint8)
+        elif case % 4:
+            picture = np.where(picture > 220, picture, 0 if case % 4 == 2 else picture // 4)
+            picture[picture > 240] = 255
+        pictures.append(np.ascontiguousarray(picture))
+    calls = [("cleaning.js", "cleaned", [picture_of(picture)]) for picture in pictures]
+    for answer, picture in zip(in_javascript(calls), pictures, strict=True):
+        np.testing.assert_array_equal(pixels_of(answer), cleaned(picture))
 
 
 def row_of_boxes(rng: np.random.Generator, count: int) -> NDArray[np.float32]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 from digitnet.reading import (
+    cleaning,
     explanation,
     finding,
     grey,
@@ -47,8 +48,9 @@ SHARED: tuple[tuple[str, ModuleType, str], ...] = (
         finding,
         "PAGE_AREA LONGEST MOST_AREA ENLARGED TINY CLEAR MOST_PARTS CROWD _LOOKS SMALL ROOM EVEN "
         "UNSURE CLOSER _MARGIN _BEYOND _ONE_SIGN "
-        "_CLOSER_BY _REACH _SMALLER _CLEAREST _UNCLEAR _CLEARLY",
+        "_CLOSER_BY _REACH _SMALLER _CLEAREST _UNCLEAR _CLEARLY _DOUBTLESS",
     ),
+    ("cleaning", cleaning, "_COMMON _NARROW _SPECK"),
     (
         "light",
         light,

@@ -4,7 +4,8 @@ Guarantees:
 
 - A picture of any size and proportions becomes a page of about 37,000 pixels; the network does the
   rest, and this module only chooses which part of the picture it sees at which size.
-- A picture on a striped ground, of which nothing is clear, is looked at on one ground.
+- A picture on a striped ground, of which nothing is clear, is looked at on one ground; a small one
+  of which little is clear is looked at cleaned, too.
 - Where what is found is tiny or crowded, or nothing is, the picture is looked at again, enlarged.
   Only signs too small for the first look count then: parts of what it knew to be a table's lines
   look like a 1 from near.
@@ -21,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from digitnet.reading.light import in_even_light, on_one_ground
+from digitnet.reading.cleaning import cleaned
+from digitnet.reading.light import greys_of_edge, in_even_light, on_one_ground
 from digitnet.reading.model_file import LEAST_PAGE, ModelFile
 from digitnet.reading.prediction import INK_SIDE, Box, Ink
 
@@ -61,8 +63,9 @@ _SMALLER = 0.5
 # the same.
 _CLEAREST = 12.0
 # A picture whose signs are together less clear than this is looked at without its stripes, where it
-# has any; and what is seen then must be so clear.
-_UNCLEAR, _CLEARLY = 1.0, 4.0
+# has any; and what is seen then must be so clear. A small one less clear than the last is looked at
+# cleaned, too, and the clearer look counts.
+_UNCLEAR, _CLEARLY, _DOUBTLESS = 1.0, 4.0, 6.0
 _OUTPUTS = ("box", "presence", "digit_share", "probabilities", "ood_score", "image")
 
 _Grey = NDArray[np.uint8]
@@ -116,16 +119,21 @@ def find_signs(model: ModelFile, picture: _Grey, zoom: float = 1.0) -> Signs:
         IntegrityError: the model file cannot be run.
     """
     signs = _in_frame(model, picture, zoom)
-    level = on_one_ground(picture) if _clearness(signs, model) < _UNCLEAR else None
-    if level is None:
+    clear = _clearness(signs, model)
+    level = on_one_ground(picture) if clear < _UNCLEAR else None
+    if level is not None:
+        others = _in_frame(model, level, zoom)
+        if _clearness(others, model) >= _CLEARLY:
+            return others
+    if clear >= _DOUBTLESS or max(picture.shape) > SMALL:
         return signs
-    others = _in_frame(model, level, zoom)
-    return others if _clearness(others, model) >= _CLEARLY else signs
+    others = _in_frame(model, cleaned(picture), zoom)
+    return others if _clearness(others, model) > clear else signs
 
 
 def _in_frame(model: ModelFile, picture: _Grey, zoom: float) -> Signs:
     """Return the signs on a picture, which may touch its edge."""
-    margin, counts = 0, _greys_of_edge(picture)
+    margin, counts = 0, greys_of_edge(picture)
     if max(picture.shape) <= SMALL and counts.max() >= EVEN * counts.sum():
         margin = max(1, round(ROOM * max(picture.shape)))
     roomy = np.pad(picture, margin, constant_values=counts.argmax()) if margin else picture
@@ -133,12 +141,6 @@ def _in_frame(model: ModelFile, picture: _Grey, zoom: float) -> Signs:
     height, width = picture.shape
     boxes = (signs.boxes - np.float32(margin)).clip(0, np.array([width, height] * 2, np.float32))
     return replace(signs, boxes=boxes)
-
-
-def _greys_of_edge(picture: _Grey) -> NDArray[np.intp]:
-    """Return how many pixels of a picture's edge have each grey value from 0 on."""
-    edge = np.concatenate((picture[0], picture[-1], picture[:, 0], picture[:, -1]))
-    return np.bincount(edge)
 
 
 def _find_signs(model: ModelFile, picture: _Grey, zoom: float) -> Signs:
@@ -184,7 +186,7 @@ def whole_ink(picture: _Grey) -> Ink:
 
     For what is no writing: things on an even ground.
     """
-    ground = int(_greys_of_edge(picture).argmax())
+    ground = int(greys_of_edge(picture).argmax())
     ink = np.abs(picture.astype(np.float32) - ground) / max(ground, 255 - ground)
     rows, columns = (np.flatnonzero(ink.max(axis) >= _FAINTEST) for axis in (1, 0))
     if not len(rows):

@@ -15,6 +15,8 @@ it keeps the edge of a shadow where it is.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,16 +33,17 @@ _PAPER, _LIGHTEST = 210.0, 1.2
 _APART, _NARROWEST, _GROUND, _ROUGH = 128, 0.125, 0.7, 16
 
 _Floats = NDArray[np.float32]
+_Number = TypeVar("_Number", np.float32, np.int32)
 
 
 def in_even_light(page: _Floats) -> _Floats | None:
     """Return a page, float32 (H, W), grey, 0 to 255, in even light; None if it is in even light."""
     cells = _reduced(_reduced(page))
-    ground = _closed(cells, _WIDE)
+    ground = closed(cells, _WIDE)
     explained = _is_even(ground, _DARKEST)
-    if not explained or _is_even(ground) or _is_even(-_closed(-cells, _WIDE)):
+    if not explained or _is_even(ground) or _is_even(-closed(-cells, _WIDE)):
         return None
-    ground = _closed(_reduced(page), _NARROW)
+    ground = closed(_reduced(page), _NARROW)
     height, width = page.shape
     ground = ground.repeat(2, axis=0).repeat(2, axis=1)[:height, :width]
     return np.asarray(np.minimum(page / np.maximum(ground, 1), _LIGHTEST) * _PAPER, np.float32)
@@ -55,6 +58,22 @@ def on_one_ground(picture: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
             if (levelled <= _ROUGH).mean() >= _GROUND:
                 return np.ascontiguousarray(levelled if upright is picture else levelled.T)
     return None
+
+
+def greys_of_edge(picture: NDArray[np.uint8]) -> NDArray[np.intp]:
+    """Return how many pixels of a picture's edge have each grey value from 0 on."""
+    edge = np.concatenate((picture[0], picture[-1], picture[:, 0], picture[:, -1]))
+    return np.bincount(edge)
+
+
+def closed(page: NDArray[_Number], side: int) -> NDArray[_Number]:
+    """Return a page, of float32 or int32, without what is darker and narrower than a square window.
+
+    Args:
+        page: (H, W).
+        side: of the window, an odd number of pixels.
+    """
+    return -_highest(-_highest(page, side), side)
 
 
 def _bands(edges: NDArray[np.float64]) -> NDArray[np.float64] | None:
@@ -84,12 +103,7 @@ def _reduced(page: _Floats) -> _Floats:
     return np.asarray(total / 4, np.float32)
 
 
-def _closed(page: _Floats, side: int) -> _Floats:
-    """Return a page without what is darker and narrower than a square window."""
-    return -_highest(-_highest(page, side), side)
-
-
-def _highest(page: _Floats, side: int) -> _Floats:
+def _highest(page: NDArray[_Number], side: int) -> NDArray[_Number]:
     """Return the highest value of the window around each pixel, whose sides are odd."""
     values = np.pad(page, side // 2, mode="edge")
     for _ in range(2):

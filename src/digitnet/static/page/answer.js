@@ -53,7 +53,7 @@ export class Answer {
       if (place) parts.push(make("span", { className: "line-break" }));
       for (const sign of line.digits) {
         const name = sign.is_digit ? `Digit ${sign.digit}` : "A sign that is no digit";
-        const button = make("button", { type: "button", textContent: sign.is_digit ? sign.digit : "?", "aria-label": `${name}, number ${number + 1}` });
+        const button = make("button", { textContent: sign.is_digit ? sign.digit : "?", "aria-label": `${name}, number ${number + 1}` });
         button.dataset.sign = number++;
         if (sign.reason || inDoubt(this.reading)) button.className = "doubtful";
         parts.push(button);

@@ -1,6 +1,6 @@
 /** "Damage it until it flips": one slider for each kind of damage, and a search for where it flips. */
 
-import { argmin, times } from "../reader/rounding.js";
+import { argmin, clip, times } from "../reader/rounding.js";
 import { chart, colour, curve, showDigit, upright } from "./drawing.js";
 import { button, byId, make } from "./elements.js";
 import { likeliest, one, percent } from "./words.js";
@@ -74,7 +74,7 @@ export class Damage {
       return;
     }
     this.newest = image;
-    const answers = await this.judge(image, words);
+    const answers = await this.judge([image], words);
     if (this.newest !== image || !answers) return;
     const [{ probabilities }] = answers;
     const [first] = likeliest({ probabilities });
@@ -100,15 +100,14 @@ export class Damage {
     let image = Float32Array.from(this.sign.image, (value) => value / 255);
     // Turning and moving first, so that noise lies over everything.
     for (const place of [3, 1, 2, 0]) if (values[place]) image = KINDS[place].change(image, values[place]);
-    return Uint8Array.from(image, (value) => Math.round(255 * Math.min(1, Math.max(0, value))));
+    return Uint8Array.from(image, (value) => Math.round(255 * clip(value, 0, 1)));
   }
 
   async sweep(place) {
     if (!this.sign) return;
     const { least, most, words, name } = KINDS[place];
     const steps = times(STEPS, (k) => least + ((most - least) * k) / (STEPS - 1));
-    const images = new Uint8Array(784 * STEPS);
-    steps.forEach((value, k) => images.set(this.damaged(this.values.with(place, value)), 784 * k));
+    const images = steps.map((value) => this.damaged(this.values.with(place, value)));
     const { own, sign } = this;
     const answers = await this.judge(images, byId("sweep-words"));
     if (!answers || sign !== this.sign) return;

@@ -14,5 +14,5 @@ export function make(name, properties = {}, ...children) {
 }
 
 export function button(words, onClick, properties = {}) {
-  return make("button", { type: "button", textContent: words, onclick: onClick, ...properties });
+  return make("button", { textContent: words, onclick: onClick, ...properties });
 }

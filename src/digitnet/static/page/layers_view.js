@@ -1,6 +1,6 @@
 /** The path from picture to bars: the maps of every layer, and filters that can be switched off. */
 
-import { argmax, sum, times } from "../reader/rounding.js";
+import { argmax, clip, sum, times } from "../reader/rounding.js";
 import { cellAt, showMaps } from "./drawing.js";
 import { button, byId, make } from "./elements.js";
 import { aboutLayer, aboutOutcome } from "./words.js";
@@ -139,12 +139,12 @@ class LayerCard {
     if (!this.maps) return;
     const cell = cellAt(this.canvas, event, this.maps, this.columns, this.zoom);
     if (!cell) return;
-    [this.fields[0].value, this.fields[1].value, this.fields[2].value] = [cell.map + 1, cell.y + 1, cell.x + 1];
+    [cell.map, cell.y, cell.x].forEach((at, k) => (this.fields[k].value = at + 1));
     this.choose(cell);
   }
 
   typed() {
-    const [map, y, x] = this.fields.map((field) => Math.min(field.max, Math.max(1, Math.round(field.value) || 1)) - 1);
+    const [map, y, x] = this.fields.map((field) => clip(Math.round(field.value), 1, field.max) - 1);
     if (this.maps) this.choose({ map, y, x });
   }
 
@@ -167,8 +167,7 @@ class LayerCard {
     }
     if (this.layer.kind === "weighing") {
       const before = this.at(input, cell.map, cell.y, cell.x);
-      const share = before ? `Every cell of this map is multiplied by ${short(value / before)}: ${short(before)} becomes ${short(value)}.` : "0 stays 0.";
-      this.sum.replaceChildren(words(share));
+      this.sum.replaceChildren(words(before ? `Every cell of this map is multiplied by ${short(value / before)}: ${short(before)} becomes ${short(value)}.` : "0 stays 0."));
       return;
     }
     try {

@@ -143,9 +143,7 @@ async function show(asked, name, placed) {
 async function rescore(reading) {
   const signs = signsOf(reading);
   if (!signs.length) return;
-  const images = new Uint8Array(784 * signs.length);
-  signs.forEach((sign, k) => images.set(sign.image, 784 * k));
-  const judged = await lessons.network.judge(images);
+  const judged = await lessons.network.judge(signs.map(({ image }) => image));
   const before = reading.text;
   for (const [k, { probabilities, score }] of judged.entries()) {
     const digit = argmax(probabilities);

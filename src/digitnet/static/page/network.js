@@ -2,6 +2,9 @@
 
 import { lessons as C } from "../reader/constants.js";
 
+/** Return images, 784 bytes each, one after the other. */
+export const joined = (images) => Uint8Array.from(images.flatMap((image) => [...image]));
+
 export class Network {
   static async open(engine) {
     const network = new Network(engine);
@@ -36,16 +39,14 @@ export class Network {
   }
 
   async judge(images) {
-    const count = images.length / 784;
-    const [rows, scores] = [[], []];
-    for (let start = 0; start < count; start += C.MOST_IMAGES) {
-      const part = images.subarray(784 * start, 784 * Math.min(count, start + C.MOST_IMAGES));
-      const { probabilities, ood_score: score } = await this.run(part, ["probabilities", "ood_score"], { whole: true });
+    const found = [];
+    for (let start = 0; start < images.length; start += C.MOST_IMAGES) {
+      const part = images.slice(start, start + C.MOST_IMAGES);
+      const { probabilities, ood_score: score } = await this.run(joined(part), ["probabilities", "ood_score"], { whole: true });
       const classes = probabilities.dims[1];
-      for (let k = 0; k < part.length / 784; k++) rows.push(probabilities.data.slice(k * classes, (k + 1) * classes));
-      scores.push(...score.data);
+      part.forEach((_, k) => found.push({ probabilities: probabilities.data.slice(k * classes, (k + 1) * classes), score: score.data[k] }));
     }
-    return rows.map((probabilities, k) => ({ probabilities, score: scores[k] }));
+    return found;
   }
 
   weightsOf(layer) {

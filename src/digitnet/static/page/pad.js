@@ -1,6 +1,7 @@
 /** The drawing paper: strokes of mouse, finger, pen or keyboard, as points in 640 × 400. */
 
 import { strokes as C } from "../reader/constants.js";
+import { clip } from "../reader/rounding.js";
 
 export const WIDTH = 640;
 export const HEIGHT = 400;
@@ -9,10 +10,7 @@ const STEP = 10;
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 export class Pad {
-  /**
-   * @param canvas that is drawn on, with the pixels that the screen has there
-   * @param onChange is called after each change, with whether the pen is still moving
-   */
+  /** `onChange` is called after each change, with whether the pen is still moving. */
   constructor(canvas, onChange) {
     [this.canvas, this.onChange] = [canvas, onChange];
     this.context = canvas.getContext("2d");
@@ -29,7 +27,6 @@ export class Pad {
     new ResizeObserver(() => this.fit()).observe(canvas);
   }
 
-  /** Whether there is nothing on the paper. */
   get isEmpty() {
     return !this.strokes.length && !this.picture;
   }
@@ -86,8 +83,8 @@ export class Pad {
 
   steer([across, down], step) {
     const cursor = this.cursor;
-    cursor.x = Math.min(WIDTH, Math.max(0, cursor.x + across * step));
-    cursor.y = Math.min(HEIGHT, Math.max(0, cursor.y + down * step));
+    cursor.x = clip(cursor.x + across * step, 0, WIDTH);
+    cursor.y = clip(cursor.y + down * step, 0, HEIGHT);
     cursor.shown = true;
     if (cursor.down) this.strokes.at(-1).push([cursor.x, cursor.y, C.USUAL_PRESSURE]);
     cursor.down ? this.changed(true) : this.paint();

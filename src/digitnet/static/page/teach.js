@@ -1,10 +1,9 @@
-/**
- * "Teach it your handwriting": the last layer learns from a few examples, guarded by the sample of MNIST.
- */
+/** "Teach it your handwriting": the last layer learns from a few examples, guarded by MNIST's sample. */
 
 import { argmax, sum, times } from "../reader/rounding.js";
 import { digitCanvas } from "./drawing.js";
 import { button, byId, make } from "./elements.js";
+import { joined } from "./network.js";
 import { Sample } from "./why.js";
 import { one } from "./words.js";
 
@@ -88,7 +87,6 @@ export class Teach {
     }
   }
 
-  /** Whether there are enough examples of some digit. */
   get canLearn() {
     return this.examples.some(({ label }) => this.count(label) >= ENOUGH);
   }
@@ -106,8 +104,7 @@ export class Teach {
   }
 
   async seen(kept) {
-    const images = new Uint8Array(784 * kept.length);
-    kept.forEach(({ image }, k) => images.set(image, 784 * k));
+    const images = joined(kept.map(({ image }) => image));
     return (await this.network.run(images, ["features"], { whole: true })).features.data;
   }
 

@@ -52,14 +52,9 @@ export class Why {
       for (let left = 0; left <= SIDE - C.PATCH; left += C.STRIDE) patches.push(cellsOf(left, top));
     }
     const inked = patches.filter((cells) => cells.some((k) => image[k]));
-    const images = new Uint8Array(784 * inked.length);
-    inked.forEach((cells, place) => {
-      const covered = Uint8Array.from(image);
-      for (const k of cells) covered[k] = 0;
-      images.set(covered, 784 * place);
-    });
+    const covered = inked.map((cells) => image.map((grey, k) => (cells.includes(k) ? 0 : grey)));
     const [digit] = likeliest({ probabilities });
-    const answers = await this.network.judge(images);
+    const answers = await this.network.judge(covered);
     const [falls, covers] = [new Float32Array(784), new Float32Array(784)];
     for (const cells of patches) for (const k of cells) covers[k] += 1;
     inked.forEach((cells, place) => {
@@ -79,11 +74,11 @@ export class Why {
     byId("needed").getContext("2d").putImageData(pixels, 0, 0);
     const [digit] = likeliest({ probabilities });
     const costs = largest(falls);
-    const words =
+    this.say(
       costs < CLEAR
         ? `No patch matters much: any part may be covered, and it stays ${one(digit)}.`
-        : `Orange: covering it costs the ${digit} up to ${percent(costs)}. Blue: it becomes surer.`;
-    this.say(words);
+        : `Orange: covering it costs the ${digit} up to ${percent(costs)}. Blue: it becomes surer.`,
+    );
   }
 
   async nearest({ image }) {

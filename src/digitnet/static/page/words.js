@@ -12,8 +12,7 @@ export function percent(share) {
 export const one = (digit) => `${digit === 8 ? "an" : "a"} ${digit}`;
 
 export function likeliest({ probabilities }) {
-  const order = [...probabilities.keys()].sort((a, b) => probabilities[b] - probabilities[a]);
-  return order.slice(0, 2);
+  return [...probabilities.keys()].sort((a, b) => probabilities[b] - probabilities[a]).slice(0, 2);
 }
 
 export function aboutSign(sign) {

@@ -1,7 +1,8 @@
 /** From a picture to the signs on it: the pages that the network sees of it. */
 
 import { finding as C, modelFile } from "./constants.js";
-import { inEvenLight, onOneGround } from "./light.js";
+import { cleaned } from "./cleaning.js";
+import { greysOfEdge, inEvenLight, onOneGround } from "./light.js";
 import { argmax, clip, f32, largest, median32, round, sum, times } from "./rounding.js";
 import { resize } from "./resize.js";
 import { pictureOf } from "./views.js";
@@ -12,9 +13,13 @@ const OUTPUTS = ["box", "presence", "digit_share", ...READER];
 /** Return the signs on a picture, surest first unless a part was looked at again. */
 export async function findSigns(model, picture, { zoom = 1, once = false } = {}) {
   const signs = await inFrame(model, picture, zoom, once);
-  const level = clearness(signs, model) < C.UNCLEAR && onOneGround(picture);
-  const others = level ? await inFrame(model, level, zoom, once) : [];
-  return clearness(others, model) >= C.CLEARLY ? others : signs;
+  const clear = clearness(signs, model);
+  const level = clear < C.UNCLEAR && onOneGround(picture);
+  let others = level ? await inFrame(model, level, zoom, once) : [];
+  if (clearness(others, model) >= C.CLEARLY) return others;
+  if (clear >= C.DOUBTLESS || Math.max(picture.width, picture.height) > C.SMALL) return signs;
+  others = await inFrame(model, cleaned(picture), zoom, once);
+  return clearness(others, model) > clear ? others : signs;
 }
 
 async function inFrame(model, picture, zoom, once) {
@@ -29,14 +34,6 @@ async function inFrame(model, picture, zoom, once) {
     sign.box = sign.box.map((at, axis) => clip(f32(at - margin), 0, axis % 2 ? height : width));
   }
   return signs;
-}
-
-function greysOfEdge({ data, width, height }) {
-  const counts = new Array(256).fill(0);
-  const count = (x, y) => counts[data[y * width + x]]++;
-  for (let x = 0; x < width; x++) for (const y of [0, height - 1]) count(x, y);
-  for (let y = 0; y < height; y++) for (const x of [0, width - 1]) count(x, y);
-  return counts;
 }
 
 function padded({ data, width, height }, margin, ground) {

@@ -13,12 +13,11 @@ export function inEvenLight(page) {
     return null;
   }
   const ground = closed(half, C.NARROW);
-  const data = page.data.map((grey, at) => {
+  return changed(page, (grey, at) => {
     const [x, y] = [at % page.width, Math.floor(at / page.width)];
     const paper = ground.data[(y >> 1) * ground.width + (x >> 1)];
     return f32(Math.min(f32(grey / Math.max(paper, 1)), f32(C.LIGHTEST)) * C.PAPER);
   });
-  return { ...page, data };
 }
 
 /** Return a picture light on black; null if it has no stripes. */
@@ -47,9 +46,17 @@ function isEven({ data }, share = C.EVEN) {
   return Math.min(...data) >= f32(f32(share) * Math.max(...data));
 }
 
-function negative(page) {
-  return { ...page, data: page.data.map((value) => -value) };
+export function greysOfEdge({ data, width, height }) {
+  const counts = times(256, () => 0);
+  const side = (x) => times(height, (y) => data[y * width + x]);
+  for (const grey of [...data.slice(0, width), ...data.slice(-width), ...side(0), ...side(width - 1)]) counts[grey]++;
+  return counts;
 }
+
+/** Return a page with `make(grey, place)` instead of each grey. */
+export const changed = (page, make) => ({ ...page, data: Float32Array.from(page.data, make) });
+
+export const negative = (page) => changed(page, (grey) => -grey);
 
 function reduced({ data, width, height }) {
   const mean = (across, down) => {
@@ -60,7 +67,7 @@ function reduced({ data, width, height }) {
   return pictureOf((width + 1) >> 1, (height + 1) >> 1, mean, Float32Array);
 }
 
-function closed(page, side) {
+export function closed(page, side) {
   return negative(highest(negative(highest(page, side)), side));
 }
 
