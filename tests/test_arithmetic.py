@@ -24,6 +24,15 @@ def test_multiply_adds_are_those_of_convolutions_and_dense_layers(config, expect
     assert multiply_adds(network.eval()) == expected
 
 
+def test_a_training_sees_an_image_once_however_often_a_test_does():
+    config = ModelConfig(channels=(4,), padding=True, batch_norm=True, border=2, test_shifts=1)
+    network = CNN(config)
+    once = 24**2 * 4 * 9 + 12**2 * 4 * 64 + 64 * 10
+    assert multiply_adds(network.train()) == once
+    # The last layer takes the mean of nine.
+    assert multiply_adds(network.eval()) == 9 * (once - 640) + 640
+
+
 def test_a_training_takes_three_forward_passes_of_two_operations():
     assert training_operations(1000, 54_000) == 6 * 1000 * 54_000
 

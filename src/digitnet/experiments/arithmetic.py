@@ -23,10 +23,14 @@ FORMULA = "2 × multiply_adds × 3 × images"
 
 
 def multiply_adds(network: nn.Module) -> int:
-    """Return those of the products and convolutions that ``network`` does of one 28×28 image."""
+    """Return those of the products and convolutions that ``network`` does of one 28×28 image.
+
+    In training mode it may do others than outside, and its batch statistics change.
+    """
+    # Two images, since batch normalisation in training needs more than one number.
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(torch.zeros(1, 1, IMAGE_SIZE, IMAGE_SIZE))
-    return int(counter.get_total_flops()) // 2
+        network(torch.zeros(2, 1, IMAGE_SIZE, IMAGE_SIZE))
+    return int(counter.get_total_flops()) // 4
 
 
 def training_operations(multiply_adds: int, images: float) -> float:

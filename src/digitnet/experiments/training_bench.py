@@ -210,7 +210,7 @@ def _figures(
     peak = peaks.get("bfloat16", peaks["float32"])
     network, about = trained_model(Run(trained[0].folder))[0], trained[0].config
     images = round(images * (1 + about.non_digits))
-    adds = multiply_adds(network)
+    adds = multiply_adds(network.train())
     rows = [_row(trial, adds, images, peak) for trial in trained]
     told = [name for name in _SUMMARISED if rows[0][name] is not None]
     return {
