@@ -57,6 +57,12 @@ def test_clouds_are_taken_away() -> None:
     assert clean[:, 20:].max() < 12
 
 
+def test_paper_is_no_cloud() -> None:
+    paper = np.random.default_rng(0).normal(200, 6, (30, 36)).astype(np.uint8)
+    paper[6:24, 16:20] -= 120
+    assert cleaned(paper) is None
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (2, 3), (40, 17)])
 @pytest.mark.parametrize("seed", range(3))
 def test_any_picture_has_its_shape_afterwards(shape: tuple[int, int], seed: int) -> None:

@@ -5,7 +5,7 @@ Guarantees:
 - Of a picture in two greys that of the edge is the ground. What the other encloses, if it is
   narrow, is filled, as between the two edges of an outlined stroke; it becomes light on black.
 - Of one on clouds, whose edge has no grey in common, what is lighter than the ground around it is
-  left.
+  left. Paper is no cloud: what is mostly light is left alone.
 - In any other, black and white specks get the median of their neighbours. A line of one pixel is
   specks too, so whoever looks must compare.
 - Whole numbers only, so that every machine sees the same.
@@ -18,22 +18,26 @@ from numpy.typing import NDArray
 
 from digitnet.reading.light import closed, greys_of_edge
 
-# There are clouds if no grey has this share of the edge. Outlines are filled, and a ground is seen
-# through strokes, if they are narrower than so many pixels. A speck is so much lighter or darker
-# than the median of its neighbours.
-_COMMON, _NARROW, _SPECK = 0.15, 5, 70
+# There are clouds if no grey has the first share of the edge, and the mean is at most the second of
+# the way from the darkest grey to the lightest. Outlines are filled, and a ground is seen through
+# strokes, if they are narrower than so many pixels. A speck is so much lighter or darker than the
+# median of its neighbours.
+_COMMON, _DARK, _NARROW, _SPECK = 0.15, 0.58, 5, 70
 
 _Grey = NDArray[np.uint8]
 _Whole = NDArray[np.int32]
 
 
-def cleaned(picture: _Grey) -> _Grey:
-    """Return how a picture, uint8 (H, W), would look cleaned and a little softer."""
+def cleaned(picture: _Grey) -> _Grey | None:
+    """Return how a picture, uint8 (H, W), would look cleaned and softer; None if it is paper."""
     values = picture.astype(np.int32)
     edge = greys_of_edge(picture)
     if len(np.unique(picture)) == 2:
         clean = closed(np.abs(values - np.int32(edge.argmax())), _NARROW)
     elif edge.max() < _COMMON * edge.sum():
+        low, high = int(values.min()), int(values.max())
+        if values.sum() - low * values.size > _DARK * (high - low) * values.size:
+            return None
         ground = _softened(_softened(-closed(-values, _NARROW)))
         clean = np.maximum(values - ground, 0)
     else:

@@ -127,7 +127,8 @@ def find_signs(model: ModelFile, picture: _Grey, zoom: float = 1.0) -> Signs:
             return others
     if clear >= _DOUBTLESS or max(picture.shape) > SMALL:
         return signs
-    others = _in_frame(model, cleaned(picture), zoom)
+    clean = cleaned(picture)
+    others = signs if clean is None else _in_frame(model, clean, zoom)
     return others if _clearness(others, model) > clear else signs
 
 

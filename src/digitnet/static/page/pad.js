@@ -5,7 +5,6 @@ import { clip } from "../reader/rounding.js";
 
 export const WIDTH = 640;
 export const HEIGHT = 400;
-/** How far an arrow key moves the keyboard's pen. */
 const STEP = 10;
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 

@@ -9,7 +9,6 @@ import { one } from "./words.js";
 
 /** Examples of a digit that are enough; parts that are held back in turn. */
 const ENOUGH = 3;
-/** Examples that are kept. */
 const MOST = 120;
 /** MNIST's digits that are repeated, and how much all examples weigh beside all of them. */
 const REPEATED = 500;

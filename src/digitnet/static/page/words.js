@@ -25,7 +25,6 @@ export function aboutSign(sign) {
 
 export const inDoubt = (reading) => reading?.reason === "uncertain";
 
-/** Return what to say of a whole reading and the chosen sign of it. */
 export function verdict(reading, chosen) {
   if (!reading) return "Blank: there is nothing to read yet.";
   if (reading.reason === "blank" && !chosen) return "There is nothing here that looks like a digit.";

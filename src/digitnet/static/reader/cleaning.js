@@ -7,14 +7,17 @@ import { pictureOf } from "./views.js";
 
 const WEIGHTS = [1, 2, 1, 2, 4, 2, 1, 2, 1];
 
-/** Return how a picture would look cleaned and a little softer. */
+/** Return how a picture would look cleaned and softer; null if it is paper. */
 export function cleaned(picture) {
+  const { data } = picture;
   const edge = greysOfEdge(picture);
   let clean;
-  if (new Set(picture.data).size === 2) {
+  if (new Set(data).size === 2) {
     const ground = argmax(edge);
     clean = closed(changed(picture, (grey) => Math.abs(grey - ground)), C.NARROW);
   } else if (Math.max(...edge) < C.COMMON * sum(edge)) {
+    const [low, high] = [Math.min(...data), Math.max(...data)];
+    if (sum(data) - low * data.length > C.DARK * (high - low) * data.length) return null;
     const ground = softened(softened(negative(closed(negative(picture), C.NARROW)))).data;
     clean = changed(picture, (grey, at) => Math.max(grey - ground[at], 0));
   } else {

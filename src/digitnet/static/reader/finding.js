@@ -18,7 +18,8 @@ export async function findSigns(model, picture, { zoom = 1, once = false } = {})
   let others = level ? await inFrame(model, level, zoom, once) : [];
   if (clearness(others, model) >= C.CLEARLY) return others;
   if (clear >= C.DOUBTLESS || Math.max(picture.width, picture.height) > C.SMALL) return signs;
-  others = await inFrame(model, cleaned(picture), zoom, once);
+  const clean = cleaned(picture);
+  others = clean ? await inFrame(model, clean, zoom, once) : [];
   return clearness(others, model) > clear ? others : signs;
 }
 

@@ -53,7 +53,6 @@ export function greysOfEdge({ data, width, height }) {
   return counts;
 }
 
-/** Return a page with `make(grey, place)` instead of each grey. */
 export const changed = (page, make) => ({ ...page, data: Float32Array.from(page.data, make) });
 
 export const negative = (page) => changed(page, (grey) => -grey);
