@@ -53,6 +53,24 @@ def test_digits_vouch_for_a_doubtful_one_and_letters_for_a_letter() -> None:
     assert read(signs(*sure("713"), digit_share=among_letters, **scores)).text == "???"
 
 
+@pytest.mark.parametrize(
+    ("row", "presence", "shrunk", "text"),
+    [
+        ("4711", 0.9, 1.0, "47118"),
+        ("4711", 0.9, 0.7, "47118"),
+        ("4711", 0.9, 0.15, "4711"),
+        ("4711", 0.99, 0.15, "47118"),
+        ("47", 0.9, 0.15, "478"),
+    ],
+)
+def test_beside_sure_signs_a_speck_is_no_digit(
+    row: str, presence: float, shrunk: float, text: str
+) -> None:
+    found = signs(*sure(row), ("8", presence, 0.9))
+    found.boxes[-1, :2] = found.boxes[-1, 2:] - shrunk * (found.boxes[-1, 2:] - found.boxes[-1, :2])
+    assert read(found).text == text
+
+
 def test_nothing_and_nothing_but_letters_say_so() -> None:
     nothing = read(signs())
     assert (nothing.text, nothing.lines, nothing.reason) == ("", (), "blank")

@@ -67,7 +67,7 @@ SHARED: tuple[tuple[str, ModuleType, str], ...] = (
         "writing",
         writing,
         "LEFT_OUT DOUBTFUL SURE LEAST_SHARE WITHIN LIKENESS COMPANY _AT_MOST FAINTEST "
-        "_PLAINLY _AS_LARGE _MIDDLE _TINY _ROUNDING",
+        "_PLAINLY _AS_LARGE _MIDDLE _WITNESSES _PLAIN _TINY _ROUNDING",
     ),
     (
         "lineStrips",

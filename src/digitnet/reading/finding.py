@@ -101,10 +101,9 @@ class Signs:
         return Signs(*(getattr(self, field.name)[which] for field in fields(self)))
 
     @property
-    def sides(self) -> NDArray[np.float32]:
+    def sides(self) -> NDArray[np.float64]:
         """The longer side of each, in pixels of the picture."""
-        sides: NDArray[np.float32] = (self.boxes[:, 2:] - self.boxes[:, :2]).max(1, initial=0)
-        return sides
+        return np.asarray((self.boxes[:, 2:] - self.boxes[:, :2]).max(1, initial=0), np.float64)
 
 
 def find_signs(model: ModelFile, picture: _Grey, zoom: float = 1.0) -> Signs:

@@ -44,6 +44,8 @@ LEAST_FIT = 0.01
 _PLAINLY, _AS_LARGE = 0.5, 0.4
 # How much a sign at the edge of the picture is less likely meant than one in the middle.
 _MIDDLE = 0.8
+# Where so many signs are so surely there, smaller ones must be the surer, the smaller they are.
+_WITNESSES, _PLAIN = 3, 0.95
 _TINY, _ROUNDING = 1e-6, 1e-9
 
 _Floats = NDArray[np.float64]
@@ -66,7 +68,7 @@ class Writing:
         class_names: tuple[str, ...],
         scale: float = 1.0,
     ) -> None:
-        seen = np.flatnonzero(signs.presence >= FAINTEST)
+        seen = np.flatnonzero(signs.presence >= _least_presence(signs))
         self._lines = in_lines(signs.boxes[seen])
         self._order = seen[[place for line in self._lines for place in line]].astype(int)
         self._signs, self._class_names = signs, class_names
@@ -101,7 +103,7 @@ class Writing:
         if not len(self._order) or self._presence.max() < DOUBTFUL:
             return None, "blank"
         boxes = self._of_order(self._signs.boxes)
-        size = np.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
+        size = self._signs.sides[self._order]
         away = np.abs((boxes[:, :2] + boxes[:, 2:]) / 2 - middle)
         # Of halves of the picture, and in a crop of the sign's own sides.
         far = (away.max(axis=1) / size) if crops else (away / middle).max(axis=1) * _MIDDLE
@@ -293,6 +295,17 @@ def of_one(
     odds = confidence / (1 - confidence) if confidence < 1 else math.inf
     line = Line((sign,), confidence)
     return replace(reading, lines=(line,), confidence=confidence, odds=odds, reason=reason)
+
+
+def _least_presence(signs: Signs) -> NDArray[np.float64]:
+    """Return how surely each sign must be there, (K,): the more so the smaller it is beside others.
+
+    Specks of paper and crumbs look like digits when a large page is looked at in parts.
+    """
+    plain = signs.sides[signs.presence >= _PLAIN]
+    usual = float(np.median(plain)) if len(plain) >= _WITNESSES else 0.0
+    missing = (usual - signs.sides) / max(usual, 1.0)
+    return np.asarray(np.sqrt(missing.clip(0)).clip(FAINTEST), np.float64)
 
 
 def _whole(left: float, top: float, right: float, bottom: float) -> Box:

@@ -2,7 +2,8 @@
 
 Bare ones, flags as long as the stem, feet; slashed, barred and dotted zeros; threes with a flat
 top; fours like φ or ψ; fives like an S; sevens with curl and bar; eights that begin or end with a
-tail; nines like a P; zeros with a tail, twos with a loop, eights like a B.
+tail; nines like a P or a closed question mark; zeros with a tail, twos with a loop, eights like
+a B.
 
 Guarantees: strokes are float64 (M, 2), x and y with y down, their box begins at 0, 0 and its longer
 side is 1; every digit is drawn anew with its corners moved, by the given generator only.
@@ -97,14 +98,23 @@ def _bare_one(rng: Generator) -> Strokes:
 
 
 def _flagged_one(rng: Generator) -> Strokes:
-    """Begin with an upstroke of any length and steepness; some stand on a foot."""
-    lean = rng.normal(0.04, 0.06)
+    """Begin with an upstroke, short or from the base line; some have a foot or end in a hook."""
+    lean, style = rng.normal(0.04, 0.06), rng.random()
     top, bottom = np.array((lean, 0.0)), np.array((-lean, 1.0))
-    length = rng.uniform(0.5, 1.05) if rng.random() < 0.45 else rng.uniform(0.15, 0.6)
     angle = np.radians(rng.uniform(28, 78))
+    length = rng.uniform(0.15, 0.6) if style < 0.35 else rng.uniform(0.5, 1.05)
+    if style > 0.65:
+        angle = max(angle, np.radians(38))
+        length = rng.uniform(0.7, 1.1) / np.sin(angle)
     begin = top + length * np.array((-np.cos(angle), np.sin(angle)))
-    strokes = [np.concatenate([_line(rng, begin, top), _line(rng, top, bottom)])]
-    if rng.random() < 0.4:
+    flag, stem = _line(rng, begin, top, rng.choice((0.02, 0.07))), _line(rng, top, bottom)
+    if rng.random() < 0.2:
+        flag = np.concatenate([_line(rng, begin - rng.uniform(0, 0.15, 2), begin), flag])
+    if rng.random() < 0.15:
+        hook = rng.uniform(0.05, 0.2, 2) * (1, -1)
+        stem = np.concatenate([stem, _line(rng, bottom, bottom + hook)])
+    strokes = [np.concatenate([flag, stem])]
+    if rng.random() < 0.3:
         strokes.append(_foot(rng, bottom))
     return strokes
 
@@ -250,6 +260,18 @@ def _hooked_nine(rng: Generator) -> Strokes:
     return [_curve(rng, *loop, *stem)]
 
 
+def _tailed_nine(rng: Generator) -> Strokes:
+    """A loop with a tail from its left down to the right: a question mark that is closed."""
+    wide, low = rng.uniform(0.5, 0.85), rng.uniform(0.4, 0.56)
+    ring = [(0.25, 0.95), (-0.05, 0.5), (0.2, 0.0), (0.9, -0.08), (1.0, 0.6), (0.55, 1.08)]
+    if rng.random() < 0.4:  # the other way around
+        ring = [(0.15, 0.95), (0.8, 1.0), (1.05, 0.4), (0.6, -0.08), (-0.05, 0.1)]
+    corners = [(x * wide, y * low) for x, y in [*ring, (0.05, 0.85)]]
+    foot = rng.uniform((0.35, 0.95), (1.0, 1.02)) * (wide, 1)
+    corners += [(0.3 * wide, low + 0.03), (rng.uniform(0.6, 0.9) * wide, 0.72)]
+    return [_curve(rng, *corners, (float(foot[0]), float(foot[1])), jitter=0.02)]
+
+
 def _phi_like_four(rng: Generator) -> Strokes:
     """A bowl that a stem crosses: closed above like φ, or open like ψ."""
     closed = rng.random() < 0.5
@@ -306,6 +328,7 @@ _STYLES: tuple[_Style, ...] = (
     (8, _b_like_eight, 1.5),
     (9, _p_shaped_nine, 1.5),
     (9, _hooked_nine, 1.5),
+    (9, _tailed_nine, 1.5),
 )
 
 

@@ -80,7 +80,7 @@ class LineMaker:
     def _lines(self, rng: Generator) -> list[Labelled]:
         penman = Penman(self._collection, rng, _KINDS[pick(rng, _SHARES)])
         desk = Desk(Sheet((1, 1)), penman, rng, strength=rng.uniform(0.8, 1))
-        if penman.kind in ("hand", "lines") and chance(rng, 0.3):
+        if penman.kind in ("hand", "lines") and chance(rng, 0.4):
             penman.flags = rng.uniform(0.5, 1)
         if chance(rng, 0.55):
             penman.pen = log_uniform(rng, 0.025, 0.12)

@@ -64,6 +64,8 @@ LAYOUTS: dict[str, tuple[Callable[[Desk], None], float]] = {
     "clutter": (nothing_but_clutter, 0.11),
 }
 _ROWS = ("row", "note", "field", "comb", "table")
+# How many write as where 1s have flags.
+_FLAGS = 0.12
 # Small pictures that were enlarged: their longer side, and how they were enlarged.
 _SMALL = (16, 16, 28, 28, 28, 32, 40, 64)
 _ENLARGE = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_CUBIC)
@@ -178,7 +180,10 @@ class PageMaker:
         if layout != "tight" and chance(rng, 0.6):
             sheet.lie_askew(rng.normal(0, 2.5))
         strength = rng.uniform(0.8, 1.0)
-        desk = Desk(sheet, Penman(self._collection, rng), rng, strength=strength)
+        penman = Penman(self._collection, rng)
+        if chance(rng, _FLAGS):
+            penman.flags = rng.uniform(0.5, 1)
+        desk = Desk(sheet, penman, rng, strength=strength)
         LAYOUTS[layout][0](desk)
         if layout != "clutter" and chance(rng, 0.15 if layout == "tight" else 0.5):
             beside = desk

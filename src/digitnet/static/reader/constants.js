@@ -43,7 +43,7 @@ export const lines = {
 export const writing = {
   LEFT_OUT: -1, DOUBTFUL: 0.15, SURE: 0.55, LEAST_SHARE: 0.15, WITHIN: 0.3,
   LIKENESS: [2.2, -0.287, -0.09], COMPANY: 0.35, AT_MOST: 5.0, FAINTEST: 0.05, PLAINLY: 0.5,
-  AS_LARGE: 0.4, MIDDLE: 0.8, TINY: 1e-06, ROUNDING: 1e-09,
+  AS_LARGE: 0.4, MIDDLE: 0.8, WITNESSES: 3, PLAIN: 0.95, TINY: 1e-06, ROUNDING: 1e-09,
 };
 
 export const lineStrips = {

@@ -3,7 +3,7 @@
 import { finding as C, modelFile } from "./constants.js";
 import { cleaned } from "./cleaning.js";
 import { greysOfEdge, inEvenLight, onOneGround } from "./light.js";
-import { argmax, clip, f32, largest, median32, round, sum, times } from "./rounding.js";
+import { argmax, clip, f32, largest, median, round, sum, times } from "./rounding.js";
 import { resize } from "./resize.js";
 import { pictureOf } from "./views.js";
 
@@ -53,11 +53,11 @@ async function found(model, picture, zoom, once) {
   let closer = Math.min(scale * C.CLOSER, C.ENLARGED);
   if (surest(signs) < C.UNSURE && closer > scale) {
     const larger = await look(model, picture, whole, closer);
-    const again = larger.filter((sign) => sideOf(sign) < f32(C.TINY / scale));
+    const again = larger.filter((sign) => sideOf(sign) < C.TINY / scale);
     if (surest(again) > surest(signs)) [signs, scale] = [again, closer];
   }
   for (let looks = 0, parts = 1; looks < C.LOOKS && signs.length; looks++) {
-    const side = median32(signs.map(sideOf));
+    const side = median(signs.map(sideOf));
     const crowded = signs.length >= C.CROWD * parts;
     if (side * scale >= C.TINY && !crowded) break;
     const region = crowded ? whole : around(signs, side, whole);
@@ -72,7 +72,7 @@ async function found(model, picture, zoom, once) {
 }
 
 const surest = (signs) => largest(signs.map((sign) => sign.presence));
-const sideOf = ({ box }) => Math.max(0, f32(box[2] - box[0]), f32(box[3] - box[1]));
+export const sideOf = ({ box }) => Math.max(0, f32(box[2] - box[0]), f32(box[3] - box[1]));
 
 /** Return how many pixels of the page one pixel of a picture becomes, along each axis. */
 export function pageScale(height, width) {
@@ -130,7 +130,7 @@ function clearness(signs, { threshold }) {
   return signs.reduce((sum, sign) => sum + clear(sign), 0);
 }
 
-/** Return signs in a part larger than a page, and how many pages; each overlaps the next, so no sign is cut. */
+/** Return signs in a part larger than a page, and how many pages, which overlap. */
 async function lookInParts(model, picture, region, scale) {
   const [reach, beyond] = [(C.REACH * C.CLEAR) / scale, (C.BEYOND * C.CLEAR) / scale];
   const all = [];
@@ -161,8 +161,7 @@ function unrepeated(signs) {
     const [across, down] = [0, 1].map((axis) =>
       Math.abs(f32(middles[later][axis] - middles[earlier][axis])),
     );
-    const near = f32(f32(C.ONE_SIGN) * Math.max(sides[later], sides[earlier]));
-    return Math.max(across, down) < near;
+    return Math.max(across, down) < C.ONE_SIGN * Math.max(sides[later], sides[earlier]);
   };
   return sorted.filter((_, later) => !sorted.slice(0, later).some((__, at) => repeats(later, at)));
 }
@@ -172,7 +171,6 @@ function cut(start, end, scale) {
   const step = (end - start) / count;
   return times(count, (part) => [
     start + part * step,
-    // What lies on the last edge counts too.
     part === count - 1 ? end + 1 : start + (part + 1) * step,
   ]);
 }

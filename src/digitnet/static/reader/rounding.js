@@ -10,16 +10,11 @@ export function round(value) {
   return low % 2 === 0 ? low : low + 1;
 }
 
-/** Return the median of float32 numbers, as `numpy.median` computes it in float32. */
-export const median32 = (values) => middleOf(Float32Array.from(values), f32);
-
 /** Return the median of numbers. */
-export const median = (values) => middleOf(Float64Array.from(values), (value) => value);
-
-function middleOf(values, rounded) {
-  const sorted = values.sort();
+export function median(values) {
+  const sorted = Float64Array.from(values).sort();
   const half = sorted.length >> 1;
-  return sorted.length % 2 ? sorted[half] : rounded(rounded(sorted[half - 1] + sorted[half]) / 2);
+  return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
 }
 
 /** Return the sum of up to 128 numbers, added in the order in which NumPy does. */

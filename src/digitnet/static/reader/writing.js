@@ -1,17 +1,24 @@
 /** From the signs found on a picture to what is written there, and how likely that is right. */
 
 import { lineTexts, writing as C } from "./constants.js";
+import { sideOf } from "./finding.js";
 import { inLines } from "./lines.js";
 import { asBytes } from "./model_file.js";
 import { signsOf } from "./readings.js";
-import { argmax, argmin, clip, f32, sum } from "./rounding.js";
+import { argmax, argmin, clip, f32, median, sum } from "./rounding.js";
 
 /** What is picked of a sign that is no digit. */
 export const OTHER_SIGN = -2;
 
 export class Writing {
   constructor(signs, model, scale = 1) {
-    const seen = signs.filter((sign) => sign.presence >= f32(C.FAINTEST));
+    const plain = signs.filter((sign) => sign.presence >= f32(C.PLAIN)).map(sideOf);
+    const usual = plain.length < C.WITNESSES ? 0 : median(plain);
+    // Specks look like digits: what is smaller than others must be the surer.
+    const seen = signs.filter((sign) => {
+      const missing = Math.max(0, usual - sideOf(sign)) / Math.max(usual, 1);
+      return sign.presence >= Math.max(Math.sqrt(missing), C.FAINTEST);
+    });
     this.lines = inLines(seen.map((sign) => sign.box)).map((line) => line.map((at) => seen[at]));
     this.signs = this.lines.flat();
     this.threshold = model.threshold;
@@ -52,7 +59,7 @@ export class Writing {
   best(middle, crops = false) {
     const { signs } = this;
     if (!(Math.max(0, ...signs.map((sign) => sign.presence)) >= C.DOUBTFUL)) return null;
-    const size = signs.map(({ box }) => Math.max(box[2] - box[0], box[3] - box[1]));
+    const size = signs.map(sideOf);
     const weight = signs.map((sign, place) => {
       const away = [0, 1].map((axis) =>
         Math.abs((sign.box[axis] + sign.box[axis + 2]) / 2 - middle[axis]),
