@@ -27,8 +27,10 @@ from digitnet.reading.lines import in_lines
 from digitnet.reading.model_file import checked
 from digitnet.reading.pictures import load
 from digitnet.reading.strokes import as_picture, from_strokes
+from digitnet.reading.writing import Writing
 from digitnet.serving.layers_graph import with_last_layer
 from digitnet.serving.lessons import HOW_TAUGHT
+from made_up_signs import signs
 from serving import recognizer
 
 ROOT = Path(__file__).parent.parent
@@ -357,6 +359,35 @@ def test_small_pictures_are_cleaned_as_in_python() -> None:
         assert (answer is None) == (clean is None)
         if clean is not None:
             np.testing.assert_array_equal(pixels_of(answer), clean)
+
+
+@needs_node
+def test_signs_that_may_be_there_stand_in_the_same_lines_as_in_python() -> None:
+    rng = np.random.default_rng(15)
+    calls, wanted, dropped = [], [], 0
+    for case in range(24):
+        boxes = row_of_boxes(rng, int(rng.integers(3, 10)))
+        shrunk = rng.uniform(0.1, 1, len(boxes)) ** (case % 3)
+        boxes[:, :2] = boxes[:, 2:] - shrunk[:, None] * (boxes[:, 2:] - boxes[:, :2])
+        presence = rng.choice([0.02, 0.55, 0.7, 0.97, 0.99], len(boxes))
+        found = signs(*(("3", there, 0.9) for there in presence), boxes=boxes.astype(np.float32))
+        plain = [
+            {
+                "box": found.boxes[place].tolist(),
+                "presence": float(found.presence[place]),
+                "digitShare": float(found.digit_share[place]),
+                "probabilities": found.probabilities[place].tolist(),
+                "oodScore": float(found.ood_score[place]),
+            }
+            for place in range(len(found))
+        ]
+        model = {"threshold": 0.5, "classNames": list("0123456789")}
+        calls.append(("writing.js", "Writing.foundLines", [[plain, model]]))
+        lines = Writing(found, 0.5, tuple("0123456789")).found_lines()
+        dropped += int((presence > 0.5).sum()) - sum(len(line.boxes) for line in lines)
+        wanted.append([line.boxes.tolist() for line in lines])
+    assert dropped > 5
+    assert [[line["boxes"] for line in lines] for lines in in_javascript(calls)] == wanted
 
 
 def row_of_boxes(rng: np.random.Generator, count: int) -> NDArray[np.float32]:

@@ -50,7 +50,7 @@ SHARED: tuple[tuple[str, ModuleType, str], ...] = (
         "UNSURE CLOSER _MARGIN _BEYOND _ONE_SIGN "
         "_CLOSER_BY _REACH _SMALLER _CLEAREST _UNCLEAR _CLEARLY _DOUBTLESS",
     ),
-    ("cleaning", cleaning, "_COMMON _DARK _NARROW _SPECK"),
+    ("cleaning", cleaning, "_COMMON _DARK _NARROW _SPECK _FEW"),
     (
         "light",
         light,

@@ -6,8 +6,8 @@ Guarantees:
   narrow, is filled, as between the two edges of an outlined stroke; it becomes light on black.
 - Of one on clouds, whose edge has no grey in common, what is lighter than the ground around it is
   left. Paper is no cloud: what is mostly light is left alone.
-- In any other, black and white specks get the median of their neighbours. A line of one pixel is
-  specks too, so whoever looks must compare.
+- In any other, black and white specks get the median of their neighbours, if they are many. A line
+  of one pixel is specks too, so whoever looks must compare.
 - Whole numbers only, so that every machine sees the same.
 """
 
@@ -21,15 +21,15 @@ from digitnet.reading.light import closed, greys_of_edge
 # There are clouds if no grey has the first share of the edge, and the mean is at most the second of
 # the way from the darkest grey to the lightest. Outlines are filled, and a ground is seen through
 # strokes, if they are narrower than so many pixels. A speck is so much lighter or darker than the
-# median of its neighbours.
-_COMMON, _DARK, _NARROW, _SPECK = 0.15, 0.58, 5, 70
+# median of its neighbours, and a smaller share of them than the last is few.
+_COMMON, _DARK, _NARROW, _SPECK, _FEW = 0.15, 0.58, 5, 70, 0.03
 
 _Grey = NDArray[np.uint8]
 _Whole = NDArray[np.int32]
 
 
 def cleaned(picture: _Grey) -> _Grey | None:
-    """Return how a picture, uint8 (H, W), would look cleaned and softer; None if it is paper."""
+    """Return how a picture, uint8 (H, W), would look cleaned and softer; None if it is clean."""
     values = picture.astype(np.int32)
     edge = greys_of_edge(picture)
     if len(np.unique(picture)) == 2:
@@ -43,6 +43,8 @@ def cleaned(picture: _Grey) -> _Grey | None:
     else:
         median = _median_around(values)
         specks = (np.abs(values - median) > _SPECK) & ((values == 0) | (values == 255))
+        if specks.sum() < _FEW * specks.size:
+            return None
         clean = np.where(specks, median, values)
     return _softened(clean).astype(np.uint8)
 

@@ -7,7 +7,7 @@ import { pictureOf } from "./views.js";
 
 const WEIGHTS = [1, 2, 1, 2, 4, 2, 1, 2, 1];
 
-/** Return how a picture would look cleaned and softer; null if it is paper. */
+/** Return how a picture would look cleaned and softer; null if it is clean. */
 export function cleaned(picture) {
   const { data } = picture;
   const edge = greysOfEdge(picture);
@@ -21,11 +21,15 @@ export function cleaned(picture) {
     const ground = softened(softened(negative(closed(negative(picture), C.NARROW)))).data;
     clean = changed(picture, (grey, at) => Math.max(grey - ground[at], 0));
   } else {
+    let specks = 0;
     clean = around(picture, (near) => {
       const [grey] = near.splice(4, 1);
       const usual = Math.round(median(near));
-      return grey % 255 === 0 && Math.abs(grey - usual) > C.SPECK ? usual : grey;
+      if (grey % 255 || Math.abs(grey - usual) <= C.SPECK) return grey;
+      specks++;
+      return usual;
     });
+    if (specks < C.FEW * data.length) return null;
   }
   return softened(clean);
 }

@@ -21,7 +21,7 @@ export const finding = {
 };
 
 export const cleaning = {
-  COMMON: 0.15, DARK: 0.58, NARROW: 5, SPECK: 70,
+  COMMON: 0.15, DARK: 0.58, NARROW: 5, SPECK: 70, FEW: 0.03,
 };
 
 export const light = {

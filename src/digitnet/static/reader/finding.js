@@ -102,7 +102,6 @@ async function look(model, picture, region, scale) {
     const others = await signsOn(model, evened);
     if (clearness(others, model) > clearness(signs, model)) signs = others;
   }
-  // Rounding made the page a fraction of a pixel longer or shorter than the part is.
   const [width, height] = [region[2] - region[0], region[3] - region[1]];
   const steps = [width, height].map((side) => side / Math.max(1, round(side * scale)));
   for (const sign of signs) {

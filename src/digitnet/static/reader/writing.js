@@ -14,7 +14,7 @@ export class Writing {
   constructor(signs, model, scale = 1) {
     const plain = signs.filter((sign) => sign.presence >= f32(C.PLAIN)).map(sideOf);
     const usual = plain.length < C.WITNESSES ? 0 : median(plain);
-    // Specks look like digits: what is smaller than others must be the surer.
+    // Specks look like digits: the smaller, the surer.
     const seen = signs.filter((sign) => {
       const missing = Math.max(0, usual - sideOf(sign)) / Math.max(usual, 1);
       return sign.presence >= Math.max(Math.sqrt(missing), C.FAINTEST);
