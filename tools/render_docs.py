@@ -90,16 +90,12 @@ def headline() -> str:
 
 def conditions() -> str:
     """Return the sentence that says on what machine the seeds were trained."""
-    result = record_tables.result_of("reference")
-    stored = result or _json("seeds.json")
-    machine, packages = stored["environment"], stored["environment"]["packages"]
-    if result:
-        how = f"one after another on {count_of(result['threads'], 'thread')}"
-    else:
-        how = f"{stored['jobs']} runs at a time on {stored['runs'][0]['threads']} thread each"
+    result = _record("reference")
+    machine = result["environment"]
     return (
-        f"Mean ± standard deviation over the seeds, {how} of an {machine['cpu']}; torch "
-        f"{packages['torch']}, Python {machine['python']}."
+        "Mean ± standard deviation over the seeds, one after another on "
+        f"{count_of(result['threads'], 'thread')} of an {machine['cpu']}; torch "
+        f"{machine['packages']['torch']}, Python {machine['python']}."
     )
 
 
@@ -309,11 +305,15 @@ def _block(name: str) -> str:
 
 def _runs(recipe: str) -> list[dict[str, Any]]:
     """Return every run of a recipe."""
-    if result := record_tables.result_of(recipe):
-        shared = {"recipe": recipe, "parameters": result["parameters"]}
-        return [shared | run for run in result["runs"]]
-    # As it was measured before `digitnet bench train`.
-    return [run for run in _json("seeds.json")["runs"] if run["recipe"] == recipe]
+    result = _record(recipe)
+    shared = {"recipe": recipe, "parameters": result["parameters"]}
+    return [shared | run for run in result["runs"]]
+
+
+def _record(recipe: str) -> dict[str, Any]:
+    result = record_tables.result_of(recipe)
+    assert result, f"there is no record of {recipe}: make seeds"
+    return result
 
 
 def _interval(misses: int, images: int = 10_000) -> str:
