@@ -89,6 +89,16 @@ def test_a_page_is_left_whose_text_is_as_likely_once_it_is_read_in_full() -> Non
     assert [quarter(0.95), quarter(0.9), quarter(0.6)] == [0, 0, 2]
 
 
+def test_a_page_is_left_that_has_too_few_digits_once_it_is_read_in_full() -> None:
+    lying = np.rot90(page(), 2)
+    two = reader()(page(2)).reading()
+
+    def in_full(looks: Any) -> Reading:
+        return two if looks.pixels[0, 0] == 255 else looks.reading()  # type: ignore[no-any-return]
+
+    assert upright(reader(), in_full, lying).quarter == 0
+
+
 def test_a_turned_page_on_which_digits_are_lost_does_not_count() -> None:
     lying = np.rot90(page(6), 2)
 

@@ -22,6 +22,7 @@ from digitnet.errors import (
     UsageError,
 )
 from digitnet.files import hold_lock
+from digitnet.training.checkpoint import read_tensors, write_tensors
 from digitnet.training.progress import Progress, show_progress
 
 TINY = {
@@ -219,6 +220,39 @@ def test_a_run_is_not_extended_where_it_would_have_been_another(
     copied.write_history([dataclasses.replace(run.history[0], epoch=n + 1) for n in range(3)])
     with pytest.raises(UsageError, match="early stopping ended it after epoch 3"):
         digitnet.resume(copied, epochs=5)
+
+
+def test_a_network_learns_on_with_other_settings(tmp_path: Path, run: digitnet.Run) -> None:
+    settings = {**TINY, "learning_rate": 1e-8, "start_from": str(run.path)}
+    slow = digitnet.train("plain", out=tmp_path / "on", **settings)
+    assert slow.history[0].val_loss == pytest.approx(run.history[-1].val_loss, abs=1e-4)
+    averaged = digitnet.train(
+        "plain", out=tmp_path / "averaged", **{**settings, "averaging": 0.5, "epochs": 2}
+    )
+    assert averaged.history[0].val_loss == pytest.approx(run.history[-1].val_loss, abs=1e-4)
+    # Once it has begun, a run needs nothing but its own folder.
+    moved = digitnet.open_run(shutil.copytree(slow.path, tmp_path / "copy"))
+    elsewhere = slow.config.override(start_from="gone")
+    moved.write_config(elsewhere, slow.data_sha256, "0123456789")
+    about = read_tensors(slow.checkpoint_file, "checkpoint")
+    write_tensors(
+        moved.checkpoint_file, "checkpoint", about[0], about[1] | {"config": elsewhere.as_dict()}
+    )
+    assert digitnet.resume(moved).history == slow.history
+
+
+def test_what_cannot_learn_on_is_refused_before_there_is_a_folder(
+    tmp_path: Path, run: digitnet.Run
+) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(UsageError, match=r"--start-from .* another shape: dense is \(8,\), not"):
+        digitnet.train("plain", out=out, **{**TINY, "dense": (9,), "start_from": str(run.path)})
+    with pytest.raises(InputError, match="There is no model file"):
+        digitnet.train("plain", out=out, **TINY, start_from=str(tmp_path / "gone.safetensors"))
+    finder = {"data": "sample", "pages": 16, "batch_size": 8, "threads": 1, "epochs": 1}
+    with pytest.raises(IntegrityError, match="finder"):
+        digitnet.train("finder", out=out, **finder, start_from=str(run.model_file))
+    assert not out.exists()
 
 
 def test_a_diverged_run_and_its_evaluation_agree_on_what_to_do(tmp_path: Path) -> None:

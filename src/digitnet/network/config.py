@@ -217,6 +217,8 @@ class TrainConfig:
             cutting apart; 0 trains another network.
         early_stopping: Stop after this many epochs without a lower validation loss and keep the
             best; 0 is off.
+        start_from: Run folder or weights file of a network of the same shape, which learns on;
+            empty starts from random weights.
         threads: CPU threads; 0 takes one per core. The last digits of the outcome depend on it.
     """
 
@@ -246,6 +248,7 @@ class TrainConfig:
     pages: int = _limited(0, 0, 1_000_000)
     lines: int = _limited(0, 0, 10_000_000)
     early_stopping: int = _limited(0, 0, 100_000)
+    start_from: str = ""
     threads: int = _limited(0, 0, 1024)
     model: ModelConfig = field(default_factory=ModelConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)

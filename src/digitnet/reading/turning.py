@@ -21,7 +21,7 @@ from digitnet.reading.prediction import Box, Prediction, Reading
 # is likely right, and without which a turned page does not count; one that never needs any; how
 # many of the digits must be left; and how many times as high the odds of the text must be, read in
 # full both ways: numbers upside down are full of 0s, 6s, 8s and 9s that look written.
-_WELL, _VERY_WELL, _LEFT, _LIKELIER = 0.8, 0.97, 0.8, 3.0
+_WELL, _VERY_WELL, _LEFT, _LIKELIER = 0.8, 0.97, 0.8, 6.0
 _FEWEST = 3
 
 
@@ -58,7 +58,9 @@ def upright(
     kept = _digits(best) >= max(_FEWEST, _LEFT * _digits(plain))
     if not kept or _quality(best) < max(_WELL, _quality(plain)):
         return Upright(as_it_is, 0)
-    clearly = _odds(read(turned[quarter])) >= _LIKELIER * _odds(read(as_it_is))
+    text = read(turned[quarter])
+    enough = _digits(text) >= _FEWEST
+    clearly = enough and _odds(text) >= _LIKELIER * _odds(read(as_it_is))
     return Upright(turned[quarter], quarter) if clearly else Upright(as_it_is, 0)
 
 

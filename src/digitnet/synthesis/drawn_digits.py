@@ -1,9 +1,9 @@
 """Ways of writing digits that neither MNIST nor UNIPEN has enough of, as the strokes of a pen.
 
 Bare ones, flags as long as the stem, feet; slashed, barred and dotted zeros; threes with a flat
-top; fours like φ or ψ; fives like an S; sevens with curl and bar; eights that begin or end with a
-tail; nines like a P or a closed question mark; zeros with a tail, twos with a loop, eights like
-a B.
+top; fours like φ, ψ or h; fives like an S or a hook; sevens with curl and bar; eights that begin or
+end with a tail; nines like a P, a g or a closed question mark; sevens, eights and nines with the
+loop of a ribbon; zeros with a tail, twos with a loop, eights like a B.
 
 Guarantees: strokes are float64 (M, 2), x and y with y down, their box begins at 0, 0 and its longer
 side is 1; every digit is drawn anew with its corners moved, by the given generator only.
@@ -22,6 +22,8 @@ Strokes = list[Points]
 
 # Standard deviation of each corner's place, as a fraction of the digit's height.
 _JITTER = 0.035
+# So far from the stem of a 1, in its height, a flag begins that leaves no room for a foot.
+_FAR = 0.7
 
 
 def rare_digit(rng: Generator) -> tuple[int, Strokes]:
@@ -104,7 +106,7 @@ def _flagged_one(rng: Generator) -> Strokes:
     angle = np.radians(rng.uniform(28, 78))
     length = rng.uniform(0.15, 0.6) if style < 0.35 else rng.uniform(0.5, 1.05)
     if style > 0.65:
-        angle = max(angle, np.radians(38))
+        angle = max(angle, np.radians(46))
         length = rng.uniform(0.7, 1.1) / np.sin(angle)
     begin = top + length * np.array((-np.cos(angle), np.sin(angle)))
     flag, stem = _line(rng, begin, top, rng.choice((0.02, 0.07))), _line(rng, top, bottom)
@@ -114,7 +116,7 @@ def _flagged_one(rng: Generator) -> Strokes:
         hook = rng.uniform(0.05, 0.2, 2) * (1, -1)
         stem = np.concatenate([stem, _line(rng, bottom, bottom + hook)])
     strokes = [np.concatenate([flag, stem])]
-    if rng.random() < 0.3:
+    if rng.random() < 0.3 and top[0] - flag[0, 0] < _FAR:
         strokes.append(_foot(rng, bottom))
     return strokes
 
@@ -213,6 +215,17 @@ def _s_like_five(rng: Generator) -> Strokes:
     return strokes
 
 
+def _hooked_five(rng: Generator) -> Strokes:
+    """A bar, and a stem that ends in a hook to the left: hardly a bow."""
+    wide, bow = rng.uniform(0.3, 0.6), rng.uniform(0.0, 0.2)
+    top = np.array((rng.uniform(0.15, 0.45), rng.normal(0.02, 0.03)))
+    bar = _line(rng, top, top + np.array((wide, rng.normal(-0.04, 0.05))))
+    neck = ((0.85 * float(top[0]), 0.4), (float(top[0]) + bow, 0.5 + rng.uniform(-0.05, 0.1)))
+    hook = ((float(top[0]) + bow, 0.9), (0.1, 1.04), (rng.uniform(-0.2, 0.0), 0.88))
+    stem = _curve(rng, (float(top[0]), float(top[1])), *neck, *hook, jitter=0.02)
+    return [bar, stem] if rng.random() < 0.5 else [np.concatenate([bar[::-1], stem])]
+
+
 def _seven(rng: Generator) -> Strokes:
     """Begin with a hook, a wave or plainly; most have a bar through the stem, some a foot."""
     corner = np.array((rng.uniform(0.5, 0.75), rng.normal(0.04, 0.03)))
@@ -272,6 +285,73 @@ def _tailed_nine(rng: Generator) -> Strokes:
     return [_curve(rng, *corners, (float(foot[0]), float(foot[1])), jitter=0.02)]
 
 
+def _g_like_nine(rng: Generator) -> Strokes:
+    """A bow that hardly meets the stem, which begins above it and ends in a hook: like g or S."""
+    wide, low = rng.uniform(0.4, 0.75), rng.uniform(0.38, 0.56)
+    begin = wide * rng.uniform(0.65, 1.0), rng.uniform(0.0, 0.18)
+    bow = ((0.35 * wide, -0.05), (-0.04, 0.5 * low), (0.3 * wide, 1.1 * low))
+    turn = wide * rng.uniform(0.85, 1.1)
+    tail = ((turn, 0.75), (rng.uniform(0.3, 0.6) * wide, 1.05), (-0.05, rng.uniform(0.8, 1.02)))
+    if rng.random() < 0.5:  # two strokes: the stem begins right of the bow, or above it
+        bow = _curve(rng, begin, *bow, (0.95 * wide, rng.uniform(0.5, 1) * low), jitter=0.025)
+        top = (turn + rng.normal(0, 0.04), rng.uniform(-0.12, 0.25))
+        return [bow, _curve(rng, top, (turn, 0.4), *tail, jitter=0.02)]
+    back = (0.9 * wide, rng.uniform(0.3, 0.8) * low), (turn, rng.uniform(0.05, 0.6) * low)
+    return [_curve(rng, begin, *bow, *back, (turn, 0.55), *tail, jitter=0.025)]
+
+
+def _h_like_four(rng: Generator) -> Strokes:
+    """Down, to the right, and a stem that begins low, or high and meets the first stroke."""
+    wide, bar = rng.uniform(0.4, 0.7), rng.uniform(0.5, 0.72)
+    lean, top = rng.uniform(-0.05, 0.25), rng.uniform(-0.05, bar)
+    first = np.array((lean, rng.uniform(0.0, 0.15)))
+    corner = np.array((rng.uniform(-0.1, 0.1), bar))
+    end = np.array((wide * rng.uniform(1.0, 1.35), bar + rng.normal(0, 0.04)))
+    if rng.random() < 0.5:  # a corner, or as round as in a u
+        angle = np.concatenate([_line(rng, first, corner), _line(rng, corner, end)])
+    else:
+        start = (float(first[0]), float(first[1])), (float(corner[0]), bar - 0.15)
+        angle = _curve(rng, *start, (0.3 * wide, bar + 0.06), (float(end[0]), float(end[1])))
+    above = wide + lean * (1 - top) if top > 0.1 else rng.uniform(lean, wide + lean)
+    stem = _line(rng, np.array((above, top)), np.array((wide - 0.05, 1.0)), 0.03)
+    return [angle, stem]
+
+
+def _ribbon(rng: Generator) -> list[tuple[float, float]]:
+    """Return corners from the left to the right, around a loop at the top, and back to the middle.
+
+    So begin 7s, 8s and 9s of one stroke in China.
+    """
+    wide, low = rng.uniform(0.3, 0.6), rng.uniform(0.36, 0.5)
+    begin = (-wide * rng.uniform(0.3, 1.1), low + rng.uniform(-0.25, 0.06))
+    loop = [(0.35 * wide, low + 0.04), (wide, 0.5 * low), (0.75 * wide, -0.04), (0.25 * wide, 0.02)]
+    return [begin, *loop, (0.0, 0.6 * low), (0.0, low + 0.08)]
+
+
+def _ribbon_nine(rng: Generator) -> Strokes:
+    """End in a stem, straight or bent at its foot."""
+    foot = (rng.uniform(-0.12, 0.12), 1.0)
+    bent = [] if rng.random() < 0.7 else [(foot[0] + rng.uniform(-0.3, 0.3), 1.02)]
+    return [_curve(rng, *_ribbon(rng), (0.0, 0.75), foot, *bent, jitter=0.02)]
+
+
+def _ribbon_seven(rng: Generator) -> Strokes:
+    """Begin high on the left, and have a bar: like ¥."""
+    ribbon = _ribbon(rng)
+    ribbon[0] = (ribbon[0][0] - 0.1, rng.uniform(-0.02, 0.2))
+    foot, level = rng.normal(0.0, 0.08), rng.uniform(0.55, 0.72)
+    stem = _curve(rng, *ribbon, (foot / 2, 0.75), (foot, 1.0), jitter=0.02)
+    return [stem, _level(rng, np.array((foot * level, level)), rng.normal(0, 0.03))]
+
+
+def _ribbon_eight(rng: Generator) -> Strokes:
+    """End around a second loop, with a tail to the right."""
+    wide, high = rng.uniform(0.15, 0.4), rng.uniform(0.6, 0.85)
+    lower = ((0.05, 0.7), (-0.05, 1.03), (-wide, 1.0), (-wide, 0.85), (0.0, 0.8 * high + 0.1))
+    tail = (rng.uniform(0.3, 0.65), rng.uniform(0.5, 0.75))
+    return [_curve(rng, *_ribbon(rng), *lower, tail, jitter=0.02)]
+
+
 def _phi_like_four(rng: Generator) -> Strokes:
     """A bowl that a stem crosses: closed above like φ, or open like ψ."""
     closed = rng.random() < 0.5
@@ -322,13 +402,19 @@ _STYLES: tuple[_Style, ...] = (
     (2, _looped_two, 1.5),
     (3, _flat_three, 1),
     (4, _phi_like_four, 2),
+    (4, _h_like_four, 1.5),
     (5, _s_like_five, 1.5),
+    (5, _hooked_five, 1),
     (7, _seven, 3),
+    (7, _ribbon_seven, 1.5),
     (8, _tailed_eight, 2),
+    (8, _ribbon_eight, 1.5),
     (8, _b_like_eight, 1.5),
     (9, _p_shaped_nine, 1.5),
     (9, _hooked_nine, 1.5),
     (9, _tailed_nine, 1.5),
+    (9, _g_like_nine, 2.5),
+    (9, _ribbon_nine, 2),
 )
 
 

@@ -185,9 +185,7 @@ def _sign(desk: Desk, character: str, spacing: Spacing) -> tuple[Glyph | None, b
     if character in MARKS or character in "€£":
         return mark(desk.penman, character, rng), False
     if character.isdigit():
-        glyph = desk.penman.digit(int(character))
-        if character == "0":
-            glyph = glyph.scaled(desk.penman.zeros)
+        glyph = desk.penman.digit(int(character)).scaled(desk.penman.high.get(character, 1.0))
         if desk.penman.old_style:
             return _old_style(glyph, character, rng), True
     else:

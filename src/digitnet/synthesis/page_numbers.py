@@ -80,7 +80,7 @@ class LineMaker:
     def _lines(self, rng: Generator) -> list[Labelled]:
         penman = Penman(self._collection, rng, _KINDS[pick(rng, _SHARES)])
         desk = Desk(Sheet((1, 1)), penman, rng, strength=rng.uniform(0.8, 1))
-        if penman.kind in ("hand", "lines") and chance(rng, 0.4):
+        if chance(rng, 0.4):
             penman.flags = rng.uniform(0.5, 1)
         if chance(rng, 0.55):
             penman.pen = log_uniform(rng, 0.025, 0.12)
@@ -138,11 +138,9 @@ def _any_text(desk: Desk) -> str:
     rng = desk.rng
     kind = pick(rng, (0.48, 0.22, 0.2, 0.06, 0.04))
     if kind == 0:
-        length = int(rng.integers(1, 11))
-        return "".join(str(desk.any_digit()) for _ in range(length))
+        return _any_number(desk, 10)
     if kind == 1:  # short ones, and those with many zeros or repeated digits
-        length = int(rng.integers(1, 6))
-        text = "".join(str(desk.any_digit()) for _ in range(length))
+        text = _any_number(desk, 5)
         part = rng.random()
         if part < 0.3:
             return text[:1] + "0000000"[: rng.integers(1, 5)]
@@ -160,6 +158,17 @@ def _any_text(desk: Desk) -> str:
         for _ in range(length)
     ]
     return "".join(signs)
+
+
+def _any_number(desk: Desk, longest: int) -> str:
+    """Return a number; in half of all cases as often small in front as what is counted (Benford).
+
+    F. Benford, "The law of anomalous numbers", Proc. American Philosophical Society 78 (1938).
+    """
+    rng = desk.rng
+    length = int(rng.integers(1, longest + 1))
+    text = "".join(str(desk.any_digit()) for _ in range(length))
+    return str(int(10 ** rng.random())) + text[1:] if chance(rng, 0.5) else text
 
 
 def _margins(rng: Generator) -> NDArray[np.float64]:

@@ -163,8 +163,9 @@ class Penman:
         contrast: see ``Pen``.
         steady: by how much the sizes of the digits differ, small for a steady hand.
         old_style: whether digits have ascenders and descenders.
-        zeros: how high zeros are beside other digits.
-        flags: how often digits are written as where 1s have flags, beyond those of the hand.
+        high: how high some digits are beside the others: low zeros, long ones.
+        flags: how often somebody who draws strokes writes digits as where 1s have flags, beyond
+            those of the hand.
     """
 
     def __init__(self, collection: Collection, rng: Generator, kind: str | None = None) -> None:
@@ -182,7 +183,9 @@ class Penman:
         self._slant = float(np.clip(slant, -0.5, 0.8))
         self._stretch = float(np.exp(rng.normal(0, 0.12)))
         self.old_style = chance(rng, 0.07)
-        self.zeros = rng.uniform(0.5, 0.85) if chance(rng, 0.1) and not own else 1.0
+        self.high = {"0": rng.uniform(0.5, 0.85)} if chance(rng, 0.1) and not own else {}
+        if not own and chance(rng, 0.12):
+            self.high["1"] = rng.uniform(1.1, 1.5)
         self.flags = 0.0
         self._loose = rng.uniform(0.3, 1.0)
         self._face = int(rng.integers(len(_HERSHEY) + 3))
@@ -221,12 +224,12 @@ class Penman:
     def _drawn(self, digit: int) -> list[Path] | None:
         """Return the strokes of a digit in a style that was not collected; None for most."""
         rng = self._rng
+        if self.kind not in ("hand", "lines"):
+            return None
         if self.flags and chance(rng, self.flags):
             drawn = continental(digit, rng)
             if drawn is not None:
                 return drawn
-        if self.kind not in ("hand", "lines"):
-            return None
         if digit == 1 and self._bare and chance(rng, 0.7):
             return bare_one(rng)
         # As with rare styles, a person who writes nothing but their own signs does not.

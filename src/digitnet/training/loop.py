@@ -221,6 +221,12 @@ class Training:
         assert isinstance(self.average.module, CNN)
         return self.average.module
 
+    def learn_on(self, network: nn.Module) -> None:
+        """Take over the weights of a trained network, before the first step."""
+        self.model.load_state_dict(network.state_dict())
+        if self.average:
+            self.average.module.load_state_dict(network.state_dict())
+
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return the weights that learn, in groups, each with its top learning rate."""
         return [{"params": list(self.model.parameters()), "lr": self.config.learning_rate}]

@@ -281,6 +281,8 @@ def prepare(
     Raises:
         UsageError: a setting, the network or the split is impossible; the device is not there.
         DataUnavailableError: the data cannot be had.
+        InputError: there is no network to start from.
+        IntegrityError: it is damaged, or of another kind.
     """
     config = named_recipe(recipe) if isinstance(recipe, str) else recipe
     config = resolve_threads(config.override(**settings))
@@ -293,6 +295,8 @@ def prepare(
         refuse_other_than_digits(dataset)
     else:
         CNN(config.model)
+    if config.start_from:
+        _first_network(config)
     return config, dataset
 
 
@@ -590,9 +594,36 @@ def _trained(run: Run, config: TrainConfig, dataset: Dataset, options: Options) 
     device = resolve_device(options.device)
     with reproducible(config, device):
         training = _kind_of(config)(config, dataset, device)
+        if config.start_from and not run.checkpoint_file.exists():
+            training.learn_on(_first_network(config))
         training.restore(run)
         fit_or_stop(training, run, options, f"digitnet train --resume {run.path}")
     return Trained(run, config, dataset, training.network.cpu().eval())
+
+
+def _first_network(config: TrainConfig) -> CNN | Finder | LineReader:
+    """Return the trained network that learns on.
+
+    Raises:
+        InputError: there is none.
+        IntegrityError: the file is damaged, or holds one of another kind.
+        UsageError: it has another shape than the settings.
+    """
+    file = Path(config.start_from)
+    if file.is_dir():
+        file = open_run(file).model_file
+    if config.pages:
+        return read_finder(file)[0]
+    if config.lines:
+        return read_line_reader(file)[0]
+    model, _ = read_model(file)
+    saved, wanted = (TrainConfig(model=each).flat() for each in (model.config, config.model))
+    if differing := differences(saved, wanted):
+        raise UsageError(
+            f"--start-from names {config.start_from}, a network of another shape: {differing}. "
+            "Name one of the same shape, or train with its settings."
+        )
+    return model
 
 
 def _kind_of(config: TrainConfig) -> type[Training]:
