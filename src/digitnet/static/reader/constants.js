@@ -16,8 +16,8 @@ export const modelFile = {
 export const finding = {
   PAGE_AREA: 36864, LONGEST: 448, MOST_AREA: 147456, ENLARGED: 5.0, TINY: 22.0, CLEAR: 40.0,
   MOST_PARTS: 48, CROWD: 56, LOOKS: 2, SMALL: 40, ROOM: 0.1, EVEN: 0.3, UNSURE: 0.3, CLOSER: 2.0,
-  MARGIN: 1.0, BEYOND: 0.25, ONE_SIGN: 0.3, CLOSER_BY: 1.2, REACH: 1.5, SMALLER: 0.5, CLEAREST: 12.0,
-  UNCLEAR: 1.0, CLEARLY: 4.0, DOUBTLESS: 6.0,
+  MARGIN: 1.0, BEYOND: 0.25, ONE_SIGN: 0.3, CLOSER_BY: 1.2, REACH: 1.5, SMALLER: 0.5, GAP: 3.0,
+  CLEAREST: 12.0, UNCLEAR: 1.0, CLEARLY: 4.0, DOUBTLESS: 6.0,
 };
 
 export const cleaning = {
@@ -67,7 +67,7 @@ export const looks = {
 };
 
 export const turning = {
-  WELL: 0.8, VERY_WELL: 0.97, LIKELIER: 3.0, LEFT: 0.8, FEWEST: 3,
+  WELL: 0.8, VERY_WELL: 0.97, LIKELIER: 6.0, LEFT: 0.8, FEWEST: 3,
 };
 
 export const reader = {

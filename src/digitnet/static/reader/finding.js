@@ -4,7 +4,7 @@ import { finding as C, modelFile } from "./constants.js";
 import { cleaned } from "./cleaning.js";
 import { greysOfEdge, inEvenLight, onOneGround } from "./light.js";
 import { argmax, clip, f32, largest, median, round, sum, times } from "./rounding.js";
-import { resize } from "./resize.js";
+import { reduce, resize } from "./resize.js";
 import { pictureOf } from "./views.js";
 
 export const READER = ["probabilities", "ood_score", "image"];
@@ -82,13 +82,15 @@ export function pageScale(height, width) {
   return Math.min(scale, longest, C.MOST_AREA / modelFile.LEAST_PAGE / longer);
 }
 
+const sidesOf = ([left, top, right, bottom]) => [right - left, bottom - top];
+
 /** Return a part of a picture as a page, float32, grey, 0 to 255. */
-export function pageOf(picture, [left, top, right, bottom], scale) {
-  const [width, height] = [right - left, bottom - top].map((side) =>
-    Math.max(1, round(side * scale)),
-  );
+export function pageOf(picture, region, scale) {
+  const [width, height] = sidesOf(region).map((side) => Math.max(1, round(side * scale)));
   const filter = scale < C.SMALLER ? "box" : "bilinear";
-  const small = resize(picture, width, height, filter, [left, top, right, bottom]);
+  const factor = Math.max(1, Math.trunc(1 / (C.GAP * scale)));
+  const whole = factor > 1 ? reduce(picture, factor) : picture;
+  const small = resize(whole, width, height, filter, region.map((at) => at / factor));
   const sides = [width, height].map((side) => Math.max(side, modelFile.LEAST_PAGE));
   const grey = (x, y) => small.data[Math.min(y, height - 1) * width + Math.min(x, width - 1)];
   return pictureOf(...sides, grey, Float32Array);
@@ -102,8 +104,7 @@ async function look(model, picture, region, scale) {
     const others = await signsOn(model, evened);
     if (clearness(others, model) > clearness(signs, model)) signs = others;
   }
-  const [width, height] = [region[2] - region[0], region[3] - region[1]];
-  const steps = [width, height].map((side) => side / Math.max(1, round(side * scale)));
+  const steps = sidesOf(region).map((side) => side / Math.max(1, round(side * scale)));
   for (const sign of signs) {
     sign.box = sign.box.map((at, axis) => f32(at * steps[axis % 2] + region[axis % 2]));
   }
@@ -129,7 +130,7 @@ function clearness(signs, { threshold }) {
   return signs.reduce((sum, sign) => sum + clear(sign), 0);
 }
 
-/** Return signs in a part larger than a page, and how many pages, which overlap. */
+/** Return the signs in a part, and on how many pages, which overlap. */
 async function lookInParts(model, picture, region, scale) {
   const [reach, beyond] = [(C.REACH * C.CLEAR) / scale, (C.BEYOND * C.CLEAR) / scale];
   const all = [];

@@ -1,4 +1,4 @@
-/** What is written by signs and line reader together, as `digitnet.reading.line_reading`. */
+/** What signs and line reader read together, as `digitnet.reading.line_reading`. */
 
 import { lineReading as C } from "./constants.js";
 import { boxOf, stripOf } from "./line_strips.js";

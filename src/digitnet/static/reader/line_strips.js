@@ -1,4 +1,4 @@
-/** From a picture and the boxes of a line's signs to its strip, as `digitnet.reading.line_strips`. */
+/** From a picture and boxes of signs to strips, as `digitnet.reading.line_strips`. */
 
 import { lineStrips as C } from "./constants.js";
 import { clip, f32, mean, median, round, times, total } from "./rounding.js";

@@ -1,4 +1,4 @@
-/** What a line may say by its columns and by its signs, as `digitnet.reading.line_texts`. */
+/** What a line may say by columns and by signs, as `digitnet.reading.line_texts`. */
 
 import { lineTexts as C } from "./constants.js";
 import { argmax, clip, mean, median, times } from "./rounding.js";

@@ -1,4 +1,4 @@
-/** From boxes to lines, as people read: line by line from the top, each from left to right. */
+/** From boxes to lines, as people read: from the top, each from left to right. */
 
 import { lines as C } from "./constants.js";
 import { argmin, clip, mean, median } from "./rounding.js";

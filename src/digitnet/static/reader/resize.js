@@ -1,4 +1,4 @@
-/** Pictures made smaller and larger, bit for bit as Pillow 13 does it to 8-bit pixels. */
+/** Pictures made smaller and larger, bit for bit as Pillow 13 does it. */
 
 import { pictureOf } from "./views.js";
 
@@ -100,7 +100,7 @@ function byte(value) {
   return value < 0 ? 0 : value > 255 ? 255 : value;
 }
 
-/** Return a picture whose pixels are the means of `factor` × `factor`, at the last edges of fewer. */
+/** Return a picture whose pixels are means of `factor` × `factor`, or fewer at the edges. */
 export function reduce({ data, width, height, channels }, factor) {
   const across = Math.ceil(width / factor);
   const down = Math.ceil(height / factor);
@@ -134,7 +134,7 @@ function meanOf(count) {
   return divisions.get(count);
 }
 
-/** Return a picture at another size, each pixel as the one that its middle falls on. */
+/** Return a picture at another size, each pixel the one at its middle. */
 export function nearest({ data, width, height, channels }, across, down) {
   const columns = places(width, across);
   const rows = places(height, down);

@@ -1,8 +1,8 @@
-/** Numbers as Python and NumPy round and add them, where JavaScript's own way differs; and rows of them. */
+/** Numbers rounded and added as in Python and NumPy; and rows of them. */
 
 export const f32 = Math.fround;
 
-/** Return the nearest whole number; of two the even one, as Python's `round` does. */
+/** Return the nearest whole number; of two the even one, as in Python. */
 export function round(value) {
   const low = Math.floor(value);
   const rest = value - low;

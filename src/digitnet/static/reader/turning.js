@@ -1,4 +1,4 @@
-/** Pages that lie on their side or upside down: read turned, where that is clearly better. */
+/** Pages that lie on their side or upside down: read turned where that is clearly better. */
 
 import { turning as C } from "./constants.js";
 import { oriented } from "./pictures.js";
@@ -24,13 +24,14 @@ export async function upright(look, read, picture) {
   const kept = digitsOf(best) >= Math.max(C.FEWEST, C.LEFT * digitsOf(plain));
   const better = quality(best) >= Math.max(C.WELL, quality(plain));
   if (!kept || !better) return asItIs;
-  const odds = oddsOf(await read(all[chosen]));
-  return odds >= C.LIKELIER * oddsOf(await read(asItIs)) ? all[chosen] : asItIs;
+  const text = await read(all[chosen]);
+  if (digitsOf(text) < C.FEWEST) return asItIs;
+  return oddsOf(text) >= C.LIKELIER * oddsOf(await read(asItIs)) ? all[chosen] : asItIs;
 }
 
 const oddsOf = ({ confidence }) => confidence / Math.max(1 - confidence, 1e-9);
 
-/** Return the reading of a turned picture with boxes in the picture before it was turned. */
+/** Return a turned picture's reading with boxes in the picture as it was. */
 export function turnedBack(reading, quarter, height, width) {
   if (!quarter) return reading;
   const back = ({ left, top, width: wide, height: tall }) =>
