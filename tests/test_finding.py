@@ -133,6 +133,17 @@ def test_a_smaller_page_has_the_mean_of_what_each_pixel_covers() -> None:
     assert np.abs(page - means).max() <= 1
 
 
+def test_a_page_of_a_large_picture_looks_like_the_means_of_its_pixels() -> None:
+    """It is made smaller in two steps, which nobody sees."""
+    rows, columns = np.mgrid[:1512, :2016]
+    picture = (128 + 60 * np.sin(rows / 40) * np.cos(columns / 50)).astype(np.uint8)
+    page = page_of(picture, (0.0, 0.0, 2016.0, 1512.0), page_scale(1512, 2016))[0, 0]
+    size = page.shape[1], page.shape[0]
+    means = cv2.resize(picture.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    assert np.abs(page - means).mean() < 1
+    assert np.abs(page - means).max() < 3
+
+
 # ---- boxes
 
 

@@ -33,8 +33,6 @@ from torch import Tensor, nn
 WIDTHS = (16, 32, 64, 64, 96)
 INSIDE = (1.0, 1.5, 1.5, 2.0, 2.0)
 DEPTHS = (0, 0, 2, 3, 2)
-# Pages are filled up to sides of a multiple of this, so that the large maps need not be cut.
-SIDES_OF = 8
 # Grey values below this standard deviation are noise: a page is not amplified beyond it.
 LEAST_STD = 6.0
 # The unit of the map of sizes: log2 of a sign's longer side over so many pixels.
@@ -103,24 +101,20 @@ class Finder(nn.Module):
     def forward(self, page: Tensor) -> Maps:
         """Return the maps of pages, float32 (N, 1, H, W)."""
         height, width = page.shape[2:]
-        features = self.stem(_filled(_normalised(page)))
+        features = self.stem(_normalised(page))
         levels = []
         for level, blocks in enumerate(self.encoder):
             features = blocks(self.down[level - 1](features) if level else features)
             levels.append(features)
         for level in (3, 2, 1, 0):
-            below = F.interpolate(self.up[level](features), scale_factor=2.0, mode="nearest")
-            if 2 ** (level + 1) >= SIDES_OF:
-                below = below[:, :, : levels[level].shape[2], : levels[level].shape[3]]
-            features = levels[level] + below
+            features = levels[level] + _doubled(self.up[level](features), levels[level])
             features = self.decoder[level](features)
             if level == 1:
                 coarse = self.coarse(features)
         fine = self.fine(features)
-        strokes = _spread(fine[:, :8])[:, :, :height, :width]
-        votes = fine[:, 8:, : (height + 1) // 2, : (width + 1) // 2]
-        coarse = coarse[:, :, : (height + 3) // 4, : (width + 3) // 4]
-        return Maps(strokes, votes, coarse[:, :2], coarse[:, 2:])
+        # Each pixel of stride 2 speaks for the four that it stands for.
+        strokes = F.pixel_shuffle(fine[:, :8], 2)[:, :, :height, :width]
+        return Maps(strokes, fine[:, 8:], coarse[:, :2], coarse[:, 2:])
 
     @property
     def num_parameters(self) -> int:
@@ -203,21 +197,10 @@ def _normalised(page: Tensor) -> Tensor:
     return (page / (2 * std.clamp(min=LEAST_STD))).clamp(-4.0, 4.0)
 
 
-def _filled(page: Tensor) -> Tensor:
-    """Return pages, (N, 1, H, W), with zeros below and to the right of them: see ``SIDES_OF``."""
-    height, width = page.shape[2:]
-    return F.pad(page, (0, -width % SIDES_OF, 0, -height % SIDES_OF))
-
-
-def _spread(fine: Tensor) -> Tensor:
-    """Return maps, (N, C, 2 h, 2 w), of four channels for each, (N, 4 C, h, w), one of each pixel.
-
-    That is ``pixel_shuffle``, which ONNX Runtime takes twice as long for as for two transpositions.
-    """
-    count, channels, height, width = fine.shape
-    rows = fine.reshape(count * channels // 2, 2, height * width).transpose(1, 2)
-    rows = rows.reshape(count * channels // 4, 2, height, 2 * width).transpose(1, 2)
-    return rows.reshape(count, channels // 4, 2 * height, 2 * width)
+def _doubled(features: Tensor, like: Tensor) -> Tensor:
+    """Return features twice as large, cut to the size of ``like``."""
+    doubled = F.interpolate(features, scale_factor=2.0, mode="nearest")
+    return doubled[:, :, : like.shape[2], : like.shape[3]]
 
 
 def _convolution(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Sequential:

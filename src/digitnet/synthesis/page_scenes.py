@@ -68,8 +68,6 @@ _ROWS = ("row", "note", "field", "comb", "table")
 _FLAGS = 0.12
 # Small pictures that were enlarged: their longer side, and how they were enlarged.
 _SMALL = (16, 16, 28, 28, 28, 32, 40, 64)
-# The smallest that a digit can be read in, if it fills a clean one, and how often among those.
-_SMALLEST, _AS_SMALL = 8, 0.2
 _ENLARGE = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_CUBIC)
 
 
@@ -141,8 +139,7 @@ class PageMaker:
         small = _small_shape(chosen, layout, rng)
         desk = self._written(small or chosen, layout, rng)
         desk.sheet.forget_hidden()
-        look = "screen" if small and max(small) <= _SMALLEST else None
-        grey = develop(desk.sheet, desk.pen(desk.size or 20.0).width, desk.size, rng, look)
+        grey = develop(desk.sheet, desk.pen(desk.size or 20.0).width, desk.size, rng)
         if small is None:
             return _finished(desk.sheet, grey)
         return _enlarged(desk.sheet, grey, chosen, _ENLARGE[rng.integers(len(_ENLARGE))])
@@ -204,8 +201,6 @@ def _small_shape(shape: Shape, layout: str, rng: Generator) -> Shape | None:
     alone = layout in ("anywhere", "tight", "cell", "clutter")
     if not chance(rng, (0.35 if layout == "tight" else 0.22) if alone else 0.18):
         return None
-    if layout == "tight" and chance(rng, _AS_SMALL):
-        return (_SMALLEST, _SMALLEST) if max(shape) < 1.5 * min(shape) else None
     longer = _SMALL[rng.integers(len(_SMALL))] if alone else log_uniform(rng, 26, 120)
     factor = max(longer / max(shape), 12 / min(shape))
     return (max(round(shape[0] * factor), 1), max(round(shape[1] * factor), 1))
