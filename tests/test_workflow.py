@@ -245,7 +245,7 @@ def test_what_cannot_learn_on_is_refused_before_there_is_a_folder(
     tmp_path: Path, run: digitnet.Run
 ) -> None:
     out = tmp_path / "run"
-    with pytest.raises(UsageError, match=r"--start-from .* another shape: dense is \(8,\), not"):
+    with pytest.raises(UsageError, match=r"another network: its dense is \(8,\), not"):
         digitnet.train("plain", out=out, **{**TINY, "dense": (9,), "start_from": str(run.path)})
     with pytest.raises(InputError, match="There is no model file"):
         digitnet.train("plain", out=out, **TINY, start_from=str(tmp_path / "gone.safetensors"))

@@ -217,7 +217,7 @@ class TrainConfig:
             cutting apart; 0 trains another network.
         early_stopping: Stop after this many epochs without a lower validation loss and keep the
             best; 0 is off.
-        start_from: Run folder or weights file of a network of the same shape, which learns on;
+        start_from: Run folder or weights file of a network with these settings, which learns on;
             empty starts from random weights.
         threads: CPU threads; 0 takes one per core. The last digits of the outcome depend on it.
     """

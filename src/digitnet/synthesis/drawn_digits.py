@@ -293,9 +293,10 @@ def _g_like_nine(rng: Generator) -> Strokes:
     turn = wide * rng.uniform(0.85, 1.1)
     tail = ((turn, 0.75), (rng.uniform(0.3, 0.6) * wide, 1.05), (-0.05, rng.uniform(0.8, 1.02)))
     if rng.random() < 0.5:  # two strokes: the stem begins right of the bow, or above it
-        bow = _curve(rng, begin, *bow, (0.95 * wide, rng.uniform(0.5, 1) * low), jitter=0.025)
+        end = (0.95 * wide, rng.uniform(0.5, 1) * low)
+        first = _curve(rng, begin, *bow, end, jitter=0.025)
         top = (turn + rng.normal(0, 0.04), rng.uniform(-0.12, 0.25))
-        return [bow, _curve(rng, top, (turn, 0.4), *tail, jitter=0.02)]
+        return [first, _curve(rng, top, (turn, 0.4), *tail, jitter=0.02)]
     back = (0.9 * wide, rng.uniform(0.3, 0.8) * low), (turn, rng.uniform(0.05, 0.6) * low)
     return [_curve(rng, begin, *bow, *back, (turn, 0.55), *tail, jitter=0.025)]
 

@@ -607,7 +607,7 @@ def _first_network(config: TrainConfig) -> CNN | Finder | LineReader:
     Raises:
         InputError: there is none.
         IntegrityError: the file is damaged, or holds one of another kind.
-        UsageError: it has another shape than the settings.
+        UsageError: its settings are others.
     """
     file = Path(config.start_from)
     if file.is_dir():
@@ -620,8 +620,8 @@ def _first_network(config: TrainConfig) -> CNN | Finder | LineReader:
     saved, wanted = (TrainConfig(model=each).flat() for each in (model.config, config.model))
     if differing := differences(saved, wanted):
         raise UsageError(
-            f"--start-from names {config.start_from}, a network of another shape: {differing}. "
-            "Name one of the same shape, or train with its settings."
+            f"--start-from names {config.start_from}, another network: its {differing}. "
+            "Train with its settings, or name one with these."
         )
     return model
 
