@@ -252,6 +252,8 @@ def test_what_cannot_learn_on_is_refused_before_there_is_a_folder(
     finder = {"data": "sample", "pages": 16, "batch_size": 8, "threads": 1, "epochs": 1}
     with pytest.raises(IntegrityError, match="finder"):
         digitnet.train("finder", out=out, **finder, start_from=str(run.model_file))
+    with pytest.raises(InputError, match="what is needed here is a finder"):
+        digitnet.train("finder", out=out, **finder, start_from=str(run.path))
     assert not out.exists()
 
 

@@ -605,18 +605,17 @@ def _first_network(config: TrainConfig) -> CNN | Finder | LineReader:
     """Return the trained network that learns on.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or the run's is of another kind or an earlier epoch.
         IntegrityError: the file is damaged, or holds one of another kind.
         UsageError: its settings are others.
     """
-    file = Path(config.start_from)
-    if file.is_dir():
-        file = open_run(file).model_file
+    place = Path(config.start_from)
+    run = open_run(place) if place.is_dir() else None
     if config.pages:
-        return read_finder(file)[0]
+        return trained_finder(run) if run else read_finder(place)[0]
     if config.lines:
-        return read_line_reader(file)[0]
-    model, _ = read_model(file)
+        return trained_lines(run) if run else read_line_reader(place)[0]
+    model, _ = trained_model(run) if run else read_model(place)
     saved, wanted = (TrainConfig(model=each).flat() for each in (model.config, config.model))
     if differing := differences(saved, wanted):
         raise UsageError(
