@@ -23,8 +23,9 @@ from digitnet.showing.theme import LIGHT
 from digitnet.synthesis.page_scenes import LAYOUTS
 from digitnet.training.checkpoint import save_finder
 from digitnet.training.finder_evaluation import Look, evaluation_maker, evaluation_page
+from digitnet.training.run_evaluation import measure_trained
 from digitnet.training.runs import Epoch, create_run
-from digitnet.training.trained import Trained, measure_trained
+from digitnet.training.trained import Trained
 from page_reader import Page as Html
 from tiny_finder import SETTINGS, few_pages
 

@@ -21,8 +21,9 @@ from digitnet.reading.model_file import load_model_file
 from digitnet.training import elsewhere, loop
 from digitnet.training.checkpoint import load_finder
 from digitnet.training.progress import Progress
+from digitnet.training.run_training import run_training
 from digitnet.training.runs import Epoch
-from digitnet.training.trained import Options, run_training
+from digitnet.training.trained import Options
 from tiny_finder import SETTINGS, TEST_PAGES, few_pages
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -15,7 +15,8 @@ from digitnet.network.config import TrainConfig
 from digitnet.reading.recognizer import Recognizer
 from digitnet.showing.report import write_report
 from digitnet.training.calibration import export_run
-from digitnet.training.trained import evaluate, train
+from digitnet.training.run_evaluation import evaluate
+from digitnet.training.run_training import train
 
 
 def draw(path, image, *, side=90):

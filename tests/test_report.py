@@ -513,7 +513,7 @@ def test_the_command_trains_the_same_network(
         seen.append(start.override(**{k: v for k, v in settings.items() if k in known}))
         raise InputError("enough")
 
-    monkeypatch.setattr("digitnet.training.trained.run_training", record)
+    monkeypatch.setattr("digitnet.training.run_training.run_training", record)
     CliRunner().invoke(app, shlex.split(train_command(config))[1:])
     assert seen, "the command line was refused"
     assert dataclasses.replace(seen[0], recipe="") == dataclasses.replace(config, recipe="")

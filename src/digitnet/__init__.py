@@ -42,14 +42,9 @@ if TYPE_CHECKING:
     )
     from digitnet.training.evaluation import Metrics
     from digitnet.training.finder_evaluation import FinderMetrics
+    from digitnet.training.run_evaluation import evaluate, evaluate_finder, evaluate_lines
+    from digitnet.training.run_training import resume, train
     from digitnet.training.runs import Run, open_run
-    from digitnet.training.trained import (
-        evaluate,
-        evaluate_finder,
-        evaluate_lines,
-        resume,
-        train,
-    )
 
 __version__ = "0.1.0"
 
@@ -109,14 +104,9 @@ _HOMES = {
     ],
     "training.evaluation": ["Metrics"],
     "training.finder_evaluation": ["FinderMetrics"],
+    "training.run_evaluation": ["evaluate", "evaluate_finder", "evaluate_lines"],
+    "training.run_training": ["resume", "train"],
     "training.runs": ["Run", "open_run"],
-    "training.trained": [
-        "evaluate",
-        "evaluate_finder",
-        "evaluate_lines",
-        "resume",
-        "train",
-    ],
 }
 
 

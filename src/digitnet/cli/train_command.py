@@ -77,7 +77,9 @@ def train(
         _finish_ensemble(folder, no_report, where, output)
         return
     from digitnet.training.calibration import export_or_note
-    from digitnet.training.trained import Options, continue_training, measure_trained, run_training
+    from digitnet.training.run_evaluation import measure_trained
+    from digitnet.training.run_training import continue_training, run_training
+    from digitnet.training.trained import Options
 
     options = Options(**how)
     if resume:
@@ -106,7 +108,7 @@ def evaluate(
             only are taken for an ensemble.
         members (N): Each N of the runs in turn are an ensemble; default: all are one.
     """
-    from digitnet.training import trained
+    from digitnet.training import run_evaluation
     from digitnet.training.runs import open_run
 
     if len(runs) > 1 or members is not None or _holds_ensemble(runs[0]):
@@ -120,10 +122,12 @@ def evaluate(
     opened = open_run(runs[0])
     if opened.config.is_stream:
         places = {name: value for name, value in where.items() if name != "device"}
-        measure = trained.evaluate_finder if opened.config.pages else trained.evaluate_lines
+        measure = (
+            run_evaluation.evaluate_finder if opened.config.pages else run_evaluation.evaluate_lines
+        )
         measure(opened, on_message=output.note, **places)
     else:
-        trained.evaluate(opened, on_message=output.note, **where)
+        run_evaluation.evaluate(opened, on_message=output.note, **where)
     _show_result(opened, output.as_json)
 
 

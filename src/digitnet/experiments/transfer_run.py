@@ -39,8 +39,10 @@ from digitnet.network.config import SCHEMA_VERSION, TrainConfig, differences
 from digitnet.training.calibration import export_or_note
 from digitnet.training.device import reproducible
 from digitnet.training.loop import choose_images, fit
+from digitnet.training.run_evaluation import measure_reader
+from digitnet.training.run_training import fit_or_stop
 from digitnet.training.runs import Run, create_run
-from digitnet.training.trained import Options, Trained, fit_or_stop, measure_reader
+from digitnet.training.trained import Options, Trained
 
 # Method, labels of each class, and seed: how one network learns.
 Way = tuple[Method, int, int]

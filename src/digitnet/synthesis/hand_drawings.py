@@ -26,13 +26,11 @@ from numpy.typing import NDArray
 
 from digitnet.data.optdigits import load_bitmaps
 from digitnet.network.canonical import Canonical
-from digitnet.synthesis.drawn_digits import boxed, rare_digit
+from digitnet.synthesis.curves import Strokes, boxed
+from digitnet.synthesis.drawn_digits import rare_digit
 from digitnet.synthesis.greek_letters import greek_letter
 from digitnet.synthesis.hands import DIGIT_LIKE, Hands, draw, load_hands, split_writers
 from digitnet.synthesis.nondigits import SIZE, Canvas
-
-Points = NDArray[np.float64]
-Strokes = list[Points]
 
 # What draws a digit, and the share of each: UNIPEN's strokes, optdigits' bitmaps, rare styles.
 _UNIPEN, _BITMAPS = 0.68, 0.14

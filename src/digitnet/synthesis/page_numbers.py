@@ -130,7 +130,7 @@ def _any_spacing(rng: Generator) -> Spacing:
         kind
     ]
     spread = (0.2, 0.06, 0.03, 0.02, 0.04, 0.25)[kind]
-    jump, joined = rng.uniform(0, 0.1) ** 1.3, low < 0.1 and chance(rng, 0.2)
+    jump, joined = rng.uniform(0, 0.1) ** 1.3, low < 0.1 and chance(rng, 0.35)
     return Spacing(rng.uniform(low, high), spread, jump, joined=joined)
 
 
@@ -176,7 +176,7 @@ def _margins(rng: Generator) -> NDArray[np.float64]:
     beside: NDArray[np.float64] = rng.uniform(0.02, 1, 4) * np.array([1.8, 0.85, 1.8, 0.85])
     if chance(rng, 0.25):
         beside *= 0.2
-    if chance(rng, 0.06):  # the frame cuts something off
+    if chance(rng, 0.1):  # the frame cuts something off
         beside[rng.integers(4)] = rng.uniform(-0.3, 0)
     return beside
 

@@ -38,19 +38,16 @@ from digitnet.training.device import resolve_device
 from digitnet.training.evaluation import DISPUTED_MNIST_TEST, Metrics, measure, predictions
 from digitnet.training.loop import choose_images
 from digitnet.training.progress import Progress
-from digitnet.training.runs import ENSEMBLE_FILE, Run, create_run, open_run
-from digitnet.training.statistics import Summary, summarise
-from digitnet.training.trained import (
-    Options,
-    Trained,
+from digitnet.training.run_evaluation import measure_reader
+from digitnet.training.run_training import (
     continue_training,
-    data_of,
-    measure_reader,
-    open_trained,
     prepare,
     refuse_changes,
     run_training,
 )
+from digitnet.training.runs import ENSEMBLE_FILE, Run, create_run, open_run
+from digitnet.training.statistics import Summary, summarise
+from digitnet.training.trained import Options, Trained, data_of, open_trained
 
 # The folder of an ensemble, or the runs that are taken for one.
 Runs: TypeAlias = Path | str | Sequence[Path | str | Run]

@@ -225,7 +225,7 @@ def failure(error: BaseException) -> str:
 
 def _train(trial: Trial, options: Options) -> Trained:
     """Train the run of a trial, from its checkpoint if it was begun."""
-    from digitnet.training.trained import continue_training, run_training
+    from digitnet.training.run_training import continue_training, run_training
 
     trained = None
     if (trial.folder / "config.json").exists():
@@ -253,8 +253,8 @@ def _measure(
     from digitnet.network.cnn import predict_logits
     from digitnet.training.device import reproducible, resolve_device
     from digitnet.training.evaluation import measure, predictions
+    from digitnet.training.run_evaluation import measure_reader
     from digitnet.training.runs import write_predictions
-    from digitnet.training.trained import measure_reader
 
     tests, place = {}, resolve_device(device)
     with reproducible(trained.config), hold_lock(trial.folder):
