@@ -91,7 +91,7 @@ model: $(VENV)/dev.installed ## Train the shipped finder and readers again and p
 	cp runs/finder/model.safetensors src/digitnet/assets/finder.safetensors # its finds teach the reader
 	$(BIN)/digitnet train --recipe robust --threads 2 --out runs/robust $(ARGS)
 	$(BIN)/digitnet train --recipe lines --threads 1 --out runs/lines $(ARGS)
-	$(BIN)/python tools/ship_model.py runs/robust runs/finder runs/lines
+	$(BIN)/python tools/ship_model.py --reader runs/robust --finder runs/finder --lines runs/lines
 
 robustness: $(VENV)/dev.installed ## Read pictures of all kinds with the shipped recogniser and a plain CNN
 	test -d runs/records/plain/plain-seed0 || $(BIN)/digitnet bench train --recipe plain --seeds 1 --out runs/records/plain

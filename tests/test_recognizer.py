@@ -17,8 +17,9 @@ from PIL import Image, ImageDraw
 
 from digitnet.errors import InputError, IntegrityError, UsageError
 from digitnet.reading import pictures, recognizer
+from digitnet.reading.inks import MAX_INK_SIDE
 from digitnet.reading.prediction import Box, Prediction
-from digitnet.reading.recognizer import MAX_INK_SIDE, Recognizer
+from digitnet.reading.recognizer import Recognizer
 from digitnet.reading.strokes import from_strokes
 from exported import CALIBRATION, model_file
 from made_up_signs import find, signs, sure

@@ -12,8 +12,8 @@ import pytest
 
 import serving
 from digitnet.errors import InputError
+from digitnet.reading.inks import as_ink
 from digitnet.reading.prediction import Ink
-from digitnet.reading.recognizer import as_ink
 from digitnet.serving.problems import RefusedError
 from digitnet.serving.work_queue import BATCH, WorkQueue
 

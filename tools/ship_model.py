@@ -1,17 +1,19 @@
-"""Make finished runs the model that comes with digitnet: assets/digitnet.onnx and its record.
+"""Make finished runs the model files that come with digitnet, and write their records.
 
-A third run, of a line reader, becomes assets/lines.onnx and its record. The weights of the others
-go along: as assets/digitnet.safetensors, for `digitnet transfer` to start from, and as
-assets/finder.safetensors, for `digitnet export` to put beside networks of one's own.
+Reader and finder are assets/digitnet.onnx, the line reader assets/lines.onnx; what is not named
+stays as it is. The weights of the first two go along: as assets/digitnet.safetensors, for
+`digitnet transfer` to start from, and as assets/finder.safetensors, for `digitnet export` to put
+beside networks of one's own.
 
 make model                        # trains the recipes `finder`, `robust` and `lines`, then this
-python tools/ship_model.py runs/robust-… runs/finder-… runs/lines-…
+python tools/ship_model.py --reader runs/robust-… --finder runs/finder-… --lines runs/lines-…
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -34,40 +36,61 @@ ASSETS = Path(__file__).parent.parent / "src" / "digitnet" / "assets"
 
 
 def main() -> None:
-    """Export the runs together and write what is known of them beside it."""
+    """Export the runs and write what is known of them beside it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("reader", type=Path, help="a trained and evaluated run folder")
-    parser.add_argument("finder", type=Path, help="the same, of a finder")
-    parser.add_argument("lines", type=Path, help="the same, of a line reader")
+    parser.add_argument("--reader", type=Path, help="a trained and evaluated run folder")
+    parser.add_argument("--finder", type=Path, help="the same, of a finder")
+    parser.add_argument("--lines", type=Path, help="the same, of a line reader")
     given = parser.parse_args()
-    run, finder = open_run(given.reader), open_run(given.finder)
-    exported = export_run(run, ASSETS / "digitnet.onnx", finder=finder.path, half=True)
-    shutil.copyfile(run.model_file, ASSETS / "digitnet.safetensors")
-    shutil.copyfile(finder.model_file, ASSETS / "finder.safetensors")
-    metrics = run.metrics
-    model, _ = trained_model(run)
-    record = {
-        "schema_version": 1,
-        "sha256": hashlib.sha256(exported.path.read_bytes()).hexdigest(),
-        "weights_sha256": run.model_sha256,
-        "bytes": exported.bytes,
-        "largest_difference": exported.largest_difference,
-        "temperature": exported.calibration.temperature,
-        "ood_threshold": exported.calibration.ood_threshold,
-        "limits": list(exported.calibration.limits),
-        **_training(run),
-        **{key: metrics[key] for key in ("test_accuracy", "test_loss", "misses")},
-        "other_hands": _other_hands(model, exported.calibration),
-        "finder": {
+    reader, finder, lines = (
+        open_run(path) if path else None for path in (given.reader, given.finder, given.lines)
+    )
+    if not (reader or finder or lines):
+        parser.error("name a run: --reader, --finder or --lines")
+    if reader or finder:
+        _ship_model(reader, finder)
+    if lines:
+        _ship_lines(lines)
+
+
+def _ship_model(reader: Run | None, finder: Run | None) -> None:
+    """Write the file of reader and finder; None is the one that comes with digitnet."""
+    run = reader or finder
+    assert run is not None
+    beside = finder.path if reader and finder else None
+    exported = export_run(run, ASSETS / "digitnet.onnx", finder=beside, half=True)
+    record = json.loads((ASSETS / "digitnet.json").read_text("utf-8"))
+    if finder:
+        shutil.copyfile(finder.model_file, ASSETS / "finder.safetensors")
+        record["finder"] = {
             "weights_sha256": finder.model_sha256,
             **_training(finder),
             **{key: finder.metrics[key] for key in ("pages_exact", "signs_found")},
-        },
+        }
+    if reader:
+        shutil.copyfile(reader.model_file, ASSETS / "digitnet.safetensors")
+        record |= _about_reader(reader, exported.calibration)
+    record |= {
+        "sha256": hashlib.sha256(exported.path.read_bytes()).hexdigest(),
+        "bytes": exported.bytes,
+        "largest_difference": exported.largest_difference,
         "exported_on": _machine(environment()),
     }
     write_json(ASSETS / "digitnet.json", record)
-    _ship_lines(open_run(given.lines))
     print(f"{exported.path}: {exported.bytes:,} bytes, SHA-256 {record['sha256']}")
+
+
+def _about_reader(run: Run, calibration: Calibration) -> dict[str, Any]:
+    model, _ = trained_model(run)
+    return {
+        "weights_sha256": run.model_sha256,
+        "temperature": calibration.temperature,
+        "ood_threshold": calibration.ood_threshold,
+        "limits": list(calibration.limits),
+        **_training(run),
+        **{key: run.metrics[key] for key in ("test_accuracy", "test_loss", "misses")},
+        "other_hands": _other_hands(model, calibration),
+    }
 
 
 def _ship_lines(run: Run) -> None:

@@ -30,11 +30,12 @@ from digitnet.errors import InputError, UsageError
 from digitnet.machine import usable_cores
 from digitnet.reading.checks import ANYTHING, Check, Digits, Wanted, wanted
 from digitnet.reading.finding import find_signs, ink_map, whole_ink
+from digitnet.reading.inks import as_inks, batched, stacked
 from digitnet.reading.line_file import load_line_file
 from digitnet.reading.line_reading import read_lines
 from digitnet.reading.looks import Looks, agreed_sign, agreed_text
 from digitnet.reading.model_file import ANSWER, load_model_file
-from digitnet.reading.pictures import Picture, PictureSource, as_array, load
+from digitnet.reading.pictures import Picture, PictureSource, load
 from digitnet.reading.prediction import Box, Ink, Prediction, Reading, Reason
 from digitnet.reading.strokes import Strokes, as_picture, from_strokes, judged
 from digitnet.reading.turning import turned_back, upright
@@ -43,19 +44,12 @@ from digitnet.text import are_digits, percent
 
 # Below it, other digits together are likelier than the one that is named.
 AMBIGUOUS = 0.5
-# Inks of pictures are far smaller; what is larger costs memory by the square.
-MAX_INK_SIDE = 1024
 MAX_THREADS = 256
 
 # Inks that are sorted by size at a time.
 _WINDOW = 256
 # Pictures that are read ahead of the one that is waited for, for each thread.
 _AHEAD = 2
-# What is computed together: of more inks, what one layer makes for the next no longer fits in a
-# core's cache, which takes twice as long. Of large inks fewer, for memory's sake; of 8 at a time
-# what layers leave is of a size that glibc keeps in pieces, a hundred megabytes of them.
-_BATCH = 16
-_BATCH_PIXELS = 2**18
 # Half a step of an 8-bit picture: what is fainter is not ink.
 _FAINTEST = 0.5 / 255
 
@@ -296,7 +290,7 @@ class Recognizer:
     def predict_inks(self, inks: Iterable[Any]) -> list[Prediction]:
         """Return the digits of inks, each as in ``predict_ink``, or of an array (N, H, W)."""
         with ThreadPoolExecutor(self._threads) as pool:
-            arrays, predictions = _as_inks(inks), list[Prediction]()
+            arrays, predictions = as_inks(inks), list[Prediction]()
             while window := list(itertools.islice(arrays, _WINDOW)):
                 predictions += self._in_batches(pool, self._run, window)
         return predictions
@@ -304,7 +298,7 @@ class Recognizer:
     def predictions_of(self, inks: Sequence[Ink]) -> list[Prediction]:
         """Return the digits of inks, in their order, computed together in this thread."""
         found: dict[int, Prediction] = {}
-        for batch in _batches(inks):
+        for batch in batched(inks):
             found |= zip(batch, self._run([inks[place] for place in batch]), strict=True)
         return [found[place] for place in range(len(inks))]
 
@@ -360,7 +354,7 @@ class Recognizer:
         Raises:
             InputError: as for ``predict_ink``, or there is no ink at all.
         """
-        arrays = list(_as_inks(inks))
+        arrays = list(as_inks(inks))
         if not arrays:
             raise InputError("There are no inks; pass at least one.")
         with ThreadPoolExecutor(self._threads) as pool:
@@ -410,25 +404,25 @@ class Recognizer:
         inks: list[Ink],
     ) -> list[_R]:
         """Return what a function makes of inks, computed in batches of similar size, in order."""
-        places = list(_batches(inks))
+        places = list(batched(inks))
         batches = ([inks[place] for place in batch] for batch in places)
         rows = itertools.chain.from_iterable(self._mapped(pool, function, batches))
         found = dict(zip(itertools.chain.from_iterable(places), rows, strict=True))
         return [found[place] for place in range(len(inks))]
 
     def _features(self, batch: list[Ink]) -> _Array:
-        return self._file.of_inks(("features",), _stack(batch))[0]
+        return self._file.of_inks(("features",), stacked(batch))[0]
 
     def _run(self, batch: list[Ink]) -> list[Prediction]:
         """Return the predictions for a few inks."""
-        stacked = _stack(batch)
-        probabilities, scores, images = self._file.of_inks(ANSWER, stacked)
+        together = stacked(batch)
+        probabilities, scores, images = self._file.of_inks(ANSWER, together)
         seen = (images[:, 0].clip(0, 1) * 255 + 0.5).astype(np.uint8)
         for array in (probabilities, seen):
             array.setflags(write=False)
         # For all at once what can be: one by one NumPy takes longer than the network.
         digits, confidences = probabilities.argmax(1).tolist(), probabilities.max(1).tolist()
-        reasons = map(self._reason, confidences, scores, stacked.max((1, 2, 3)))
+        reasons = map(self._reason, confidences, scores, together.max((1, 2, 3)))
         columns = (digits, confidences, probabilities, scores.tolist(), reasons, seen)
         return [
             Prediction(
@@ -503,66 +497,3 @@ def _several(pictures: Iterable[_T], single_name: str = "predict") -> Iterator[_
             f"{single_name} takes one picture."
         )
     return iter(pictures)
-
-
-def _as_inks(inks: Iterable[Any]) -> Iterator[Ink]:
-    """Yield the caller's inks as float32 (H, W) in [0, 1]."""
-    try:
-        several = iter(inks)
-    except TypeError:
-        raise InputError(f"Expected a list of inks, got {type(inks).__name__}.") from None
-    yield from map(as_ink, several)
-
-
-def as_ink(values: Any) -> Ink:
-    """Return the caller's ink, (H, W), as float32 in [0, 1].
-
-    Raises:
-        InputError: it has another shape, type or range; see ``Recognizer.predict_ink``.
-    """
-    array = as_array(values, "The ink")
-    while array.ndim > 2 and len(array) == 1:
-        array = array[0]
-    return Ink(_as_floats(array), None)
-
-
-def _as_floats(array: NDArray[Any]) -> _Array:
-    """Return an ink as float32 in [0, 1]."""
-    if array.ndim != 2 or not 1 <= min(array.shape) <= max(array.shape) <= MAX_INK_SIDE:
-        raise InputError(
-            f"The ink has the shape {array.shape}; it must be (height, width), each of 1 to "
-            f"{MAX_INK_SIDE:,} pixels. Pass a photo or drawing to predict, which finds the digit."
-        )
-    if array.dtype.kind == "b" or array.dtype == np.uint8:
-        return array.astype(np.float32) / np.float32(255 if array.dtype == np.uint8 else 1)
-    if array.dtype.kind != "f":
-        raise InputError(f"The ink is of type {array.dtype}; it must be floats, uint8 or booleans.")
-    # Written so that NaN is refused.
-    if not (array.min() >= 0 and array.max() <= 1):
-        raise InputError(
-            f"The ink has values from {array.min()} to {array.max()}; they must be in 0 to 1, "
-            "where 0 is paper and 1 full ink."
-        )
-    # No copy of what is right already: it is only read.
-    return array.astype(np.float32, copy=False)
-
-
-def _batches(inks: Sequence[Ink]) -> Iterator[list[int]]:
-    """Yield the positions of inks in batches of similar size."""
-    sides = [max(one.pixels.shape) for one in inks]
-    order = sorted(range(len(inks)), key=sides.__getitem__, reverse=True)
-    start = 0
-    while start < len(order):
-        # The first is the largest; all are padded to its size.
-        count = max(1, min(_BATCH, _BATCH_PIXELS // sides[order[start]] ** 2))
-        yield order[start : start + count]
-        start += count
-
-
-def _stack(inks: Sequence[Ink]) -> _Array:
-    """Return inks as one array, float32 (N, 1, H, W), with zeros below and to the right of each."""
-    height, width = (max(one.pixels.shape[axis] for one in inks) for axis in (0, 1))
-    stacked = np.zeros((len(inks), 1, height, width), np.float32)
-    for row, one in zip(stacked, inks, strict=True):
-        row[0, : one.pixels.shape[0], : one.pixels.shape[1]] = one.pixels
-    return stacked

@@ -24,8 +24,8 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from digitnet.errors import InputError, UsageError, unknown_name
+from digitnet.reading.inks import as_ink
 from digitnet.reading.prediction import Ink
-from digitnet.reading.recognizer import as_ink
 from digitnet.text import count_or_range
 
 Kind = Literal["picture", "strokes", "ink"]

@@ -26,10 +26,10 @@ import requests
 from digitnet import errors
 from digitnet.errors import DigitnetError, InputError, ServiceError
 from digitnet.reading.checks import Check, Digits
+from digitnet.reading.inks import as_ink
 from digitnet.reading.picture_bytes import describe, read
 from digitnet.reading.pictures import PictureSource
 from digitnet.reading.prediction import Box, Line, Prediction, Reading
-from digitnet.reading.recognizer import as_ink
 from digitnet.reading.strokes import Strokes
 
 # What one request of several pictures holds: within what a service takes by default.
