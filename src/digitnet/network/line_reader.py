@@ -14,12 +14,16 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from digitnet.network.cnn import Residual
 from digitnet.network.finder import LEAST_STD
 
 # Channels at strides 1, 2 and 4, below those, and along the line.
 WIDTHS = (16, 32, 64, 96, 128)
 OTHER, BLANK = 10, 11
 CLASSES = 12
+# What a column sees along the line, in steps of columns: how a writer makes his 1s and 7s, say,
+# shows in the digits around.
+APART = (1, 2, 4, 8)
 # Each column of stride 4 speaks for two: narrow digits stand closer than four pixels.
 SUBCOLUMNS = 2
 _NEAR = (3, 3)
@@ -37,13 +41,15 @@ class LineReader(nn.Module):
             _conv(two, two, _NEAR),
             _conv(two, four, _NEAR, 2),
             _conv(four, four, _NEAR),
+            Residual(*_conv(four, four, _NEAR)),
             _conv(four, low, _NEAR, (2, 1)),
             _conv(low, low, _NEAR),
+            Residual(*_conv(low, low, _NEAR)),
         )
         self.collapse = _conv(low, long, (4, 1), padded=False)
-        self.near = _conv(long, long, (1, 3))
-        self.far = _conv(long, long, (1, 3), apart=2)
-        self.farther = _conv(long, long, (1, 3), apart=4)
+        self.along = nn.Sequential(
+            *(Residual(*_conv(long, long, (1, 3), apart=apart)) for apart in APART)
+        )
         self.drop = nn.Dropout1d(0.1)
         self.head = nn.Conv1d(long, SUBCOLUMNS * CLASSES, 1)
 
@@ -53,10 +59,7 @@ class LineReader(nn.Module):
 
     def columns(self, strips: Tensor) -> Tensor:
         """Return logits of strips that are normalised."""
-        seen = self.collapse(self.eye(strips))
-        seen = seen + self.near(seen)
-        seen = seen + self.far(seen)
-        seen = (seen + self.farther(seen)).squeeze(2)
+        seen = self.along(self.collapse(self.eye(strips))).squeeze(2)
         logits: Tensor = self.head(self.drop(seen)).transpose(1, 2)
         return logits.reshape(logits.shape[0], -1, CLASSES)
 
