@@ -20,6 +20,7 @@ from digitnet.reading import (
     explanation,
     finding,
     grey,
+    inks,
     light,
     line_reading,
     line_strips,
@@ -38,8 +39,9 @@ from digitnet.serving import lessons
 TARGET = Path(__file__).parents[1] / "src" / "digitnet" / "static" / "reader" / "constants.js"
 HEAD = "// Written by tools/reader_constants.py from Python; do not edit.\n"
 _WIDTH = 100
-# The name in JavaScript, the module, and its constants; there they have no leading underscore.
-SHARED: tuple[tuple[str, ModuleType, str], ...] = (
+# The name in JavaScript, the module or modules, and their constants; there they have no leading
+# underscore.
+SHARED: tuple[tuple[str, ModuleType | tuple[ModuleType, ...], str], ...] = (
     ("pictures", pictures, "MAX_PIXELS MAX_SIDE"),
     ("grey", grey, "_CLEARLY_MORE _MIN_CONTRAST _JUDGED_SIDE _BLANK_RANGE _DEPTHS"),
     ("modelFile", model_file, "LEAST_PAGE FORMAT FORMAT_VERSION"),
@@ -86,7 +88,7 @@ SHARED: tuple[tuple[str, ModuleType, str], ...] = (
     ),
     ("looks", looks, "DOUBTED LOOKS MOST_LINES _ALL PLAIN FAMILIAR _ENOUGH _REFUSED"),
     ("turning", turning, "_WELL _VERY_WELL _LIKELIER _LEFT _FEWEST"),
-    ("reader", recognizer, "AMBIGUOUS MAX_INK_SIDE _FAINTEST"),
+    ("reader", (recognizer, inks), "AMBIGUOUS MAX_INK_SIDE _FAINTEST"),
     ("explanation", explanation, "PATCH STRIDE NEIGHBOURS"),
     ("lessons", lessons, "MOST_IMAGES HOW_TAUGHT"),
 )
@@ -95,8 +97,10 @@ SHARED: tuple[tuple[str, ModuleType, str], ...] = (
 def source() -> str:
     """Return the text of ``constants.js``."""
     parts = [HEAD]
-    for name, module, constants in SHARED:
-        values = {each: json.dumps(getattr(module, each)) for each in constants.split()}
+    for name, homes, constants in SHARED:
+        modules = homes if isinstance(homes, tuple) else (homes,)
+        held = {key: value for module in modules for key, value in vars(module).items()}
+        values = {each: json.dumps(held[each]) for each in constants.split()}
         pairs = [f"{each.lstrip('_')}: {value}," for each, value in values.items()]
         parts.append(f"\nexport const {name} = {{\n{_filled(pairs)}\n}};\n")
     return "".join(parts)
