@@ -438,7 +438,7 @@ def test_a_hand_that_was_taught_is_read_better(chromium: Any, site: ways.Served)
     shown.page.click("#keep button:nth-child(6)")
     shown.wait("kept", "startsWith", "It is kept already")
     shown.page.click("#learn")
-    shown.wait("teach-words", "includes", "it reads 999; before, 999")
+    shown.wait("teach-words", "includes", "it reads 1000; before, 1000")
     assert shown.draw(of_row(MISREAD)) == "5"
 
 
