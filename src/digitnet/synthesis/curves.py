@@ -10,6 +10,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from digitnet.synthesis.page_strokes import rounded
+
 Points = NDArray[np.float64]
 Strokes = list[Points]
 
@@ -27,12 +29,8 @@ def boxed(strokes: Strokes) -> Strokes:
 def curve(
     rng: Generator, *corners: Points | tuple[float, float], jitter: float = _JITTER
 ) -> Points:
-    """Return a smooth path by way of ``corners``, each moved a little (Chaikin 1974)."""
-    path = np.array(corners) + rng.normal(0, jitter, (len(corners), 2))
-    for _ in range(3):
-        cut = np.stack([0.75 * path[:-1] + 0.25 * path[1:], 0.25 * path[:-1] + 0.75 * path[1:]], 1)
-        path = np.concatenate([path[:1], cut.reshape(-1, 2), path[-1:]])
-    return path
+    """Return a smooth path by way of ``corners``, each moved a little."""
+    return rounded(np.array(corners) + rng.normal(0, jitter, (len(corners), 2)))
 
 
 def line(rng: Generator, start: Points, end: Points, bend: float = 0.02) -> Points:

@@ -1,9 +1,10 @@
 """Ways of writing digits that neither MNIST nor UNIPEN has enough of, as the strokes of a pen.
 
 Bare ones, flags as long as the stem, feet; slashed, barred and dotted zeros; threes with a flat
-top; fours like φ, ψ or h; fives like an S or a hook; sevens with curl and bar; eights that begin or
-end with a tail; nines like a P, a g or a closed question mark; sevens, eights and nines with the
-loop of a ribbon; zeros with a tail, twos with a loop, eights like a B.
+top; fours like φ, ψ or h; fives like an S or a hook; sevens with curl and bar, or with a low bar
+like a 2; eights that begin or end with a tail; nines like a P, a g or a closed question mark;
+sevens, eights and nines with the loop of a ribbon; zeros with a tail, twos with a loop, eights like
+a B; and what clerks wrote, see ``old_digits``.
 
 Guarantees: strokes are float64 (M, 2), x and y with y down, their box begins at 0, 0 and its longer
 side is 1; every digit is drawn anew with its corners moved, by the given generator only.
@@ -147,8 +148,8 @@ def _looped_two(rng: Generator) -> Strokes:
         ((-0.05, 1.0), (0.3, 0.86), (end, 1.02)),
     ][int(rng.integers(2))]
     if rng.random() < 0.5:
-        far = rng.uniform(0.1, 0.35)
-        foot = ((-far, 1.02), (-far, 0.82), (0.25, 0.92), (0.5 * end, 1.08), (end, 0.9))
+        left = -rng.uniform(0.1, 0.35)
+        foot = ((left, 1.02), (left, 0.82), (0.25, 0.92), (0.5 * end, 1.08), (end, 0.9))
     return [curve(rng, *start, *neck, *foot, jitter=0.025)]
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -30,6 +30,8 @@ from digitnet.training.line_training import measure_lines
 from digitnet.training.loop import choose_images
 from digitnet.training.runs import Run, open_run
 from digitnet.training.trained import Options, Trained, ignore, open_trained
+
+_Measured = TypeVar("_Measured")
 
 
 def evaluate(
@@ -57,10 +59,8 @@ def evaluate(
         UsageError: the data are not those of the run, or another process works in the folder.
         IntegrityError: the model file is damaged.
     """
-    run = open_run(path)
     options = Options(data_dir=data_dir, offline=offline, on_message=on_message)
-    with hold_lock(run.path):
-        return measure_reader(open_trained(run, options), device)
+    return _evaluated(path, options, lambda trained: measure_reader(trained, device))
 
 
 def evaluate_finder(
@@ -86,10 +86,8 @@ def evaluate_finder(
         UsageError: the data are not those of the run, or another process works in the folder.
         IntegrityError: the model file is damaged.
     """
-    run = open_run(path)
     options = Options(data_dir=data_dir, offline=offline, on_message=on_message)
-    with hold_lock(run.path):
-        return _measure_finder(open_trained(run, options))
+    return _evaluated(path, options, _measure_finder)
 
 
 def evaluate_lines(
@@ -115,10 +113,17 @@ def evaluate_lines(
         UsageError: the data are not those of the run, or another process works in the folder.
         IntegrityError: the model file is damaged.
     """
-    run = open_run(path)
     options = Options(data_dir=data_dir, offline=offline, on_message=on_message)
+    return _evaluated(path, options, _measure_lines)
+
+
+def _evaluated(
+    path: Path | str | Run, options: Options, measured: Callable[[Trained], _Measured]
+) -> _Measured:
+    """Return what is measured of a run, whose lock is held meanwhile."""
+    run = open_run(path)
     with hold_lock(run.path):
-        return _measure_lines(open_trained(run, options))
+        return measured(open_trained(run, options))
 
 
 def measure_trained(trained: Trained, device: str = "auto") -> None:
