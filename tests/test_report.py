@@ -21,7 +21,7 @@ from digitnet.cli.app import app
 from digitnet.data.catalogue import load_dataset
 from digitnet.errors import InputError, StoppedError, StorageError, UsageError
 from digitnet.network.cnn import CNN, layer_table, predict_logits
-from digitnet.network.config import ModelConfig, Schedule, TrainConfig
+from digitnet.network.config import ModelConfig, Optimizer, Schedule, TrainConfig
 from digitnet.network.recipes import recipe
 from digitnet.showing.report import compose, train_command, transfer_command, write_report
 from digitnet.showing.report_facts import EvaluatedRun, ending, read_evaluated
@@ -337,6 +337,12 @@ def test_one_epoch_is_one_epoch(evaluated: EvaluatedRun) -> None:
 def test_every_schedule_has_its_sentence(evaluated: EvaluatedRun, schedule: str) -> None:
     text = said(changed(evaluated, evaluated.history, schedule=schedule, learning_rate=0.125))
     assert len(re.findall(r"The learning rate \w+ [^.]*0\.125[^.]*\.", text)) == 1
+
+
+@pytest.mark.parametrize("optimizer", get_args(Optimizer))
+def test_every_optimizer_has_its_sentence(evaluated: EvaluatedRun, optimizer: str) -> None:
+    text = said(changed(evaluated, evaluated.history, optimizer=optimizer))
+    assert len(re.findall(r"The weights were updated by \w+[^.]* after every \d+ images", text)) == 1
 
 
 def test_what_the_curves_say(evaluated: EvaluatedRun) -> None:
