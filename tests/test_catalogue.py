@@ -13,7 +13,7 @@ import pytest
 from digitnet.data import catalogue
 from digitnet.data.catalogue import list_datasets, load_dataset
 from digitnet.data.pen_signs import STROKES_FILE, STROKES_SHA256, load_hands, split_writers
-from digitnet.data.pins import known_datasets, pinned_dataset, pinned_datasets
+from digitnet.data.pins import credit_of, known_datasets, pinned_dataset, pinned_datasets
 from digitnet.errors import InputError, IntegrityError, UsageError
 from hostile import CONTENTS, tiny_dataset
 
@@ -122,6 +122,14 @@ def test_the_list_has_every_name_with_its_classes_and_licence():
     for name, info in infos.items():
         assert info["licence"]
         assert info["classes"] == (26 if name == "emnist_letters" else 10)
+
+
+def test_pages_name_the_makers_of_every_data_set():
+    for name, about in known_datasets().items():
+        assert credit_of(name).endswith(".")
+        terms = about["licence"].split(",")[0]
+        assert terms in credit_of(name) or "under the MIT licence" in credit_of(name)
+    assert credit_of("a folder") == ""
 
 
 def test_what_is_shipped_cannot_be_fetched():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ import torch
 
 import digitnet
 from digitnet.data.dataset import Dataset
-from digitnet.errors import InputError, UsageError
+from digitnet.errors import DigitnetError, InputError, UsageError
 from digitnet.network.line_reader import BLANK
 from digitnet.network.recipes import recipe
 from digitnet.reading.line_file import LineFile, open_line_session
+from digitnet.reading.recognizer import Recognizer
 from digitnet.synthesis.page_numbers import LineMaker
 from digitnet.training import line_training, loop
 from digitnet.training.checkpoint import read_line_reader
@@ -138,10 +140,22 @@ def test_a_run_is_measured_and_exported_by_the_command_line(
     with pytest.raises(UsageError, match="needs no finder"):
         digitnet.export_run(run, finder=run.model_file)
     assert "no report is drawn" in run_cli("report", folder).stderr
+    told = json.loads(run_cli("export", folder, "--json").stdout)
+    assert set(told) == {"schema_version", "file", "bytes", "largest_difference"}
+    for model in (folder, folder / "lines.onnx"):
+        with pytest.raises(DigitnetError, match="holds a line reader, which reads no picture"):
+            Recognizer(model)
 
 
 @pytest.mark.parametrize(
-    "settings", [{"pages": 100}, {"dropout": 0.5}, {"early_stopping": 3}, {"lines": 2}]
+    "settings",
+    [
+        {"pages": 100},
+        {"dropout": 0.5},
+        {"early_stopping": 3},
+        {"lines": 2},
+        {"plain_fraction": 0.1},
+    ],
 )
 def test_settings_that_it_has_no_use_for_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="allowed"):

@@ -52,6 +52,14 @@ def test_targets_have_the_shapes_of_maps_and_no_loss_where_they_are_met(maker: P
     assert float(finder_loss(perfect(batch), batch)) < 0.3 < float(finder_loss(maps, batch))
 
 
+def test_all_of_a_batch_goes_to_a_device(maker: PageMaker) -> None:
+    device = torch.device("meta")
+    batch = batch_of(drawn(maker, 0, 0, 1)).to(device)
+    with device:
+        finder = Finder()
+    assert finder_loss(finder(batch.pages), batch).device == device
+
+
 def test_met_targets_are_found_as_signs(maker: PageMaker) -> None:
     for seed in range(4):
         page = maker.page(seed, layout="anywhere")

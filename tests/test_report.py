@@ -342,7 +342,30 @@ def test_every_schedule_has_its_sentence(evaluated: EvaluatedRun, schedule: str)
 @pytest.mark.parametrize("optimizer", get_args(Optimizer))
 def test_every_optimizer_has_its_sentence(evaluated: EvaluatedRun, optimizer: str) -> None:
     text = said(changed(evaluated, evaluated.history, optimizer=optimizer))
-    assert len(re.findall(r"The weights were updated by \w+[^.]* after every \d+ images", text)) == 1
+    assert (
+        len(re.findall(r"The weights were updated by \w+[^.]* after every \d+ images", text)) == 1
+    )
+
+
+def test_what_was_learned_beside_the_images_is_told(evaluated: EvaluatedRun) -> None:
+    history = evaluated.history
+    assert "Beside these images" not in said(evaluated)
+    drawn = dict.fromkeys(("hands", "found", "signs", "non_digits"), 0.25)
+    text = said(changed(evaluated, history, canonical=True, reject=True, **drawn))
+    assert text.count("0.25") >= len(drawn)
+    for words in ("digits of other hands", "what the finder finds", "letters", "what is no digit"):
+        assert words in text
+    assert "one for what is none" in text
+
+
+def test_the_last_epochs_without_distortion_are_told(evaluated: EvaluatedRun) -> None:
+    history = [row(1, 0.1), row(2, 0.1), row(3, 0.2), row(4, 0.1)]
+    settings: dict[str, Any] = {"epochs": 4, "schedule": "cosine"}
+    assert "in every epoch" in said(changed(evaluated, history, **settings))
+    ends = said(changed(evaluated, history, **settings, plain_fraction=0.25, averaging=0.999))
+    assert "in the first 3 epochs" in ends
+    assert "comes from distorted images" not in ends
+    assert "a moving average" in ends
 
 
 def test_what_the_curves_say(evaluated: EvaluatedRun) -> None:

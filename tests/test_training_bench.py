@@ -12,6 +12,7 @@ from digitnet.experiments.arithmetic import product_peak
 from digitnet.experiments.study.trials import Event, run_trial
 from digitnet.experiments.training_bench import run_seeds, seed_trials
 from digitnet.network.recipes import recipe
+from digitnet.training import batches
 from digitnet.training.runs import Run
 
 TINY = recipe("plain").override(
@@ -111,6 +112,19 @@ def test_what_is_not_allowed_is_refused(tmp_path):
             bench(tmp_path, 1, target=target)
     with pytest.raises(UsageError, match="shrinks"):
         bench(tmp_path, 1, TINY.override(channels=(4,) * 9))
+    with pytest.raises(UsageError, match="makes one step"):
+        bench(tmp_path, 1, TINY.override(batch_size=400))
+    assert not list(tmp_path.iterdir())
+
+
+def test_drawings_count_as_images(tmp_path, here, monkeypatch):
+    monkeypatch.setattr(batches, "_SIGNS", 60)
+    drawing = TINY.override(canonical=True, reject=True, signs=0.5)
+    plain, drawn = (
+        bench(tmp_path / name, 1, config)["arithmetic"]["images_per_epoch"]
+        for name, config in (("plain", TINY), ("drawn", drawing))
+    )
+    assert drawn == 1.5 * plain
 
 
 def test_seeds_that_diverge_are_named_and_not_counted(tmp_path, here):

@@ -40,7 +40,10 @@ from digitnet.experiments.transfer_task import (
     open_task,
 )
 from digitnet.experiments.tuning import Tuning, begin, probed
+from digitnet.network.cnn import CNN
+from digitnet.network.config import TrainConfig
 from digitnet.training.calibration import ENOUGH_TO_CALIBRATE, calibration_images, set_aside
+from digitnet.training.checkpoint import save_model
 from digitnet.training.device import reproducible
 from digitnet.training.loop import choose_images, fit
 from digitnet.training.progress import Progress
@@ -469,6 +472,17 @@ def test_a_network_that_is_not_there_is_an_error(tmp_path: Path) -> None:
         load_pretrained(tmp_path / "nothing")
     with pytest.raises(InputError, match="cannot be trained on"):
         load_pretrained("model.onnx")
+
+
+def test_a_network_that_nothing_can_be_drawn_for_is_refused(
+    tmp_path: Path, sample: Dataset
+) -> None:
+    config = TrainConfig().override(reject=True)
+    file = tmp_path / "model.safetensors"
+    names = list(sample.class_names)
+    save_model(file, CNN(config.model), config, {"class_names": names, "epochs": 1})
+    with pytest.raises(UsageError, match=r"^--from cannot be .*--canonical\.$"):
+        task(file, sample)
 
 
 def test_the_shipped_network_is_known_by_name() -> None:

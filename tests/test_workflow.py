@@ -241,6 +241,21 @@ def test_a_network_learns_on_with_other_settings(tmp_path: Path, run: digitnet.R
     assert digitnet.resume(moved).history == slow.history
 
 
+def test_other_hands_beside_other_things_are_refused_before_there_is_a_folder(
+    tmp_path: Path,
+) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for number in range(4):
+            picture = Image.new("L", (28, 28), 255)
+            picture.paste(0, (8, 4, 10 + number, 24))
+            picture.save(tmp_path / name / f"{number}.png")
+    out, settings = tmp_path / "run", {**TINY, "data": str(tmp_path), "canonical": True}
+    with pytest.raises(UsageError, match=r"--hands cannot be 0\.5; .* classes cat, dog, because"):
+        digitnet.train("plain", out=out, **settings, hands=0.5)
+    assert not out.exists()
+
+
 def test_what_cannot_learn_on_is_refused_before_there_is_a_folder(
     tmp_path: Path, run: digitnet.Run
 ) -> None:

@@ -158,8 +158,11 @@ def _own_row(goal: str, result: dict[str, Any]) -> tuple[str, ...]:
     summary, machine = result["summary"], result["environment"]
     accuracy, seconds = summary["test_accuracy"], summary["seconds"]
     undisputed = summary.get("undisputed_accuracy")
-    whole = [sum(run["phases"].values()) for run in result["runs"] if not run["resumed"]]
-    in_all = f"; in all {sum(whole) / len(whole):,.1f}" if whole else ""
+    in_all = ""
+    # The phases of a run that was continued are those of its last part.
+    if not any(run["resumed"] for run in result["runs"]):
+        whole = [sum(run["phases"].values()) for run in result["runs"]]
+        in_all = f"; in all {sum(whole) / len(whole):,.1f}"
     patience = result["settings"]["early_stopping"]
     return (
         goal,

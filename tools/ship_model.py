@@ -69,6 +69,7 @@ def _ship_model(reader: Run | None, finder: Run | None) -> None:
         }
     if reader:
         shutil.copyfile(reader.model_file, ASSETS / "digitnet.safetensors")
+        assert exported.calibration is not None
         record |= _about_reader(reader, exported.calibration)
     record |= {
         "sha256": hashlib.sha256(exported.path.read_bytes()).hexdigest(),

@@ -167,27 +167,28 @@ def export(
     the answer: a finder, and a network that reads what it finds. A finder's run is exported with
     the network that comes with digitnet. With --network-only, it takes images of 28×28 pixels from
     0 to 1, bright strokes on 0, as MNIST stores them, and holds nothing but the network, for
-    programs of your own. The file is written only if ONNX Runtime's answers agree with PyTorch's
-    to 1e-4.
+    programs of your own. A line reader is written alone, in half precision. The file is written
+    only if ONNX Runtime's answers agree with PyTorch's: to 1e-4, in half precision to 0.02.
 
     Args:
         runs (RUN...): A run folder, or that of an ensemble. Several runs that differ in the seed
             only are exported as one network.
         finder (RUN_OR_FILE): The finder in it: a finder's run, or its model.safetensors; default:
             the one that comes with digitnet.
-        half: Keep the weights in half precision: half the size, and answers that agree to 0.02.
+        half: Keep the weights in half precision, in half the bytes.
         network_only (--network-only): Write the network alone, from images to probabilities: no
             finder, nothing is refused, and digitnet itself does not read with it.
-        out (FILE): The file; default: model.onnx in RUN, or network.onnx, if it is one.
+        out (FILE): The file; default: model.onnx in RUN, if it is one; network.onnx with
+            --network-only, lines.onnx of a line reader.
     """
     from digitnet.training.calibration import export_run
 
     named = runs if len(runs) > 1 else runs[0]
     how: dict[str, Any] = {"finder": finder, "half": half, "network_only": network_only}
     exported = export_run(named, out, **how, **places)
-    numbers = vars(exported.calibration)
+    numbers = vars(exported.calibration) if exported.calibration else {}
     if network_only:
-        numbers = {"temperature": exported.calibration.temperature}
+        numbers = {"temperature": numbers["temperature"]}
     result = {
         "file": str(exported.path),
         "bytes": exported.bytes,

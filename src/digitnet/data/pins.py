@@ -111,6 +111,17 @@ def known_datasets() -> dict[str, dict[str, Any]]:
     return _tables()["datasets"]
 
 
+def credit_of(name: str) -> str:
+    """Return what a page with images of a data set says of their makers; of a folder nothing.
+
+    Whoever passes the images on, as a report does, has to name them.
+    """
+    about = known_datasets().get(name)
+    if about is None:
+        return ""
+    return str(about.get("credit", f"The images are {name}; licence: {about['licence']}."))
+
+
 @cache
 def pinned_datasets() -> dict[str, PinnedDataset]:
     """Return the data sets that can be fetched, by name; some share their files."""

@@ -51,7 +51,7 @@ from digitnet.machine import environment, usable_cores
 from digitnet.network.cnn import CNN
 from digitnet.network.config import TrainConfig, differences
 from digitnet.training.device import computes_bfloat16, resolve_device
-from digitnet.training.loop import choose_images
+from digitnet.training.loop import choose_images, refuse_other_hands
 from digitnet.training.runs import Run
 from digitnet.training.trained import trained_model
 
@@ -122,7 +122,13 @@ def run_seeds(
     dataset = load_dataset(config.data, crops=config.model.crops, progress=on_message, **where)
     # An impossible network or split is an error before anything is trained.
     CNN(config.override(num_classes=len(dataset.class_names)).model)
+    refuse_other_hands(config, dataset.class_names)
     images = len(choose_images(config, dataset)[0])
+    if config.epochs * images <= config.batch_size:
+        raise UsageError(
+            f"--batch-size {config.batch_size:,} makes one step of all images; how long it takes "
+            "cannot be told from starting. Take a smaller one, or more --epochs."
+        )
     place = resolve_device(device)
     with hold_lock(make_folder(folder)):
         for trial in trials:
@@ -209,7 +215,8 @@ def _figures(
     # Of the kind of number that most of the arithmetic is done in.
     peak = peaks.get("bfloat16", peaks["float32"])
     network, about = trained_model(Run(trained[0].folder))[0], trained[0].config
-    images = round(images * (1 + about.non_digits))
+    drawn = about.hands + about.found + about.non_digits + about.signs
+    images = round(images * (1 + drawn))
     adds = multiply_adds(network.train())
     rows = [_row(trial, adds, images, peak) for trial in trained]
     told = [name for name in _SUMMARISED if rows[0][name] is not None]

@@ -165,6 +165,12 @@ def open_task(
     config, options = config or TransferConfig(), options or Options()
     resolve_device(options.device)  # before anything is fetched
     opened = load_pretrained(source)
+    if opened.model.config.reject and not opened.model.config.canonical:
+        raise UsageError(
+            f"--from cannot be {source}: that network refuses what is no digit, but does not begin "
+            "with the canonical image, so what it is to refuse cannot be drawn for it. Start from "
+            "one that was trained with --canonical."
+        )
     if not isinstance(data, Dataset):
         data = options.load(TUNING.override(data=str(data), crops=config.crops))
     old = known_task(opened, old_data, options)

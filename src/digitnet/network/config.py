@@ -146,8 +146,8 @@ class AugmentationConfig:
         shear: Largest slant either way, in degrees.
         elastic: Typical size of a smooth random displacement of the pixels, in pixels.
         stroke: Largest thickening or thinning of strokes: 1 is a full 3 by 3 dilation or erosion.
-        style: Fraction of zeros, ones, sevens and nines redrawn in other styles: rings, flags,
-            bars, curls; classes of other names stay as they are.
+        style: Fraction of zeros, ones, sevens and nines, and a third of it of fives, redrawn with
+            rings, flags, bars, curls; classes of other names stay as they are.
         pen: Fraction of images whose strokes are redrawn with a pen of one width, fine or broad.
         faults: Fraction of images with each fault of real pictures: gaps, remains of lines, specks,
             blur, and hard edges five times as often.
@@ -187,9 +187,11 @@ class TrainConfig:
             the rest.
         learning_rate: Step size; the largest one where the schedule changes it.
         schedule: How the learning rate moves from the first step to the last.
-        weight_decay: Decay of the weights (decoupled for adamw, an L2 penalty otherwise).
+        weight_decay: Decay of the weights (decoupled for adamw and muon, an L2 penalty for adam
+            and sgd).
         momentum: Momentum of sgd; the other optimizers ignore it.
-        beta1: Decay, at each step, of the mean of gradients that adam and adamw follow.
+        beta1: Decay, at each step, of the mean of gradients that adam and adamw follow, and adamw
+            beside muon.
         beta2: The same of the mean of squared gradients that they divide by; a short memory learns
             faster where steps are few.
         label_smoothing: Fraction of each label that is spread evenly over all classes.
@@ -207,7 +209,7 @@ class TrainConfig:
         bfloat16: Train with numbers of 16 bits where convolutions allow it; up to 1.6 times as fast
             on processors that compute with them.
         val_fraction: Fraction of the training images of each class set aside for validation.
-        split_seed: Seed of that split, apart from ``seed`` so that runs of many seeds share one
+        split_seed: Seed of that split, apart from the other so that runs of many seeds share one
             split.
         train_images: Images to train on, the same number of each class, drawn by the seed; 0 takes
             all. Those for validation stay the same.
@@ -274,7 +276,11 @@ class TrainConfig:
         largest_batch = getattr(self, stream) >= self.batch_size
         _require(self, stream, largest_batch, "0, or --batch-size and more")
         flags = ("early_stopping", "train_images", "label_smoothing", "averaging")
-        for name in (*flags, *(("bfloat16", "lines") if stream == "pages" else ("pages",))):
+        for name in (
+            *flags,
+            "plain_fraction",
+            *(("bfloat16", "lines") if stream == "pages" else ("pages",)),
+        ):
             _require(self, name, not getattr(self, name), f"its default with --{stream}")
         # The network has one shape; its data decide these two.
         usual = dataclasses.replace(self.model, crops=False, num_classes=10) == ModelConfig()

@@ -4,8 +4,8 @@ Guarantees:
 
 - It holds the whole way from grey pixels to logarithms of probabilities, of batch size 1.
 - Weights are kept in half precision and computed with in single precision.
-- It is written only if ONNX Runtime is within 2e-2 of torch's logarithms where they matter, on
-  golden strips; so much the rounding of the weights may change.
+- It is written only if ONNX Runtime's probabilities are within 2e-2 of torch's on golden strips; so
+  much the rounding of the weights may change.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch.nn.functional as F  # noqa: N812 (the name that every PyTorch reade
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from digitnet import __version__
 from digitnet.network.export import (
     HALF_TOLERANCE,
     finished,
@@ -27,6 +28,7 @@ from digitnet.network.export import (
 from digitnet.network.line_reader import CLASSES, LineReader
 from digitnet.reading.line_file import LineFile, open_line_session
 from digitnet.reading.line_strips import HEIGHT
+from digitnet.reading.model_file import LINES_FORMAT
 
 
 class _Exported(nn.Module):
@@ -52,7 +54,8 @@ def build_lines(reader: LineReader, about: dict[str, str]) -> tuple[bytes, float
     graph = _Exported(reader).eval()
     example = {"strip": 255 * torch.rand(1, 1, HEIGHT, 100)}
     axes = {"strip": {3: "W"}, "columns": {0: "T"}}
-    content = finished(traced(graph, example, ["columns"], axes), about, half=True)
+    metadata = {"format": LINES_FORMAT, "digitnet_version": __version__, **about}
+    content = finished(traced(graph, example, ["columns"], axes), metadata, half=True)
     difference = parity(graph, LineFile(open_line_session(content)))
     refuse_beyond(HALF_TOLERANCE, difference, "strips")
     return content, difference

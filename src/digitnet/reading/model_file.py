@@ -33,8 +33,9 @@ from digitnet.reading.onnx_content import MAX_BYTES, UnsoundError, check_content
 from digitnet.reading.prediction import INK_SIDE
 
 FORMAT, FORMAT_VERSION = "digitnet", 2
-# Of a network alone, which ``reading.network_file`` opens.
-NETWORK_FORMAT = "digitnet-network"
+# Of a network alone, which ``reading.network_file`` opens, and of ``reading.line_file``.
+NETWORK_FORMAT, LINES_FORMAT = "digitnet-network", "digitnet-lines"
+_NO_READER = "a line reader, which reads no picture by itself. Name a network that reads digits."
 ANSWER = ("probabilities", "ood_score", "image")
 READ = (*ANSWER, "features")
 # Of the signs on a page alone, and of the page.
@@ -207,6 +208,8 @@ def read_content(path: Path) -> tuple[Path, bytes]:
 
 def _missing(path: Path) -> str:
     """Return why a path means no model file."""
+    if (path / "lines.onnx").is_file():
+        return f"The run {path} holds {_NO_READER}"
     if any((path / name).is_file() for name in ("config.json", "ensemble.json")):
         return f"The run {path} has no model.onnx. `digitnet export {path}` makes it."
     if path.is_dir():
@@ -282,6 +285,8 @@ def _opened(name: str, content: bytes) -> ModelFile:
                 "holds a network alone, for other programs: it takes images of 28×28 pixels and "
                 "finds nothing on a picture. Name a run or its model.onnx instead"
             )
+        if metadata.get("format") == LINES_FORMAT:
+            raise UnsoundError(f"holds {_NO_READER}")
         if metadata.get("format") != FORMAT:
             raise UnsoundError(f"was not written by digitnet: its metadata lack format={FORMAT}")
         if metadata.get("schema_version") != str(FORMAT_VERSION):

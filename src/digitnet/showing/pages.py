@@ -18,6 +18,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from digitnet.data.pins import credit_of
 from digitnet.showing.theme import LIGHT
 from digitnet.text import count_of, duration, listing, percent, points, share
 
@@ -54,6 +55,7 @@ def _environment() -> Environment:
     for use in (listing, data_uri, plain_value, png_size, word_anchor):
         environment.filters[use.__name__] = use
     environment.filters["grouped"] = "{:,}".format
+    environment.filters["credit"] = credit_of
     return environment
 
 

@@ -17,12 +17,18 @@ _Corners = tuple[tuple[float, float], ...]
 
 # Standard deviation of each corner's place, as a fraction of the letter's height.
 _JITTER = 0.045
+# Of the logarithm of its width: an alpha may be half as wide again as another.
+_WIDER = 0.2
 
 # Of each letter its strokes: the corners that a smooth path cuts off, or that lines run to.
 _SMOOTH: dict[str, tuple[_Corners, ...]] = {
     "alpha": (
         ((1.0, 0.0), (0.8, 0.5), (0.4, 1.0), (0.0, 0.85), (0.0, 0.2), (0.4, 0.0), (0.7, 0.4),
          (0.85, 0.85), (1.05, 1.0)),
+    ),
+    "wide alpha": (
+        ((1.25, 0.05), (0.9, 0.45), (0.55, 0.95), (0.1, 1.0), (0.0, 0.55), (0.25, 0.05),
+         (0.6, 0.1), (0.8, 0.6), (1.0, 0.95), (1.3, 0.8)),
     ),
     "beta": (
         ((0.0, 1.4), (0.08, 0.6), (0.1, 0.1), (0.4, -0.15), (0.75, 0.05), (0.65, 0.4),
@@ -82,8 +88,9 @@ _LETTERS = (*_SMOOTH.values(), *_STRAIGHT.values())
 def greek_letter(rng: Generator) -> Strokes:
     """Return the strokes of a letter, about 1 high, each float64 (M, 2)."""
     index = int(rng.integers(len(_LETTERS)))
+    size = np.exp(rng.normal(0, _WIDER)), 1.0
     drawn = []
     for corners in _LETTERS[index]:
-        path = np.array(corners) + rng.normal(0, _JITTER, (len(corners), 2))
+        path = (np.array(corners) + rng.normal(0, _JITTER, (len(corners), 2))) * size
         drawn.append(rounded(path) if index < len(_SMOOTH) else path)
     return drawn

@@ -36,7 +36,9 @@ from digitnet.synthesis.nondigits import SIZE, Canvas
 _UNIPEN, _BITMAPS = 0.68, 0.14
 # The shares of letters and symbols and of Greek letters among signs; the rest are a finder's
 # mistakes.
-_LETTERS, _GREEK = 0.65, 0.08
+_LETTERS, _GREEK = 0.62, 0.14
+# What is likeliest to be taken for a digit among them comes this many times as often.
+_LOOK_ALIKE, _LOOK_ALIKE_TIMES = '":;=af', 3
 # The longer side of a drawing in pixels of the 40-pixel canvas: room to be turned and stretched.
 _SMALLEST, _LARGEST = 17, 28
 # Pens, as a fraction of the longer side. Of validation digits the broadest is narrower.
@@ -108,7 +110,7 @@ def draw_signs(count: int, seed: int) -> Canvas:
     hands = load_hands()
     train, _ = split_writers(hands)
     is_other = ~hands.is_digit & ~np.isin(hands.label, list(DIGIT_LIKE))
-    letters = iter(_pool(hands, train[is_other[train]]).some(count, rng).tolist())
+    letters = iter(_pool(hands, train[is_other[train]], _LOOK_ALIKE).some(count, rng).tolist())
     digits = _pool(hands, train[hands.is_digit[train]])
     pieces = _pool(hands, digits.rows[np.isin(hands.label[digits.rows], list(_OPEN_DIGITS))])
     inks = np.zeros((count, SIZE, SIZE), np.uint8)
@@ -158,15 +160,16 @@ def canonical(ink: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.asarray((image * 255).round().to(torch.uint8).numpy())
 
 
-def _pool(hands: Hands, rows: NDArray[np.intp]) -> _Pool:
-    """Return a choice of signs between all alike and all writers alike.
+def _pool(hands: Hands, rows: NDArray[np.intp], often: str = "") -> _Pool:
+    """Return a choice of signs between all alike and all writers alike; ``often`` come more often.
 
     A writer counts as the root of how much he wrote: with hundreds of digits, more than one who
     wrote ten, but not thirty times as much.
     """
     _, writer, counts = np.unique(hands.writer[rows], return_inverse=True, return_counts=True)
-    share = np.sqrt(np.minimum(counts, _MOST)) / counts
-    return _Pool(hands, rows, share[writer] / share[writer].sum())
+    share = (np.sqrt(np.minimum(counts, _MOST)) / counts)[writer]
+    share[np.isin(hands.label[rows], list(often))] *= _LOOK_ALIKE_TIMES
+    return _Pool(hands, rows, share / share.sum())
 
 
 def _some_pen(rng: Generator, broadest: float) -> float:

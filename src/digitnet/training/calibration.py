@@ -70,8 +70,8 @@ class Exported:
     bytes: int
     largest_difference: float
     """Between torch and ONNX Runtime on golden inputs, relative to outputs larger than 1."""
-    calibration: Calibration
-    """What of it is in the file: of a network alone the temperature."""
+    calibration: Calibration | None
+    """What of it is in the file: of a network alone the temperature, of a line reader nothing."""
 
 
 @dataclass(frozen=True)
@@ -248,10 +248,13 @@ def _export_lines(run: Run, reader: LineReader, out: Path | str | None) -> Expor
         "epochs": str(len(run.history)),
         "lines_sha256": run.model_sha256,
     }
-    return _written(out or run.path / "lines.onnx", build_lines(reader, about), Calibration())
+    return _written(out or run.path / "lines.onnx", build_lines(reader, about), None)
 
 
-def _written(path: Path | str, built: tuple[bytes, float], calibration: Calibration) -> Exported:
+def _written(
+    path: Path | str, built: tuple[bytes, float], calibration: Calibration | None
+) -> Exported:
+    """Write the content of a file, and return it with how far it is from torch's answers."""
     content, difference = built
     write_atomic(Path(path), content)
     return Exported(Path(path), len(content), difference, calibration)

@@ -6,6 +6,7 @@ validation are made of other images and other writers.
 
 from __future__ import annotations
 
+import copy
 import functools
 
 import numpy as np
@@ -77,12 +78,11 @@ class FinderTraining(StreamTraining):
     def batches(self) -> PageBatches:  # type: ignore[override]
         """The stream of pages."""
         maker = page_maker(self.config, self.dataset, training=True)
-        return PageBatches(maker, self.batch_size, self.config.seed)
+        return PageBatches(maker, self.batch_size, self.config.seed, self.device)
 
     def forward(self, batch: PageBatch) -> Maps:  # type: ignore[override]
         """Return the maps of a batch."""
-        pages = batch.pages.to(self.device, memory_format=torch.channels_last)
-        maps: Maps = self.model(pages)
+        maps: Maps = self.model(batch.pages.to(memory_format=torch.channels_last))
         return maps
 
     def loss(self, logits: Maps, batch: PageBatch) -> Tensor:  # type: ignore[override]
@@ -93,7 +93,8 @@ class FinderTraining(StreamTraining):
     def _val_batches(self) -> list[PageBatch]:
         maker = page_maker(self.config, self.dataset, training=False)
         size = self.batch_size
-        return [batch_of(drawn(maker, VAL_SEED, i * size, size)) for i in range(VAL_BATCHES)]
+        arrays = (drawn(maker, VAL_SEED, i * size, size) for i in range(VAL_BATCHES))
+        return [batch_of(each).to(self.device) for each in arrays]
 
     @functools.cached_property
     def _val_pages(self) -> list[Page]:
@@ -104,7 +105,9 @@ class FinderTraining(StreamTraining):
         """Return the loss, and the share of pages with exactly their signs."""
         model = self.network.eval()
         losses = [finder_loss(model(batch.pages), batch).item() for batch in self._val_batches]
-        exact = [look_at(model, page).is_exact for page in self._val_pages]
+        # Pages are looked at as reading does, on the CPU.
+        looking = copy.deepcopy(model).cpu()
+        exact = [look_at(looking, page).is_exact for page in self._val_pages]
         return float(np.mean(losses)), float(np.mean(exact))
 
 

@@ -98,7 +98,7 @@ class LineTraining(StreamTraining):
 def line_loss(logits: Tensor, batch: LineBatch) -> Tensor:
     """Return the loss of columns: of each strip minus the logarithm of its text's probability."""
     chances = F.log_softmax(logits, dim=-1).transpose(0, 1)
-    places = batch.labels, batch.columns, batch.lengths
+    places = batch.labels.to(logits.device), batch.columns, batch.lengths
     total = F.ctc_loss(chances, *places, blank=BLANK, reduction="sum", zero_infinity=True)
     return total / batch.count
 

@@ -18,7 +18,7 @@ import functools
 import hashlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,17 +160,8 @@ class Training:
         self.best: dict[str, Tensor] = {}
 
     def _validate_on_other_hands(self) -> None:
-        """Add digits of writers who are set aside to the images for validation.
-
-        Raises:
-            UsageError: the classes are not the digits.
-        """
-        if self.class_names != DIGITS:
-            name = "hands" if self.config.hands else "found"
-            raise UsageError(
-                f"--{name} cannot be {getattr(self.config, name)!r}; allowed: 0 with the classes "
-                f"{', '.join(self.class_names[:12])}, because other hands wrote the digits 0 to 9."
-            )
+        """Add digits of writers who are set aside to the images for validation."""
+        refuse_other_hands(self.config, self.class_names)
         images, labels = map(torch.from_numpy, validation_digits())
         self.val_images = torch.cat((self.val_images, images.to(self.device)))
         self.val_labels = torch.cat((self.val_labels, labels))
@@ -442,6 +433,20 @@ def rate_factor(schedule: Schedule, done: float) -> float:
         # Up along a line for the first third, then down along a line to nothing.
         return max(min(3 * done, 1.5 * (1 - done)), 0.01)
     return 1.0
+
+
+def refuse_other_hands(config: TrainConfig, class_names: Sequence[str]) -> None:
+    """Refuse digits of other hands beside images of something else.
+
+    Raises:
+        UsageError: they are asked for, and the classes are not the digits.
+    """
+    for name in ("hands", "found"):
+        if getattr(config, name) and tuple(class_names) != DIGITS:
+            raise UsageError(
+                f"--{name} cannot be {getattr(config, name)!r}; allowed: 0 with the classes "
+                f"{', '.join(class_names[:12])}, because other hands wrote the digits 0 to 9."
+            )
 
 
 def choose_images(

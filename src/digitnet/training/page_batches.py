@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from digitnet.network.finder import SIZE_UNIT
 from digitnet.synthesis.page_scenes import SHAPES, Page, PageMaker
+from digitnet.training.device import CPU
 from digitnet.training.elsewhere import Elsewhere
 
 _Arrays: TypeAlias = dict[str, NDArray[Any]]
@@ -55,6 +56,10 @@ class PageBatch:
         """How many pages there are."""
         return len(self.pages)
 
+    def to(self, device: torch.device) -> PageBatch:
+        """Return the same on a device."""
+        return PageBatch(*(getattr(self, each.name).to(device) for each in fields(self)))
+
 
 class PageBatches:
     """Batches of the endless stream of pages.
@@ -63,10 +68,13 @@ class PageBatches:
         maker: draws page ``i`` of the stream.
         batch_size: pages in a batch.
         seed: of the stream.
+        device: where batches are made.
     """
 
-    def __init__(self, maker: PageMaker, batch_size: int, seed: int) -> None:
-        self.maker, self.batch_size, self.seed = maker, batch_size, seed
+    def __init__(
+        self, maker: PageMaker, batch_size: int, seed: int, device: torch.device = CPU
+    ) -> None:
+        self.maker, self.batch_size, self.seed, self.device = maker, batch_size, seed, device
         self._stream: Elsewhere[_Arrays] | None = None
         self._next = 0
 
@@ -78,7 +86,7 @@ class PageBatches:
             stream = (self.maker, self.seed, first, self.batch_size)
             self._stream = Elsewhere(all_drawn, *stream)
         self._next = first + self.batch_size
-        return batch_of(self._stream.next())
+        return batch_of(self._stream.next()).to(self.device)
 
     def close(self) -> None:
         """End the process that draws."""

@@ -27,7 +27,7 @@ from digitnet.training.checkpoint import read_finder, read_line_reader, read_mod
 from digitnet.training.device import reproducible, resolve_device, resolve_threads
 from digitnet.training.finder_training import FinderTraining, refuse_other_than_digits
 from digitnet.training.line_training import LineTraining
-from digitnet.training.loop import Training, choose_images, fit
+from digitnet.training.loop import Training, choose_images, fit, refuse_other_hands
 from digitnet.training.progress import Progress, collect_signals, show_progress
 from digitnet.training.runs import Run, create_run, open_run
 from digitnet.training.trained import (
@@ -151,6 +151,7 @@ def prepare(
     # The data set's own name: for a folder the full path, which holds wherever the run is used.
     config = config.override(data=dataset.name, num_classes=len(dataset.class_names))
     choose_images(config, dataset)
+    refuse_other_hands(config, dataset.class_names)
     if config.is_stream:
         refuse_other_than_digits(dataset)
     else:

@@ -246,7 +246,7 @@ def _check_data(study: Study, where: dict[str, Any]) -> int:
     """
     from digitnet.data.catalogue import load_dataset
     from digitnet.network.cnn import CNN
-    from digitnet.training.loop import choose_images
+    from digitnet.training.loop import choose_images, refuse_other_hands
 
     crops = study.variants[0].config.model.crops
     own = load_dataset(study.data, crops=crops, **where)
@@ -259,6 +259,7 @@ def _check_data(study: Study, where: dict[str, Any]) -> int:
         try:
             CNN(variant.config.override(num_classes=len(own.class_names)).model)
             choose_images(variant.config, own)
+            refuse_other_hands(variant.config, own.class_names)
         except UsageError as error:
             raise UsageError(f"[variants.{variant.name}]: {error}") from error
     whole = study.variants[0].config.override(train_images=0)
