@@ -15,7 +15,7 @@ from digitnet.reading.finding import Signs
 from digitnet.reading.line_reading import read_lines, rough_ink
 from digitnet.reading.line_texts import BLANK, SIGNS
 from digitnet.reading.prediction import Ink, Prediction, Reading
-from digitnet.reading.writing import Writing
+from digitnet.reading.writing import Writing, as_picked
 from made_up_signs import signs, sure
 
 NAMES = tuple("0123456789")
@@ -109,6 +109,28 @@ def test_a_line_too_long_is_read_by_its_signs() -> None:
     reading = read(signs(*sure("47"), boxes=boxes), saying("11"), pixels=wide)
     assert reading.text == "47"
     assert reading.confidence > 0.5
+    assert 1 < reading.odds < np.inf
+    doubtful = signs(*[(digit, 0.6, 0.55) for digit in "47"], boxes=boxes)
+    reading = read(doubtful, saying("11"), pixels=wide)
+    assert reading.odds == pytest.approx(reading.confidence / (1 - reading.confidence))
+    by_signs = Writing(doubtful, 0.5, NAMES).reading(wanted(2))
+    assert read(doubtful, saying("11"), digits=2, pixels=wide).confidence == by_signs.confidence
+
+
+def test_one_digit_that_was_taken_for_another_has_the_box_of_its_sign() -> None:
+    boxes = np.array([[200, 100, 220, 150]], np.float32)
+    found = signs(("1", 0.99, 0.4), boxes=boxes)
+    reading = read(found, saying("7", share=0.999), pixels=np.full((250, 400), 230, np.uint8))
+    (digit,) = reading.lines[0].digits
+    assert (digit.digit, digit.box) == (7, (200, 100, 220, 150))
+
+
+def test_another_sign_on_bare_paper_is_named_like_a_digit() -> None:
+    blank = Prediction(
+        None, 0.0, np.full(10, 0.1, np.float32), 0.0, False, "blank", np.zeros((28, 28), np.uint8)
+    )
+    seen = as_picked(blank, -2)
+    assert (seen.digit, seen.is_digit, seen.reason) == (0, False, "not_a_digit")
 
 
 def test_lines_are_read_one_by_one() -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import exported
-from digitnet.errors import InputError
+from digitnet.errors import InputError, UsageError
 from digitnet.reading import recognizer as module
 from digitnet.reading.pictures import Picture
 from digitnet.reading.recognizer import Recognizer
@@ -43,6 +43,15 @@ def test_a_page_shows_the_recognisers_answer(
     assert again.path.read_bytes() == first
     refused = explain_reading(recognizer, PAPER, tmp_path / "page.png", digits=2)
     assert refused.words == "not read; no number of 2 digits fits; seen: 4?21"
+
+
+def test_only_digits_make_a_text(
+    recognizer: Recognizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recognizer, "class_names", ("cat", "dog"))
+    with pytest.raises(UsageError, match="only digits make a text"):
+        explain_reading(recognizer, PAPER, tmp_path / "page.png")
+    assert not list(tmp_path.iterdir())
 
 
 def test_doubt_is_told_once(recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch) -> None:

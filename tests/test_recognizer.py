@@ -1,4 +1,5 @@
 import copy
+import dataclasses
 import io
 import json
 import os
@@ -480,6 +481,14 @@ def test_it_reads_all_that_is_written(reader, writes):
     assert reader.read(drawing(), min_confidence=0.9).text == "18"
     writes("")
     assert reader.read(drawing()).reason == "blank"
+
+
+def test_numbers_of_fewer_digits_are_read_sign_by_sign(reader, monkeypatch):
+    found = signs(*sure("204"))
+    few = dataclasses.replace(found, probabilities=found.probabilities[:, :5])
+    find(monkeypatch, lambda *_: few)
+    monkeypatch.setattr(reader, "class_names", tuple("01234"))
+    assert reader.read(drawing()).text == "204"
 
 
 @pytest.mark.parametrize(("text", "read"), [("7", "?"), ("71", "71")])

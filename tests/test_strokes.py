@@ -117,8 +117,8 @@ def test_any_drawing_gives_a_picture_of_bounded_size(strokes: Any, pen: float | 
     assert min(edge.min() for edge in edges) == 255
 
 
-@pytest.mark.parametrize("pen", [0, -1, float("nan"), float("inf")])
-def test_a_pen_has_a_width(pen: float) -> None:
+@pytest.mark.parametrize("pen", [0, -1, float("nan"), float("inf"), "3", [1]])
+def test_a_pen_has_a_width(pen: Any) -> None:
     with pytest.raises(InputError, match="pen's width"):
         as_picture(FIVE, pen)
 

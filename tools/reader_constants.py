@@ -79,7 +79,7 @@ SHARED: tuple[tuple[str, ModuleType | tuple[ModuleType, ...], str], ...] = (
     (
         "lineTexts",
         line_texts,
-        "LIKELY SIGNS BLANK _BEAMS _LEAST _EMPTY _APART _TOUCHING _SUREST _EQUAL",
+        "LIKELY SIGNS BLANK BEAMS _LEAST _EMPTY _APART _TOUCHING _SUREST _EQUAL",
     ),
     (
         "lineReading",

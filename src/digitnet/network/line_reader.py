@@ -19,7 +19,7 @@ from digitnet.network.finder import LEAST_STD
 
 # Channels at strides 1, 2 and 4, below those, and along the line.
 WIDTHS = (16, 32, 64, 96, 128)
-OTHER, BLANK = 10, 11
+BLANK = 11
 CLASSES = 12
 # What a column sees along the line, in steps of columns: how a writer makes his 1s and 7s, say,
 # shows in the digits around.

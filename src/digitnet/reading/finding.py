@@ -9,7 +9,6 @@ Guarantees:
 - Where what is found is tiny or crowded, or nothing is, the picture is looked at again, enlarged.
   Only signs too small for the first look count then: parts of what it knew to be a table's lines
   look like a 1 from near.
-- A 1 whose flag and stem were found apart, and which the reader knows together, is one sign.
 - Boxes are in pixels of the picture.
 """
 
@@ -33,7 +32,7 @@ PAGE_AREA = 192 * 192
 # then, at most; how far a picture may be enlarged.
 LONGEST, MOST_AREA, ENLARGED = 448, 4 * PAGE_AREA, 5.0
 # Signs of a median side below the first, in pixels of the page, are looked at again so that it
-# becomes the second, in parts of the size of a page, of which there are at most so many. So is a
+# becomes the second, in parts of about the size of a page, as many as so many pages hold. So is a
 # page of so many signs, of which the network may have left some out.
 TINY, CLEAR, MOST_PARTS = 22.0, 40.0, 48
 CROWD = 56
@@ -298,7 +297,7 @@ def _unrepeated(signs: Signs) -> Signs:
 
 
 def _cut(start: float, end: float, scale: float) -> list[tuple[float, float]]:
-    """Return a length in equal parts, each at most as long as a page is, at that scale."""
+    """Return a length in equal parts, each about as long as a page is, at that scale."""
     count = max(1, round((end - start) * scale / PAGE_AREA**0.5))
     edges = np.linspace(start, end, count + 1)
     # What lies on the last edge counts too.

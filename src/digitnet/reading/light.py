@@ -77,7 +77,11 @@ def closed(page: NDArray[_Number], side: int) -> NDArray[_Number]:
 
 
 def _bands(edges: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """Return the grey of the ground in each column, by the upper and the lower edge, (2, W)."""
+    """Return the grey of the ground in each column, (W,), None if it is even.
+
+    Args:
+        edges: (2, W), the greys of the upper and of the lower edge.
+    """
     middle = (edges.min() + edges.max()) / 2
     light = edges > middle
     if light.all() or not light.any():

@@ -42,6 +42,7 @@ def load_line_file() -> LineFile:
     Raises:
         InputError: this installation lacks it.
         IntegrityError: it is damaged.
+        StorageError: it cannot be read.
     """
     folder = Path(str(resources.files("digitnet"))) / "assets"
     file = folder / "lines.onnx"

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from digitnet.reading.checks import Wanted, fits
 from digitnet.reading.line_strips import Strip, strip_of
 from digitnet.reading.line_texts import (
+    BEAMS,
     LIKELY,
     FoundLine,
     SignChances,
@@ -32,15 +33,13 @@ from digitnet.reading.line_texts import (
 )
 from digitnet.reading.prediction import (
     INK_SIDE,
-    Box,
     Ink,
     Line,
     Prediction,
     Reading,
     ReadingReason,
-    Reason,
 )
-from digitnet.reading.writing import LEAST_FIT, Writing
+from digitnet.reading.writing import LEAST_FIT, Writing, as_picked
 
 # How much the line reader counts, and the signs, and what is added to the latter where they touch;
 # and the logarithm of how often one was missed. Fitted on pages of validation writers, as is what
@@ -80,6 +79,14 @@ class _Line:
     strip: Strip | None
     columns: NDArray[np.float64] | None
 
+    @property
+    def odds(self) -> float:
+        """Logarithm of how many times likelier the first text is than the next, or any other."""
+        first, *others = (option.share for option in self.options)
+        if others:
+            return first - others[0]
+        return first - math.log(-math.expm1(first)) if first < 0 else math.inf
+
 
 _See = Callable[[_Line, str], tuple[Prediction, ...]]
 
@@ -96,8 +103,8 @@ def read_lines(
         look: returns the digit that an ink shows.
         goal: what the text must be like.
     """
-    beams = {} if goal.fewest is None else {"beams": _MORE_BEAMS}
-    lines = [_line(found, pixels, columns, **beams) for found in writing.found_lines()]
+    beams = BEAMS if goal.fewest is None else _MORE_BEAMS
+    lines = [_line(found, pixels, columns, beams) for found in writing.found_lines()]
     if not lines:
         return writing.reading(goal)
 
@@ -106,15 +113,18 @@ def read_lines(
 
     if goal.fewest is None:
         return _reading(lines, [line.options[0] for line in lines], see)
+    # By its signs alone a line has one text, with which no other that fits could be compared.
+    if any(line.strip is None for line in lines):
+        return writing.reading(goal)
     return _fitting(writing, lines, see, goal)
 
 
-def _line(found: FoundLine, pixels: NDArray[np.uint8], columns: _Columns, beams: int = 8) -> _Line:
+def _line(found: FoundLine, pixels: NDArray[np.uint8], columns: _Columns, beams: int) -> _Line:
     """Return a line and what it may say."""
     strip, chances = strip_of(pixels, found.boxes[found.there]), SignChances(found, MISSED)
     if strip is None:
-        option = _Option(found.text, 0.0, -chances.of(found.text))
-        return _Line(found, [option], chances, None, None)
+        share = chances.of(found.text)
+        return _Line(found, [_Option(found.text, share, -share)], chances, None, None)
     seen = columns(strip.pixels)
     heard = evidence_of(found, chances, seen, beams)
     shares = heard.scores @ weights(found)
@@ -143,7 +153,7 @@ class Evidence(NamedTuple):
 
 
 def evidence_of(
-    found: FoundLine, chances: SignChances, seen: NDArray[np.float64], beams: int = 8
+    found: FoundLine, chances: SignChances, seen: NDArray[np.float64], beams: int = BEAMS
 ) -> Evidence:
     """Return what a line may say.
 
@@ -173,8 +183,7 @@ def _reading(lines: Sequence[_Line], chosen: Sequence[_Option], see: _See) -> Re
         for line, option in zip(lines, chosen, strict=True)
     )
     confidence = math.exp(-sum(option.doubt for option in chosen))
-    seconds = [line.options[0].share - line.options[1].share for line in lines if line.options[1:]]
-    odds = math.exp(min(*seconds, 700)) if seconds else math.inf
+    odds = math.exp(min(line.odds for line in lines))
     reason: ReadingReason | None = None if confidence >= LIKELY else "uncertain"
     if not any(one.is_digit for line in written for one in line.digits):
         reason = "no_digits"
@@ -198,7 +207,7 @@ def _fitting(writing: Writing, lines: Sequence[_Line], see: _See, goal: Wanted) 
     best, *others = sorted(found, key=lambda text: -found[text])[:2]
     reading = _reading(lines, first[best], see)
     share = math.exp(found[best] - total)
-    odds = math.exp(min(found[best] - found[others[0]], 700)) if others else math.inf
+    odds = math.exp(found[best] - found[others[0]]) if others else math.inf
     kept = tuple(
         replace(line, digits=tuple(one for one in line.digits if one.is_digit))
         for line in reading.lines
@@ -211,12 +220,8 @@ def _fitting(writing: Writing, lines: Sequence[_Line], see: _See, goal: Wanted) 
 
 def _together(lines: Sequence[_Line]) -> Iterator[tuple[_Option, ...]]:
     """Yield what all lines may say together, roughly the likeliest first."""
-    several = len(lines) > 1
-    each = [line.options[: max(2, round(_MOST ** (1 / len(lines))))] for line in lines]
-    if not several:
-        yield from ((option,) for option in each[0])
-        return
-    yield from itertools.product(*each)
+    most = max(2, round(_MOST ** (1 / len(lines))))
+    yield from itertools.product(*(line.options[:most] for line in lines))
 
 
 def _signs(
@@ -231,26 +236,32 @@ def _signs(
             if place is not None
         )
     signs = []
-    for sign, place, part in zip(text, places, _parts(line.columns, text), strict=True):
+    parts = _parts(line.columns, text) if len(text) > 1 else [_extent(line.strip, line.found)]
+    for sign, place, part in zip(text, places, parts, strict=True):
         box = line.strip.box(*part)
         if place is None:
             seen = look(rough_ink(pixels, box))
-            signs.append(_forced(seen, sign, writing.in_original(box)))
+            signs.append(replace(as_picked(seen, _pick(sign)), box=writing.in_original(box)))
         else:
             picked = writing.as_picked(int(line.found.signs[place]), _pick(sign))
             signs.append(replace(picked, box=writing.in_original(box)))
     return tuple(signs)
 
 
+def _extent(strip: Strip, found: FoundLine) -> tuple[float, float]:
+    """Return where the signs that were found begin and end, in parts of the strip."""
+    boxes, width = found.boxes[found.there], strip.right - strip.left
+    left, right = float(boxes[:, 0].min()), float(boxes[:, 2].max())
+    return (left - strip.left) / width, (right - strip.left) / width
+
+
 def _parts(columns: NDArray[np.float64], text: str) -> list[tuple[float, float]]:
-    """Return where each sign begins and ends, in parts of the strip.
+    """Return where each of two or more signs begins and ends, in parts of the strip.
 
     Between two it is in their middle; at both ends as far as on the other side.
     """
     middles = [(place + 0.5) / len(columns) for place in places_of(columns, text)]
     between = [(a + b) / 2 for a, b in itertools.pairwise(middles)]
-    if not between:
-        return [(0.0, 1.0)]
     first, last = 2 * middles[0] - between[0], 2 * middles[-1] - between[-1]
     ends = [max(first, 0.0), *between, min(last, 1.0)]
     return list(itertools.pairwise(ends))
@@ -272,13 +283,3 @@ def rough_ink(pixels: NDArray[np.uint8], box: tuple[float, float, float, float])
 
 def _pick(sign: str) -> int:
     return -2 if sign == "?" else int(sign)
-
-
-def _forced(seen: Prediction, sign: str, box: Box) -> Prediction:
-    """Return a prediction as the line has it."""
-    if sign == "?":
-        return replace(seen, box=box, is_digit=False, reason="not_a_digit")
-    digit = int(sign)
-    confidence = float(seen.probabilities[digit])
-    reason: Reason | None = "ambiguous" if confidence < LIKELY else None
-    return replace(seen, box=box, digit=digit, confidence=confidence, is_digit=True, reason=reason)

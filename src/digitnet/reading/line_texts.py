@@ -23,7 +23,7 @@ LIKELY = 0.5
 SIGNS = "0123456789?"
 BLANK = 11
 # Texts that are followed at a time; and what is less likely is no next sign.
-_BEAMS, _LEAST = 8, -6.0
+BEAMS, _LEAST = 8, -6.0
 # Columns in which surely nothing begins need no search.
 _EMPTY = -1e-4
 # Gaps between signs that are surely none of touching ones, and of those; in their height.
@@ -36,7 +36,7 @@ _EQUAL = 1e-9
 _Floats = NDArray[np.float64]
 
 
-def likeliest_texts(columns: _Floats, beams: int = _BEAMS) -> dict[str, float]:
+def likeliest_texts(columns: _Floats, beams: int = BEAMS) -> dict[str, float]:
     """Return the likeliest texts, likeliest first, and their logarithms.
 
     Args:

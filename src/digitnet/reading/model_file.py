@@ -235,6 +235,7 @@ def shipped_content(file: Path) -> bytes:
 
     Raises:
         IntegrityError: it is damaged.
+        StorageError: it cannot be read.
     """
     record = file.with_suffix(".json")
     with storage_errors(file, "read"):

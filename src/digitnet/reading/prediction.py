@@ -23,7 +23,7 @@ ReadingReason = Literal["blank", "no_digits", "uncertain"]
 
 # The longest side of an ink cut out of a picture, in pixels: many times what the network looks at.
 INK_SIDE = 160
-_DIGITS = tuple("0123456789")
+DIGITS = tuple("0123456789")
 
 
 class Box(NamedTuple):
@@ -108,7 +108,7 @@ class Prediction:
     reason: Reason | None
     image: NDArray[np.uint8]
     box: Box | None = None
-    class_names: tuple[str, ...] = _DIGITS
+    class_names: tuple[str, ...] = DIGITS
 
     @property
     def label(self) -> str | None:
@@ -162,7 +162,8 @@ class Reading:
         lines: from top to bottom; of a refused text, those of what was seen. Where a text must fit,
             a prediction's ``digit`` is the one in this text, and ``confidence`` its probability.
         confidence: how likely the whole text is right.
-        odds: how many times likelier it is than the next text; infinite if there is none.
+        odds: how many times likelier it is than the next text, at the look that is surest of it;
+            infinite if there is none.
         reason: what to beware of. "blank": there is no sign; "no_digits": none of the signs is a
             digit; "uncertain": the text is likelier wrong than right, or refused; None: nothing.
         turned: by how many degrees, clockwise, the picture was turned to be read: 0, 90, 180, 270.

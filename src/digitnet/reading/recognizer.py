@@ -36,7 +36,7 @@ from digitnet.reading.line_reading import read_lines
 from digitnet.reading.looks import Looks, agreed_sign, agreed_text
 from digitnet.reading.model_file import ANSWER, load_model_file
 from digitnet.reading.pictures import Picture, PictureSource, load
-from digitnet.reading.prediction import Box, Ink, Prediction, Reading, Reason
+from digitnet.reading.prediction import DIGITS, Box, Ink, Prediction, Reading, Reason
 from digitnet.reading.strokes import Strokes, as_picture, from_strokes, judged
 from digitnet.reading.turning import turned_back, upright
 from digitnet.reading.writing import Writing, familiar, lone_digit
@@ -163,7 +163,7 @@ class Recognizer:
             InputError: it is not a picture, or damaged, or too large.
             UsageError: what is asked for cannot be, or the model reads other things than digits.
         """
-        return self.reading_of(load(picture), self._goal(digits, check, min_confidence))
+        return self.reading_of(load(picture), self.goal_of(digits, check, min_confidence))
 
     def read_many(
         self,
@@ -201,7 +201,7 @@ class Recognizer:
         Raises:
             UsageError: as for ``read_many``.
         """
-        goal = self._goal(digits, check, min_confidence)
+        goal = self.goal_of(digits, check, min_confidence)
 
         several = _several(pictures, "read")
         with ThreadPoolExecutor(self._threads) as pool:
@@ -209,7 +209,12 @@ class Recognizer:
             yield from self._mapped(pool, read, several)
 
     def reading_of(self, loaded: Picture, goal: Wanted = ANYTHING) -> Reading:
-        """Return all that is written in a decoded picture, boxes in pixels of the original."""
+        """Return all that is written in a decoded picture, boxes in pixels of the original.
+
+        Args:
+            loaded: the picture.
+            goal: as of ``goal_of``.
+        """
         look = functools.partial(self._looks, scale=loaded.scale)
         looks, quarter = upright(look, self._read, loaded.pixels)
         reading = self._read(looks, goal)
@@ -225,7 +230,8 @@ class Recognizer:
 
     def _read_once(self, writing: Writing, pixels: NDArray[np.uint8], goal: Wanted) -> Reading:
         """Return what is written, read sign by sign and line by line."""
-        if not are_digits(self.class_names):
+        # The line reader knows all ten digits, and nothing else.
+        if len(self.class_names) != len(DIGITS):
             return writing.reading(goal)
         columns = load_line_file().columns
         return read_lines(writing, pixels, columns, lambda ink: self._run([ink])[0], goal)
@@ -337,7 +343,7 @@ class Recognizer:
             UsageError: as for ``read``.
         """
         drawing = as_picture(strokes, pen)
-        goal = self._goal(digits, check, min_confidence)
+        goal = self.goal_of(digits, check, min_confidence)
         # Nobody draws upside down.
         writing = self.writing_of(drawing.pixels)
         reading = drawing.placed(self._read_once(writing, drawing.pixels, goal))
@@ -370,7 +376,14 @@ class Recognizer:
     def _looks(self, pixels: NDArray[np.uint8], scale: float) -> Looks:
         return Looks(pixels, lambda zoom: self.writing_of(pixels, scale, zoom))
 
-    def _goal(self, digits: Digits | None, check: Check | None, min_confidence: float) -> Wanted:
+    def goal_of(
+        self, digits: Digits | None = None, check: Check | None = None, min_confidence: float = 0.0
+    ) -> Wanted:
+        """Return what ``read`` looks for, given these.
+
+        Raises:
+            UsageError: as for ``read``.
+        """
         if not are_digits(self.class_names):
             raise UsageError(
                 f"{self!r} knows {self.class_names[0]}, {self.class_names[1]} and so on; only "

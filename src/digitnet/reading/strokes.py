@@ -128,7 +128,8 @@ def as_picture(strokes: Strokes, pen: float | None = None) -> Drawing:
         InputError: as for ``from_strokes``, or ``pen`` is not a positive number.
     """
     lines = _checked(strokes)
-    if pen is not None and not (math.isfinite(pen) and pen > 0):
+    is_number = isinstance(pen, (int, float, np.integer, np.floating))
+    if pen is not None and not (is_number and math.isfinite(pen) and pen > 0):
         raise InputError(f"The pen's width is {pen!r}; it must be a positive number.")
     if not lines:
         return Drawing(np.full((1, 1), 255, np.uint8), 1.0, 0.0, 0.0)

@@ -241,12 +241,7 @@ class Writing:
 
     def as_picked(self, sign: int, pick: int) -> Prediction:
         """Return a sign, by its place among those that were found, as this digit; -2 is none."""
-        if pick < 0:
-            return self.prediction(sign, "not_a_digit")
-        one = self.prediction(sign, None)
-        confidence = float(one.probabilities[pick])
-        reason: Reason | None = "ambiguous" if confidence < LIKELY else None
-        return replace(one, digit=pick, confidence=confidence, reason=reason)
+        return as_picked(self.prediction(sign, None), pick)
 
     def prediction(self, sign: int, reason: Reason | None) -> Prediction:
         """Return a sign, by its place among those that were found, as a prediction."""
@@ -265,6 +260,16 @@ class Writing:
             box=self.in_original(tuple(self._signs.boxes[sign].tolist())),
             class_names=self._class_names,
         )
+
+
+def as_picked(sign: Prediction, pick: int) -> Prediction:
+    """Return a sign as this digit; -2 makes it another sign."""
+    digit = pick if pick >= 0 else int(sign.probabilities.argmax())
+    confidence = float(sign.probabilities[digit])
+    reason: Reason | None = "ambiguous" if confidence < LIKELY else None
+    if pick < 0:
+        reason = "not_a_digit"
+    return replace(sign, digit=digit, confidence=confidence, is_digit=pick >= 0, reason=reason)
 
 
 def lone_digit(reading: Reading) -> Prediction | None:

@@ -20,7 +20,6 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from digitnet.files import write_atomic
-from digitnet.reading.checks import wanted
 from digitnet.reading.picture_bytes import describe
 from digitnet.reading.pictures import Picture, PictureSource, load
 from digitnet.reading.prediction import Prediction, Reading, remark
@@ -80,7 +79,7 @@ def explain_reading(
         UsageError: as for ``Recognizer.read``.
     """
     loaded = load(picture)
-    reading = recognizer.reading_of(loaded, wanted(**asked))
+    reading = recognizer.reading_of(loaded, recognizer.goal_of(**asked))
     strokes = ink_of_page(recognizer, loaded, reading.turned // 90)
     with theme():
         figure = draw_reading(loaded, reading, strokes, name or describe(picture))

@@ -20,6 +20,8 @@ from digitnet.synthesis.page_marks import dashed, mark, scribble, specks, waveri
 from digitnet.synthesis.page_strokes import Bounds, Pen, chance, line, pick
 from digitnet.synthesis.scene_choices import log_uniform
 
+# Places that are tried for what needs room.
+_TRIES = 8
 _IN_WORDS = "aabcdeefghikmnnopqrrttuvwyABDGLRMN"
 
 
@@ -49,10 +51,10 @@ def _usual(desk: Desk) -> float:
     return desk.size or desk.some_size(0.08, 0.6)
 
 
-def _room(desk: Desk, width: float, height: float, tries: int = 8) -> Bounds | None:
+def _room(desk: Desk, width: float, height: float) -> Bounds | None:
     """Return a box of this size where no sign is; it may reach out of the frame a little."""
     rng = desk.rng
-    for _ in range(tries):
+    for _ in range(_TRIES):
         x = rng.uniform(-0.15 * width, max(desk.width - 0.85 * width, 1))
         y = rng.uniform(-0.15 * height, max(desk.height - 0.85 * height, 1))
         box = (x, y, x + width, y + height)

@@ -17,7 +17,7 @@ from numpy.random import Generator
 
 from digitnet.synthesis.page_marks import MARKS, mark, scrawl
 from digitnet.synthesis.page_sheet import Sheet
-from digitnet.synthesis.page_signs import Glyph, Penman
+from digitnet.synthesis.page_signs import CLUTTER, Glyph, Penman
 from digitnet.synthesis.page_strokes import Bounds, Path, Pen, chance, pick, rounded
 from digitnet.synthesis.pens import Float
 from digitnet.synthesis.scene_choices import log_uniform
@@ -180,7 +180,7 @@ def _sign(desk: Desk, character: str, spacing: Spacing) -> tuple[Glyph | None, b
     if character in " ^":
         return None, False
     if character == "~":
-        tail = Glyph(-1, tuple(scrawl(rng)))
+        tail = Glyph(CLUTTER, tuple(scrawl(rng)))
         return tail.scaled(1, (-tail.box[0], 0)), False
     if character in MARKS or character in "€£":
         return mark(desk.penman, character, rng), False

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.random import Generator
 
-from digitnet.synthesis.page_signs import Glyph, Penman, glyph_of_image, printed_text
+from digitnet.synthesis.page_signs import CLUTTER, Glyph, Penman, glyph_of_image, printed_text
 from digitnet.synthesis.page_strokes import Path, arc, chance, line, pick, rounded, through
 from digitnet.synthesis.scene_choices import log_uniform
 
@@ -61,7 +61,7 @@ def mark(penman: Penman, sign: str, rng: Generator) -> Glyph | None:
     """Return a mark beside digits that are 1 high and stand on y = 1; None if nobody wrote it."""
     if sign in _DRAWN and (sign in "€£" or chance(rng, 0.4)):
         paths = [path * math.exp(rng.normal(0, 0.12)) for path in _DRAWN[sign](rng)]
-        return _on_line(Glyph(-1, tuple(paths)).at_origin(), sign, rng)
+        return _on_line(Glyph(CLUTTER, tuple(paths)).at_origin(), sign, rng)
     glyph = penman.mark(sign)
     if glyph is None:
         return None

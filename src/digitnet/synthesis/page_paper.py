@@ -2,8 +2,8 @@
 
 Guarantees:
 
-- ``develop`` returns uint8 of the sheet's shape and depends on nothing but the sheet's shade, the
-  pen's width and the generator.
+- ``develop`` returns uint8 of the sheet's shape and depends on its arguments alone; of the sheet it
+  changes the ink of clutter only.
 - A third of the pages are drawn on a screen: flat paper, nothing else.
 """
 

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitnet.synthesis.page_signs import Glyph, Image, Matrix
+from digitnet.synthesis.page_signs import CLUTTER, Glyph, Image, Matrix
 from digitnet.synthesis.page_strokes import Bounds, Path, Pen, Stain, render
 from digitnet.synthesis.pens import Float, as_float32
 
@@ -101,18 +101,18 @@ class Sheet:
 
     def draw(self, drawn: Glyph | Sequence[Path], pen: Pen) -> None:
         """Draw clutter, in pixels of the sheet."""
-        glyph = drawn if isinstance(drawn, Glyph) else Glyph(-1, tuple(drawn))
+        glyph = drawn if isinstance(drawn, Glyph) else Glyph(CLUTTER, tuple(drawn))
         rows, columns, ink = self._inside(self._stain(glyph, pen, clipped=True))
         if ink.size:
             self._darken(rows, columns, ink, pen)
             channel = self.ink[1, rows, columns]
             np.maximum(channel, ink, out=channel)
 
-    def is_free(self, box: Bounds, *, clutter: bool = False) -> bool:
-        """Return whether no sign (and no clutter) lies in a box, in pixels."""
+    def is_free(self, box: Bounds) -> bool:
+        """Return whether no sign lies in a box, in pixels."""
         left, top = (max(math.floor(value), 0) for value in box[:2])
         right, bottom = (max(math.ceil(value), 0) for value in box[2:])
-        window = self.ink[: 2 if clutter else 1, top:bottom, left:right]
+        window = self.ink[0, top:bottom, left:right]
         return not window.size or float(window.max()) < LEAST_COVER
 
     def forget_hidden(self) -> None:

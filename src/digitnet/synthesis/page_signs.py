@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 Image = NDArray[np.uint8]
 Matrix = NDArray[np.float64]
 
-OTHER = 10
-"""The label of a sign that is no digit."""
+OTHER, CLUTTER = 10, -1
+"""The labels of a sign that is no digit, and of what is no sign."""
 
 # How a page's digits come about: a person's strokes, MNIST's lines redrawn, MNIST's images, print.
 _KINDS = ("hand", "lines", "images", "print")
@@ -54,7 +54,7 @@ class Glyph:
     """One sign, anywhere and of any size.
 
     Attributes:
-        label: 0 to 9, or 10 for another sign.
+        label: 0 to 9, 10 for another sign, or -1 for clutter.
         paths: its strokes; of an image its outlines, for measuring only.
         image: uint8 (h, w), light on black; None for strokes.
         matrix: float64 (2, 3), from edge coordinates of the image to those of the glyph.
@@ -247,7 +247,7 @@ class Penman:
         return int(some[best])
 
     def letter(self, signs: str) -> Glyph | None:
-        """Return one of these letters as a sign; None if nobody wrote it."""
+        """Return no digit: one of these letters, print, or a Greek one; None if nobody wrote it."""
         rng = self._rng
         if self.kind == "print" or chance(rng, 0.25):
             text = _PRINTED[rng.integers(len(_PRINTED))]
@@ -264,7 +264,7 @@ class Penman:
         item = self._item(sign)
         if item is None:
             return None
-        glyph = glyph_of_paths(self._all.strokes(item), OTHER, to_unit=False)
+        glyph = glyph_of_paths(self._all.strokes(item), CLUTTER, to_unit=False)
         return self._as_written(glyph)
 
     def _item(self, sign: str) -> int | None:

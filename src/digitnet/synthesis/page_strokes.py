@@ -140,10 +140,10 @@ def arc(middle: tuple[float, float], radii: tuple[float, float], first: float, l
     return np.stack([middle[0] + radii[0] * np.cos(turn), middle[1] + radii[1] * np.sin(turn)], 1)
 
 
-def rounded(corners: Sequence[Sequence[float]] | Path, times: int = 3) -> Path:
-    """Return a path through ``corners`` with them cut off (Chaikin 1974)."""
+def rounded(corners: Sequence[Sequence[float]] | Sequence[Path] | Path) -> Path:
+    """Return a path through ``corners`` with them cut off, three times (Chaikin 1974)."""
     path = np.asarray(corners, np.float64)
-    for _ in range(times):
+    for _ in range(3):
         cut = np.stack([0.75 * path[:-1] + 0.25 * path[1:], 0.25 * path[:-1] + 0.75 * path[1:]], 1)
         path = np.concatenate([path[:1], cut.reshape(-1, 2), path[-1:]])
     return path

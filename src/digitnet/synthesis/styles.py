@@ -19,6 +19,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from digitnet.synthesis.page_strokes import rounded
+
 Image = NDArray[np.uint8]
 Point = tuple[float, float]
 Points = NDArray[np.float64]
@@ -124,7 +126,7 @@ def _draw_nine(image: Image, rng: Generator) -> None:
     stem = [loop[-1], *rng.normal(corners, ((0.1, 0.06), (0.1, 0.02), (0.12, 0.04)))]
     if rng.random() < 0.4:
         stem.append(stem[-1] - rng.uniform((-0.05, 0.05), (0.1, 0.2)))
-    _redraw(image, [np.concatenate((loop, _rounded(stem)[1:]))], rng)
+    _redraw(image, [np.concatenate((loop, rounded(stem)[1:]))], rng)
 
 
 def _draw_five(image: Image, rng: Generator) -> None:
@@ -132,7 +134,7 @@ def _draw_five(image: Image, rng: Generator) -> None:
     corners = ((0.5, 0.0), (0.36, 0.38), (0.6, 0.32), (0.95, 0.6), (0.55, 0.98), (0.02, 0.82))
     spread = ((0.12, 0.02), (0.08, 0.06), (0.08, 0.04), (0.06, 0.06), (0.1, 0.02), (0.08, 0.08))
     top, *bowl = rng.normal(corners, spread)
-    strokes = [np.concatenate((top[None], _rounded(bowl)))]
+    strokes = [np.concatenate((top[None], rounded(bowl)))]
     if rng.random() < 0.5:
         start = top + rng.normal(0, 0.05, 2) * (rng.random() < 0.5)
         strokes.append(np.array([start, start + rng.uniform((0.1, -0.08), (0.4, 0.08))]))
@@ -143,15 +145,6 @@ def _arc(middle: Points, radii: Points, first: float, last: float) -> Points:
     """Return points of an arc, anticlockwise from the first of two angles to the last (degrees)."""
     turn = -np.radians(np.linspace(first, last, 24))[:, None]
     return np.asarray(middle + radii * np.hstack([np.cos(turn), np.sin(turn)]))
-
-
-def _rounded(corners: Sequence[Points]) -> Points:
-    """Return a path through ``corners`` with them cut off, three times (Chaikin 1974)."""
-    path = np.array(corners)
-    for _ in range(3):
-        cut = np.stack([0.75 * path[:-1] + 0.25 * path[1:], 0.25 * path[:-1] + 0.75 * path[1:]], 1)
-        path = np.concatenate([path[:1], cut.reshape(-1, 2), path[-1:]])
-    return path
 
 
 def _redraw(image: Image, strokes: Sequence[Points], rng: Generator) -> None:

@@ -18,9 +18,11 @@ export async function readLines(writing, picture, columns, look) {
     written.push(writing.line(digits, Math.exp(-line.options[0].doubt)));
   }
   const confidence = Math.exp(-sum(lines.map((line) => line.options[0].doubt)));
-  const seconds = lines.flatMap(({ options: [one, other] }) => (other ? [one.share - other.share] : []));
-  const odds = seconds.length ? Math.exp(Math.min(...seconds, 700)) : Infinity;
-  return writing.readingOf(written, confidence, odds);
+  return writing.readingOf(written, confidence, Math.exp(Math.min(...lines.map(oddsOf))));
+}
+
+function oddsOf({ options: [{ share }, other] }) {
+  return share - (other ? other.share : Math.log(-Math.expm1(share)));
 }
 
 async function lineOf(found, picture, columns) {
@@ -28,7 +30,8 @@ async function lineOf(found, picture, columns) {
   const strip = stripOf(picture, boxesOf(found));
   if (!strip) {
     const text = textOf(found);
-    return { found, chances, strip, options: [{ text, share: 0, doubt: -chances.of(text) }] };
+    const share = chances.of(text);
+    return { found, chances, strip, options: [{ text, share, doubt: -share }] };
   }
   const seen = await columns(strip);
   return { found, chances, strip, seen, options: optionsOf(found, seen, chances) };
@@ -61,7 +64,8 @@ async function signsOf(writing, { found, chances, strip, seen, options }, pictur
   const picked = places.map((place, k) => place !== null && writing.asPicked(found.signs[place], pickOf(text[k])));
   if (!strip || !places.includes(null)) return picked.filter(Boolean);
   const signs = [];
-  for (const [k, part] of partsOf(seen, text).entries()) {
+  const parts = text[1] ? partsOf(seen, text) : [extentOf(strip, boxesOf(found))];
+  for (const [k, part] of parts.entries()) {
     const box = boxOf(strip, part);
     const sign = picked[k] || writing.forced(await look(roughInk(picture, box)), pickOf(text[k]));
     signs.push({ ...sign, box: writing.inOriginal(box) });
@@ -69,10 +73,14 @@ async function signsOf(writing, { found, chances, strip, seen, options }, pictur
   return signs;
 }
 
+function extentOf({ left, right }, boxes) {
+  const ends = [Math.min(...boxes.map((box) => box[0])), Math.max(...boxes.map((box) => box[2]))];
+  return ends.map((at) => (at - left) / (right - left));
+}
+
 function partsOf(columns, text) {
   const middles = placesOf(columns, text).map((place) => (place + 0.5) / columns.length);
   const between = middles.slice(1).map((at, k) => (middles[k] + at) / 2);
-  if (!between.length) return [[0, 1]];
   const [first, last] = [2 * middles[0] - between[0], 2 * middles.at(-1) - between.at(-1)];
   const ends = [Math.max(first, 0), ...between, Math.min(last, 1)];
   return middles.map((_, k) => [ends[k], ends[k + 1]]);

@@ -26,7 +26,6 @@ export function stripOf(picture, boxes) {
   const right = Math.min(Math.max(...rights) + C.BESIDE * high, picture.width);
   const width = Math.max(round((right - left) * scale), C.LEAST_WIDTH);
   if (width > C.MOST_WIDTH) return null;
-  // The part that holds the sloping line, level by columns afterwards.
   const rise = times(width, (column) => {
     return slope * (left + ((column + 0.5) * (right - left)) / width - middle);
   });

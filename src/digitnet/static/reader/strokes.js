@@ -33,7 +33,6 @@ export function asPicture(strokes, pen = null, share = 1) {
     return { picture: pictureOf(1, 1, () => 255), scale: 1, left: 0, top: 0 };
   }
   const { low, extent, scale: unit } = fitted(lines, 1);
-  // From here on the longer side of the drawing is 1 long, or 0 if it is a dot.
   const size = extent.map((side) => side * unit);
   const sign = signOf(lines, size, unit);
   const usual = C.PEN_OF_SIGN * sign;

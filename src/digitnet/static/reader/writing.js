@@ -70,7 +70,6 @@ export class Writing {
       return sign.presence * Math.exp(-(far ** 2));
     });
     const central = argmax(weight);
-    // A lone digit is refused more readily than one of a number, which others vouch for.
     const accepted = signs.map(
       (sign, place) =>
         sign.presence >= C.DOUBTFUL &&
