@@ -209,8 +209,8 @@ class TrainConfig:
         bfloat16: Train with numbers of 16 bits where convolutions allow it; up to 1.6 times as fast
             on processors that compute with them.
         val_fraction: Fraction of the training images of each class set aside for validation.
-        split_seed: Seed of that split, apart from the other so that runs of many seeds share one
-            split.
+        split_seed: Seed of that split, apart from the other seed, so that runs of many seeds share
+            one split.
         train_images: Images to train on, the same number of each class, drawn by the seed; 0 takes
             all. Those for validation stay the same.
         pages: Synthetic pages in an epoch, from which the finder learns where signs are; 0 trains a
