@@ -23,7 +23,7 @@ BLANK = 11
 CLASSES = 12
 # What a column sees along the line, in steps of columns: how a writer makes his 1s and 7s, say,
 # shows in the digits around.
-APART = (1, 2, 4, 8)
+APART = (1, 2, 8)
 # Each column of stride 4 speaks for two: narrow digits stand closer than four pixels.
 SUBCOLUMNS = 2
 _NEAR = (3, 3)
@@ -41,10 +41,8 @@ class LineReader(nn.Module):
             _conv(two, two, _NEAR),
             _conv(two, four, _NEAR, 2),
             _conv(four, four, _NEAR),
-            Residual(*_conv(four, four, _NEAR)),
             _conv(four, low, _NEAR, (2, 1)),
             _conv(low, low, _NEAR),
-            Residual(*_conv(low, low, _NEAR)),
         )
         self.collapse = _conv(low, long, (4, 1), padded=False)
         self.along = nn.Sequential(
