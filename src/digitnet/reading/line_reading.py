@@ -50,7 +50,7 @@ BY_COLUMNS, BY_SIGNS, WHERE_CLOSE, MISSED = 0.828, 0.550, -0.384, -4.0
 DOUBTS = (1.3675, 0.1031, 0.0091, 0.0010)
 # Texts that are followed where a number must fit; and of all lines together.
 _MORE_BEAMS, _MOST = 24, 2000
-_NEVER = -60.0
+_NEVER, _LARGEST = -60.0, 700.0
 # What stands out less than this share of the strongest is paper.
 _PAPER = 0.35
 
@@ -183,7 +183,7 @@ def _reading(lines: Sequence[_Line], chosen: Sequence[_Option], see: _See) -> Re
         for line, option in zip(lines, chosen, strict=True)
     )
     confidence = math.exp(-sum(option.doubt for option in chosen))
-    odds = math.exp(min(line.odds for line in lines))
+    odds = _times(min(line.odds for line in lines))
     reason: ReadingReason | None = None if confidence >= LIKELY else "uncertain"
     if not any(one.is_digit for line in written for one in line.digits):
         reason = "no_digits"
@@ -207,7 +207,7 @@ def _fitting(writing: Writing, lines: Sequence[_Line], see: _See, goal: Wanted) 
     best, *others = sorted(found, key=lambda text: -found[text])[:2]
     reading = _reading(lines, first[best], see)
     share = math.exp(found[best] - total)
-    odds = math.exp(found[best] - found[others[0]]) if others else math.inf
+    odds = _times(found[best] - found[others[0]]) if others else math.inf
     kept = tuple(
         replace(line, digits=tuple(one for one in line.digits if one.is_digit))
         for line in reading.lines
@@ -279,6 +279,11 @@ def rough_ink(pixels: NDArray[np.uint8], box: tuple[float, float, float, float])
     off = np.abs(part[::step, ::step] - np.median(part))
     ink = (off / max(float(np.percentile(off, 98)), 1.0) - _PAPER) / (1 - _PAPER)
     return Ink(ink.clip(0, 1).astype(np.float32), None)
+
+
+def _times(logarithm: float) -> float:
+    """Return how many times likelier that is; of what no float can hold, the most it can."""
+    return math.exp(min(logarithm, _LARGEST)) if logarithm < math.inf else math.inf
 
 
 def _pick(sign: str) -> int:
