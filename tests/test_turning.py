@@ -120,3 +120,23 @@ def test_what_is_read_well_is_read_once() -> None:
 
     assert quarters(look, page()) == 0
     assert len(calls) == 1
+
+
+def test_a_page_of_many_digits_that_is_read_plainly_is_looked_at_no_other_way() -> None:
+    calls = []
+
+    def look(pixels: NDArray[np.uint8]) -> Page:
+        calls.append(pixels)
+        return reader(0.95)(pixels)  # type: ignore[no-any-return]
+
+    def row(count: int) -> NDArray[np.uint8]:
+        pixels = np.zeros((100, 300), np.uint8)
+        pixels[0, 0] = 255
+        pixels[40, 10 : 10 + 10 * count : 10] = 200
+        return pixels
+
+    # No text of so many digits is likely as a whole.
+    for count, quarter, looks in ((25, 0, 1), (25, 2, 2), (15, 0, 4)):
+        calls.clear()
+        assert quarters(look, np.rot90(row(count), quarter)) == quarter
+        assert len(calls) == looks

@@ -187,6 +187,13 @@ def test_two_plain_digits_are_several() -> None:
     assert one.digit in (4, 7)
 
 
+def test_a_second_digit_counts_even_if_alone_it_would_be_refused() -> None:
+    strange = signs(*sure("47"), ood_score=np.array([-20, 1], np.float32))
+    assert best(strange) == (0, "several")
+    assert best(signs(*sure("4"), ("7", 0.999, 0.4))) == (0, "several")
+    assert best(signs(*sure("4"), ("7", 0.999, 0.2))) == (0, None)
+
+
 def test_of_a_crop_from_a_row_the_sign_in_the_middle_counts() -> None:
     for text, reason in (("471", None), ("???", "not_a_digit"), ("?7?", None)):
         found = Writing(signs(*sure(text)), THRESHOLD, NAMES)

@@ -87,7 +87,7 @@ SHARED: tuple[tuple[str, ModuleType | tuple[ModuleType, ...], str], ...] = (
         "INK_SIDE BY_COLUMNS BY_SIGNS WHERE_CLOSE MISSED DOUBTS _NEVER _PAPER",
     ),
     ("looks", looks, "DOUBTED LOOKS MOST_LINES _ALL PLAIN FAMILIAR _ENOUGH _REFUSED"),
-    ("turning", turning, "_WELL _VERY_WELL _LIKELIER _LEFT _FEWEST"),
+    ("turning", turning, "_WELL _VERY_WELL _LIKELIER _LEFT _FEWEST _MANY _MANY_WELL"),
     ("reader", (recognizer, inks), "AMBIGUOUS MAX_INK_SIDE _FAINTEST"),
     ("explanation", explanation, "PATCH STRIDE NEIGHBOURS"),
     ("lessons", lessons, "MOST_IMAGES HOW_TAUGHT"),

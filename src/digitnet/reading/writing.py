@@ -120,10 +120,14 @@ class Writing:
         digits = np.flatnonzero(accepted & (self._presence >= SURE))
         if not len(digits):
             return int(self._order[surest]), "not_a_digit"
-        weight = weight * self._like * np.exp(-self._of_class.min(axis=1))
-        chosen = int(digits[np.argmax((weight * np.sqrt(size))[digits])])
-        plain = (weight[digits] >= _PLAINLY) & (size[digits] >= _AS_LARGE * size[chosen])
-        several = not crops and bool((plain & (digits != chosen)).any())
+        # The square root of the likeliest class, since which digit it is matters less than whether.
+        half = np.exp(-self._of_class.min(axis=1) / 2)
+        weight = weight * self._like * half
+        surely = weight * half * np.sqrt(size)
+        chosen = int(digits[surely[digits].argmax()])
+        # A second one counts even if it would be refused alone.
+        plain = (weight >= _PLAINLY) & (size >= _AS_LARGE * size[chosen])
+        several = not crops and bool(plain[np.arange(len(plain)) != chosen].any())
         unsure = bool(self._signs.probabilities[self._order[chosen]].max() < LIKELY)
         return int(self._order[chosen]), "several" if several else "ambiguous" if unsure else None
 

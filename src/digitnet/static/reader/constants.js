@@ -67,7 +67,7 @@ export const looks = {
 };
 
 export const turning = {
-  WELL: 0.8, VERY_WELL: 0.97, LIKELIER: 6.0, LEFT: 0.8, FEWEST: 3,
+  WELL: 0.8, VERY_WELL: 0.97, LIKELIER: 6.0, LEFT: 0.8, FEWEST: 3, MANY: 20, MANY_WELL: 0.94,
 };
 
 export const reader = {

@@ -10,24 +10,29 @@ const ORIENTATIONS = [1, 6, 3, 8];
 
 /** Return a picture to look at, with its `quarter`: turned if it says clearly that it lies. */
 export async function upright(look, read, picture) {
-  const turned = (quarter) => ({ ...look(oriented(picture, ORIENTATIONS[quarter])), quarter });
-  const plainly = async ({ writing }) => (await writing(1)).reading();
-  const asItIs = turned(0);
-  const plain = await plainly(asItIs);
+  const turned = async (quarter) => {
+    const looks = look(oriented(picture, ORIENTATIONS[quarter]));
+    return { ...looks, quarter, plain: (await looks.writing(1)).reading() };
+  };
+  const asItIs = await turned(0);
+  const { plain } = asItIs;
   const enough = plain.reason ? C.VERY_WELL : C.WELL;
-  if (!plain.lines.length || quality(plain) >= enough) return asItIs;
-  const all = [2, 1, 3].map(turned);
-  const readings = [];
-  for (const each of all) readings.push(await plainly(each));
-  const chosen = argmax(readings.map(quality));
-  const best = readings[chosen];
-  const kept = digitsOf(best) >= Math.max(C.FEWEST, C.LEFT * digitsOf(plain));
-  const better = quality(best) >= Math.max(C.WELL, quality(plain));
+  if (!plain.lines.length || quality(plain) >= enough || isPlain(plain)) return asItIs;
+  const all = [];
+  for (const quarter of [2, 1, 3]) {
+    all.push(await turned(quarter));
+    if (isPlain(all.at(-1).plain)) break;
+  }
+  const best = all[argmax(all.map((each) => quality(each.plain)))];
+  const kept = digitsOf(best.plain) >= Math.max(C.FEWEST, C.LEFT * digitsOf(plain));
+  const better = quality(best.plain) >= Math.max(C.WELL, quality(plain));
   if (!kept || !better) return asItIs;
-  const text = await read(all[chosen]);
+  const text = await read(best);
   if (digitsOf(text) < C.FEWEST) return asItIs;
-  return oddsOf(text) >= C.LIKELIER * oddsOf(await read(asItIs)) ? all[chosen] : asItIs;
+  return oddsOf(text) >= C.LIKELIER * oddsOf(await read(asItIs)) ? best : asItIs;
 }
+
+const isPlain = (reading) => digitsOf(reading) >= C.MANY && quality(reading) >= C.MANY_WELL;
 
 const oddsOf = ({ confidence }) => confidence / Math.max(1 - confidence, 1e-9);
 
@@ -47,5 +52,5 @@ const digitsOf = (reading) => signsOf(reading).filter((one) => one.is_digit).len
 
 function quality(reading) {
   const signs = signsOf(reading);
-  return sum(signs.map((one) => one.is_digit * one.confidence)) / Math.max(1, signs.length);
+  return sum(signs.map((one) => one.is_digit * one.confidence)) / (signs.length || 1);
 }

@@ -58,7 +58,7 @@ export class Writing {
   /** Return the one digit of a picture, a prediction; null where there is no sign. */
   best(middle, crops = false) {
     const { signs } = this;
-    if (!(Math.max(0, ...signs.map((sign) => sign.presence)) >= C.DOUBTFUL)) return null;
+    if (!signs.some((sign) => sign.presence >= C.DOUBTFUL)) return null;
     const size = signs.map(sideOf);
     const weight = signs.map((sign, place) => {
       const away = [0, 1].map((axis) =>
@@ -88,13 +88,12 @@ export class Writing {
   }
 
   bestOf(digits, weight, size, crops) {
-    const sure = weight.map(
-      (each, place) => each * this.like[place] * Math.exp(-Math.min(...this.doubts[place].classes)),
-    );
-    const chosen = digits[argmax(digits.map((place) => sure[place] * Math.sqrt(size[place])))];
-    const isSecond = (place) =>
-      place !== chosen && sure[place] >= C.PLAINLY && size[place] >= C.AS_LARGE * size[chosen];
-    if (!crops && digits.some(isSecond)) return this.prediction(this.signs[chosen], "several");
+    const half = this.doubts.map(({ classes }) => Math.exp(-Math.min(...classes) / 2));
+    const sure = weight.map((each, at) => each * this.like[at] * half[at]);
+    const chosen = digits[argmax(digits.map((at) => sure[at] * half[at] * Math.sqrt(size[at])))];
+    const isSecond = (each, at) =>
+      at !== chosen && each >= C.PLAINLY && size[at] >= C.AS_LARGE * size[chosen];
+    if (!crops && sure.some(isSecond)) return this.prediction(this.signs[chosen], "several");
     const unsure = Math.max(...this.signs[chosen].probabilities) < lineTexts.LIKELY;
     return this.prediction(this.signs[chosen], unsure ? "ambiguous" : null);
   }
@@ -117,7 +116,7 @@ export class Writing {
         other !== place && line[other] === line[place] && this.signs[other].presence >= lineTexts.LIKELY,
     );
     const total = sum(others.map((each) => clip(each, -C.AT_MOST, C.AT_MOST)));
-    return total / Math.max(1, others.length);
+    return total / (others.length || 1);
   }
 
   confidence(picks) {
@@ -182,10 +181,11 @@ export class Writing {
   }
 
   forced(seen, pick) {
-    if (pick < 0) return { ...seen, is_digit: false, reason: "not_a_digit" };
-    const [confidence, label] = [seen.probabilities[pick], this.classNames[pick]];
-    const reason = confidence < lineTexts.LIKELY ? "ambiguous" : null;
-    return { ...seen, digit: pick, label, confidence, is_digit: true, reason };
+    const is_digit = pick >= 0;
+    const digit = is_digit ? pick : argmax(seen.probabilities);
+    const confidence = seen.probabilities[digit];
+    const reason = is_digit ? (confidence < lineTexts.LIKELY ? "ambiguous" : null) : "not_a_digit";
+    return { ...seen, digit, label: this.classNames[digit], confidence, is_digit, reason };
   }
 
   prediction(sign, reason) {
