@@ -341,6 +341,14 @@ def test_closed_stdout_is_a_sentence(monkeypatch: pytest.MonkeyPatch, capsys: An
     assert "could not be written: stdout is closed." in capsys.readouterr().err
 
 
+def test_with_stderr_closed_words_do_not_go_to_stdout(tmp_path: Path) -> None:
+    missing = " ".join(f"'{tmp_path}/no{n}.png'" for n in range(40))
+    command = f"{sys.executable} -m digitnet read {missing} 2>&-"
+    done = subprocess.run(command, shell=True, stdout=subprocess.PIPE, text=True, check=False)
+    assert done.stdout.strip() == ""
+    assert done.returncode == 3
+
+
 @pytest.mark.parametrize("group", [(), ("data",), ("bench",)])
 def test_summaries_are_whole_at_80_columns(group: tuple[str, ...], run_cli: Any) -> None:
     assert "..." not in run_cli(*group, "--help", env={"COLUMNS": "80"}).stdout.replace(

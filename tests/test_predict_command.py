@@ -357,6 +357,12 @@ def test_pages_of_two_folders_never_overwrite_each_other_or_a_picture(tmp_path: 
         page.touch()
 
 
+def test_links_that_lead_back_to_themselves_get_a_page_too(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    named = [Answer(str(tmp_path / "loop" / "a.png"))]
+    assert list(page_names(named, tmp_path)) == [tmp_path / "a_explained.png"]
+
+
 def test_explain_writes_a_page_for_each_picture(
     cli: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """The client answers as the recogniser does, errors included."""
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -101,18 +102,26 @@ def test_its_errors_are_those_of_the_service(client: Client) -> None:
         client.predict(np.zeros((5, 5), np.uint8))
 
 
-def test_it_says_what_the_model_is_and_whether_somebody_is_there(
-    client: Client, service: serving.Live
-) -> None:
+def test_it_says_what_the_model_is_and_whether_somebody_is_there(client: Client) -> None:
     assert client.model()["sha256"] == serving.recognizer().sha256
-    assert client.is_ready()
-    service.server._service.draining = True
-    assert not client.is_ready()
-    service.server._service.draining = False
     nobody = Client("http://127.0.0.1:9")
-    assert not nobody.is_ready()
     with pytest.raises(ServiceError, match=r"No service answers.*digitnet serve"):
         nobody.predict(serving.picture())
+
+
+def test_a_picture_that_is_too_much_for_the_service_is_an_error_in_its_place() -> None:
+    content = serving.picture(3)
+    sent = [content, bytes(30_000), content, content, content]
+    with serving.live(max_body=20_000, max_inputs=2) as service:
+        with Client(service.address) as client:
+            answers = list(client.predict_each(sent))
+        # It still reads what it refused.
+        while service.server.server_state.connections:
+            time.sleep(0.01)
+    assert isinstance(answers[1], InputError)
+    assert "20,000 bytes" in str(answers[1])
+    del answers[1]
+    assert [one.digit for one in answers] == [serving.recognizer().predict(content).digit] * 4
 
 
 def test_a_service_with_too_much_to_do_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,6 +143,25 @@ def test_an_answer_that_is_late_is_a_503_and_its_job_is_dropped(
         assert begun == [b"one"]
 
 
+def test_an_answer_that_has_begun_may_take_its_time() -> None:
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for part in range(5):
+            await asyncio.sleep(0.1)
+            await send({"type": "http.response.body", "body": b"x", "more_body": part < 4})
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    with serving.calling(timeout=0.2) as call:
+        guarded = guard.Guard(app, call.app.state.service)
+        scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"host", b"localhost")]}
+        call._runner.run(guarded(scope, None, send))
+    assert b"".join(each.get("body", b"") for each in sent) == b"xxxxx"
+
+
 def test_overload_is_answered_at_once_and_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     begun, go_on = threading.Event(), threading.Event()
     real = Recognizer.predict

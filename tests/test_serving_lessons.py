@@ -132,6 +132,7 @@ def test_layers_are_answered_as_arrays(call: serving.Caller) -> None:
         ({"feeds": {"keep_1": {"dims": [2], "float32": "AAAA"}}}, "no array of"),
         ({"feeds": {"keep_1": packed(np.zeros(3))}}, "no input 'keep_1' of the shape"),
         ({"feeds": {"other": packed(np.zeros(3))}}, "no input 'other'"),
+        ({"feeds": {"images": packed(np.zeros((300, 1, 28, 28)))}}, "a field of their own"),
         ({"more": 1}, "no field 'more'"),
     ],
 )

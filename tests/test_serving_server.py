@@ -224,6 +224,22 @@ def test_a_model_that_does_not_exist_ends_workers_with_its_error(tmp_path: Path)
         ]
 
 
+def test_nobody_to_tell_that_workers_are_ready_ends_them() -> None:
+    code = (
+        "import os; from digitnet.serving import workers as w, service_settings as s\n"
+        "def broken(): raise BrokenPipeError\n"
+        "listener = w.bound_socket('127.0.0.1', 0)\n"
+        "told = {'on_ready': broken, 'on_message': print}\n"
+        "if __name__ == '__main__':\n"
+        "    try: w.run_workers(listener, None, s.ServiceSettings(), 2, **told)\n"
+        "    except BrokenPipeError: print(len(w.multiprocessing.active_children()))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (0, "0\n"), done.stderr
+
+
 def test_ctrl_c_while_workers_start_is_no_traceback() -> None:
     command = [sys.executable, "-m", "digitnet", "serve", "--port", "0", "--workers", "2"]
     with subprocess.Popen(

@@ -53,7 +53,7 @@ def test_jobs_are_done_in_order_and_inks_together() -> None:
         queue = WorkQueue(1, 100, reader)
         go_on = held(queue)
         calls = [queue.run(lambda: order.append("first"))]
-        inks = [queue.run_ink(lambda n=n: named(str(n))) for n in range(BATCH + 3)]
+        inks = queue.run_all([(lambda n=n: named(str(n)), True) for n in range(BATCH + 3)])
         calls.append(queue.run(lambda: order.append(f"after {len(reader.batches)}")))
         go_on.set()
         assert await asyncio.gather(*inks) == [float(n) for n in range(BATCH + 3)]
@@ -71,7 +71,7 @@ def test_one_more_than_may_wait_is_refused_and_none_that_waits_is_lost() -> None
         queue = WorkQueue(1, 3, Reader())
         go_on = held(queue)
         waiting = [queue.run(lambda n=n: n) for n in range(3)]
-        for ask in (queue.check_room, lambda: queue.run(int), lambda: queue.run_ink(int)):
+        for ask in (queue.check_room, lambda: queue.run(int), lambda: queue.run_all([(int, True)])):
             with pytest.raises(RefusedError) as refused:
                 ask()
             assert refused.value.status == 503
@@ -94,7 +94,8 @@ def test_an_error_is_of_one_job_alone() -> None:
         def bad() -> Ink:
             raise InputError("no ink")
 
-        inks = [queue.run_ink(make) for make in (lambda: named("1"), bad, lambda: named("2"))]
+        makes = (lambda: named("1"), bad, lambda: named("2"))
+        inks = queue.run_all([(make, True) for make in makes])
         call = queue.run(lambda: 1 / 0)
         go_on.set()
         first, error, second = await asyncio.gather(*inks, return_exceptions=True)
@@ -129,12 +130,18 @@ def test_what_nobody_waits_for_is_not_begun() -> None:
         queue = WorkQueue(1, 100, Reader())
         go_on = held(queue)
         futures = [queue.run(lambda n=n: begun.append(n)) for n in range(4)]
-        futures[0].cancel()
-        futures[2].cancel()
+
+        def ink(number: int) -> Ink:
+            begun.append(number)
+            return named(str(number))
+
+        futures += queue.run_all([(lambda n=n: ink(n), True) for n in range(4, 8)])
+        for number in (0, 2, 4, 6):
+            futures[number].cancel()
         go_on.set()
-        await asyncio.gather(futures[1], futures[3])
+        await asyncio.gather(*futures[1::2])
         queue.close()
-        assert begun == [1, 3]
+        assert begun == [1, 3, 5, 7]
 
     asyncio.run(main())
 
@@ -185,7 +192,7 @@ def test_inks_of_any_size_together_are_what_they_are_alone() -> None:
     async def main() -> list[Any]:
         queue = WorkQueue(1, 100, reader.predictions_of)
         go_on = held(queue)
-        futures = [queue.run_ink(lambda ink=ink: as_ink(ink)) for ink in inks]
+        futures = queue.run_all([(lambda ink=ink: as_ink(ink), True) for ink in inks])
         go_on.set()
         found = await asyncio.gather(*futures)
         queue.close()

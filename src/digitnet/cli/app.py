@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import signal
 import sys
 import traceback
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -38,6 +40,9 @@ _CANNOT_BE_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    if sys.stderr is None:
+        # Python does so when it starts with stderr closed; words would go to stdout, or nowhere.
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 (as long as the process lives)
     # File names may not be valid text; that is no reason to fail when one is printed.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

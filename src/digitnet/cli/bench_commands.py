@@ -78,7 +78,7 @@ def infer(
             default: digitnet's own.
         batch (N,…): Images at a time.
         threads (N,…): Threads to compute with; default: 1, and one a core.
-        rounds (N): Rounds that each measure everything once; medians are shown.
+        rounds (N): How often everything is measured; medians are shown.
         out (FILE): Write the result there, as JSON.
     """
     counts = _numbers("--batch", batch)
@@ -94,14 +94,14 @@ def infer(
         rounds=rounds,
         on_round=lambda number: output.note(f"round {number} of {rounds}"),
     )
-    if out:
-        write_json(out, result)
     if output.as_json:
         show_json(result)
-        return
-    show_tables([views.inference_table(result)])
-    for line in views.inference_remarks(result):
-        show(line)
+    else:
+        show_tables([views.inference_table(result)])
+        for line in views.inference_remarks(result):
+            show(line)
+    if out:  # last: what took minutes is shown, even if it cannot be written
+        write_json(out, result)
 
 
 def compare(first: Path, second: Path, *, as_json: bool = False) -> None:

@@ -66,7 +66,7 @@ def collect(
 def page_names(inputs: Sequence[Answer], folder: Path) -> Iterator[Path]:
     """Yield a file in ``folder`` for each input: no two the same, and none that is an input."""
     taken = {_key(Path(each.name).parent, Path(each.name).name) for each in inputs}
-    resolved = folder.resolve()
+    resolved = Path(os.path.realpath(folder))
     counts: Counter[str] = Counter()
     for each in inputs:
         stem = "stdin" if each.name == STDIN else Path(each.name).stem
@@ -82,7 +82,8 @@ def page_names(inputs: Sequence[Answer], folder: Path) -> Iterator[Path]:
 
 def _key(folder: Path, name: str) -> str:
     # To some file systems A.png and a.png are the same.
-    return str(folder.resolve() / name).casefold()
+    # Not Path.resolve, which raises where links lead back to themselves.
+    return str(Path(os.path.realpath(folder)) / name).casefold()
 
 
 def _expand(argument: str, recursive: bool, on_message: Callable[[str], None]) -> list[Answer]:

@@ -176,14 +176,6 @@ class Client:
         """
         return self._answer("GET", "/v1/model")
 
-    def is_ready(self) -> bool:
-        """Return whether the service answers and is not stopping."""
-        try:
-            answer = self._session.get(f"{self._address}/readyz", timeout=self._timeout)
-        except requests.RequestException:
-            return False
-        return bool(answer.status_code == 200)
-
     # ---- requests
 
     def _batches(
@@ -193,11 +185,24 @@ class Client:
         contents = iter(_contents(pictures))
         for batch in _grouped(contents):
             sent = [each for each in batch if isinstance(each, bytes)]
-            files = [("file", ("picture", content)) for content in sent]
-            values = self._post(f"{verb}:batch", files=files, params=asked) if sent else {}
-            answers = iter(values.get("answers", ()))
+            answers = iter(self._batch(verb, sent, asked))
             for each in batch:
-                yield each if isinstance(each, InputError) else _answer_or_error(next(answers))
+                yield each if isinstance(each, InputError) else next(answers)
+
+    def _batch(
+        self, verb: str, contents: list[bytes], asked: dict[str, str]
+    ) -> list[dict[str, Any] | InputError]:
+        """Return the answers to pictures sent together, or each alone if that is too much."""
+        if not contents:
+            return []
+        files = [("file", ("picture", content)) for content in contents]
+        try:
+            values = self._post(f"{verb}:batch", files=files, params=asked)
+        except InputError as error:
+            if len(contents) == 1:
+                return [error]
+            return [answer for each in contents for answer in self._batch(verb, [each], asked)]
+        return [_answer_or_error(each) for each in values["answers"]]
 
     def _post(
         self, verb: str, *, params: dict[str, str] | None = None, **body: Any

@@ -83,7 +83,7 @@ class Guard:
     """
 
     def __init__(self, app: App, service: Service) -> None:
-        self._app, self._service = app, service
+        self._app, self.service = app, service
         self.held = 0
         """Bytes of bodies in memory."""
 
@@ -92,11 +92,11 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        in_flight = self._service.metrics.in_flight
+        in_flight = self.service.metrics.in_flight
         exchange = _Exchange(self, scope, receive, send)
         in_flight.inc()
         try:
-            await exchange.answer(self._app, self._service)
+            await exchange.answer(self._app)
         finally:
             self.held -= exchange.taken
             in_flight.dec()
@@ -109,13 +109,8 @@ class Guard:
             RefusedError: all bodies together are too much.
         """
         self.held += size
-        if self.held > _BODIES * self._service.settings.max_body:
+        if self.held > _BODIES * self.service.settings.max_body:
             raise refused_for_now("Too much is being sent at a time. Try again in a second.")
-
-    @property
-    def service(self) -> Service:
-        """Whose limits count."""
-        return self._service
 
 
 class _Exchange:
@@ -144,9 +139,9 @@ class _Exchange:
         self._deadline = 0.0
         self._timer: asyncio.Timeout | None = None
 
-    async def answer(self, app: App, service: Service) -> None:
+    async def answer(self, app: App) -> None:
         """Answer it, with a problem if need be."""
-        scope, settings = self._scope, service.settings
+        scope, settings = self._scope, self._guard.service.settings
         # The names of routes and of exceptions are nobody's but this module's.
         scope["digitnet.exchange"] = self
         try:
@@ -217,6 +212,9 @@ class _Exchange:
         """Send a part of the answer."""
         if message["type"] == "http.response.start":
             self._started, self.status = True, message["status"]
+            if self._timer is not None and not self._timer.expired():
+                # There is the answer; a slow line may take its time for it.
+                self._timer.reschedule(None)
             headers = [*message.get("headers", ()), (b"x-request-id", self.id), *SAFE_HEADERS]
             small = self._length is not None and self._length <= _SMALL
             if self._guard.service.draining or (self.unread and not small):
@@ -252,9 +250,9 @@ class _Exchange:
 
     async def _refuse(self, error: Exception) -> None:
         """Answer with the problem that an error is."""
-        # What was kept of it is of no use now.
+        # What was kept of it is of no use now, and its time is over.
         self._guard.held -= self.taken
-        self.taken = 0
+        self.taken, self._timer = 0, None
         status, values, headers = problem_of(error)
         if status >= 500 and not isinstance(error, RefusedError):
             self._note(error)

@@ -77,6 +77,8 @@ def _layers(lessons: Lessons, body: bytes) -> Response:
         raise InputError('"wanted" names an output twice; name it once.')
     if not isinstance(feeds, dict) or not 1 <= len(wanted) <= _MOST_OUTPUTS:
         raise InputError(f'"feeds" must be an object, "wanted" 1 to {_MOST_OUTPUTS} names.')
+    if "images" in feeds:
+        raise InputError('"feeds" cannot hold "images"; they have a field of their own.')
     arrays = {name: _array(value, name) for name, value in feeds.items()}
     outputs = lessons.layers_of({"images": _images(values.get("images")), **arrays}, wanted)
     packed = {name: _packed(array) for name, array in zip(wanted, outputs, strict=True)}

@@ -132,7 +132,7 @@ class DrainingServer(uvicorn.Server):
         await self._wait(LAST_SECONDS)
         await self._stop_listening(sockets or [])
         try:
-            async with asyncio.timeout(self._settings.drain_timeout or None):
+            async with asyncio.timeout(self._settings.drain_timeout):
                 await super().shutdown(sockets)
         except TimeoutError:
             for task in list(self.server_state.tasks):

@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
 
 from digitnet import __version__
 from digitnet.errors import UsageError
@@ -94,7 +95,7 @@ def _add_documents(app: FastAPI) -> None:
     app.openapi = openapi  # type: ignore[method-assign]
 
     async def document(_request: Request) -> Response:
-        return JSONDocument(openapi())
+        return JSONResponse(openapi())
 
     async def page(_request: Request) -> Response:
         return Response(api_page(openapi()), media_type="text/html", headers=_KEPT)
@@ -124,18 +125,6 @@ def _add_page(app: FastAPI, files: PageFiles) -> None:
         raise RefusedError(error.status_code, UsageError(words.format(path=path)), *headers)
 
     app.add_exception_handler(HTTPException, nothing)
-
-
-class JSONDocument(Response):
-    """The OpenAPI document."""
-
-    media_type = "application/json"
-
-    def render(self, content: object) -> bytes:
-        """Return it as JSON."""
-        import json
-
-        return json.dumps(content).encode()
 
 
 _KEPT = {"cache-control": "no-cache"}

@@ -17,11 +17,12 @@ Any callable may be a job, so that all that computes shares the same few threads
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -96,11 +97,7 @@ class WorkQueue:
         Raises:
             RefusedError: as for ``check_room``.
         """
-        return self._add([(call, False)])[0]
-
-    def run_ink(self, make: Callable[[], Ink]) -> asyncio.Future[Prediction]:
-        """Return the future of the prediction of the ink that a call makes; as ``run``."""
-        return self._add([(make, True)])[0]
+        return self.run_all([(call, False)])[0]
 
     def run_all(self, calls: Sequence[tuple[Callable[[], Any], bool]]) -> list[asyncio.Future[Any]]:
         """Return the futures of several calls, all of which find room or none.
@@ -111,22 +108,6 @@ class WorkQueue:
         Raises:
             RefusedError: as for ``check_room``.
         """
-        return self._add(calls)
-
-    def open(self) -> None:
-        """Take jobs again after ``close``."""
-        self._closed = False
-
-    def close(self) -> None:
-        """Take nothing more, finish what waits, and end the threads."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-        for thread in self._threads:
-            thread.join()
-        self._threads.clear()
-
-    def _add(self, calls: Sequence[tuple[Callable[[], Any], bool]]) -> list[asyncio.Future[Any]]:
         with self._changed:
             self.check_room(len(calls))
             jobs = []
@@ -142,6 +123,19 @@ class WorkQueue:
                 self._threads[-1].start()
             self._changed.notify(len(jobs))
         return [job.future for job in jobs]
+
+    def open(self) -> None:
+        """Take jobs again after ``close``."""
+        self._closed = False
+
+    def close(self) -> None:
+        """Take nothing more, finish what waits, and end the threads."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+        self._threads.clear()
 
     def _work(self) -> None:
         _stand_back()
@@ -172,7 +166,8 @@ class WorkQueue:
                 waiting.popleft()
         first_call = self._calls[0].number if self._calls else self._numbers + 1
         if self._inks and self._inks[0].number < first_call:
-            return [self._inks.popleft() for _ in range(min(BATCH, len(self._inks)))]
+            wanted = (job for job in _emptied(self._inks) if not job.future.cancelled())
+            return list(itertools.islice(wanted, BATCH))
         return [self._calls.popleft()] if self._calls else []
 
     def _computed(self, jobs: list[_Job[Any]]) -> list[Any]:
@@ -185,6 +180,12 @@ class WorkQueue:
             return [read if isinstance(one, Ink) else one for one in made]
         predictions = iter(read)
         return [next(predictions) if isinstance(one, Ink) else one for one in made]
+
+
+def _emptied(waiting: deque[_T]) -> Iterator[_T]:
+    """Take one after the other off a queue, only as they are asked for."""
+    while waiting:
+        yield waiting.popleft()
 
 
 def _stand_back() -> None:

@@ -119,17 +119,18 @@ class _Watch:
         codes: list[int] = []
         told = False
         with self._taking_signals():
-            for _ in range(self._count):
-                self._start()
-            while self._workers:
-                try:
+            try:
+                for _ in range(self._count):
+                    self._start()
+                while self._workers:
                     codes += self._wait(on_message)
-                except DigitnetError:
-                    self._stop()
-                    raise
-                if not told and all(one.ready for one in self._workers) and not self._signals:
-                    told = True
-                    on_ready()
+                    if not told and all(one.ready for one in self._workers) and not self._signals:
+                        told = True
+                        on_ready()
+            except BaseException:
+                # Without this process nobody would watch them, and it would wait for them.
+                self._stop()
+                raise
         return max(codes, default=0)
 
     def _start(self) -> None:
