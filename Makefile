@@ -86,7 +86,7 @@ seeds: ## Train the recipes reference and plain with five seeds (half an hour or
 	$(MAKE) record RECIPE=reference
 	$(MAKE) record RECIPE=plain
 
-model: $(VENV)/dev.installed ## Train the shipped finder and readers again and put them in their places (many hours)
+model: $(VENV)/dev.installed ## Train the shipped finder and readers again and put them in their places (about four hours on two cores)
 	$(BIN)/digitnet train --recipe finder --threads 1 --out runs/finder $(ARGS)
 	cp runs/finder/model.safetensors src/digitnet/assets/finder.safetensors # its finds teach the reader
 	$(BIN)/digitnet train --recipe robust --threads 2 --out runs/robust $(ARGS)

@@ -56,7 +56,8 @@ def predict(
         processes (N): With --engine ray: pictures at a time; default: one a core.
         address (HOST:PORT): With --engine ray: cluster to join; default: this machine.
         as_json (--json): Print one JSON object a line for each picture.
-        quiet (--quiet -q): Print only the digits, one a line, - where there is none; and errors.
+        quiet (--quiet -q): Print only the digits, one a line, - unless there is exactly one; and
+            errors.
     """
     bulk: Any = {"out": out, "column": column, "processes": processes, "address": address}
     local = {"show": drawn, "explain": explain, "threads": threads}

@@ -55,7 +55,7 @@ def read(
         model (FILE_OR_RUN): An exported network, or a run folder that holds one; default:
             digitnet's own.
         recursive (--recursive -r): Search subfolders too.
-        explain (DIR): Draw a picture there of each PICTURE: what was found and how it was read.
+        explain (DIR): Write a picture of each PICTURE there: what was found, how it was read.
         threads (N): Threads to compute with; default: one a core.
         engine (NAME): local, or ray for thousands of pictures and more.
         out (DIR): With --engine ray: folder of answers, as Parquet; continued.

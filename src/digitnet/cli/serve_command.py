@@ -43,8 +43,8 @@ def serve(
     """Answer over HTTP: a page to draw on, and an API.
 
     Args:
-        host (ADDRESS): Address of this machine to listen at; 0.0.0.0 for all of them.
-        port (N): Port to listen at; 0 takes a free one.
+        host (ADDRESS): Address to listen on; 0.0.0.0 for all interfaces.
+        port (N): Port to listen on; 0 takes a free one.
         allow_host (NAME): Name by which clients call the service, besides localhost; may be
             repeated; '*' for any. Needed with --host.
         model (FILE_OR_RUN): An exported network, or a run folder that holds one; default:
@@ -52,15 +52,15 @@ def serve(
         workers (N): Processes.
         threads (N): Pictures read at a time in each process; default: the cores, divided among
             the processes.
-        page (DIR): Folder of the page to serve; default: the one that comes with digitnet,
-            as `make page` built it for the browser if it did.
-        max_body (MB): Largest request.
+        page (DIR): Folder of the page to serve; default: the one that `make page` built, if any,
+            else the one that comes with digitnet.
+        max_body (MB): Largest request body.
         max_inputs (N): Most pictures in one batch.
-        max_waiting (N): Most pictures that wait in each process; what comes more is turned away.
+        max_waiting (N): Pictures that may wait in each process; further ones are turned away.
         max_connections (N): Most connections of each process.
-        timeout (S): Seconds to answer a request in.
-        body_timeout (S): Seconds for a request to arrive in.
-        drain_timeout (S): Seconds to finish in when it is told to stop.
+        timeout (S): Seconds allowed for answering a request.
+        body_timeout (S): Seconds allowed for receiving a request.
+        drain_timeout (S): Seconds allowed for finishing after a stop signal.
         as_json (--json): Print one JSON object to stdout when it is ready.
         quiet (--quiet -q): Print errors only.
     """

@@ -106,7 +106,7 @@ def evaluate(
     Args:
         runs (RUN...): A run folder, or that of an ensemble. Several runs that differ in the seed
             only are taken for an ensemble.
-        members (N): Each N of the runs in turn are an ensemble; default: all are one.
+        members (N): Take each N runs, in their order, for an ensemble; default: all for one.
     """
     from digitnet.training import run_evaluation
     from digitnet.training.runs import open_run

@@ -58,11 +58,11 @@ class ModelConfig:
             wider.
         convs_per_block: Convolutions before each max pooling.
         kernel_size: Height and width of every convolution kernel, in pixels.
-        stride: Pixels from one place of the first convolution to the next, which saves the square
-            of it in work; the other convolutions go by single pixels.
+        stride: Step of the first convolution, in pixels; 2 takes a quarter of the work. Later
+            convolutions always step by 1.
         padding: Pad with zeros so that a convolution keeps the size; without, it shrinks the image.
-        separable: Depthwise separable convolutions, but for that of the image: one filter for each
-            channel that goes in, then a mixture of channels.
+        separable: Depthwise separable convolutions (one filter for each input channel, then a
+            mixture of channels), except in the first layer.
         shared_filters: The filters of the first convolution are those of all others too, which
             differ in their mixtures only; needs --separable, and one number of channels.
         mixtures: Different mixtures of channels, which separable convolutions use in turn; 0 gives
@@ -192,8 +192,8 @@ class TrainConfig:
         momentum: Momentum of sgd; the other optimizers ignore it.
         beta1: Decay, at each step, of the mean of gradients that adam and adamw follow, and adamw
             beside muon.
-        beta2: The same of the mean of squared gradients that they divide by; a short memory learns
-            faster where steps are few.
+        beta2: Decay, at each step, of the mean of squared gradients in adam and adamw; a smaller
+            one adapts faster when steps are few.
         label_smoothing: Fraction of each label that is spread evenly over all classes.
         averaging: Decay, at each step, of the moving average of the weights that is validated and
             saved instead of the last weights; 0 is off.
@@ -219,8 +219,8 @@ class TrainConfig:
             cutting apart; 0 trains another network.
         early_stopping: Stop after this many epochs without a lower validation loss and keep the
             best; 0 is off.
-        start_from: Run folder or weights file of a network with these settings, which learns on;
-            empty starts from random weights.
+        start_from: Run folder or weights file of a network of the same architecture, to learn on
+            from; empty starts from random weights.
         threads: CPU threads; 0 takes one per core. The last digits of the outcome depend on it.
     """
 
