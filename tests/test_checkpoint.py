@@ -1,9 +1,11 @@
 import dataclasses
+import errno
 import gzip
 import json
 import pickle
 import random
 import resource
+from pathlib import Path
 
 import pytest
 import torch
@@ -191,6 +193,17 @@ def test_no_file_is_an_input_error(tmp_path, monkeypatch):
         assert str(path) in str(caught.value)
     with pytest.raises((InputError, StorageError), match="nnn"):
         load_model("n" * 300)
+
+
+def test_a_file_that_may_not_be_read_is_a_storage_error(good, file, monkeypatch):
+    file.write_bytes(good)
+
+    def refuse(*_args, **_kwargs):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(StorageError, match=r"Cannot read .*Permission denied"):
+        load_model(file)
 
 
 class Canary:

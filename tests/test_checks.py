@@ -3,6 +3,7 @@
 import itertools
 import math
 import pickle
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -120,6 +121,14 @@ def test_a_long_number_takes_no_long_time() -> None:
     text = "3214282912345698765432161182"
     for check in ("mod97", "luhn", lambda text: text.endswith("82")):
         assert fit_of(sure(text), check=check)
+
+
+def test_a_long_number_takes_little_memory() -> None:
+    tracemalloc.start()
+    assert fit_of(sure("1234567890" * 6), check="mod97")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 50_000_000
 
 
 def test_where_no_text_fits_there_is_none() -> None:

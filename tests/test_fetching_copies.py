@@ -4,6 +4,7 @@ import gzip
 import shutil
 import zipfile
 
+import filelock
 import numpy as np
 import pytest
 from hypothesis import given
@@ -203,6 +204,37 @@ def test_garbage_is_refused(name, content, tmp_path):
     path.write_bytes(content)
     with pytest.raises(IntegrityError, match=name):
         import_files(path)
+
+
+@pytest.mark.parametrize("header", ["{'descr': [", "{'shape': (" + "9" * 400 + ",)}", "{3: [[]]}"])
+def test_a_header_that_is_no_description_is_an_integrity_error(header, tmp_path):
+    path = tmp_path / "mnist.npz"
+    for descr in ("", "'descr': '|u1', 'fortran_order': False, "):
+        text = header.replace("{", "{" + descr, 1).ljust(500).encode()
+        with zipfile.ZipFile(path, "w") as archive:
+            start = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little")
+            archive.writestr("x_train.npy", start + text)
+        with pytest.raises(IntegrityError, match=r"mnist\.npz"):
+            import_files(path)
+
+
+def test_an_import_waits_for_another_process(tmp_path):
+    path = write_raw(tmp_path / "mine")
+    folder = cache_dir() / "mnist"
+    folder.mkdir(parents=True)
+    held = filelock.FileLock(folder / ".lock")
+    held.acquire()
+    lines = []
+
+    def progress(line):
+        lines.append(line)
+        if line.startswith("Waiting"):
+            write_raw(folder)  # the other process has brought everything
+            held.release()
+
+    import_files(path, progress=progress)
+    assert lines == ["Waiting for another process that is fetching the same data …"]
+    assert not list(folder.glob("*.corrupt"))
 
 
 @given(data=st.data())

@@ -102,6 +102,7 @@ def test_a_damaged_system_package_is_told_and_passed_over(tmp_path, monkeypatch)
     folder = write(tmp_path / "installed", PACKED)
     (folder / f"{FILES[0].name}.gz").write_bytes(b"damaged")
     know(monkeypatch, forms=(FILES,), debian_package="dataset-some", debian_folder=str(folder))
+    assert not is_available("kmnist")
     with pytest.raises(DataUnavailableError, match=r"(?s)cannot be trusted.*network.*dataset-some"):
         read_files("kmnist", offline=True)
 

@@ -21,7 +21,7 @@ from digitnet.showing.finder_report import LAYOUT_NAMES, page_png
 from digitnet.showing.report import report_trained
 from digitnet.showing.theme import LIGHT
 from digitnet.synthesis.page_scenes import LAYOUTS
-from digitnet.training.checkpoint import save_finder
+from digitnet.training.checkpoint import save_network
 from digitnet.training.finder_evaluation import Look, evaluation_maker, evaluation_page
 from digitnet.training.run_evaluation import measure_trained
 from digitnet.training.runs import Epoch, create_run
@@ -39,7 +39,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, sample: Dataset) -> Traine
     run.write_environment({"command": ["digitnet"], "python": "3"})
     torch.manual_seed(0)
     finder = Finder().eval()
-    save_finder(run.model_file, finder, config, {"epochs": 2})
+    save_network(run.model_file, finder, config, {"epochs": 2})
     run.write_history([Epoch(n, 1e-3, 3.0 / n, None, 2.0 / n, 0.2 * n, 60.0) for n in (1, 2)])
     trained = Trained(run, config, sample, finder)
     with few_pages():
@@ -79,7 +79,7 @@ def test_a_run_without_an_epoch_has_no_curves(trained: Trained, tmp_path: Path) 
     run.write_config(trained.config, trained.dataset.sha256, trained.dataset.class_names)
     run.write_environment({"command": []})
     run.write_history([])
-    save_finder(run.model_file, trained.finder, trained.config, {"epochs": 0})
+    save_network(run.model_file, trained.finder, trained.config, {"epochs": 0})
     fresh = dataclasses.replace(trained, run=run)
     with few_pages():
         measure_trained(fresh)
@@ -92,7 +92,7 @@ def test_metrics_of_another_network_are_refused(trained: Trained, tmp_path: Path
     run = create_run(tmp_path / "run", "finder")
     run.write_config(trained.config, trained.dataset.sha256, trained.dataset.class_names)
     run.write_environment({"command": []})
-    save_finder(run.model_file, Finder(), trained.config, {"epochs": 2})
+    save_network(run.model_file, Finder(), trained.config, {"epochs": 2})
     run.write_metrics(trained.run.metrics)
     with pytest.raises(InputError, match="another network"):
         report_trained(dataclasses.replace(trained, run=run))

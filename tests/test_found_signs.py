@@ -8,7 +8,7 @@ from digitnet.network.finder import Finder
 from digitnet.synthesis.hands import load_hands, split_writers
 from digitnet.synthesis.page_scenes import Page, PageMaker
 from digitnet.training.checkpoint import load_finder
-from digitnet.training.found_signs import NONE, found_signs, labels_of
+from digitnet.training.found_signs import OTHER, found_signs, labels_of
 
 SIZE = 40
 
@@ -38,18 +38,18 @@ UPPER, BELOW, STEM, EDGE = np.s_[5:14, 3:13], np.s_[30:36, 2:38], np.s_[2:38, 34
 @pytest.mark.parametrize(
     ("place", "label"),
     [
-        *((LEFT, 7), (RIGHT, NONE), (BOTH, NONE), (UPPER, -1)),
-        *((BELOW, NONE), (STEM, -1), (EDGE, -1)),
+        *((LEFT, 7), (RIGHT, OTHER), (BOTH, OTHER), (UPPER, -1)),
+        *((BELOW, OTHER), (STEM, -1), (EDGE, -1)),
     ],
     ids=["digit", "letter", "two", "half a digit", "clutter", "like a 1", "cut by the frame"],
 )
 def test_what_was_found_is_labelled_by_what_was_drawn_there(place, label) -> None:
-    page = page_of((7, LEFT), (NONE, RIGHT))
+    page = page_of((7, LEFT), (OTHER, RIGHT))
     assert labels_of(found(place), page).tolist() == [label]
 
 
 def test_on_a_page_without_signs_everything_found_is_none() -> None:
-    assert labels_of(found(BELOW, LEFT), page_of()).tolist() == [NONE, NONE]
+    assert labels_of(found(BELOW, LEFT), page_of()).tolist() == [OTHER, OTHER]
     assert labels_of(found(), page_of((3, LEFT))).tolist() == []
 
 

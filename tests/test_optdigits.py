@@ -88,7 +88,10 @@ def test_counts_come_back_from_their_text():
     np.testing.assert_array_equal(labels, digits.target)
 
 
-@pytest.mark.parametrize("content", [b"", b"1,2\n3,4\n", b"<html>", b"0," * 64 + b"10\n"])
+_HUGE = b"9" * 20 + b",0" * 64
+
+
+@pytest.mark.parametrize("content", [b"", b"1,2\n3,4\n", b"<html>", b"0," * 64 + b"10\n", _HUGE])
 def test_other_text_has_no_counts(content):
     with pytest.raises(IntegrityError, match="some file"):
         parse_counts(content, "some file")

@@ -191,10 +191,11 @@ def test_stopped_and_resumed_is_never_stopped(
 def test_learning_from_other_hands_in_16_bits_is_resumed_to_the_bit(
     tmp_path: Path, digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("_HANDS", "_SIGNS"):
+    for name in ("_HANDS", "_SIGNS", "_FOUND"):
         monkeypatch.setattr(f"digitnet.training.batches.{name}", 60)
+    others = {"hands": 0.5, "signs": 0.2, "found": 0.5}
     config = TINY.override(
-        canonical=True, reject=True, hands=0.5, signs=0.2, bfloat16=True, padding=True, epochs=1
+        canonical=True, reject=True, bfloat16=True, padding=True, epochs=1, **others
     )
     whole = run_in(tmp_path / "whole", config, digits)
     assert fit(whole, config, digits)

@@ -88,6 +88,8 @@ def test_sites_that_share_people_are_one_and_writers_are_numbered(tmp_path):
         (SEGMENTS.replace("3,0", "9"), POINTS, IntegrityError, "0001.dat"),
         (SEGMENTS, POINTS.replace("20 100 5", "20 100"), IntegrityError, "0001.dat"),
         (SEGMENTS, POINTS.replace("20 100 5", "20 x 5"), IntegrityError, "0001.dat"),
+        (SEGMENTS, POINTS.replace("20 100 5", "nan 1e400 5"), IntegrityError, "0001.dat"),
+        (".VERSION 1.0", POINTS, IntegrityError, "hold no sign"),
         (SEGMENTS, ".INCLUDE abc/points.dat", IntegrityError, "includes itself"),
         (SEGMENTS.replace("about", "none"), POINTS, InputError, "none.doc, which is not there"),
     ],

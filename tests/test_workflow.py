@@ -53,6 +53,21 @@ def test_a_run_holds_what_was_asked_for(run: digitnet.Run, sample: Dataset) -> N
     assert run.environment["packages"]["torch"]
 
 
+def test_a_signal_in_the_last_step_stops_what_comes_after_training(
+    run: digitnet.Run, tmp_path: Path
+) -> None:
+    def stop(progress: Progress) -> None:
+        if progress.finished:
+            signal.raise_signal(signal.SIGTERM)
+
+    out = tmp_path / "run"
+    with pytest.raises(StoppedError, match=f"after 1 of 1 epoch.*--resume {out}") as stopped:
+        digitnet.train("plain", out=out, on_progress=stop, **TINY)
+    assert stopped.value.exit_code == 143
+    again = digitnet.resume(out, on_progress=lambda _: pytest.fail("nothing is left"))
+    assert again.model_file.read_bytes() == run.model_file.read_bytes()
+
+
 def test_metrics_hold_the_promised_keys(run: digitnet.Run) -> None:
     promised = {
         *("run", "recipe", "seed", "parameters", "epochs", "seconds"),

@@ -150,7 +150,11 @@ def _own_copy(name: str, data_dir: Path | str | None) -> Path | None:
     """Return the user's folder with the files of a data set in a form that nothing pins."""
     named = data_dir or os.environ.get("DIGITNET_DATA_DIR")
     folders = (expand(named) / name, expand(named)) if named else ()
-    return next((each for each in folders if (each / _OWN_COPIES[name][0]).exists()), None)
+    for folder in folders:
+        with storage_errors(folder, "read"):
+            if (folder / _OWN_COPIES[name][0]).exists():
+                return folder
+    return None
 
 
 def _is_here(name: str) -> bool:
@@ -309,8 +313,8 @@ def read_optdigits_counts(name: str, folder: Path) -> Dataset:
     """
     arrays: list[NDArray[np.uint8]] = []
     for file in ("optdigits.tra", "optdigits.tes"):
-        with storage_errors(folder / file, "read"):
-            arrays += parse_counts((folder / file).read_bytes(), file)
+        with storage_errors(folder / file, "read"), (folder / file).open("rb") as stream:
+            arrays += parse_counts(stream.read(_MOST_OF_COUNTS), file)
     check_counts(*arrays[:2])
     names = [f"optdigits8x8-{split}-{part}" for split in ("train", "test") for part in _IDX_PARTS]
     found = _hashes(names, arrays)
@@ -366,6 +370,8 @@ _READERS = {
     "optdigits": read_optdigits,
 }
 # Forms that only a folder which the user names may have: by what they are known there.
+# Of a file of UCI's counts, in bytes; the larger has 561,000.
+_MOST_OF_COUNTS = 2**20
 _OWN_COPIES: dict[str, tuple[str, Callable[[str, Path], Dataset]]] = {
     "unipen": ("data/1a", read_unipen_release),
     "optdigits": ("optdigits.tra", read_optdigits_counts),

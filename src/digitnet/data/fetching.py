@@ -114,8 +114,10 @@ def verify(name: str = "mnist", *, data_dir: Path | str | None = None) -> list[F
 def is_available(name: str) -> bool:
     """Return whether a data set can be had now without a network; reads and hashes its files."""
     dataset = pinned_dataset(name)
-    installed = sources_of(dataset, offline=True) and not _named_folder(None, dataset)
-    return bool(installed) or not _lacking(verify(name))
+    if not _lacking(verify(name)):
+        return True
+    installed = dataset.debian_folder and not _named_folder(None, dataset)
+    return bool(installed) and not _lacking(_fullest(Path(dataset.debian_folder), dataset))
 
 
 def import_files(
@@ -138,19 +140,23 @@ def import_files(
         StorageError: something cannot be read, or the cache cannot be written.
     """
     dataset, source, progress = pinned_dataset(name), expand(path), progress or (lambda _: None)
-    if not source.exists():
-        raise InputError(f"There is no {source}. Known are {_FORMS}.")
+    with storage_errors(source, "read"):
+        if not source.exists():
+            raise InputError(f"There is no {source}. Known are {_FORMS}.")
     folder = cache_dir() / dataset.name
     forms = [find_copies(source, files, deep=True) for files in dataset.forms]
     for copies in forms:
         with _cache_errors():
-            cached = find_copies(folder, [copy.file for copy in copies])
-            new = [copy for copy in copies if copy.file in _lacking(cached)]
-            if not _lacking(new):
-                for copy in new:
-                    _store(folder / copy.name, copy.content)
-                    progress(f"Imported {copy.name} into {folder}.")
-                return {copy.name: folder / copy.name for copy in copies}
+            new = _not_cached(copies, folder)
+            if _lacking(new):
+                continue
+            if new:
+                with _locked(folder, progress):
+                    # Another process may have brought some while this one waited for the lock.
+                    for copy in _not_cached(copies, folder):
+                        _store(folder / copy.name, copy.content)
+                        progress(f"Imported {copy.name} into {folder}.")
+            return {copy.name: folder / copy.name for copy in copies}
     if damage := [copy.damage for copies in forms for copy in copies if copy.damage]:
         raise IntegrityError(damage[0])
     missing = ", ".join(file.name for file in _lacking(forms[0]))
@@ -179,6 +185,11 @@ def _lacking(copies: list[FileCopy]) -> list[PinnedFile]:
     return [copy.file for copy in copies if copy.state != "good"]
 
 
+def _not_cached(copies: list[FileCopy], folder: Path) -> list[FileCopy]:
+    missing = _lacking(find_copies(folder, [copy.file for copy in copies]))
+    return [copy for copy in copies if copy.file in missing]
+
+
 def _named_folder(data_dir: Path | str | None, dataset: PinnedDataset) -> Path | None:
     """Return the folder that the user has named: that of the data set inside it, or itself."""
     named = data_dir or os.environ.get("DIGITNET_DATA_DIR")
@@ -186,13 +197,14 @@ def _named_folder(data_dir: Path | str | None, dataset: PinnedDataset) -> Path |
         return None
     folder = expand(named)
     inside = folder / dataset.name
-    return inside if inside.is_dir() else folder
+    with storage_errors(inside, "read"):
+        return inside if inside.is_dir() else folder
 
 
 def _unusable(folder: Path, copies: list[FileCopy]) -> IntegrityError | InputError:
     """Return the error for a named folder that lacks a file."""
     remedy = "Correct --data-dir or DIGITNET_DATA_DIR, or leave it out to use cache and network."
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # noqa: PTH112  Path's own raises where it may not look
         return InputError(f"The data folder {folder} does not exist or is not a folder. {remedy}")
     copy = next(each for each in copies if not each.content)
     if copy.damage:

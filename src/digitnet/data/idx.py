@@ -17,6 +17,7 @@ import lzma
 import math
 import struct
 import tarfile
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -38,6 +39,8 @@ _DAMAGE = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError),
     # A header that promises too much is a MemoryError, an encrypted member a RuntimeError.
     *(ValueError, MemoryError, RuntimeError),
+    # Headers of arrays are Python's literals, which may be anything.
+    *(tokenize.TokenError, OverflowError, TypeError),
 )
 
 

@@ -108,7 +108,7 @@ def parse_counts(content: bytes, name: str) -> tuple[NDArray[np.uint8], NDArray[
             0 <= images.min() <= images.max() <= 16 and 0 <= labels.min() <= labels.max() <= 9
         ):
             raise ValueError("it has numbers out of range")
-    except (ValueError, IndexError) as error:
+    except (ValueError, IndexError, OverflowError) as error:
         raise IntegrityError(f"{name} is not 65 columns of small numbers: {error}.") from error
     return images.astype(np.uint8), labels.astype(np.uint8)
 

@@ -165,11 +165,15 @@ def _copy_in(path: Path, file: PinnedFile) -> bytes | None:
         elif path.name.endswith(_ARCHIVES):
             content = tar_member(path, file.name, file.size + _ARCHIVE_SLACK)
         elif file.source and path.name in (file.source, file.source.removesuffix(".Z")):
-            content = idx_of_bitmaps(path.read_bytes()[: file.limit], file.name)
+            content = idx_of_bitmaps(_start_of(path, file.limit), file.name)
         elif file.name in (path.name, "" if file.published else raw_name):
-            with path.open("rb") as stream:
-                content = stream.read(file.limit)
+            content = _start_of(path, file.limit)
     return None if content is None else file.verified(content)
+
+
+def _start_of(path: Path, most: int) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(most)
 
 
 def _npz_copy(path: Path, file: PinnedFile) -> bytes | None:

@@ -57,15 +57,15 @@ class _Recording:
     segments: list[tuple[str, str]] = field(default_factory=list)
 
 
-def read_release(root: Path, category: str = "1a") -> Hands:
-    """Return the signs of a category of the release that lies in ``root``.
+def read_release(root: Path) -> Hands:
+    """Return the isolated digits, category ``1a``, of the release that lies in ``root``.
 
     Raises:
-        InputError: there is no such category, or a file that another includes.
+        InputError: there are none, or not a file that another includes.
         IntegrityError: a file is in another format.
         StorageError: a file cannot be read.
     """
-    folder = root / "data" / category
+    folder = root / "data" / "1a"
     files = sorted(folder.rglob("*.dat"))
     if not files:
         raise InputError(f"There are no UNIPEN files (*.dat) in {folder}. Name a whole copy.")
@@ -84,6 +84,8 @@ def read_release(root: Path, category: str = "1a") -> Hands:
         site = _SITES.get(contributor, contributor)
         name = f"{site} {recording.facts.get('WRITER_ID', file.stem)}"
         about += [(contributor, name, recording.facts.get("COUNTRY", ""))] * len(own)
+    if not signs:
+        raise IntegrityError(f"The files in {folder} hold no sign. Name a whole copy.")
     return _as_hands(signs, about)
 
 
@@ -161,6 +163,8 @@ def _gather(path: Path, include: Path, recording: _Recording, depth: int) -> Non
             columns = recording.facts.get("COORD", "X Y").split()
             values = np.array(text.split(), np.float64).reshape(-1, len(columns))
             points = values[:, [columns.index("X"), columns.index("Y")]] * (1, -1)
+            if not np.isfinite(points).all():
+                raise ValueError("a pen was nowhere")
             recording.components.append(points)
             recording.is_down.append(keyword == "PEN_DOWN")
         elif keyword == "SEGMENT" and (found := _CHARACTER.match(text)):

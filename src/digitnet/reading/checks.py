@@ -178,7 +178,7 @@ class _Ways:
         self._scores = np.full((*shape, self._kept), -np.inf)
         self._scores[0, 0, 0] = 0
         self._sums = self._scores[..., 0].copy()
-        self._choices: list[NDArray[np.intp]] = []
+        self._choices: list[NDArray[np.uint16]] = []
         for chances, none in zip(taken[::-1], left[::-1], strict=True):
             self._add(chances, none)
         ends = self._sums[self._counts.start :, self._rule.remainder]
@@ -209,7 +209,8 @@ class _Ways:
         options[1:, :, 1:] = came + chances[:, None]
         flat = options.reshape(*options.shape[:2], -1)
         chosen = np.argpartition(flat, -self._kept, axis=-1)[..., -self._kept :]
-        self._choices.append(chosen)
+        # A copy, and a small one: the whole array would be kept for each sign.
+        self._choices.append(chosen.astype(np.uint16))
         self._scores = np.take_along_axis(flat, chosen, axis=-1)
         sums = self._sums + none
         with_it = (self._sums[counts, self._before] + chances[:, None]).swapaxes(1, 2)

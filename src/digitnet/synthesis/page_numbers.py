@@ -2,7 +2,7 @@
 
 Guarantees:
 
-- ``LineMaker.line`` is a pure function of the collection and the seed.
+- ``LineMaker.lines`` is a pure function of the collection and the seed.
 - Digits touch or overlap in half of the lines. What is cut off, marks, scrawl, rules and other
   lines are not part of the text; letters as large as a digit are ``OTHER``.
 """

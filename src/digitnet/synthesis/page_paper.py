@@ -43,7 +43,7 @@ _CLEARER = 3.0
 _SHARES = (0.34, 0.16, 0.44, 0.06)
 
 
-def develop(sheet: Sheet, pen: float, size: float, rng: Generator, look: str | None = None) -> Grey:
+def develop(sheet: Sheet, pen: float, size: float, rng: Generator) -> Grey:
     """Return how a sheet looks.
 
     Args:
@@ -51,9 +51,8 @@ def develop(sheet: Sheet, pen: float, size: float, rng: Generator, look: str | N
         pen: width of the strokes of digits, in pixels.
         size: of the digits, in pixels; lines and shadows are measured by it.
         rng: source of every choice.
-        look: one of ``LOOKS``, by chance if None.
     """
-    look = LOOKS[pick(rng, _SHARES)] if look is None else look
+    look = LOOKS[pick(rng, _SHARES)]
     if look == "screen":
         return _screen(sheet, rng)
     if look == "scan":

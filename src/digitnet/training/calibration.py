@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from digitnet.data.catalogue import load_dataset
-from digitnet.data.dataset import Dataset
+from digitnet.data.dataset import DIGIT_NAMES, Dataset
 from digitnet.errors import DataUnavailableError, InputError, IntegrityError, UsageError
 from digitnet.files import hold_lock, write_atomic
 from digitnet.network.canonical import Canonical
@@ -41,7 +41,7 @@ from digitnet.network.network_export import build_network
 from digitnet.synthesis.hand_drawings import validation_digits
 from digitnet.training.checkpoint import SHIPPED_FINDER, SHIPPED_MODEL, load_finder, read_model
 from digitnet.training.ensemble_runs import Runs, is_ensemble, open_members
-from digitnet.training.loop import DIGITS, choose_images
+from digitnet.training.loop import choose_images
 from digitnet.training.runs import Run, open_run
 from digitnet.training.trained import (
     Options,
@@ -298,7 +298,7 @@ def calibration_images(trained: Trained, data_dir: Path | str | None = None) -> 
     if old is not None and old.class_names == dataset.class_names:
         some = np.random.default_rng(0).permutation(set_aside(old))[:missing]
         sources.append((old.train_images[some], old.train_labels[some]))
-    if trained.config.model.reject and dataset.class_names == DIGITS:
+    if trained.config.model.reject and dataset.class_names == DIGIT_NAMES:
         sources.append(validation_digits())
     return sources
 
@@ -340,10 +340,7 @@ def set_aside(old: Dataset) -> NDArray[np.int64]:
     They are those that the recipes validate on, so a source trained on ``old`` by one of them never
     saw them. Where the sample stands in for MNIST, it saw most.
     """
-    try:
-        return choose_images(TrainConfig(), old)[1]
-    except InputError:  # a class has too few images to spare any
-        return np.zeros(0, np.int64)
+    return choose_images(TrainConfig(), old)[1]
 
 
 @torch.inference_mode()

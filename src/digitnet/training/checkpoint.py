@@ -12,10 +12,11 @@ Guarantees:
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -32,6 +33,7 @@ from digitnet.network.line_reader import LineReader
 _ASSETS = Path(str(resources.files("digitnet"))) / "assets"
 SHIPPED_FINDER, SHIPPED_MODEL = _ASSETS / "finder.safetensors", _ASSETS / "digitnet.safetensors"
 _KEY = "digitnet"
+_N = TypeVar("_N", Finder, LineReader)
 _TYPES = (torch.float32, torch.int64, torch.uint8)
 # A thousand times the reference network; nothing that digitnet writes comes near it.
 MAX_FILE_BYTES = 512 * 2**20
@@ -52,7 +54,7 @@ def write_tensors(
 
     Args:
         path: the file, by convention ``*.safetensors``.
-        kind: what the file is: "model" or "checkpoint".
+        kind: what the file is: "model", "finder", "line reader" or "checkpoint".
         tensors: contiguous copies are made where needed.
         about: JSON values that describe the tensors.
     """
@@ -71,7 +73,9 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
     with storage_errors(path, "read"):
         if not path.is_file():
             raise InputError(f"There is no model file {path}.")
-        size = path.stat().st_size
+        # Opened here, because safetensors says of one that may not be read that it is not there.
+        with path.open("rb") as stream:
+            size = stream.seek(0, os.SEEK_END)
     if size > MAX_FILE_BYTES:
         raise IntegrityError(f"{path} has {size:,} bytes; the limit is {MAX_FILE_BYTES:,}.")
     try:
@@ -155,12 +159,13 @@ def save_model(
     write_tensors(path, "model", model.state_dict(), about)
 
 
-def save_finder(
-    path: Path, finder: Finder, config: TrainConfig, about_training: Mapping[str, Any]
+def save_network(
+    path: Path, network: Finder | LineReader, config: TrainConfig, about_training: Mapping[str, Any]
 ) -> None:
-    """Write the weights of ``finder``; see ``save_model``."""
+    """Write the weights of a finder or of a line reader; see ``save_model``."""
+    kind = "finder" if isinstance(network, Finder) else "line reader"
     about = {**about_training, "recipe": config.recipe, "data": config.data, "seed": config.seed}
-    write_tensors(path, "finder", finder.state_dict(), about)
+    write_tensors(path, kind, network.state_dict(), about)
 
 
 def load_finder(path: Path | str | None = None) -> Finder:
@@ -175,19 +180,7 @@ def load_finder(path: Path | str | None = None) -> Finder:
 
 def read_finder(path: Path) -> tuple[Finder, dict[str, Any]]:
     """Return what ``load_finder`` does, and what the file says about the finder."""
-    tensors, about = read_tensors(path, "finder")
-    finder = Finder()
-    check_tensors(finder, tensors, path)
-    finder.load_state_dict(tensors)
-    return finder.eval(), about
-
-
-def save_lines(
-    path: Path, reader: LineReader, config: TrainConfig, about_training: Mapping[str, Any]
-) -> None:
-    """Write the weights of a line reader; see ``save_model``."""
-    about = {**about_training, "recipe": config.recipe, "data": config.data, "seed": config.seed}
-    write_tensors(path, "line reader", reader.state_dict(), about)
+    return _read_network(path, "finder", Finder)
 
 
 def read_line_reader(path: Path) -> tuple[LineReader, dict[str, Any]]:
@@ -197,11 +190,17 @@ def read_line_reader(path: Path) -> tuple[LineReader, dict[str, Any]]:
         InputError: there is no such file.
         IntegrityError: the file is damaged, holds something else, or its tensors do not fit.
     """
-    tensors, about = read_tensors(path, "line reader")
-    reader = LineReader()
-    check_tensors(reader, tensors, path)
-    reader.load_state_dict(tensors)
-    return reader.eval(), about
+    return _read_network(path, "line reader", LineReader)
+
+
+def _read_network(path: Path, kind: str, cls: type[_N]) -> tuple[_N, dict[str, Any]]:
+    tensors, about = read_tensors(path, kind)
+    # Without first weights, whose drawing would move the random state of a training.
+    with torch.device("meta"):
+        network = cls()
+    check_tensors(network, tensors, path)
+    network.load_state_dict(tensors, assign=True)
+    return network.eval(), about
 
 
 def load_model(path: Path | str) -> CNN:

@@ -47,7 +47,7 @@ from digitnet.training.run_training import (
 )
 from digitnet.training.runs import ENSEMBLE_FILE, Run, create_run, open_run
 from digitnet.training.statistics import Summary, summarise
-from digitnet.training.trained import Options, Trained, data_of, open_trained
+from digitnet.training.trained import Options, Trained, data_of, ignore, open_trained
 
 # The folder of an ensemble, or the runs that are taken for one.
 Runs: TypeAlias = Path | str | Sequence[Path | str | Run]
@@ -84,10 +84,6 @@ class EnsembleMetrics:
         return dataclasses.asdict(self) | {n: dataclasses.asdict(s) for n, s in summaries.items()}
 
 
-def _ignore(_: Any) -> None:
-    """Take no notice."""
-
-
 def train_ensemble(
     recipe: str | TrainConfig = "reference",
     members: int = 5,
@@ -97,8 +93,8 @@ def train_ensemble(
     progress: bool | None = None,
     data_dir: Path | str | None = None,
     offline: bool | None = None,
-    on_progress: Callable[[Progress], None] = _ignore,
-    on_message: Callable[[str], None] = _ignore,
+    on_progress: Callable[[Progress], None] = ignore,
+    on_message: Callable[[str], None] = ignore,
     **settings: Any,
 ) -> Path:
     """Train and evaluate several networks with consecutive seeds, one after the other.
@@ -149,8 +145,8 @@ def resume_ensemble(
     progress: bool | None = None,
     data_dir: Path | str | None = None,
     offline: bool | None = None,
-    on_progress: Callable[[Progress], None] = _ignore,
-    on_message: Callable[[str], None] = _ignore,
+    on_progress: Callable[[Progress], None] = ignore,
+    on_message: Callable[[str], None] = ignore,
     **settings: Any,
 ) -> Path:
     """Train what is left of an ensemble: the member that was stopped, and those after it.
@@ -194,7 +190,7 @@ def evaluate_ensemble(
     device: str = "auto",
     data_dir: Path | str | None = None,
     offline: bool | None = None,
-    on_message: Callable[[str], None] = _ignore,
+    on_message: Callable[[str], None] = ignore,
 ) -> EnsembleMetrics:
     """Measure networks on the test images, each alone and several as one.
 

@@ -3,7 +3,7 @@
 Guarantees:
 
 - Everything is computed from the arrays given; no state, no network, no files.
-- Softmax is applied here and only here, in float64.
+- Softmax is applied in float64.
 - All images count the same; there are no batch averages.
 """
 

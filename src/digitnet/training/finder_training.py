@@ -14,22 +14,20 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (the name that every PyTorch reader knows)
 from torch import Tensor
 
-from digitnet.data.dataset import Dataset
+from digitnet.data.dataset import DIGIT_NAMES, Dataset
 from digitnet.errors import InputError
 from digitnet.network.config import TrainConfig
 from digitnet.network.finder import Finder, Maps
 from digitnet.synthesis.hands import load_hands, split_writers
 from digitnet.synthesis.page_scenes import Page, PageMaker
-from digitnet.training.checkpoint import save_finder
 from digitnet.training.device import CPU
 from digitnet.training.finder_evaluation import look_at
-from digitnet.training.loop import DIGITS, choose_images
+from digitnet.training.loop import choose_images
 from digitnet.training.page_batches import PageBatch, PageBatches, batch_of, drawn, page_seed
-from digitnet.training.runs import Run
 from digitnet.training.stream_training import StreamTraining
 
-# Validation: batches for the loss, and pages on which signs are counted; apart from every seed of
-# training.
+# Validation: batches for the loss, and pages on which signs are counted, with a seed that nobody
+# trains with.
 VAL_BATCHES, VAL_PAGES, VAL_SEED = 24, 200, 2**31
 # How much each part of the loss counts.
 _CENTRES, _VOTES, _SIZES, _STROKES, _OVERLAP = 1.0, 1.0, 0.2, 1.0, 0.3
@@ -49,7 +47,7 @@ def refuse_other_than_digits(dataset: Dataset) -> None:
     Raises:
         InputError: the classes are not the ten digits.
     """
-    if dataset.class_names != DIGITS:
+    if dataset.class_names != DIGIT_NAMES:
         raise InputError(
             f"Pages are made of digits, but '{dataset.name}' has the classes "
             f"{', '.join(dataset.class_names[:12])}. Name data of digits, such as --data mnist."
@@ -63,10 +61,6 @@ class FinderTraining(StreamTraining):
 
     def __init__(self, config: TrainConfig, dataset: Dataset, device: torch.device = CPU) -> None:
         super().__init__(config, dataset, device, Finder(), config.pages)
-
-    def save_network(self, run: Run) -> None:
-        """Save the finder."""
-        save_finder(run.model_file, self.network, self.config, {"epochs": len(self.history)})
 
     @property
     def network(self) -> Finder:  # type: ignore[override]

@@ -4,7 +4,7 @@ Guarantees:
 
 - Pages are made of what the given maker has; the seed decides which, apart from those of a finder's
   own training and validation.
-- A sign is labelled with the digit that was drawn there; with ``NONE`` if it is another sign,
+- A sign is labelled with the digit that was drawn there; with ``OTHER`` if it is another sign,
   clutter, or two at once. What could be either is left out: half a digit, an upright rule that
   looks like a 1, what the frame cuts.
 """
@@ -27,7 +27,6 @@ from digitnet.synthesis.page_signs import OTHER
 from digitnet.training.elsewhere import Elsewhere
 from digitnet.training.page_batches import page_seed
 
-NONE = OTHER
 """The label of what is no digit."""
 
 # Added to a seed: other pages than those that a finder learns from or is validated on.
@@ -59,7 +58,7 @@ def found_signs(
         seed: of the pages.
 
     Returns:
-        Canonical images uint8 (count, 28, 28), and labels int64 (count,), 0 to 9 or ``NONE``.
+        Canonical images uint8 (count, 28, 28), and labels int64 (count,), 0 to 9 or ``OTHER``.
 
     Raises:
         InputError: it finds nothing on hundreds of pages.
@@ -109,9 +108,9 @@ def labels_of(inks: NDArray[np.bool_], page: Page) -> NDArray[np.int64]:
         own = np.bincount(near[ink], minlength=count + 1)[1:] / max(int(ink.sum()), 1)
         held = np.bincount(owner[ink], minlength=count + 1)[1:] / np.maximum(area, 1)
         if own.sum() < _STRAY:
-            labels[place] = -1 if _may_be_a_digit(ink) else NONE
+            labels[place] = -1 if _may_be_a_digit(ink) else OTHER
         elif (held > _HELD).sum() > 1:
-            labels[place] = NONE
+            labels[place] = OTHER
         elif own.max() > _OWN and held[own.argmax()] > _WHOLE:
             labels[place] = page.labels[own.argmax()]
     return labels

@@ -19,13 +19,11 @@ from digitnet.network.config import TrainConfig
 from digitnet.network.line_reader import BLANK, LineReader
 from digitnet.synthesis.hands import load_hands, split_writers
 from digitnet.synthesis.page_numbers import LineMaker
-from digitnet.training.checkpoint import save_lines
 from digitnet.training.device import CPU
 from digitnet.training.finder_training import VAL_SEED
 from digitnet.training.line_batches import LineBatch, LineBatches, line_batch
 from digitnet.training.loop import choose_images
 from digitnet.training.page_batches import page_seed
-from digitnet.training.runs import Run
 from digitnet.training.statistics import wilson_interval
 from digitnet.training.stream_training import StreamTraining
 
@@ -51,10 +49,6 @@ class LineTraining(StreamTraining):
 
     def __init__(self, config: TrainConfig, dataset: Dataset, device: torch.device = CPU) -> None:
         super().__init__(config, dataset, device, LineReader(), config.lines)
-
-    def save_network(self, run: Run) -> None:
-        """Save the line reader."""
-        save_lines(run.model_file, self.network, self.config, {"epochs": len(self.history)})
 
     @property
     def network(self) -> LineReader:  # type: ignore[override]

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from digitnet.data.dataset import Dataset, split_train_val, take_of_each_class
+from digitnet.data.dataset import DIGIT_NAMES, Dataset, split_train_val, take_of_each_class
 from digitnet.errors import IntegrityError, TrainingDivergedError, UsageError
 from digitnet.machine import environment
 from digitnet.network.cnn import CNN, predict_logits
@@ -53,8 +53,6 @@ from digitnet.training.runs import Epoch, Run
 
 # Steps between checkpoints: a few seconds of work, and a fraction of a per cent of the time.
 CHECKPOINT_STEPS = 200
-# The classes that other hands wrote.
-DIGITS = tuple("0123456789")
 
 
 def fit(
@@ -442,7 +440,7 @@ def refuse_other_hands(config: TrainConfig, class_names: Sequence[str]) -> None:
         UsageError: they are asked for, and the classes are not the digits.
     """
     for name in ("hands", "found"):
-        if getattr(config, name) and tuple(class_names) != DIGITS:
+        if getattr(config, name) and tuple(class_names) != DIGIT_NAMES:
             raise UsageError(
                 f"--{name} cannot be {getattr(config, name)!r}; allowed: 0 with the classes "
                 f"{', '.join(class_names[:12])}, because other hands wrote the digits 0 to 9."

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from digitnet.data.dataset import Dataset
 from digitnet.errors import StoppedError, UsageError
 from digitnet.files import hold_lock
@@ -155,7 +157,9 @@ def prepare(
     if config.is_stream:
         refuse_other_than_digits(dataset)
     else:
-        CNN(config.model)
+        # Only to see whether it can be built; nothing random is drawn.
+        with torch.device("meta"):
+            CNN(config.model)
     if config.start_from:
         _first_network(config)
     return config, dataset
@@ -275,7 +279,9 @@ def fit_or_stop(training: Training, run: Run | None, options: Options, command: 
         options.on_progress(progress)
 
     with collect_signals() as received, show_progress(options.progress) as show:
-        if not fit(training, run, on_progress=listen, should_stop=lambda: bool(received)):
+        finished = fit(training, run, on_progress=listen, should_stop=lambda: bool(received))
+        # A signal during the last step stops what comes after training.
+        if received or not finished:
             raise StoppedError(
                 f"Training stopped after {len(training.history)} of "
                 f"{count_of(training.config.epochs, 'epoch')}. Nothing is lost; continue with: "

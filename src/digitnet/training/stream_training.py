@@ -17,7 +17,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from digitnet.data.dataset import Dataset
 from digitnet.network.config import TrainConfig
-from digitnet.training.device import CPU
+from digitnet.training.checkpoint import save_network
 from digitnet.training.loop import Position, Training, moving_average
 from digitnet.training.runs import Epoch, Run
 
@@ -42,9 +42,9 @@ class StreamTraining(Training):
         self,
         config: TrainConfig,
         dataset: Dataset,
-        device: torch.device = CPU,
-        model: nn.Module | None = None,
-        items: int = 0,
+        device: torch.device,
+        model: nn.Module,
+        items: int,
     ) -> None:
         super().__init__(config, dataset, device, model)  # type: ignore[arg-type]
         self.dataset = dataset
@@ -60,16 +60,14 @@ class StreamTraining(Training):
 
     def close(self) -> None:
         """End the process that draws."""
-        self.batches.close()  # type: ignore[attr-defined]
+        if "batches" in vars(self):  # Nothing draws before the first batch is asked for.
+            self.batches.close()  # type: ignore[attr-defined]
 
     def finish(self, run: Run | None) -> None:
         """Save the network."""
         if run:
-            self.save_network(run)
-
-    def save_network(self, run: Run) -> None:
-        """Save the network, which another class knows how to."""
-        raise NotImplementedError
+            about = {"epochs": len(self.history)}
+            save_network(run.model_file, self.network, self.config, about)  # type: ignore[arg-type]
 
     def count_right(self, batch: Any, logits: Any) -> int:  # noqa: ARG002
         """Return nothing: see ``train_accuracy``."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from digitnet.data.catalogue import load_dataset
 from digitnet.data.dataset import Dataset
@@ -25,6 +25,8 @@ from digitnet.network.line_reader import LineReader
 from digitnet.training.checkpoint import read_finder, read_line_reader, read_model
 from digitnet.training.progress import Progress
 from digitnet.training.runs import Run
+
+_N = TypeVar("_N", CNN, Finder, LineReader)
 
 
 def ignore(_: Any) -> None:
@@ -129,47 +131,31 @@ def trained_model(run: Run) -> tuple[CNN, dict[str, Any]]:
     """Return the network of a run, and what its file says about it.
 
     Raises:
-        InputError: the run has none yet, or that of an earlier epoch, or a finder.
+        InputError: the run has none yet, or that of an earlier epoch, or one of another kind.
         IntegrityError: the model file is damaged.
     """
-    if run.config.is_stream:
-        raise _of_other_kind(run, _READER)
-    if run.model_file.is_file():
-        model, about = read_model(run.model_file)
-        if about.get("epochs") == len(run.history):
-            return model, about
-    raise _no_network(run)
+    return _trained(run, not run.config.is_stream, _READER, read_model)
 
 
 def trained_finder(run: Run) -> Finder:
-    """Return the finder of a run.
-
-    Raises:
-        InputError: the run has none yet, or that of an earlier epoch, or a network that reads.
-        IntegrityError: the model file is damaged.
-    """
-    if not run.config.pages:
-        raise _of_other_kind(run, _FINDER)
-    if run.model_file.is_file():
-        finder, about = read_finder(run.model_file)
-        if about.get("epochs") == len(run.history):
-            return finder
-    raise _no_network(run)
+    """Return the finder of a run; raises as ``trained_model`` does."""
+    return _trained(run, bool(run.config.pages), _FINDER, read_finder)[0]
 
 
 def trained_lines(run: Run) -> LineReader:
-    """Return the line reader of a run.
+    """Return the line reader of a run; raises as ``trained_model`` does."""
+    return _trained(run, bool(run.config.lines), _LINES, read_line_reader)[0]
 
-    Raises:
-        InputError: the run has none yet, or that of an earlier epoch, or another network.
-        IntegrityError: the model file is damaged.
-    """
-    if not run.config.lines:
-        raise _of_other_kind(run, _LINES)
+
+def _trained(
+    run: Run, is_of_kind: bool, kind: str, read: Callable[[Path], tuple[_N, dict[str, Any]]]
+) -> tuple[_N, dict[str, Any]]:
+    if not is_of_kind:
+        raise _of_other_kind(run, kind)
     if run.model_file.is_file():
-        reader, about = read_line_reader(run.model_file)
+        network, about = read(run.model_file)
         if about.get("epochs") == len(run.history):
-            return reader
+            return network, about
     raise _no_network(run)
 
 
