@@ -16,7 +16,6 @@ import argparse
 import contextlib
 import io
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -29,11 +28,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from digitnet.data.catalogue import load_dataset
-from digitnet.experiments.inference_bench import multiply_adds_of
+from digitnet.experiments.inference_bench import multiply_adds_of, product_gflops
 from digitnet.files import write_json
 from digitnet.machine import environment, usable_cores
 from digitnet.reading import pictures
@@ -102,20 +100,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--before", metavar="PYTHON", help="Python with an earlier digitnet")
     parser.add_argument("--out", type=Path, default=RESULT)
-    parser.add_argument("--peak", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.peak:
-        print(json.dumps({"gflops": matrix_product_peak()}))
-    else:
-        result = measure(args.model, args.rounds, args.repeats, args.threads, args.before)
-        write_json(args.out, result)
-        for name, figures in result["seconds"].items():
-            print(f"{name:<24}{figures['median'] * 1000:10.2f} ms")
-        print(
-            json.dumps(
-                {name: result[name] for name in ("memory_megabytes", "arithmetic")}, indent=2
-            )
-        )
+    result = measure(args.model, args.rounds, args.repeats, args.threads, args.before)
+    write_json(args.out, result)
+    for name, figures in result["seconds"].items():
+        print(f"{name:<24}{figures['median'] * 1000:10.2f} ms")
+    print(json.dumps({name: result[name] for name in ("memory_megabytes", "arithmetic")}, indent=2))
 
 
 def measure(
@@ -128,7 +118,7 @@ def measure(
     peaks: list[float] = []
     others: list[dict[str, Any]] = []
     for number in range(1, rounds + 1):
-        peaks.append(own(threads, "--peak")["gflops"])
+        peaks.append(product_gflops(threads))
         seconds: Seconds = {}
         for name, content in given.items():
             seconds |= time_picture(recognizer, model, name, content, repeats)
@@ -288,28 +278,9 @@ def memory(model: str | None, threads: int, given: dict[str, bytes]) -> dict[str
         return json.loads(run(command))  # type: ignore[no-any-return]
 
 
-def matrix_product_peak(size: int = 1536, repeats: int = 5) -> float:
-    """Return the speed of a float32 matrix product, in GFLOP/s: the best of a few."""
-    a: NDArray[np.float32] = np.ones((size, size), np.float32)
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        a @ a
-        times.append(time.perf_counter() - started)
-    return 2 * size**3 / min(times) / 1e9
-
-
-def own(threads: int, *arguments: str) -> dict[str, float]:
-    """Run this file in its own process and return the JSON that it prints."""
-    command = [sys.executable, __file__, "--threads", str(threads), *arguments]
-    return json.loads(run(command, OPENBLAS_NUM_THREADS=str(threads)))  # type: ignore[no-any-return]
-
-
-def run(command: list[str], **variables: str) -> str:
+def run(command: list[str]) -> str:
     """Run a process and return what it prints."""
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env=os.environ | variables
-    )
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
     return done.stdout

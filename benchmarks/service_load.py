@@ -30,10 +30,10 @@ from typing import Any
 import numpy as np
 
 import http_load
+from digitnet.experiments.inference_bench import product_gflops
 from digitnet.files import write_json
 from digitnet.machine import environment, usable_cores
 from digitnet.reading.recognizer import Recognizer
-from recognition_speed import matrix_product_peak
 from timing import summary
 
 HERE = Path(__file__).parent
@@ -94,7 +94,7 @@ def measure(sizes: Sizes, workers: int, threads: int) -> dict[str, Any]:
         "workers": workers,
         "threads": threads,
         "connections": CONNECTIONS,
-        "matrix_product_gflops": matrix_product_peak(),
+        "matrix_product_gflops": product_gflops(usable_cores()),
         "rounds": together,
         "start_to_ready": summary([start_to_ready(serve) for _ in range(sizes.starts)]),
         "memory": memory(serve),

@@ -68,7 +68,7 @@ def service() -> str:
         f"{table(('', 'promised', 'measured', ''), rows)}\n\n"
         f"Medians of {sizes['rounds']} rounds of {sizes['requests']:,} requests, {processes} of an "
         f"{machine} with the load generator beside them; a large matrix product reaches "
-        f"{found['matrix_product_gflops']:.0f} GFLOP/s on one of its cores. The rival is FastAPI "
+        f"{found['matrix_product_gflops']:.0f} GFLOP/s on its cores together. The rival is FastAPI "
         f"and ONNX Runtime as tutorials write it (`benchmarks/peer_fastapi.py`), around the same "
         f"engine; the better of its two kinds counts. Overload lasts "
         f"{sizes['overload_seconds']:.0f} s."
