@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from digitnet.data.pen_signs import DIGIT_LIKE, load_hands, split_writers
 from digitnet.files import write_json
 from digitnet.machine import environment
 from digitnet.reading.model_file import ModelFile, load_model_file
-from digitnet.synthesis.hands import DIGIT_LIKE, draw, load_hands, split_writers
+from digitnet.synthesis.hands import draw
 
 ROOT = Path(__file__).parent.parent
 MODEL = ROOT / "src" / "digitnet" / "assets" / "digitnet.onnx"

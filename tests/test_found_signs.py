@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from digitnet.data.pen_signs import load_hands, split_writers
 from digitnet.errors import InputError
 from digitnet.network.finder import Finder
-from digitnet.synthesis.hands import load_hands, split_writers
 from digitnet.synthesis.page_scenes import Page, PageMaker
 from digitnet.training.checkpoint import load_finder
 from digitnet.training.found_signs import OTHER, found_signs, labels_of

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import torch
 
+from digitnet.data.pen_signs import DIGIT_LIKE, Hands, load_hands, split_writers
 from digitnet.network.canonical import Canonical
 from digitnet.network.cnn import to_float
 from digitnet.synthesis import hand_drawings
 from digitnet.synthesis.hand_drawings import draw_digits, draw_signs, validation_digits
-from digitnet.synthesis.hands import DIGIT_LIKE, Hands, load_hands, split_writers
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from digitnet.data import pen_signs
+from digitnet.data.pen_signs import DIGIT_LIKE, load_hands, split_writers
 from digitnet.errors import IntegrityError
-from digitnet.synthesis.hands import DIGIT_LIKE, draw, load_hands, split_writers
+from digitnet.synthesis.hands import draw
 
 HANDS = load_hands()
 

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from digitnet.data.pen_signs import load_hands
 from digitnet.errors import InputError, IntegrityError
 from digitnet.reading import line_file
 from digitnet.reading.line_file import load_line_file
-from digitnet.synthesis.hands import draw, load_hands
+from digitnet.synthesis.hands import draw
 
 
 @pytest.fixture

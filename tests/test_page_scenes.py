@@ -5,8 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from digitnet.data.pen_signs import DIGIT_LIKE, load_hands
 from digitnet.errors import UsageError
-from digitnet.synthesis.hands import DIGIT_LIKE, load_hands
 from digitnet.synthesis.page_clutter import LETTERS
 from digitnet.synthesis.page_desk import MOST_SIGNS, Desk, Spacing, fit, spell
 from digitnet.synthesis.page_scenes import LAYOUTS, SHAPES, Page, PageMaker

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from digitnet.data.pen_signs import load_hands
 from digitnet.experiments import picture_sets
 from digitnet.experiments.picture_sets import (
     PLACINGS,
@@ -13,7 +14,6 @@ from digitnet.experiments.picture_sets import (
     set_title,
 )
 from digitnet.reading.pictures import decode
-from digitnet.synthesis.hands import load_hands
 from digitnet.synthesis.nondigits import draw_non_digits
 from digitnet.synthesis.pens import can_be_redrawn
 

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from digitnet.data.catalogue import load_dataset
-from digitnet.synthesis.hands import draw, load_hands, split_writers
+from digitnet.data.pen_signs import load_hands, split_writers
+from digitnet.synthesis.hands import draw
 from digitnet.synthesis.page_marks import scribble
 from digitnet.synthesis.page_scenes import PageMaker
 

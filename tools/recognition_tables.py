@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from digitnet.data.optdigits import load_bitmaps
+from digitnet.data.pen_signs import DIGIT_LIKE, load_hands, split_writers
 from digitnet.experiments.picture_sets import GROUP_TITLES, set_title
-from digitnet.synthesis.hands import DIGIT_LIKE, load_hands, split_writers
 from digitnet.text import count_of, share
 
 ROOT = Path(__file__).parent.parent

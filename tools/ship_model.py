@@ -21,13 +21,13 @@ from typing import Any
 import torch
 
 from digitnet import Run, open_run
+from digitnet.data.pen_signs import load_hands, split_writers
 from digitnet.files import write_json
 from digitnet.machine import environment
 from digitnet.network.cnn import CNN, to_float
 from digitnet.network.export import Calibration, Recognition
 from digitnet.reading.model_file import BLANK
 from digitnet.synthesis.hand_drawings import validation_digits
-from digitnet.synthesis.hands import load_hands, split_writers
 from digitnet.training.calibration import export_run
 from digitnet.training.checkpoint import load_finder
 from digitnet.training.trained import trained_model

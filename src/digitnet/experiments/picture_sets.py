@@ -31,8 +31,9 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from digitnet.data.pen_signs import DIGIT_LIKE, Hands, load_hands, split_writers
 from digitnet.synthesis.corruptions import CORRUPTIONS, corrupt
-from digitnet.synthesis.hands import DIGIT_LIKE, Hands, draw, load_hands, split_writers
+from digitnet.synthesis.hands import draw
 from digitnet.synthesis.nondigits import draw_non_digits
 from digitnet.synthesis.page_scenes import PageMaker
 from digitnet.synthesis.photographs import CONDITIONS, can_show, simulate

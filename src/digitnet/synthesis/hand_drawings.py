@@ -25,11 +25,12 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from digitnet.data.optdigits import load_bitmaps
+from digitnet.data.pen_signs import DIGIT_LIKE, Hands, load_hands, split_writers
 from digitnet.network.canonical import Canonical
 from digitnet.synthesis.curves import Strokes, boxed
 from digitnet.synthesis.drawn_digits import rare_digit
 from digitnet.synthesis.greek_letters import greek_letter
-from digitnet.synthesis.hands import DIGIT_LIKE, Hands, draw, load_hands, split_writers
+from digitnet.synthesis.hands import draw
 from digitnet.synthesis.nondigits import SIZE, Canvas
 
 # What draws a digit, and the share of each: UNIPEN's strokes, optdigits' bitmaps, rare styles.
@@ -128,20 +129,20 @@ def draw_signs(count: int, seed: int) -> Canvas:
     return inks
 
 
-def validation_digits(seed: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def validation_digits() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Return the digits of the writers set aside, each drawn with two pens.
 
     Returns:
         Canonical images uint8 (N, 28, 28), and labels int64 (N,).
     """
-    images, labels = _validation_digits(seed)
+    images, labels = _validation_digits()
     return images.copy(), labels.copy()
 
 
 # Kept, because it takes seconds, and a training validates and calibrates with them.
 @functools.cache
-def _validation_digits(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    rng, hands = np.random.default_rng(seed), load_hands()
+def _validation_digits() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    rng, hands = np.random.default_rng(0), load_hands()
     _, val = split_writers(hands)
     rows = val[hands.is_digit[val]]
     images, labels = [], []

@@ -15,10 +15,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from digitnet.data.pen_signs import DIGIT_LIKE, Hands, load_hands, split_writers
-
-__all__ = ["DIGIT_LIKE", "Hands", "draw", "load_hands", "split_writers"]
-
 # Pixels of paper around the ink.
 _MARGIN = 1
 # Drawn this much finer and averaged, because OpenCV has no soft broad lines with round ends; twice

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from digitnet.data.pen_signs import Hands
 from digitnet.reading.line_strips import LEAST_WIDTH, MOST_WIDTH, strip_of
-from digitnet.synthesis.hands import Hands
 from digitnet.synthesis.page_desk import Desk, Spacing, put, spell, turned, whole_box
 from digitnet.synthesis.page_forms import any_rule, draw_box, draw_rule
 from digitnet.synthesis.page_layouts import any_note

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from digitnet.data.pen_signs import Hands
 from digitnet.errors import unknown_name
-from digitnet.synthesis.hands import Hands
 from digitnet.synthesis.page_clutter import distract, nothing_but_clutter
 from digitnet.synthesis.page_desk import Desk, Spacing, fit
 from digitnet.synthesis.page_forms import comb, grid, one_cell, one_field, table
@@ -149,7 +149,6 @@ class PageMaker:
         seed: int,
         *,
         touching: bool,
-        shape: Shape = (96, 384),
         lengths: tuple[int, int] = (3, 10),
     ) -> Page:
         """Return a page with one number by one of the hands, in one row, to measure reading by.
@@ -157,10 +156,10 @@ class PageMaker:
         Args:
             seed: of everything.
             touching: whether digits touch; otherwise there is paper between them.
-            shape: height and width in pixels.
             lengths: the fewest and the most digits.
         """
         rng = np.random.default_rng(seed)
+        shape = (96, 384)
         sheet = Sheet(shape, crisp=1.0)
         desk = Desk(sheet, Penman(self._collection, rng, "hand"), rng, strength=rng.uniform(0.8, 1))
         desk.penman.pen = log_uniform(rng, 0.03, 0.11)

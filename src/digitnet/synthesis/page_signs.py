@@ -28,7 +28,7 @@ from digitnet.synthesis.page_strokes import Bounds, Path, box_of, chance, pick
 from digitnet.synthesis.scene_choices import log_uniform
 
 if TYPE_CHECKING:
-    from digitnet.synthesis.hands import Hands
+    from digitnet.data.pen_signs import Hands
 
 Image = NDArray[np.uint8]
 Matrix = NDArray[np.float64]

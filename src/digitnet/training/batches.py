@@ -24,11 +24,11 @@ import torch.nn.functional as F  # noqa: N812 (the name that every PyTorch reade
 from numpy.typing import NDArray
 from torch import Tensor
 
+from digitnet.data.pen_signs import load_hands, split_writers
 from digitnet.network.cnn import to_float
 from digitnet.network.config import AugmentationConfig, TrainConfig
 from digitnet.synthesis.faults import add_faults
 from digitnet.synthesis.hand_drawings import draw_digits, draw_signs
-from digitnet.synthesis.hands import load_hands, split_writers
 from digitnet.synthesis.nondigits import KINDS, SIZE, draw_non_digits
 from digitnet.synthesis.page_scenes import PageMaker
 from digitnet.synthesis.pens import draw_with_pen, stroke_distances

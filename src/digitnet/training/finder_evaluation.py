@@ -20,10 +20,10 @@ import torch
 from numpy.typing import NDArray
 
 from digitnet.data.dataset import Dataset
+from digitnet.data.pen_signs import load_hands, split_writers
 from digitnet.errors import InputError
 from digitnet.network.canonical import Canonical
 from digitnet.network.finder import Finder, find
-from digitnet.synthesis.hands import load_hands, split_writers
 from digitnet.synthesis.page_scenes import LAYOUTS, Page, PageMaker
 from digitnet.training.statistics import wilson_interval
 

@@ -15,10 +15,10 @@ import torch.nn.functional as F  # noqa: N812 (the name that every PyTorch reade
 from torch import Tensor
 
 from digitnet.data.dataset import DIGIT_NAMES, Dataset
+from digitnet.data.pen_signs import load_hands, split_writers
 from digitnet.errors import InputError
 from digitnet.network.config import TrainConfig
 from digitnet.network.finder import Finder, Maps
-from digitnet.synthesis.hands import load_hands, split_writers
 from digitnet.synthesis.page_scenes import Page, PageMaker
 from digitnet.training.device import CPU
 from digitnet.training.finder_evaluation import look_at

@@ -15,9 +15,9 @@ import torch.nn.functional as F  # noqa: N812 (the name that every PyTorch reade
 from torch import Tensor
 
 from digitnet.data.dataset import Dataset
+from digitnet.data.pen_signs import load_hands, split_writers
 from digitnet.network.config import TrainConfig
 from digitnet.network.line_reader import BLANK, LineReader
-from digitnet.synthesis.hands import load_hands, split_writers
 from digitnet.synthesis.page_numbers import LineMaker
 from digitnet.training.device import CPU
 from digitnet.training.finder_training import VAL_SEED

@@ -64,8 +64,8 @@ class Difference:
     degrees_of_freedom: float
 
 
-def mean_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
-    """Return Student's t-interval of the mean of ``values``, at least two.
+def mean_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Return the 95 % interval, Student's t, of the mean of ``values``, at least two.
 
     It says where the mean over many more such values (trainings with other seeds, say) may lie.
     With three values it extends 2.5 standard deviations either way, and assumes that they are
@@ -77,7 +77,7 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[fl
     if len(values) < 2:
         raise ValueError(f"An interval needs two values or more, not {len(values)}.")
     mean, error = float(np.mean(values)), float(np.std(values, ddof=1) / math.sqrt(len(values)))
-    reach = _t_quantile(confidence, len(values) - 1) * error
+    reach = _t_quantile(0.95, len(values) - 1) * error
     return mean - reach, mean + reach
 
 
