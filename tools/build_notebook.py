@@ -39,11 +39,13 @@ from PIL import Image
 from digitnet.data.catalogue import load_dataset
 from digitnet.errors import DigitnetError
 from digitnet.files import write_atomic
+from digitnet.reading.model_file import load_model_file
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
 SOURCES = {path.stem: path for path in sorted(FOLDER.glob("*.py"))}
 
 LENGTH = "DIGITNET_NOTEBOOK"
+_SHOWN_MODEL = re.compile(r"<Recognizer the model of digitnet sha256=(\w+)>")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -203,6 +205,9 @@ def differences(source: NotebookNode, notebook: NotebookNode) -> list[str]:
     length = notebook.metadata.get("digitnet", {}).get("length")
     if length != "full":
         found.append(f"It was not executed at full length; its metadata say {length!r}.")
+    shown = set(_SHOWN_MODEL.findall(nbformat.writes(notebook)))  # type: ignore[no-untyped-call]
+    if any(not load_model_file().sha256.startswith(each) for each in shown):
+        found.append("It was executed with another model than digitnet's present one.")
     return found
 
 
