@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from markdown_table import table
+
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "bulk.json"
 _KINDS = {"digits": "drawings of 28 × 28", "photos": "photos of paper"}
 
@@ -26,9 +28,7 @@ def bulk() -> str:
     rows = [
         row for kind, words in _KINDS.items() if kind in found for row in _rows(words, found[kind])
     ]
-    lines = [head, ["---"] * len(head), *rows]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"{table}\n\n{_conditions(found)}"
+    return f"{table(head, rows)}\n\n{_conditions(found)}"
 
 
 def _rows(words: str, found: dict[str, Any]) -> list[tuple[str, ...]]:

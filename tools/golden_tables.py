@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from markdown_table import table
+
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "golden.json"
 _WAYS = ("Python", "command line", "REST", "browser")
 
@@ -24,10 +26,8 @@ def golden() -> str:
         *("largest difference of a logit", "of a pixel that the network saw", "of a box"),
     )
     rows = [_row(way, found["ways"][way]) for way in _WAYS if way in found["ways"]]
-    lines = [head, ["---"] * len(head), *rows]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return (
-        f"{table}\n\n"
+        f"{table(head, rows)}\n\n"
         f"Model {found['model_sha256'][:12]}…, onnxruntime {found['onnxruntime']}, "
         f"onnxruntime-web {found['onnxruntime_web']} in Chromium {found['chromium']}, Pillow "
         f"{found['pillow']}, on an {found['cpu']}."

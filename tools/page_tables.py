@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from markdown_table import table
+
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "page.json"
 _ROWS = (
     ("digits", "digits, read right", "99 %"),
@@ -25,15 +27,13 @@ def page() -> str:
     found = json.loads(RESULT.read_text(encoding="utf-8"))
     head = ("drawn with a mouse in Chromium", "drawings", "so", "95 % interval", "asked")
     rows = [_row(found[name], words, asked) for name, words, asked in _ROWS]
-    lines = [head, ["---"] * len(head), *rows]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     late, whole = found["answer_ms"], found["whole_answer_ms"]
     scribbles = found["scribbles"]
     silent = scribbles["without_digits"]
     unsure = scribbles["right"] - silent
     verdict = "reached" if late["p95"] <= 50 else "**missed**"
     return (
-        f"{table}\n\n"
+        f"{table(head, rows)}\n\n"
         f"Of the scribbles {silent} were shown without a digit, and {unsure} as the digits that "
         "they look like, with the words that this is likelier wrong than right. "
         "The strokes are of writers whom no training saw, at many sizes, places and widths of the "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from digitnet.data.optdigits import load_bitmaps
 from digitnet.data.pen_signs import DIGIT_LIKE, load_hands, split_writers
 from digitnet.experiments.picture_sets import GROUP_TITLES, set_title
 from digitnet.text import count_of, share
+from markdown_table import table
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "results"
@@ -428,12 +428,6 @@ def _learned_from() -> str:
         f"{is_other.sum():,} other signs by {writers} writers of UNIPEN, "
         f"{len(load_bitmaps().labels):,} bitmaps of optdigits"
     )
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
 def _target(row: dict[str, Any], least: float) -> tuple[str, str, str, str]:

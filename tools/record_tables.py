@@ -22,6 +22,7 @@ from typing import Any
 from digitnet.errors import InputError
 from digitnet.experiments.bench_results import compare, read_result, spread
 from digitnet.text import count_of, listing
+from markdown_table import table
 
 FOLDER = Path(__file__).parent.parent / "docs" / "results" / "records"
 # The folders of records, in the order of the table.
@@ -52,7 +53,7 @@ def records() -> str:
         rows += _ensemble_rows(title) if goal == ENSEMBLES else []
         rows += [_own_row(title, result) for result in _results(goal)]
         rows += [_anchor_row(title, a) for a in _anchors() if a["goal"] == goal]
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def paired() -> str:
@@ -66,7 +67,7 @@ def paired() -> str:
     return (
         "## Beside the reference network, image by image\n\n"
         "The difference holds for other seeds and other images; McNemar's exact test, here its "
-        f"p-values, for each pair of networks with one seed.\n\n{_table(header, rows)}"
+        f"p-values, for each pair of networks with one seed.\n\n{table(header, rows)}"
     )
 
 
@@ -83,7 +84,7 @@ def inference() -> str:
         *("cold start, s", "memory, MB", "hardware"),
     )
     return (
-        f"## Answering\n\n{_table(header, rows)}\n\nTo repeat: `make inference RECIPE=fast`, which "
+        f"## Answering\n\n{table(header, rows)}\n\nTo repeat: `make inference RECIPE=fast`, which "
         "runs `digitnet bench infer`."
     )
 
@@ -110,7 +111,7 @@ def peers() -> str:
     if keras := result["sides"].get("keras-example"):
         versions += [f"{name} {number}" for name, number in keras["runs"][0]["versions"].items()]
     return (
-        f"## Side by side\n\n{_table(header, rows)}\n\n"
+        f"## Side by side\n\n{table(header, rows)}\n\n"
         f"The published one-epoch recipe takes **{ratio['median']:.1f} times** as long as "
         f"`{result['recipe']}`, in the median of {result['rounds']} rounds (from "
         f"{ratio['min']:.1f} to {ratio['max']:.1f}), on {count_of(result['threads'], 'thread')} of "
@@ -128,7 +129,7 @@ def ablation() -> str:
     header = ("", "parameters", "validation accuracy, %", "time", "processor time")
     rows = [_ablation_row(each) for each in result["variants"]]
     return (
-        f"{_table(header, rows)}\n\n"
+        f"{table(header, rows)}\n\n"
         f"Means and standard deviations over {result['seeds']} seeds, on "
         f"{100 * result['val_fraction']:.0f} % of the training images, which were set aside; times "
         "are multiples of the recipe's in the same round, the median of the rounds, on "
@@ -329,8 +330,3 @@ def _mean(spread: dict[str, Any]) -> str:
     """Return a mean in percent, with its standard deviation where there is one."""
     mean, sd = _percent(spread["mean"]), _percent(spread["sd"])
     return f"{mean} ± {sd}" if spread["count"] > 1 else mean
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)

@@ -15,7 +15,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -36,6 +36,7 @@ from digitnet.network.config import setting_meanings
 from digitnet.network.recipes import RECIPES
 from digitnet.text import count_of
 from digitnet.training.statistics import summarise, wilson_interval
+from markdown_table import table
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "results"
@@ -85,7 +86,7 @@ def headline() -> str:
             )
         )
     header = ("recipe", "parameters", "test accuracy", "misses", "seeds")
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def conditions() -> str:
@@ -120,7 +121,7 @@ def seeds() -> str:
         for name in SEEDED
         for run in _runs(name)
     ]
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def seeds_summary() -> str:
@@ -157,7 +158,7 @@ def speed() -> str:
     ratio = result["ratio"]
     header = ("", "seconds an epoch, median", "fastest", "slowest", "share of the peak")
     return (
-        f"{_table(header, rows)}\n\n"
+        f"{table(header, rows)}\n\n"
         f"Ratio, round by round: **{ratio['median']:.2f}** in the median of {result['rounds']} "
         f"rounds, from {ratio['min']:.2f} to {ratio['max']:.2f}; {result['threads']} threads of an "
         f"{result['environment']['cpu']}. The peak is that of a 2048 × 2048 matrix product in "
@@ -180,8 +181,8 @@ def command_speed() -> str:
     ]
     header = (f"{result['photos']} simulated photos", "one thread", "two threads", "times as fast")
     return (
-        f"{_table(header, threads)}\n\n"
-        f"{_table(('`digitnet train --data sample --epochs 1`, seconds', *_SPREAD), trainings)}\n\n"
+        f"{table(header, threads)}\n\n"
+        f"{table(('`digitnet train --data sample --epochs 1`, seconds', *_SPREAD), trainings)}\n\n"
         f"Medians, on two cores of an {result['environment']['cpu']}."
     )
 
@@ -198,7 +199,7 @@ def settings() -> str:
         for name, meaning in setting_meanings().items()
         if name != "recipe"
     ]
-    return _table(("setting", *(f"`{name}`" for name in RECIPES), "meaning"), rows)
+    return table(("setting", *(f"`{name}`" for name in RECIPES), "meaning"), rows)
 
 
 def modules() -> str:
@@ -334,11 +335,6 @@ def _seconds(summary: dict[str, float]) -> tuple[str, str, str]:
 
 def _toml(value: Any) -> str:
     return json.dumps(list(value) if isinstance(value, tuple) else value)
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
 def _help(command: list[str]) -> str:

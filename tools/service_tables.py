@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from recognition_tables import table
+from markdown_table import table
 
 _RESULTS = Path(__file__).parent.parent / "docs" / "results"
 RESULT, PROMISES = _RESULTS / "service.json", _RESULTS / "promises.json"

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from markdown_table import table
+
 RESULTS = Path(__file__).parent.parent / "docs" / "results" / "studies"
 _SETS = {
     "validation": "validation",
@@ -41,9 +43,7 @@ def study(file: Path) -> str:
 def _table(results: dict[str, Any]) -> str:
     sets = ["validation", *results["test_sets"]]
     header = ["variant", *(_SETS[name] for name in sets), "parameters", "training", "verdict"]
-    rows = [header, ["---"] * len(header)]
-    rows += [_row(results, variant, sets) for variant in results["variants"]]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    return table(header, (_row(results, variant, sets) for variant in results["variants"]))
 
 
 def _row(results: dict[str, Any], variant: dict[str, Any], sets: list[str]) -> list[str]:

@@ -6,7 +6,7 @@ python tools/transfer_tables.py             # draws docs/results/transfer/*.png
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from digitnet.experiments.transfer_results import (
     intervals_apart,
 )
 from digitnet.showing.theme import save_png, theme
+from markdown_table import table
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "transfer.json"
 FIGURES = RESULT.parent / "transfer"
@@ -50,7 +51,7 @@ def transfer_churchbooks() -> str:
     )
     summary = {(row["way"], row["labels"]): row for row in _directions()["churchbooks"]["summary"]}
     rows = [_church_row(row) for key, row in sorted(summary.items(), key=_church_order)]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _church_order(item: tuple[tuple[str, int], dict[str, Any]]) -> tuple[int, int]:
@@ -118,18 +119,13 @@ def _direction(name: str, values: dict[str, Any]) -> str:
     apart = [budget_name(b) for b in budgets if intervals_apart(results, b)]
     clear = f" Intervals of `all` and `scratch` apart at: {', '.join(apart) or 'none'}."
     figure = f"![{TITLES[name]}](results/transfer/{name}.png)"
-    return f"**{TITLES[name]}.**{before}{clear}\n\n{figure}\n\n{_table(head, rows)}"
+    return f"**{TITLES[name]}.**{before}{clear}\n\n{figure}\n\n{table(head, rows)}"
 
 
 def _cell(summary: MethodSummary | None) -> str:
     if summary is None:
         return "–"
     return f"{summary.accuracy:.1%} ({100 * summary.low:.1f}–{100 * summary.high:.1f})"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def draw_figures() -> None:
