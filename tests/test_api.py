@@ -52,8 +52,8 @@ def test_loading_data_needs_no_torch() -> None:
 
 def test_importing_draws_no_random_numbers_and_sets_nothing() -> None:
     code = (
-        "import os; before = dict(os.environ)\n"
+        "import os, random; before = dict(os.environ), random.getstate()\n"
         "import digitnet, digitnet.cli.app\n"
-        "assert dict(os.environ) == before"
+        "assert (dict(os.environ), random.getstate()) == before"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -206,7 +206,16 @@ def test_garbage_is_refused(name, content, tmp_path):
         import_files(path)
 
 
-@pytest.mark.parametrize("header", ["{'descr': [", "{'shape': (" + "9" * 400 + ",)}", "{3: [[]]}"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        *("{'descr': [", "{'shape': (" + "9" * 400 + ",)}", "{3: [[]]}"),
+        *(
+            f"{{'descr': {kind}, 'fortran_order': False, 'shape': (1,)}}"
+            for kind in ("()", "('u1',)")
+        ),
+    ],
+)
 def test_a_header_that_is_no_description_is_an_integrity_error(header, tmp_path):
     path = tmp_path / "mnist.npz"
     for descr in ("", "'descr': '|u1', 'fortran_order': False, "):

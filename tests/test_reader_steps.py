@@ -523,6 +523,53 @@ def test_strokes_are_drawn_to_the_bit_as_python_draws_them() -> None:
         assert found == [expected.scale, expected.left, expected.top]
 
 
+TURNED = """
+import { upright } from "%s";
+
+const answers = [];
+for (const [count, quarter, confidence] of JSON.parse(process.argv[1])) {
+  // Upright where the corner is white; digits are read surely there, and nowhere else.
+  const [width, height] = quarter %% 2 ? [200, 300] : [300, 200];
+  const data = new Uint8Array(width * height);
+  data[[0, height * width - width, height * width - 1, width - 1][quarter]] = 255;
+  let looks = 0;
+  const look = (picture) => ({
+    writing: async () => {
+      looks++;
+      const sure = picture.data[0] === 255 ? confidence : 0.3;
+      const digits = Array.from({ length: count }, () => ({ is_digit: true, confidence: sure }));
+      const whole = sure ** count;
+      const reason = whole < 0.5 ? "uncertain" : null;
+      return { reading: () => ({ lines: [{ digits }], confidence: whole, reason }) };
+    },
+  });
+  const read = async (found) => (await found.writing(1)).reading();
+  const found = await upright(look, read, { data, width, height, channels: 1 });
+  answers.push([found.quarter, looks]);
+}
+process.stdout.write(JSON.stringify(answers));
+"""
+
+
+@needs_node
+def test_pages_are_turned_as_in_python_and_plain_ones_looked_at_no_other_way() -> None:
+    assert NODE
+    # Digits, how the page lies, how sure they are; then by how much it is turned, and looks.
+    cases = {
+        (25, 0, 0.95): (0, 1),
+        (25, 2, 0.95): (2, 4),
+        (25, 1, 0.95): (1, 5),
+        (15, 0, 0.95): (0, 4),
+        (4, 2, 0.97): (2, 6),
+        (4, 1, 0.97): (1, 6),
+    }
+    program = TURNED % (READER / "turning.js").as_uri()
+    command = [NODE, "--input-type=module", "-e", program, json.dumps([*cases])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert not done.returncode, done.stderr
+    assert json.loads(done.stdout) == [[*each] for each in cases.values()]
+
+
 @needs_node
 def test_what_is_no_drawing_is_refused_in_a_sentence() -> None:
     wrong = ["ab", [[1, 2]], [[[1, 2], [3]]], [[[1, None]]], [[[1, 2, 1.5]]], 3, [[[1, 2, 3, 4]]]]

@@ -53,8 +53,8 @@ def curl() -> None:
     )
     found = re.match(r"curl (\d+)\.(\d+)", version)
     if not found or (int(found[1]), int(found[2])) < (7, 82):
-        if os.environ.get("DIGITNET_CI") and not found:
-            pytest.fail("bash and curl must be installed where every change is checked")
+        if os.environ.get("DIGITNET_CI"):
+            pytest.fail("bash and curl 7.82 must be installed where every change is checked")
         pytest.skip("needs bash, and curl 7.82 or later, which knows --json")
 
 

@@ -147,11 +147,19 @@ def test_a_service_with_too_much_to_do_is_asked_again(monkeypatch: pytest.Monkey
             with Client(service.address) as each:
                 each.predict(serving.picture())
 
+        state = service.server._service
         busy = []
-        for _ in range(2):
+        # One is computed, and one waits.
+        for waiting in (0, 1):
             busy.append(threading.Thread(target=occupy))
             busy[-1].start()
-            threading.Event().wait(0.2)
+            deadline = time.monotonic() + 20
+            while (state.metrics.in_flight._value.get(), len(state.queue)) != (
+                waiting + 1,
+                waiting,
+            ):
+                assert time.monotonic() < deadline
+                threading.Event().wait(0.01)
         with Client(service.address, retries=0) as impatient, pytest.raises(ServiceError):
             impatient.predict(serving.picture())
         with Client(service.address, retries=5) as patient:

@@ -217,6 +217,17 @@ def test_too_many_connections_are_told_so() -> None:
             assert time.monotonic() < deadline
 
 
+def wait_for_bodies(service: serving.Live, size: int) -> None:
+    """Wait until the service holds so many bytes of bodies."""
+    layer = service.server.config.app.middleware_stack
+    while not isinstance(layer, guard.Guard):
+        layer = layer.app
+    deadline = time.monotonic() + 10
+    while layer.held < size:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_bodies_are_limited_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard, "_BODIES", 2)
     with serving.live(max_body=100_000) as service:
@@ -224,7 +235,7 @@ def test_bodies_are_limited_together(monkeypatch: pytest.MonkeyPatch) -> None:
         with service.connect() as one, service.connect() as two, service.connect() as three:
             one.sendall(begun)
             two.sendall(begun)
-            time.sleep(0.2)
+            wait_for_bodies(service, 150_000)
             three.sendall(begun)
             assert answered(three)[0] == 503
             for connection in (one, two):

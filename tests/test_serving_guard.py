@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from starlette.responses import StreamingResponse
 
 import serving
 from digitnet.reading.recognizer import Recognizer
@@ -144,21 +145,25 @@ def test_an_answer_that_is_late_is_a_503_and_its_job_is_dropped(
 
 
 def test_an_answer_that_has_begun_may_take_its_time() -> None:
-    async def app(_scope: Any, _receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        for part in range(5):
+    async def parts() -> Any:
+        for _ in range(5):
             await asyncio.sleep(0.1)
-            await send({"type": "http.response.body", "body": b"x", "more_body": part < 4})
+            yield b"x"
 
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
         sent.append(message)
 
-    with serving.calling(timeout=0.2) as call:
-        guarded = guard.Guard(app, call.app.state.service)
+    async def receive() -> Any:
+        # Whoever streams asks beside it whether the client has gone.
+        await asyncio.sleep(60)
+
+    with serving.calling(timeout=0.2, body_timeout=0.2) as call:
+        guarded = guard.Guard(StreamingResponse(parts()), call.app.state.service)
         scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"host", b"localhost")]}
-        call._runner.run(guarded(scope, None, send))
+        scope["asgi"] = {"spec_version": "2.3"}
+        call._runner.run(guarded(scope, receive, send))
     assert b"".join(each.get("body", b"") for each in sent) == b"xxxxx"
 
 

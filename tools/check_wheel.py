@@ -19,6 +19,7 @@ import tempfile
 import time
 import urllib.request
 import venv
+import zipfile
 from pathlib import Path
 
 from PIL import Image
@@ -42,6 +43,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (wheel,) = build(folder / "wheel")
+        check_content(wheel)
         python = install(wheel, folder / "environment")
         check_packages(python)
         size = check_size(folder / "environment")
@@ -56,6 +58,15 @@ def build(folder: Path) -> list[Path]:
     """Build the wheel into ``folder``."""
     run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", folder, ROOT)
     return list(folder.glob("*.whl"))
+
+
+def check_content(wheel: Path) -> None:
+    """Check that the wheel holds what the package consists of, and nothing else."""
+    listed = run("git", "ls-files", "src/digitnet", cwd=ROOT).stdout.splitlines()
+    wanted = {name.removeprefix("src/") for name in listed}
+    with zipfile.ZipFile(wheel) as archive:
+        held = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert held == wanted, held ^ wanted
 
 
 def install(wheel: Path, folder: Path) -> Path:
@@ -86,6 +97,8 @@ def check_reading(python: Path, folder: Path) -> None:
     Image.fromarray(255 - data.test_images[TEST_IMAGE]).save(folder / "digit.png")
     done = run(python, "-m", "digitnet", "predict", "digit.png", "--quiet", cwd=folder)
     assert done.stdout == f"{data.test_labels[TEST_IMAGE]}\n", done.stdout
+    read = run(python, "-m", "digitnet", "read", "digit.png", "--quiet", cwd=folder)
+    assert read.stdout == done.stdout, read.stdout
 
 
 def check_remedy(python: Path, folder: Path) -> None:
@@ -130,6 +143,8 @@ def check_dockerfile(wheel: Path, folder: Path) -> None:
             ).returncode:
                 assert time.monotonic() < deadline
                 time.sleep(0.2)
+            with urllib.request.urlopen(f"http://localhost:{port}/") as answer:
+                assert b"<title>digitnet" in answer.read()
             # What the page explains with needs nothing else either.
             with urllib.request.urlopen(f"http://localhost:{port}/model/layers.json") as answer:
                 assert json.load(answer)["layers"]

@@ -369,9 +369,9 @@ _READERS = {
     "unipen": read_unipen,
     "optdigits": read_optdigits,
 }
-# Forms that only a folder which the user names may have: by what they are known there.
 # Of a file of UCI's counts, in bytes; the larger has 561,000.
 _MOST_OF_COUNTS = 2**20
+# Forms that only a folder which the user names may have: by what they are known there.
 _OWN_COPIES: dict[str, tuple[str, Callable[[str, Path], Dataset]]] = {
     "unipen": ("data/1a", read_unipen_release),
     "optdigits": ("optdigits.tra", read_optdigits_counts),

@@ -40,7 +40,7 @@ _DAMAGE = (
     # A header that promises too much is a MemoryError, an encrypted member a RuntimeError.
     *(ValueError, MemoryError, RuntimeError),
     # Headers of arrays are Python's literals, which may be anything.
-    *(tokenize.TokenError, OverflowError, TypeError),
+    *(tokenize.TokenError, OverflowError, TypeError, LookupError),
 )
 
 

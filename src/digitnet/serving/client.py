@@ -192,7 +192,7 @@ class Client:
     def _batch(
         self, verb: str, contents: list[bytes], asked: dict[str, str]
     ) -> list[dict[str, Any] | InputError]:
-        """Return the answers to pictures sent together, or each alone if that is too much."""
+        """Return the answers to pictures sent together, or in two halves if that is too much."""
         if not contents:
             return []
         files = [("file", ("picture", content)) for content in contents]
@@ -201,7 +201,8 @@ class Client:
         except InputError as error:
             if len(contents) == 1:
                 return [error]
-            return [answer for each in contents for answer in self._batch(verb, [each], asked)]
+            halves = contents[: len(contents) // 2], contents[len(contents) // 2 :]
+            return [answer for half in halves for answer in self._batch(verb, half, asked)]
         return [_answer_or_error(each) for each in values["answers"]]
 
     def _post(

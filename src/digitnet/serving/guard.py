@@ -180,7 +180,9 @@ class _Exchange:
             raise _too_large(most)
 
     async def receive(self) -> Message:
-        """Return the next part of the body."""
+        """Return the next part of the body, or that the client has gone."""
+        if not self.unread:
+            return await self._receive()
         settings = self._guard.service.settings
         if not self._deadline:
             self._deadline = time.monotonic() + settings.body_timeout

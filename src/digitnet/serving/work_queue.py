@@ -167,7 +167,9 @@ class WorkQueue:
         first_call = self._calls[0].number if self._calls else self._numbers + 1
         if self._inks and self._inks[0].number < first_call:
             wanted = (job for job in _emptied(self._inks) if not job.future.cancelled())
-            return list(itertools.islice(wanted, BATCH))
+            if inks := list(itertools.islice(wanted, BATCH)):
+                return inks
+            # All were given up meanwhile.
         return [self._calls.popleft()] if self._calls else []
 
     def _computed(self, jobs: list[_Job[Any]]) -> list[Any]:

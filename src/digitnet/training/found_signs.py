@@ -27,8 +27,6 @@ from digitnet.synthesis.page_signs import OTHER
 from digitnet.training.elsewhere import Elsewhere
 from digitnet.training.page_batches import page_seed
 
-"""The label of what is no digit."""
-
 # Added to a seed: other pages than those that a finder learns from or is validated on.
 _FIRST_SEED = 2**33
 # What is less sure to be there nobody reads.
