@@ -30,7 +30,7 @@ from digitnet.reading.strokes import as_picture, from_strokes
 from digitnet.reading.writing import Writing
 from digitnet.serving.layers_graph import with_last_layer
 from digitnet.serving.lessons import HOW_TAUGHT
-from made_up_signs import signs
+from made_up_signs import signs, sure
 from serving import recognizer
 
 ROOT = Path(__file__).parent.parent
@@ -207,7 +207,25 @@ def files() -> dict[str, bytes]:
         exif[0x0112] = orientation
         encoded[f"orientation {orientation}"] = _png(made["grey"], exif=exif)
     encoded["interlaced"] = interlaced(np.asarray(made["colours"]))
+    # What is clear is compared in its own way at each depth.
+    for depth in (1, 2, 4):
+        lines = noise(rng, 9, 4 * depth)
+        clear = struct.pack(">H", lines[0, 0] >> (8 - depth))
+        encoded[f"clear grey of {depth} bits"] = png_of(lines, 32, depth, 0, clear)
+    lines = noise(rng, 9, 6 * 32)
+    lines[:, 7::30] = 5
+    # The low byte of what is clear against the pixel's high one, and not against all of it.
+    shown = lines[0, :6:2].tobytes()
+    for value in (lines[0, :6].tobytes(), struct.pack(">HHH", *shown), bytes(6)):
+        encoded[f"clear colour of 16 bits {value.hex()}"] = png_of(lines, 32, 16, 2, value)
     return encoded
+
+
+def png_of(lines: Grey, width: int, depth: int, kind: int, clear: bytes) -> bytes:
+    """Return lines of samples as a PNG with a clear colour."""
+    header = struct.pack(">IIBBBBB", width, len(lines), depth, kind, 0, 0, 0)
+    content = zlib.compress(b"".join(b"\0" + line.tobytes() for line in lines))
+    return chunks((b"IHDR", header), (b"tRNS", clear), (b"IDAT", content), (b"IEND", b""))
 
 
 def _png(image: Image.Image, **options: Any) -> bytes:
@@ -226,10 +244,14 @@ def interlaced(pixels: Grey) -> bytes:
     )
     height, width = pixels.shape[:2]
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 1)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b""))
+    return chunks((b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b""))
+
+
+def chunks(*parts: tuple[bytes, bytes]) -> bytes:
+    """Return a PNG of such chunks."""
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-        for name, body in chunks
+        for name, body in parts
     )
 
 
@@ -521,6 +543,26 @@ def test_strokes_are_drawn_to_the_bit_as_python_draws_them() -> None:
         np.testing.assert_array_equal(pixels_of(answer["picture"]), expected.pixels)
         found = [answer[name] for name in ("scale", "left", "top")]
         assert found == [expected.scale, expected.left, expected.top]
+
+
+@needs_node
+def test_boxes_of_drawings_are_those_of_python() -> None:
+    rng = np.random.default_rng(5)
+    calls, wanted = [], []
+    for _ in range(40):
+        height = int(rng.integers(20, 300))
+        drawing = [[[20 * k, 0], [20 * k, height]] for k in range(int(rng.integers(2, 30)))]
+        picture = as_picture(drawing)
+        boxes = rng.integers(0, 90, (24, 4)).astype(np.float32)
+        boxes[:, 2:] += boxes[:, :2] + 1
+        reading = Writing(signs(*sure("1" * 24), boxes=boxes), 0.5, tuple("0123456789")).reading()
+        where = {name: getattr(picture, name) for name in ("scale", "left", "top")}
+        calls.append(("strokes.js", "placed", [reading.as_dict(), where]))
+        wanted.append(picture.placed(reading).as_dict())
+    for answer, expected in zip(in_javascript(calls), wanted, strict=True):
+        for line, other in zip(answer["lines"], expected["lines"], strict=True):
+            for one, digit in zip(line["digits"], other["digits"], strict=True):
+                assert one["box"] == digit["box"]
 
 
 TURNED = """

@@ -70,7 +70,8 @@ def build(out: Path, index: Path | None = None) -> None:
         IntegrityError: what it got is not the pinned package.
         InputError: there is no first page, or the folder holds something else.
     """
-    if out.exists() and not (out / "service-worker.js").is_file() and any(out.iterdir()):
+    is_page = not out.exists() or (out / "service-worker.js").is_file()
+    if not is_page and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} holds something else than a built page; name another folder.")
     page = index or STATIC / "index.html"
     if not page.is_file():

@@ -22,7 +22,7 @@ from digitnet.errors import InputError
 from digitnet.reading.finding import LONGEST, PAGE_AREA
 from digitnet.reading.pictures import MAX_SIDE
 from digitnet.reading.prediction import Box, Ink, Prediction, Reading
-from digitnet.reading.writing import familiar, lone_digit, of_one
+from digitnet.reading.writing import familiar, lone_digit, of_one, whole_box
 
 Strokes = Sequence[Sequence[tuple[float, ...]]]
 
@@ -85,9 +85,7 @@ class Drawing(NamedTuple):
         starts = (self.left, self.top, self.left, self.top)
         ends = [side / self.scale + start for side, start in zip(one.box, starts, strict=True)]
         # Beyond the largest numbers is infinity, which is no whole number.
-        left, top, right, bottom = np.clip(ends, -_LARGEST, _LARGEST).tolist()
-        left, top, right, bottom = *map(math.floor, (left, top)), *map(math.ceil, (right, bottom))
-        return replace(one, box=Box(left, top, max(right, left + 1), max(bottom, top + 1)))
+        return replace(one, box=whole_box(*np.clip(ends, -_LARGEST, _LARGEST).tolist()))
 
 
 def from_strokes(strokes: Strokes) -> Ink:

@@ -147,7 +147,7 @@ class Writing:
     def in_original(self, box: tuple[float, float, float, float]) -> Box:
         """Return the pixels of the original that a box touches, given where the signs' are."""
         left, top, right, bottom = (np.array(box) * self._scale).tolist()
-        return _whole(max(left, 0.0), max(top, 0.0), right, bottom)
+        return whole_box(max(left, 0.0), max(top, 0.0), right, bottom)
 
     @property
     def _presence(self) -> _Floats:
@@ -317,7 +317,7 @@ def _least_presence(signs: Signs) -> NDArray[np.float64]:
     return np.asarray(np.sqrt(missing.clip(0)).clip(FAINTEST), np.float64)
 
 
-def _whole(left: float, top: float, right: float, bottom: float) -> Box:
+def whole_box(left: float, top: float, right: float, bottom: float) -> Box:
     """Return the pixels that a box touches, at least one."""
     x, y = math.floor(left), math.floor(top)
     # Rounding may not add a pixel.

@@ -2,7 +2,6 @@
 
 import { times } from "../reader/rounding.js";
 import { signsOf } from "../reader/readings.js";
-import { HEIGHT, WIDTH } from "./pad.js";
 import { showDigit } from "./drawing.js";
 import { byId, make } from "./elements.js";
 import { inDoubt, likeliest, percent, verdict } from "./words.js";
@@ -39,6 +38,7 @@ export class Answer {
       button.setAttribute("aria-pressed", String(place === number));
     }
     byId("verdict").textContent = verdict(this.reading, this.chosen);
+    byId("verdict").classList.remove("error");
     byId("verdict").dataset.doubt = inDoubt(this.reading);
     this.showSeen();
     this.showBars(this.chosen?.probabilities ?? null);

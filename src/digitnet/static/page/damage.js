@@ -40,7 +40,7 @@ export class Damage {
   show(sign) {
     this.sign = sign;
     for (const { input, find } of this.rows) input.disabled = find.disabled = !sign;
-    byId("sweep").getContext("2d").reset();
+    byId("sweep").width = 0;
     this.say("“Find the flip” goes through the whole range of a slider.");
     this.reset();
   }
@@ -67,13 +67,12 @@ export class Damage {
       input.setAttribute("aria-valuetext", output.textContent);
     }
     const words = byId("damaged-words");
-    const image = this.sign ? this.damaged(this.values) : new Uint8Array(784);
+    const image = (this.newest = this.sign ? this.damaged(this.values) : new Uint8Array(784));
     showDigit(byId("damaged"), image);
     if (!this.sign) {
       words.textContent = "The damaged digit";
       return;
     }
-    this.newest = image;
     const answers = await this.judge([image], words);
     if (this.newest !== image || !answers) return;
     const [{ probabilities }] = answers;

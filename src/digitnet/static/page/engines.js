@@ -59,18 +59,13 @@ class InService {
   file = file;
   last = Promise.resolve();
 
-  async read(source) {
-    const response = await asked("v1/read?images=1", { method: "POST", body: source });
-    return unpacked(await response.json());
+  read(source) {
+    return readBy({ method: "POST", body: source });
   }
 
   readStrokes(strokes, pen, { live = false } = {}) {
     const mine = (this.newest = {});
-    const ask = async () => {
-      if (live && this.newest !== mine) return null;
-      const response = await asked("v1/read?images=1", json({ strokes, pen }));
-      return unpacked(await response.json());
-    };
+    const ask = () => (live && this.newest !== mine ? null : readBy(json({ strokes, pen })));
     const answer = this.last.then(ask);
     // Whoever asked hears of a failure.
     this.last = answer.catch(() => {});
@@ -109,7 +104,8 @@ const json = (values) => ({
   body: JSON.stringify(values),
 });
 
-function unpacked(reading) {
+async function readBy(options) {
+  const reading = await (await asked("v1/read?images=1", options)).json();
   for (const digit of signsOf(reading)) digit.image = bytes(digit.image);
   return reading;
 }

@@ -80,7 +80,6 @@ class LayerCard {
     this.cell = null;
     const [count, side = 1] = layer.shape;
     this.canvas = make("canvas", { role: "img", "aria-label": `${layer.name}: ${count} maps` });
-    this.panel = make("div", { className: "inspect", hidden: true });
     this.element = make(
       "div",
       { className: "layer" },
@@ -113,9 +112,7 @@ class LayerCard {
       pick.append(this.toggle);
     }
     this.sum = make("div", { className: "sum" });
-    this.panel.append(pick, this.sum);
-    this.panel.hidden = false;
-    this.element.append(this.panel);
+    this.element.append(make("div", { className: "inspect" }, pick, this.sum));
     this.sum.textContent = "Point at a cell, or choose one by its numbers, to see how it was made.";
   }
 
@@ -131,7 +128,6 @@ class LayerCard {
     if (this.toggle && this.cell) {
       const isOff = off.includes(this.cell.map);
       this.toggle.textContent = `Switch this filter ${isOff ? "on" : "off"}`;
-      this.toggle.setAttribute("aria-pressed", String(isOff));
     }
   }
 

@@ -40,9 +40,9 @@ const answer = new Answer(chosen);
 
 byId("undo").onclick = () => pad.undo();
 byId("clear").onclick = () => pad.clear();
-byId("pen").oninput = ({ target }) => {
+byId("pen").oninput = byId("pen").onchange = ({ target, type }) => {
   pad.pen = Number(target.value);
-  drawn(false);
+  pad.changed(type === "input");
 };
 offerSamples(byId("samples"), pad);
 byId("keep").replaceChildren(...times(10, keepButton));
@@ -57,8 +57,7 @@ async function start() {
   try {
     engine = await openEngine(({ loaded: value, total: max }) => Object.assign(bar, { value, max }));
   } catch (error) {
-    byId("privacy").textContent = "";
-    problem(`The reader could not be started: ${error.message}`);
+    problem((byId("privacy").textContent = `The reader could not be started: ${error.message}`));
     return;
   }
   byId("privacy").textContent = PRIVACY[engine.kind];
@@ -127,7 +126,6 @@ async function show(asked, name, placed) {
     if (reading && lessons?.network.last) await rescore(reading);
     if (!reading || mine < settled) return;
     settled = mine;
-    byId("verdict").classList.remove("error");
     answer.show(reading, placed);
     performance.measure(name, { start: skipped || started });
     skipped = 0;
@@ -146,11 +144,15 @@ async function rescore(reading) {
   const judged = await lessons.network.judge(signs.map(({ image }) => image));
   const before = reading.text;
   for (const [k, { probabilities, score }] of judged.entries()) {
+    const sign = signs[k];
     const digit = argmax(probabilities);
-    const isDigit = score <= engine.model.ood_threshold;
-    const reason = isDigit ? (probabilities[digit] < reader.AMBIGUOUS ? "ambiguous" : null) : "not_a_digit";
-    const answer = { probabilities: [...probabilities], digit, label: `${digit}`, confidence: probabilities[digit] };
-    Object.assign(signs[k], answer, { ood_score: score, is_digit: isDigit, reason });
+    // What was refused stays so, unless learning made another digit of it.
+    if (sign.is_digit || digit !== argmax(sign.probabilities)) {
+      const is_digit = score <= engine.model.ood_threshold;
+      const reason = is_digit ? (probabilities[digit] < reader.AMBIGUOUS ? "ambiguous" : null) : "not_a_digit";
+      Object.assign(sign, { digit, label: `${digit}`, is_digit, reason });
+    }
+    Object.assign(sign, { probabilities: [...probabilities], confidence: probabilities[sign.digit], ood_score: score });
   }
   for (const line of reading.lines) line.text = line.digits.map((sign) => (sign.is_digit ? sign.digit : "?")).join("");
   reading.text = reading.lines.map((line) => line.text).join("\n");
@@ -189,11 +191,10 @@ function showSwitched() {
 }
 
 function openLessons() {
-  return (opening ??= makeLessons());
+  return engine && (opening ??= makeLessons());
 }
 
 async function makeLessons() {
-  if (!engine) return;
   try {
     const [network, refusing] = await Promise.all([Network.open(engine), Refusing.open(engine)]);
     const layers = new LayersView(byId("layers"), network, showSwitched);
@@ -202,7 +203,8 @@ async function makeLessons() {
     told.lessons = "ready";
   } catch (error) {
     opening = null;
-    byId("inside-empty").textContent = `The layers cannot be shown: ${error.message}`;
+    byId("inside-empty").hidden = false;
+    problem((byId("inside-empty").textContent = `The layers cannot be shown: ${error.message}`));
     return;
   }
   follow(answer.chosen);
@@ -215,7 +217,7 @@ function keepButton(digit) {
     if (!sign || !lessons?.teach) return;
     byId("kept").textContent = lessons.teach.keep(digit, sign);
     // The other digits of a number or a photo may be wanted too.
-    if (answer.signs.length === 1 && !pad.picture) pad.clear();
+    if (answer.chosen === sign && answer.signs.length === 1 && !pad.picture) pad.clear();
   };
   return button(digit, keep, { disabled: true, "aria-label": `Keep it as an example of ${one(digit)}` });
 }

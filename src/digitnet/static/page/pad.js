@@ -73,7 +73,7 @@ export class Pad {
     const cursor = this.cursor;
     const arrow = ARROWS[event.key];
     if (arrow) this.steer(arrow, event.shiftKey ? STEP / 5 : STEP);
-    else if (event.key === " ") cursor.down ? this.lift() : this.lower();
+    else if (event.key === " ") event.repeat || (cursor.down ? this.lift() : this.lower());
     else if (event.key === "Backspace" || (event.key === "z" && (event.ctrlKey || event.metaKey))) this.undo();
     else if (event.key === "Escape") this.clear();
     else return;
@@ -103,9 +103,9 @@ export class Pad {
   }
 
   undo() {
+    if (this.picture) return this.draw(this.under);
     this.put();
-    if (this.picture) this.picture = null;
-    else this.strokes.pop();
+    this.strokes.pop();
     this.changed(false);
   }
 
@@ -129,6 +129,7 @@ export class Pad {
 
   show(bitmap) {
     this.put();
+    if (!this.picture) this.under = this.strokes;
     this.strokes = [];
     this.picture = bitmap;
     this.paint();

@@ -42,12 +42,13 @@ async function offerCamera(onPicture, onProblem) {
     stop();
     stream = video.srcObject = null;
     finder.hidden = true;
+    button.disabled = false;
     button.focus();
   };
   button.hidden = false;
   button.onclick = async () => {
     try {
-      stop();
+      button.disabled = true;
       stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
       video.srcObject = stream;
       finder.hidden = false;

@@ -15,7 +15,7 @@ export function likeliest({ probabilities }) {
   return [...probabilities.keys()].sort((a, b) => probabilities[b] - probabilities[a]).slice(0, 2);
 }
 
-export function aboutSign(sign) {
+function aboutSign(sign) {
   const [first, second] = likeliest(sign);
   const chance = (digit) => `${digit} (${percent(sign.probabilities[digit])})`;
   if (sign.reason === "not_a_digit") return `not a digit: it is unlike all of them. The nearest would be ${first}.`;
@@ -27,7 +27,7 @@ export const inDoubt = (reading) => reading?.reason === "uncertain";
 
 export function verdict(reading, chosen) {
   if (!reading) return "Blank: there is nothing to read yet.";
-  if (reading.reason === "blank" && !chosen) return "There is nothing here that looks like a digit.";
+  if (reading.reason === "blank") return "There is nothing here that looks like a digit.";
   const signs = signsOf(reading);
   const parts = [];
   if (inDoubt(reading)) {

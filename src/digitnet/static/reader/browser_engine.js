@@ -14,7 +14,6 @@ export class BrowserEngine {
   }
 
   constructor(onProgress) {
-    this.model = null;
     this.worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
     this.worker.onmessage = ({ data }) => {
       if (data.progress) onProgress(data.progress);
@@ -23,7 +22,6 @@ export class BrowserEngine {
     this.worker.onerror = () => this.fail("The reader could not be started in this browser.");
     this.running = null;
     this.waiting = [];
-    this.calls = 0;
   }
 
   /** Return all that is written in a `Blob`, or in `{pixels, width, height}` with RGBA bytes. */
@@ -65,7 +63,7 @@ export class BrowserEngine {
       this.waiting = this.waiting.filter((each) => !each.live);
     }
     return new Promise((resolve, reject) => {
-      this.waiting.push({ id: ++this.calls, name, argument, live, resolve, reject });
+      this.waiting.push({ name, argument, live, resolve, reject });
       this.next();
     });
   }
@@ -73,11 +71,11 @@ export class BrowserEngine {
   next() {
     if (this.running || !this.waiting.length) return;
     this.running = this.waiting.shift();
-    const { id, name, argument } = this.running;
+    const { name, argument } = this.running;
     try {
-      this.worker.postMessage({ id, name, argument });
+      this.worker.postMessage({ name, argument });
     } catch (error) {
-      this.finish({ id, error: { name: "InputError", message: `${error.message}` } });
+      this.finish({ error: { name: "InputError", message: `${error.message}` } });
     }
   }
 

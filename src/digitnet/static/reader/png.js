@@ -145,7 +145,8 @@ function coloured(samples, header, chunks) {
   if (header.kind === 3) return fromPalette(samples, chunks.PLTE?.[0], clear, data);
   const channels = CHANNELS[header.kind];
   const isGrey = channels < 3;
-  const key = clear && !(channels % 2 === 0) ? keyOf(clear, channels) : null;
+  const key = clear && channels % 2 ? keyOf(clear, channels) : null;
+  const isWide = isGrey && header.depth === 16;
   const scaled = header.kind === 0 ? greyScale(samples, header.depth) : upperBits(header.depth);
   for (let at = 0, to = 0; to < data.length; at += channels, to += 4) {
     const red = scaled(samples[at]);
@@ -153,7 +154,8 @@ function coloured(samples, header, chunks) {
     data[to + 1] = isGrey ? red : scaled(samples[at + 1]);
     data[to + 2] = isGrey ? red : scaled(samples[at + 2]);
     data[to + 3] = channels % 2 ? 255 : scaled(samples[at + channels - 1]);
-    if (key?.every((value, channel) => value === samples[at + channel])) data[to + 3] = 0;
+    // As Pillow compares it.
+    if (key?.every((value, k) => (isWide ? value === samples[at] : (value & 255) === data[to + k]))) data[to + 3] = 0;
   }
   return data;
 }

@@ -1,8 +1,8 @@
 /**
- * The worker that owns the model: it loads the runtime and the file, and answers one call at a time.
+ * The worker that owns the model: it loads the runtime and the file, and is asked one call at a time.
  *
- * A message in is `{id, name, argument}`, one out `{id, answer}`, `{id, error: {name, message}}` or,
- * while it starts, `{progress: {loaded, total}}`. It fetches from the folder of the page alone.
+ * A message in is `{name, argument}`, one out `{answer}`, `{error: {name, message}}` or, while it
+ * starts, `{progress: {loaded, total}}`. It fetches from the folder of the page alone.
  */
 
 import { modelFile as C } from "./constants.js";
@@ -26,20 +26,14 @@ const calls = {
   predictInk: (ink) => reader.predictInk(ink),
 };
 
-// One session runs one thing at a time.
-let last = Promise.resolve();
-self.onmessage = ({ data: { id, name, argument } }) => {
-  last = last.then(() => answer(id, name, argument));
-};
-
-async function answer(id, name, argument) {
+self.onmessage = async ({ data: { name, argument } }) => {
   try {
     if (!Object.hasOwn(calls, name)) throw new InputError(`The reader has no call "${name}".`);
-    self.postMessage({ id, answer: await calls[name](argument) });
+    self.postMessage({ answer: await calls[name](argument) });
   } catch (error) {
-    self.postMessage({ id, error: { name: error.name, message: error.message } });
+    self.postMessage({ error: { name: error.name, message: error.message } });
   }
-}
+};
 
 /** Load runtime and model from a folder; return what the model says about itself. */
 async function start(folder) {
