@@ -18,6 +18,13 @@ from serving import answered, request
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[serving.Live]:
+    with serving.live(max_body=1_000_000) as live:
+        yield live
+
+
+@pytest.fixture(scope="module")
+def hasty() -> Iterator[serving.Live]:
+    """A service that soon gives up a body which does not come."""
     with serving.live(max_body=1_000_000, body_timeout=0.5) as live:
         yield live
 
@@ -114,20 +121,20 @@ def test_an_endless_body_in_chunks_is_refused_and_its_client_can_read_why(
     ],
     ids=["length", "chunks", "form"],
 )
-def test_a_body_that_stalls_is_cut_off(service: serving.Live, body: bytes, hurried: None) -> None:
-    with service.connect() as connection:
+def test_a_body_that_stalls_is_cut_off(hasty: serving.Live, body: bytes, hurried: None) -> None:
+    with hasty.connect() as connection:
         connection.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\n" + body)
         assert answered(connection)[0] == 408
         assert is_closed(connection)
 
 
-def test_a_body_that_drips_is_cut_off_and_keeps_nobody_waiting(service: serving.Live) -> None:
+def test_a_body_that_drips_is_cut_off_and_keeps_nobody_waiting(hasty: serving.Live) -> None:
     stop = threading.Event()
     ends: list[float] = []
 
     def drip() -> None:
         started = time.monotonic()
-        with service.connect() as connection:
+        with hasty.connect() as connection:
             head = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\n"
             connection.sendall(head)
             try:
@@ -139,7 +146,7 @@ def test_a_body_that_drips_is_cut_off_and_keeps_nobody_waiting(service: serving.
     dripping = [threading.Thread(target=drip) for _ in range(8)]
     for thread in dripping:
         thread.start()
-    assert all(works(service) for _ in range(5))
+    assert all(works(hasty) for _ in range(5))
     for thread in dripping:
         thread.join(20)
     stop.set()
@@ -177,8 +184,8 @@ def test_a_head_that_is_too_long_or_no_http_is_refused(
     assert works(service)
 
 
-def test_endless_trailers_are_cut_off(service: serving.Live, hurried: None) -> None:
-    with service.connect() as connection:
+def test_endless_trailers_are_cut_off(hasty: serving.Live, hurried: None) -> None:
+    with hasty.connect() as connection:
         head = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
         connection.sendall(head + b"1\r\nx\r\n0\r\nT: ")
         with pytest.raises(ConnectionError):
@@ -259,7 +266,7 @@ def test_a_client_that_takes_nothing_is_cut_off(
 
 
 def test_hostile_clients_leave_memory_as_it_was(
-    service: serving.Live, record_property: Callable[[str, object], None]
+    hasty: serving.Live, record_property: Callable[[str, object], None]
 ) -> None:
     def resident() -> int:
         fields = Path("/proc/self/statm").read_text().split()
@@ -275,7 +282,7 @@ def test_hostile_clients_leave_memory_as_it_was(
 
     def attack() -> None:
         for body in (form, long, deep):
-            with service.connect() as connection:
+            with hasty.connect() as connection:
                 connection.sendall(body)
                 assert answered(connection)[0] in (400, 422)
 
@@ -286,7 +293,7 @@ def test_hostile_clients_leave_memory_as_it_was(
     growth = resident() - before
     record_property("growth of memory, in MB", growth / 1e6)
     assert growth < 30_000_000
-    assert works(service)
+    assert works(hasty)
 
 
 def test_a_request_without_room_is_turned_away_at_the_door(monkeypatch: pytest.MonkeyPatch) -> None:
