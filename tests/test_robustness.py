@@ -107,9 +107,13 @@ def test_non_digits_alone_still_have_digits_to_be_told_from():
 
 def test_five_sets_make_a_spread_and_with_own_sets_only_those_are_measured(tmp_path):
     assert run_bench(Fives(), data="sample", limit=10, only=["mnist"])["spread"] == 0
-    np.savez(tmp_path / "mine.npz", x=np.zeros((1, 8, 8), np.uint8), y=np.array([5]))
-    results = run_bench(Fives(), [tmp_path / "mine.npz"], data="sample", limit=1)
-    assert [row["name"] for row in results["digits"]] == ["mine"]
+    # One of them is called as a group is.
+    for name in ("mine", "hands"):
+        np.savez(tmp_path / f"{name}.npz", x=np.zeros((1, 8, 8), np.uint8), y=np.array([5]))
+    own = [tmp_path / "mine.npz", tmp_path / "hands.npz"]
+    results = run_bench(Fives(), own, data="sample", limit=1)
+    assert [row["name"] for row in results["digits"]] == ["mine", "hands"]
+    assert results["settings"]["only"] == ["mine", "hands"]
 
 
 @pytest.mark.parametrize(

@@ -187,6 +187,8 @@ def test_the_one_sided_test_is_that_of_scipy():
 def test_values_that_are_all_the_same_leave_no_doubt():
     assert p_of_less([0.99, 0.99], 0.99) == 0
     assert p_of_less([0.99, 0.99], 0.991) == 1
+    # Their deviation is a rounding error, and no deviation.
+    assert p_of_less([0.9961] * 3, 0.9961) == 0
     with pytest.raises(ValueError, match="two values"):
         p_of_less([0.99], 0.9)
 

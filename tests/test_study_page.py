@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from digitnet.experiments.study.definition import load_study
@@ -13,6 +14,7 @@ from digitnet.experiments.study.study_page import (
 )
 from digitnet.experiments.study.study_results import StudyMaterial, gather
 from digitnet.experiments.study.trials import trials
+from digitnet.showing.scales import nines
 from digitnet.showing.theme import PHONE_WIDTH, Drawing, theme
 from made_up_runs import make_runs
 from page_reader import Page
@@ -60,6 +62,20 @@ def test_the_page_answers_its_question(material: StudyMaterial) -> None:
     assert not page.all("script", "b")
     links = {str(a["href"])[1:] for a in page.all("a")}
     assert links == {str(a["id"]) for a in page.all("section")}
+
+
+def test_curves_show_the_mean_and_axes_the_values(material: StudyMaterial) -> None:
+    with theme():
+        above, _ = curves_figure(material).axes
+        ax = axis_figure(material.results).axes[0]
+    for variant in material.results.variants:
+        histories = material.histories[variant.name]
+        if not histories:
+            continue
+        mean = np.mean([[row.val_accuracy for row in rows] for rows in histories], axis=0)
+        drawn = [line.get_ydata() for line in above.lines if len(line.get_ydata()) == len(mean)]
+        assert any(np.allclose(each, nines(mean)) for each in drawn)
+    assert [each.get_text() for each in ax.get_xticklabels()] == ["0", "0.5", "0.9"]
 
 
 def test_sections_without_a_figure_are_left_out(material: StudyMaterial) -> None:

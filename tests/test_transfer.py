@@ -42,6 +42,7 @@ from digitnet.experiments.transfer_task import (
 from digitnet.experiments.tuning import Tuning, begin, probed
 from digitnet.network.cnn import CNN
 from digitnet.network.config import TrainConfig
+from digitnet.network.recipes import RECIPES, recipe
 from digitnet.training.calibration import ENOUGH_TO_CALIBRATE, calibration_images, set_aside
 from digitnet.training.checkpoint import save_model
 from digitnet.training.device import reproducible
@@ -165,6 +166,10 @@ def test_few_pictures_are_filled_up_to_calibrate_with(
     assert len(images) == enough
     assert len(hands) > 1000
     own = {image.tobytes() for image in mine.train_images}
+    # None of the recipes learned from what is set aside.
+    for name in RECIPES:
+        validated = choose_images(recipe(name), sample)[1]
+        assert set(set_aside(sample)) <= set(validated)
     kept = {image.tobytes() for image in sample.train_images[set_aside(sample)]}
     found = [image.tobytes() for image in images]
     assert sum(image in own for image in found) == 10

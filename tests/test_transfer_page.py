@@ -76,18 +76,24 @@ def page_of(folder: Path, of: TransferResults) -> Page:
 
 
 @pytest.mark.parametrize(
-    ("before", "said"),
+    ("before", "p", "said"),
     [
-        (0.8, "Tuning helped, by 15.00 points"),
-        (0.99, "Tuning made it worse, by 4.00 points"),
-        (0.94, "1.00 points more, a difference that the choice of test images alone may explain"),
-        (0.95, "Tuning changed nothing"),
+        (0.8, 0.001, "Tuning helped, by 15.00 points (McNemar's exact test, p = 0.001)"),
+        (0.99, 0.04, "Tuning made it worse, by 4.00 points"),
+        (0.8, 0.06, "15.00 points more, a difference that the choice of test images alone may"),
+        (0.95, 1.0, "Tuning changed nothing"),
     ],
 )
-def test_the_page_says_whether_tuning_helped(tmp_path: Path, before: float, said: str) -> None:
-    text = page_of(tmp_path, results(accuracy_before=before)).text()
+def test_the_page_says_whether_tuning_helped(
+    tmp_path: Path, before: float, p: float, said: str
+) -> None:
+    text = page_of(tmp_path, results(accuracy_before=before, p=p)).text()
     assert said in text
     assert f"the network read {100 * before:.2f} % of them; now it reads 95.00 %" in text
+
+
+def test_what_takes_no_labels_stands_beside_any_number_of_them(tmp_path: Path) -> None:
+    assert "90.0 %" in page_of(tmp_path, results()).text("td")
 
 
 def test_no_sentence_about_tuning_where_it_was_not_measured(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ GROUP_TITLES = {
     PHOTOGRAPHS: "Simulated photographs",
     CORRUPTED: "Corruptions, straight into the network",
     CORRUPTED_FOUND: "Corruptions, as pictures",
-    HANDS: "Hands that train nothing (UNIPEN)",
+    HANDS: "Hands that set the threshold and train nothing (UNIPEN)",
     NUMBERS: "Numbers, exactly right",
     NON_DIGITS: "Not digits (area under the ROC curve against MNIST)",
 }

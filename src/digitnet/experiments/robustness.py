@@ -97,10 +97,9 @@ def run_bench(
     choose([*picture_sets.built_in_sets(*nothing, seed), *theirs], only)
     dataset = load_dataset(data, **where)
     images, labels = dataset.test_images[:limit], dataset.test_labels[:limit]
-    if theirs and not only and not everything:
-        only = [each.name for each in theirs]
     sets = [*picture_sets.built_in_sets(images, labels, seed, limit), *theirs]
-    chosen = choose(sets, only)
+    # Not by their names, which may be those of a group.
+    chosen = theirs if theirs and not only and not everything else choose(sets, only)
     model = load_model(open_run(plain).model_file) if plain else None
     reference: MeasuredSet | None = None
     # MNIST as it is comes first, and non-digits are told from it even when it is not chosen.
@@ -127,7 +126,7 @@ def run_bench(
             "plain": str(plain) if plain else None,
             "data": data,
             "images": len(images),
-            "only": list(only),
+            "only": [each.name for each in chosen] if chosen is theirs else list(only),
             "seed": seed,
         },
         "environment": environment(),

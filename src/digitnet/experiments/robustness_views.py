@@ -40,7 +40,7 @@ from digitnet.showing.sheet import (
     write_header,
 )
 from digitnet.showing.theme import INK, LIGHT, SMALL, WIDTH, save_png, style_axes, theme
-from digitnet.text import points, share, shortened
+from digitnet.text import percent, points, share, shortened
 
 Floats = NDArray[np.float64]
 _Results = Mapping[str, Any]  # of ``run_bench``
@@ -321,7 +321,8 @@ def write_misses(measured: MeasuredSet, folder: Path) -> Path | None:
         for index, x, y in zip(shown, left, top, strict=True):
             _draw_picture(ax, decode(made.picture(int(index))), x, y)
             digit = found.digit[index] if found.digit[index] >= 0 else "nothing"
-            words = f"{index}: {made.labels[index]} → {digit}, {found.confidence[index]:.0%}"
+            sure = percent(float(found.confidence[index]))
+            words = f"{index}: {made.labels[index]} → {digit}, {sure}"
             write(ax, x, y + _TILE + 0.03, words, size=SMALL)
         save_png(figure, file)
     return file

@@ -61,7 +61,11 @@ def _facts(results: TransferResults) -> dict[str, Any]:
     """Return what the template names."""
     budgets = results.budgets()
     apart = [intervals_apart(results, b) for b in budgets]
-    table = [(name, [results.summary(m, b) for b in budgets]) for m, name in NAMES.items()]
+    # Without labels it is the same beside any number of them.
+    table = [
+        (name, [results.summary(method, 0 if method == "zero-shot" else b) for b in budgets])
+        for method, name in NAMES.items()
+    ]
     return {
         "results": results,
         "target": Path(results.target["data"]).name,

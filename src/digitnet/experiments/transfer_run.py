@@ -17,7 +17,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from digitnet.data.dataset import Dataset
 from digitnet.errors import StoppedError, UsageError, unknown_name
@@ -42,14 +44,11 @@ from digitnet.training.loop import choose_images, fit
 from digitnet.training.run_evaluation import measure_reader
 from digitnet.training.run_training import fit_or_stop
 from digitnet.training.runs import Run, create_run
-from digitnet.training.trained import Options, Trained
+from digitnet.training.statistics import mcnemar
+from digitnet.training.trained import Options, Trained, ignore
 
 # Method, labels of each class, and seed: how one network learns.
 Way = tuple[Method, int, int]
-
-
-def _ignore(_: Any) -> None:
-    """Take no notice."""
 
 
 def fine_tune(
@@ -69,7 +68,7 @@ def fine_tune(
     old_data: str | None = None,
     data_dir: Path | str | None = None,
     offline: bool | None = None,
-    on_message: Callable[[str], None] = _ignore,
+    on_message: Callable[[str], None] = ignore,
 ) -> Run:
     """Teach a trained network a new task, and keep it in a run folder.
 
@@ -120,7 +119,7 @@ def transfer(
     seed: int = 0,
     comparison: bool = True,
     old_data: str | None = None,
-    on_repetition: Callable[[Repetition], None] = _ignore,
+    on_repetition: Callable[[Repetition], None] = ignore,
     **where: Any,
 ) -> tuple[Path, TransferResults]:
     """Compare, keep a network, and write the report; what ``digitnet transfer`` does.
@@ -151,7 +150,10 @@ def transfer(
     task = open_task(data, source, config, old_data, options)
     _check_kept(task, way)
     folder, results = _begun(task, Path(out) if out else None)
-    if results.final is not None and (results.repetitions or not comparison):
+    done = {(r.method, r.labels, r.seed) for r in results.repetitions}
+    if results.final is not None and not (
+        comparison and any(each not in done for each in _ways(task))
+    ):
         _refuse_other(folder, results.final, {"method": method, "labels": labels, "seed": seed})
         return folder, results
     with hold_lock(folder):
@@ -286,8 +288,14 @@ def _measured(task: TransferTask, method: Method, labels: int, seed: int) -> Rep
 
 def accuracy_of(model: CNN, data: Dataset, device: torch.device) -> float:
     """Return the fraction of the test images that a network reads as their labels say."""
+    return float(right_of(model, data, device).mean())
+
+
+def right_of(model: CNN, data: Dataset, device: torch.device) -> NDArray[np.bool_]:
+    """Return which of the test images a network reads as their labels say, (N,)."""
     logits = predict_logits(model, torch.from_numpy(data.test_images), device).numpy()
-    return float((logits.argmax(1) == data.test_labels).mean())
+    right: NDArray[np.bool_] = logits.argmax(1) == data.test_labels
+    return right
 
 
 def _tune(
@@ -319,6 +327,12 @@ def _tune(
         metrics = measure_reader(trained, task.options.device)
         seconds = sum(row.seconds for row in tuning.history)
         about |= {"finished": True, "seconds": seconds, "accuracy_after": metrics.accuracy}
+        if task.same_classes:
+            was, now = (
+                right_of(each, task.target, task.device)
+                for each in (task.source.model, trained.model)
+            )
+            about["p"] = mcnemar(int((was & ~now).sum()), int((now & ~was).sum()))
         # From scratch with other classes there is no last layer that knows the old ones.
         if task.old and (method != "scratch" or task.same_classes):
             before = accuracy_of(task.source.model, task.old, task.device)
@@ -368,5 +382,5 @@ def _about(task: TransferTask, way: Way, config: TrainConfig) -> dict[str, Any]:
         "old_last_layer": not task.same_classes,
         # On the test images of the new task; what is None is measured when tuning is over.
         "accuracy_before": before,
-        **dict.fromkeys(("accuracy_after", "old_accuracy_before", "old_accuracy_after")),
+        **dict.fromkeys(("accuracy_after", "p", "old_accuracy_before", "old_accuracy_after")),
     }

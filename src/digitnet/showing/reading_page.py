@@ -137,7 +137,7 @@ def draw_reading(
         write(ax, left + 0.9, maps + 0.01, note, size=SMALL, quiet=True)
         _draw_map(ax, ink, left, maps + 0.3, map_pixel)
     signs = sum(len(line) for line in lines)
-    note = "each as the network saw it, what it read, and how sure that is; ? is no digit"
+    note = "each as the network saw it, what it read, and how sure that is; dashed: no digit"
     write(ax, MARGIN, below, count_of(signs, "sign"), weight="bold")
     write(ax, MARGIN + 0.9, below + 0.01, note, size=SMALL, quiet=True)
     for row, line in enumerate(lines):
@@ -165,7 +165,9 @@ def _draw_picture(ax: Axes, picture: Picture, reading: Reading, pixel: float) ->
         colour = LIGHT.blue if one.is_digit else LIGHT.orange
         for edge, line in (("white", 2.4), (colour, 1.2)):
             frame = Rectangle((left + x, top + y), wide, tall, fill=False, joinstyle="miter")
-            frame.set(edgecolor=edge, linewidth=line)
+            # What is no digit is told apart without colours, too.
+            dash = "-" if one.is_digit else (0, (3, 2))
+            frame.set(edgecolor=edge, linewidth=line, linestyle=dash)
             ax.add_patch(frame)
 
 

@@ -38,6 +38,7 @@ from digitnet.network.finder import Finder
 from digitnet.network.line_export import build_lines
 from digitnet.network.line_reader import LineReader
 from digitnet.network.network_export import build_network
+from digitnet.network.recipes import RECIPES
 from digitnet.synthesis.hand_drawings import validation_digits
 from digitnet.training.checkpoint import SHIPPED_FINDER, SHIPPED_MODEL, load_finder, read_model
 from digitnet.training.ensemble_runs import Runs, is_ensemble, open_members
@@ -337,10 +338,12 @@ def _old_task(run: Run, data_dir: Path | str | None) -> Dataset | None:
 def set_aside(old: Dataset) -> NDArray[np.int64]:
     """Return the training images of an old task that are never replayed: those to calibrate with.
 
-    They are those that the recipes validate on, so a source trained on ``old`` by one of them never
-    saw them. Where the sample stands in for MNIST, it saw most.
+    They are those that every recipe validates on, so a source trained on ``old`` by one of them
+    never saw them. Where the sample stands in for MNIST, it saw most.
     """
-    return choose_images(TrainConfig(), old)[1]
+    # The smallest of these parts is in all others.
+    fewest = min(each.val_fraction for each in RECIPES.values())
+    return choose_images(TrainConfig(val_fraction=fewest), old)[1]
 
 
 @torch.inference_mode()

@@ -93,9 +93,9 @@ def p_of_less(values: Sequence[float], target: float) -> float:
     """
     if len(values) < 2:
         raise ValueError(f"A test needs two values or more, not {len(values)}.")
+    if min(values) == max(values):  # their deviation may be a rounding error
+        return 0.0 if values[0] >= target else 1.0
     ahead, sd = float(np.mean(values)) - target, float(np.std(values, ddof=1))
-    if not sd:
-        return 0.0 if ahead >= 0 else 1.0
     return float(special.stdtr(len(values) - 1, -ahead / (sd / math.sqrt(len(values)))))
 
 

@@ -152,7 +152,9 @@ def axis_figure(results: StudyResults) -> Figure:
         shown += [end for pair in ends for end in pair]
         look: dict[str, Any] = {"color": _COLOURS[index % len(_COLOURS)], "linewidth": 1.8}
         means = nines([each.accuracy[data].mean for each in known])
-        ax.plot(xs, means, marker="o", markersize=5, label=set_title(data), **look)
+        # Told apart without colours too.
+        shape = {"marker": "os^Dv"[index % 5], "linestyle": _DASHES[index % len(_DASHES)]}
+        ax.plot(xs, means, markersize=5, label=set_title(data), **look, **shape)
         low, high = nines(np.reshape(ends, (-1, 2))).T
         ax.vlines(xs, low, high, **(look | {"linewidth": 3.0, "alpha": 0.35}))
     set_accuracy_axis(ax.yaxis, ax.set_ylim, shown)
@@ -192,7 +194,7 @@ def _set_setting_axis(ax: Axes, results: StudyResults) -> None:
     if values[0] > 0 and values[-1] / values[0] > 20:
         ax.set_xscale("log")
     ax.xaxis.set_minor_locator(NullLocator())
-    ax.set_xticks(values, [f"{value:,g}" if value < 1 else f"{value:,.0f}" for value in values])
+    ax.set_xticks(values, [f"{value:,.10g}" for value in values])
     ax.set_xlabel((results.axis or "").replace("_", " ").capitalize())
 
 
@@ -222,13 +224,15 @@ def _draw_curves(
         # Early stopping may have ended some sooner; there is no mean beyond the shortest.
         length = min(map(len, histories))
         table = np.array([[getattr(row, quantity) for row in rows[:length]] for rows in histories])
-        values = nines(table) if quantity == "val_accuracy" else table
+        # The mean of accuracies, and then its place on the axis.
+        shown = nines if quantity == "val_accuracy" else np.asarray
+        mean, low, high = map(shown, (table.mean(axis=0), table.min(axis=0), table.max(axis=0)))
         xs = np.arange(1, length + 1) if by_epoch else np.linspace(100 / length, 100, length)
-        ax.plot(xs, values.mean(axis=0), marker="o" if length == 1 else None, **style)
+        ax.plot(xs, mean, marker="o" if length == 1 else None, **style)
         if len(histories) > 1:
             band = {"color": style["color"], "alpha": 0.13, "linewidth": 0}
-            ax.fill_between(xs, values.min(axis=0), values.max(axis=0), **band)
-        ends.append((xs[-1], float(values[:, -1].mean())))
+            ax.fill_between(xs, low, high, **band)
+        ends.append((xs[-1], float(mean[-1])))
     _set_curve_axis(ax, quantity)
     places = (ax.transData + ax.transAxes.inverted()).transform(ends)[:, 1]
     names, colours = map(_short, variants), [styles[v.name]["color"] for v in variants]

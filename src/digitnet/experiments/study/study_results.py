@@ -421,7 +421,10 @@ def cost_rows(results: StudyResults) -> Rows:
         [
             variant.name,
             _cell("{:,}", variant, "parameters"),
-            _cell(style, variant.seconds, "mean", "sd"),
+            # Of one training there is no spread.
+            _cell(style, variant.seconds, "mean", "sd")
+            if variant.trained > 1
+            else _cell(style.partition(" ±")[0], variant.seconds, "mean"),
             _cell("{:.0f}", variant, "microseconds_per_image"),
         ]
         for variant in results.variants
