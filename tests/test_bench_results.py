@@ -81,7 +81,13 @@ def test_what_cannot_be_compared_is_refused():
         compare(made_up(seed0=""), made_up(seed1=""))
 
 
-@pytest.mark.parametrize("change", [{"kind": "infer"}, {"schema_version": 2}, {"runs": [{}]}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"kind": "infer"}, {"schema_version": 2}, {"runs": [{}]}, {"settings": {}}),
+        *({"runs": [{"seed": 0, "misread": []}]}, {"test_images": 1e999}, {"test_images": 10**14}),
+    ],
+)
 def test_a_file_that_is_no_result_is_refused(tmp_path, change):
     file = tmp_path / "bench.json"
     with pytest.raises(InputError, match="There is no result"):

@@ -333,6 +333,23 @@ def test_doctor_tells_versions_and_state(run_cli: Any) -> None:
     assert not any("None" in line or line.startswith("command") for line in lines)
 
 
+def test_answers_come_in_no_columns_and_without_warnings_of_libraries(tmp_path: Path) -> None:
+    from PIL import Image
+
+    broken = b"Exif\0\0II*\0\x08\0\0\0\x05\0\x12\x01\x03\0\x01\0"
+    Image.new("L", (40, 40), 255).save(tmp_path / "odd.jpg", exif=broken)
+    done = subprocess.run(
+        [sys.executable, "-m", "digitnet", "predict", "odd.jpg"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=os.environ | {"COLUMNS": "0"},
+    )
+    assert "odd.jpg" in done.stdout
+    assert "Warning" not in done.stderr
+
+
 def test_closed_stdout_is_a_sentence(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     with pytest.raises(SystemExit) as end:

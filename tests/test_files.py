@@ -51,6 +51,14 @@ def test_what_is_written_is_there_and_nothing_else(target, content):
     assert names(target.parent) == [target.name]
 
 
+def test_a_folder_is_no_file_to_write(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for path in (Path(), tmp_path):
+        with pytest.raises(StorageError, match="Cannot write"):
+            write_atomic(path, b"content")
+    assert not list(tmp_path.iterdir())
+
+
 def test_missing_folders_are_made(tmp_path):
     write_atomic(tmp_path / "a" / "b" / "c.txt", "x")
     assert (tmp_path / "a" / "b" / "c.txt").read_text() == "x"

@@ -342,6 +342,25 @@ def test_pictures_beside_the_classes_are_told(folder, drawn):
     assert lines[0].startswith(f"note: 1 file in {folder} left out, lost.png first")
 
 
+def test_pictures_below_a_list_of_labels_are_told(folder, drawn):
+    pictures = iter(sorted(path for path in drawn.rglob("*") if path.is_file()))
+    (folder / "flat" / "more").mkdir(parents=True)
+    rows = ["file,label"]
+    for label in "ab":
+        for number in range(6):
+            name = f"{label}{number}.png"
+            shutil.copy(next(pictures), folder / "flat" / name)
+            rows.append(f"{name},{label}")
+    (folder / "flat" / "labels.csv").write_text("\n".join(rows))
+    shutil.copy(next(pictures), folder / "flat" / "more" / "x.png")
+    lines = []
+    load_dataset(folder / "flat", progress=lines.append)
+    assert lines[0].startswith(f"note: 1 file in {folder / 'flat'} left out, x.png first")
+    (folder / "flat" / "labels.csv").write_text("\n".join([*rows, "n" * 300 + ".png,a"]))
+    with pytest.raises(InputError, match="row 13"):
+        load_dataset(folder / "flat")
+
+
 def test_splits_that_teach_or_test_nothing_are_refused(folder, tmp_path):
     both, lines = tmp_path / "both", []
     shutil.copytree(folder, both / "train")

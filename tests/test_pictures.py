@@ -1,5 +1,6 @@
 import base64
 import contextlib
+import gzip
 import io
 import os
 import resource
@@ -325,6 +326,14 @@ BAD_ARRAYS = {
     "float of 1.5": (np.linspace(0, 1.5, 25).reshape(5, 5), "from 0 to 1.5"),
     "float of 3": (np.linspace(0, 3, 25).reshape(5, 5), "from 0 to 3"),
     "colours to 1, opacity to 255": (np.full((5, 5, 4), (0.0, 0.5, 1.0, 255.0)), "up to 255"),
+    "colours to 255, opacity to 65535": (
+        np.full((5, 5, 4), (0, 9, 255, 65535), np.uint16),
+        "65535",
+    ),
+    "colours to 65535, opacity to 255": (
+        np.full((5, 5, 4), (0, 9, 65535, 255), np.uint16),
+        "65535",
+    ),
     "colours to 255, opacity to 1": (np.full((5, 5, 4), (0, 9, 255, 1), np.uint8), "up to 1"),
     "float of 300": (np.linspace(0, 300, 25).reshape(5, 5), "0 to 255"),
     "negative int": (np.arange(-5, 20).reshape(5, 5), "from -5 to 19"),
@@ -772,6 +781,13 @@ def heic():
     image = np.repeat(np.kron(DIGIT, np.ones((4, 4), np.uint8))[:, :, np.newaxis], 3, axis=2)
     pillow_heif.from_pillow(Image.fromarray(image)).save(stream, quality=95)
     return stream.getvalue()
+
+
+def test_a_stream_that_breaks_off_is_an_input_error():
+    content = gzip.compress(PNG)
+    for broken in (content[:-20], b"\x1f\x8b" + bytes(30)):
+        with pytest.raises(InputError, match="Cannot read"):
+            decode(gzip.GzipFile(fileobj=io.BytesIO(broken)))
 
 
 def test_a_heic_photo_is_read_with_pillow_heif():

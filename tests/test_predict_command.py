@@ -325,6 +325,18 @@ def test_folders_inside_folders_are_read_when_asked(folder: Path, tmp_path: Path
     assert found == [*names_of(folder), str(deep / "x.jpeg")]
 
 
+def test_a_pattern_follows_no_link_in_a_circle_and_takes_no_page(tmp_path: Path) -> None:
+    deep = tmp_path / "sub" / "real"
+    deep.mkdir(parents=True)
+    for name in ("a.png", "b_explained.png"):
+        (deep / name).write_bytes(b"")
+    (tmp_path / "sub" / "linked").symlink_to("real")
+    (deep / "up").symlink_to("..")
+    for pattern in ("sub/**/*.png", "sub/**", "**/a.png", "**/real/*"):
+        found = collect([f"{tmp_path}/{pattern}"], on_message=lambda _: None)
+        assert [each.name for each in found] == [str(deep / "a.png")], pattern
+
+
 def test_patterns_are_sorted_and_a_name_may_look_like_one(folder: Path) -> None:
     assert names_of(folder / "*.png") == [f"{folder}/{n}" for n in ("2.png", "10.png", "blank.png")]
     assert names_of(f"{folder.parent}/**/1*.png") == [f"{folder}/10.png"]

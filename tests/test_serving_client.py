@@ -109,6 +109,26 @@ def test_it_says_what_the_model_is_and_whether_somebody_is_there(client: Client)
         nobody.predict(serving.picture())
 
 
+@pytest.mark.parametrize(
+    "asked", [{"digits": "46"}, {"check": ""}, {"min_confidence": None}, {"digits": 0}]
+)
+def test_what_the_recogniser_refuses_is_not_sent(client: Client, asked: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        client.read(serving.picture(3), **asked)
+    with pytest.raises(UsageError):
+        serving.recognizer().read(serving.picture(3), **asked)
+
+
+def test_numbers_of_numpy_are_sent_and_what_is_none_is_refused(client: Client) -> None:
+    assert client.read(serving.picture(3), digits=np.int64(1)).text
+    assert client.read_strokes(serving.SEVEN, pen=np.float32(3)).text
+    for pen in (float("nan"), "broad"):
+        with pytest.raises(InputError, match="pen's width"):
+            client.read_strokes(serving.SEVEN, pen=pen)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="list of pictures"):
+        list(client.predict_each("seven.png"))
+
+
 def test_a_picture_that_is_too_much_for_the_service_is_an_error_in_its_place() -> None:
     content = serving.picture(3)
     sent = [content, bytes(30_000), content, content, content]

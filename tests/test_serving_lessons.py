@@ -165,6 +165,7 @@ def test_a_taught_model_is_an_ordinary_one(call: serving.Caller, tmp_path: Any) 
         {},
         {"last_weight": packed(np.zeros((3, 3))), "last_bias": packed(np.zeros(3))},
         {"last_weight": packed(np.full((11, 128), np.nan)), "last_bias": packed(np.zeros(11))},
+        {"last_weight": packed(np.full((11, 128), 3e38)), "last_bias": packed(np.zeros(11))},
     ],
 )
 def test_what_is_no_last_layer_is_refused(call: serving.Caller, last: dict[str, Any]) -> None:

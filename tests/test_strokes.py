@@ -29,7 +29,7 @@ def test_any_drawing_gives_a_sound_ink(strokes: Any) -> None:
     assert ink.pixels.max() == (1 if any(strokes) else 0)
 
 
-@pytest.mark.parametrize("strokes", [[], [[]], [[], []]])
+@pytest.mark.parametrize("strokes", [[], [[]], [[], []], (), iter(())])
 def test_no_points_are_a_blank(strokes: Any) -> None:
     assert not from_strokes(strokes).pixels.any()
 

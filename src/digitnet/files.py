@@ -57,6 +57,8 @@ def write_atomic(path: Path, content: bytes | str) -> None:
         StorageError: the disk is full or the folder cannot be written; ``path`` then holds the
             old content (or, if only the last fsync failed, the new one).
     """
+    if not path.name:
+        raise StorageError(f"Cannot write {path}: it is a folder. Name a file.")
     data = content if isinstance(content, bytes) else content.encode(errors="backslashreplace")
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)

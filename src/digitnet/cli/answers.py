@@ -12,6 +12,7 @@ Guarantees:
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +102,9 @@ class TablePrinter:
     """
 
     def __init__(self, names: Sequence[str], *, drawn: bool) -> None:
-        self._console = Console(highlight=False, markup=False, emoji=False)
+        # Rich would print nothing in no columns.
+        width = None if os.environ.get("COLUMNS", "80").strip("0") else 80
+        self._console = Console(width=width, highlight=False, markup=False, emoji=False)
         longest = max((cell_len(printable(name)) for name in names), default=1)
         if self._console.is_terminal:
             longest = min(longest, max(_NARROWEST_NAME, self._console.width - _AFTER_NAME))

@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,13 +41,7 @@ _CANNOT_BE_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    if sys.stderr is None:
-        # Python does so when it starts with stderr closed; words would go to stdout, or nowhere.
-        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 (as long as the process lives)
-    # File names may not be valid text; that is no reason to fail when one is printed.
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    _prepare()
     try:
         # Python sets it to None when it starts with stdout closed, and prints nothing then.
         if sys.stdout is None:
@@ -65,6 +60,20 @@ def main() -> None:
     except Exception as error:
         # The one place where everything is caught: no traceback reaches a user.
         fail(f"Error: {_unexpected(error)}", 1, error)
+
+
+def _prepare() -> None:
+    """Make ready what is printed to."""
+    if not os.environ.get("DIGITNET_DEBUG"):
+        # What Pillow warns of is no answer, and names files of this installation.
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+    if sys.stderr is None:
+        # Python does so when it starts with stderr closed; words would go to stdout, or nowhere.
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 (as long as the process lives)
+    # File names may not be valid text; that is no reason to fail when one is printed.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def doctor(*, as_json: bool = False) -> None:

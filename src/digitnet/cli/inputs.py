@@ -97,9 +97,8 @@ def _expand(argument: str, recursive: bool, on_message: Callable[[str], None]) -
 
 
 def _matching(pattern: str) -> list[Answer]:
-    # Not Path.glob, which takes no absolute pattern and does not keep names as they were typed.
-    names = glob.glob(pattern, recursive=True)  # noqa: PTH207
-    files = [name for name in names if not os.path.isdir(name)]  # noqa: PTH112
+    names = [name for name in _globbed(pattern) if not os.path.isdir(name)]  # noqa: PTH112
+    files = [name for name in names if not _IS_PAGE.search(name)]
     if not files:
         error = InputError(
             f"No file matches '{pattern}'. Check the folder and the spelling; "
@@ -107,6 +106,22 @@ def _matching(pattern: str) -> list[Answer]:
         )
         return [Answer(pattern, error)]
     return [Answer(name) for name in sorted(files, key=_as_people_count)]
+
+
+def _globbed(pattern: str) -> list[str]:
+    """Return what a pattern matches; ``**`` follows no link to a folder, which may lead back."""
+    pattern += "/*" if re.search(r"(^|/)\*\*$", pattern) else ""
+    found = re.fullmatch(r"((?:.*?/)?)\*\*/+(.+)", pattern, re.DOTALL)
+    if not found:
+        # Not Path.glob, which takes no absolute pattern and does not keep names as they were typed.
+        return glob.glob(pattern)  # noqa: PTH207
+    names: list[str] = []
+    for root in glob.glob(found[1]) if found[1] else [""]:  # noqa: PTH207
+        for parent, folders, _ in os.walk(root or "."):
+            folders[:] = _visible(folders)
+            below = f"{parent.rstrip('/')}/"
+            names += _globbed(glob.escape(below if root else below[2:]) + found[2])
+    return list(dict.fromkeys(names))
 
 
 def _in_folder(folder: str, recursive: bool, on_message: Callable[[str], None]) -> list[Answer]:

@@ -182,7 +182,7 @@ def _from_table(folder: Path) -> list[LabelledPicture]:
             errors.append(f"row {number} does not have two values")
         elif path in seen:
             errors.append(f"row {number}: {row['file']!r} is listed twice")
-        elif not path.is_relative_to(folder) or not path.is_file():
+        elif not path.is_relative_to(folder) or not os.path.isfile(path):  # noqa: PTH113
             errors.append(f"row {number}: there is no file {row['file']!r} in the folder")
         else:
             files.append(LabelledPicture(path, row["label"].strip()))
@@ -216,6 +216,8 @@ def _note_left_out(folder: Path, files: list[LabelledPicture], progress: Progres
     used = {each.path for each in files} | {folder / LABELS_FILE}
     visited = {path.parent for path in used}
     visited |= {each.parent for each in visited if each != folder}
+    if (folder / LABELS_FILE).is_file():
+        visited |= {Path(place) for place, _, _ in os.walk(folder)}
     if others := sorted(path for each in visited for path in _files(each) if path not in used):
         left_out = f"{count_of(len(others), 'file')} in {folder} left out, {others[0].name} first"
         progress(f"note: {left_out}: not a picture (.png, .jpg and so on) with a class.")

@@ -47,6 +47,13 @@ def target_reached(accuracies: Sequence[float], target: float | None) -> dict[st
     return {"accuracy": target, "reached": summarise(accuracies).mean >= target, "p": p}
 
 
+# What is raised where a file holds something else than a result.
+_DAMAGE = (
+    *(ValueError, LookupError, TypeError, AttributeError),
+    *(ArithmeticError, MemoryError, RecursionError),
+)
+
+
 def misread(predictions: Predictions) -> str:
     """Return which images were misread, and as what, as text."""
     wrong = np.flatnonzero(predictions.label != predictions.predicted)
@@ -69,7 +76,8 @@ def read_result(path: Path) -> dict[str, Any]:
         if (result["schema_version"], result["kind"]) != (SCHEMA_VERSION, "train"):
             raise ValueError("it has another format")
         right(result)
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+        result["data_sha256"], result["recipe"], result["settings"]["data"]
+    except _DAMAGE as error:
         raise InputError(f"{file} is not a result of `digitnet bench train`: {error}.") from error
     return dict(result)
 

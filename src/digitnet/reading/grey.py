@@ -85,7 +85,10 @@ def _floats_to_bytes(values: NDArray[Any], low: float, high: float, name: str) -
             f"{name} holds floats from {low:.4g} to {high:.4g}. "
             "Allowed: 0 to 1 or 0 to 255; scale them first."
         )
-    return np.rint(np.clip(values * factor, 0, 255)).astype(np.uint8)
+    scaled = values * factor
+    # In place: these may be the values of a hundred megapixels.
+    np.rint(np.clip(scaled, 0, 255, out=scaled), out=scaled)
+    return scaled.astype(np.uint8)
 
 
 def to_grey(plain: Image.Image) -> Image.Image:

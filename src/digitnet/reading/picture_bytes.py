@@ -51,7 +51,7 @@ def describe(source: object) -> str:
     path: Any = source
     if not isinstance(source, (str, os.PathLike)):
         # Open files and Pillow images know the path they were opened from.
-        path = getattr(source, "filename", None) or getattr(source, "name", None)
+        path = getattr(source, "name" if hasattr(source, "name") else "filename", None)
         if not path or not isinstance(path, (str, os.PathLike)):
             return f"<{type(source).__name__}>"
     text = os.fsdecode(path)
@@ -144,7 +144,7 @@ def _read_stream(stream: Any, name: str) -> bytes:
     while len(content) <= MAX_BYTES:
         try:
             part = stream.read(min(MAX_BYTES + 1 - len(content), _PART))
-        except (OSError, ValueError) as error:  # closed, or open for writing
+        except Exception as error:  # closed, open for writing, or whatever its reader raises
             raise InputError(f"Cannot read {name}: {error}.") from error
         if not isinstance(part, bytes):
             raise InputError(

@@ -233,10 +233,11 @@ def _check_opacity(array: NDArray[Any]) -> None:
     """Refuse opacity on another scale than the colours: all would be clear, or all black."""
     colour, opacity = float(array[:, :, :3].max()), float(array[:, :, 3].max())
     one, other = sorted((colour, opacity))
-    if 0 < one <= 1 and other > _TWO_SCALES:
+    whole = array.dtype.kind in "iu"
+    if (0 < one <= 1 and other > _TWO_SCALES) or (whole and 0 < one <= 255 < other):
         raise InputError(
             f"The array's colours go up to {colour:g} and its opacity up to {opacity:g}. Both must "
-            "be in 0 to 1 or both in 0 to 255; scale one of them."
+            "be in 0 to 1, in 0 to 255 or in 0 to 65535; scale one of them."
         )
 
 

@@ -342,6 +342,8 @@ class Recognizer:
             InputError: as for ``predict_strokes``, or ``pen`` is not a positive number.
             UsageError: as for ``read``.
         """
+        if isinstance(strokes, Iterator):  # they are looked at twice
+            strokes = list(strokes)
         drawing = as_picture(strokes, pen)
         goal = self.goal_of(digits, check, min_confidence)
         # Nobody draws upside down.

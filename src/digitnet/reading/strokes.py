@@ -197,7 +197,7 @@ def _points(stroke: Sequence[tuple[float, ...]], index: int) -> _Points:
         points = np.asarray(stroke, np.float64)
     except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"Stroke {index} is not a list of points (x, y).") from error
-    if points.size == 0:
+    if points.shape[:1] == (0,):
         return np.zeros((0, 3))
     if points.ndim != 2 or points.shape[1] not in (2, 3):
         raise InputError(

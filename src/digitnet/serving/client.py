@@ -16,6 +16,7 @@ Guarantees:
 from __future__ import annotations
 
 import base64
+import os
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -25,7 +26,7 @@ import requests
 
 from digitnet import errors
 from digitnet.errors import DigitnetError, InputError, ServiceError
-from digitnet.reading.checks import Check, Digits
+from digitnet.reading.checks import Check, Digits, wanted
 from digitnet.reading.inks import as_ink
 from digitnet.reading.picture_bytes import describe, read
 from digitnet.reading.pictures import PictureSource
@@ -154,7 +155,9 @@ class Client:
         """
         values: dict[str, Any] = {"strokes": _plain(strokes)}
         if pen is not None:
-            values["pen"] = pen
+            if not (isinstance(pen, (int, float, np.number)) and np.isfinite(pen)):
+                raise InputError(f"The pen's width is {pen!r}; it must be a positive number.")
+            values["pen"] = float(pen)
         asked = _asked(digits, check, min_confidence)
         return self._reading(self._post("read", json=values, params=asked))
 
@@ -315,9 +318,11 @@ def _asked(digits: Digits | None, check: Check | None, min_confidence: float) ->
         raise errors.UsageError(
             "A function cannot be sent to a service; check must be luhn, mod97 or ean13."
         )
+    wanted(digits, check, min_confidence)  # refuses what ``Recognizer.read`` refuses
     asked = {"min_confidence": str(min_confidence)} if min_confidence else {}
     if digits is not None:
-        asked["digits"] = str(digits) if isinstance(digits, int) else "-".join(map(str, digits))
+        ends = digits if isinstance(digits, (tuple, list)) else (digits,)
+        asked["digits"] = "-".join(str(int(end)) for end in ends)
     return asked | ({"check": check} if check else {})
 
 
@@ -336,6 +341,8 @@ def _content(picture: PictureSource) -> bytes:
 
 
 def _contents(pictures: Iterable[PictureSource]) -> Iterator[bytes | InputError]:
+    if isinstance(pictures, (str, bytes, os.PathLike)):
+        raise errors.UsageError("Pass a list of pictures, or one picture to predict or read.")
     for picture in pictures:
         try:
             yield _content(picture)

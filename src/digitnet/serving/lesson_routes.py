@@ -18,7 +18,7 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 from numpy.typing import NDArray
 
-from digitnet.errors import InputError, UsageError, importing_extras
+from digitnet.errors import InputError, IntegrityError, UsageError, importing_extras
 from digitnet.reading.model_file import checked
 from digitnet.serving.answer_routes import SCHEMA_VERSION
 from digitnet.serving.api_schemas import LAYERS, TAUGHT
@@ -96,7 +96,10 @@ def _taught(service: Service, body: bytes) -> Response:
     content = service.recognizer.content
     about = {"taught": HOW_TAUGHT, "taught_from": service.recognizer.sha256}
     taught = with_last_layer(content, weight, bias, about)
-    checked("The taught model", taught)
+    try:
+        checked("The taught model", taught)
+    except IntegrityError as error:
+        raise InputError(f"With this last layer the model makes no sense: {error}") from error
     headers = {"content-disposition": 'attachment; filename="taught.onnx"'}
     return Response(taught, media_type="application/octet-stream", headers=headers)
 

@@ -16,7 +16,7 @@ import os
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -79,7 +79,7 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
     if size > MAX_FILE_BYTES:
         raise IntegrityError(f"{path} has {size:,} bytes; the limit is {MAX_FILE_BYTES:,}.")
     try:
-        with safe_open(path, framework="pt") as file:
+        with path.open("rb") as stream, safe_open(_named(path, stream), framework="pt") as file:
             about = _description(path, file.metadata(), kind)
             # Cloned, because a tensor is a window on the file, which somebody may overwrite.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
@@ -96,6 +96,12 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise IntegrityError(f"{path} holds NaN or infinity in '{name}'; it cannot be used.")
     return tensors, about
+
+
+def _named(path: Path, stream: IO[bytes]) -> Path | str:
+    """Return a name of an open file that safetensors takes, which is one in UTF-8."""
+    is_text = os.fsencode(path).decode(errors="replace") == str(path)
+    return path if is_text else f"/dev/fd/{stream.fileno()}"
 
 
 def training_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -128,7 +128,9 @@ class Run:
         """
         files = [*self.path.glob("seed*/model.safetensors")] if self.is_ensemble else []
         files = files or [self._existing("model.safetensors", "train")]
-        return ", ".join(sorted(hashlib.sha256(file.read_bytes()).hexdigest() for file in files))
+        with storage_errors(self.path, "read"):
+            digests = sorted(hashlib.sha256(file.read_bytes()).hexdigest() for file in files)
+        return ", ".join(digests)
 
     @property
     def environment(self) -> dict[str, Any]:
@@ -229,15 +231,15 @@ def open_run(path: Path | str | Run) -> Run:
     with storage_errors(path, "read"):
         if not path.is_dir():
             raise InputError(f"There is no run folder {path}.")
-    if Run(path).is_ensemble:
-        raise InputError(
-            f"{path} holds an ensemble. What is needed here is the run of one network, such as one "
-            "of those in it."
-        )
-    if not (path / "config.json").is_file():
-        inside = next((each.parent for each in sorted(path.glob("*/config.json"))), None)
-        hint = f"There is one in it: {inside}." if inside else "`digitnet train` makes one."
-        raise InputError(f"{path} is not a run folder: it has no config.json. {hint}")
+        if Run(path).is_ensemble:
+            raise InputError(
+                f"{path} holds an ensemble. What is needed here is the run of one network, such as "
+                "one of those in it."
+            )
+        if not (path / "config.json").is_file():
+            inside = next((each.parent for each in sorted(path.glob("*/config.json"))), None)
+            hint = f"There is one in it: {inside}." if inside else "`digitnet train` makes one."
+            raise InputError(f"{path} is not a run folder: it has no config.json. {hint}")
     return Run(path)
 
 
