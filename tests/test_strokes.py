@@ -13,6 +13,7 @@ from digitnet import Recognizer
 from digitnet.errors import InputError
 from digitnet.reading.prediction import Box, Line, Prediction, Reading
 from digitnet.reading.strokes import as_picture, from_strokes, judged
+from serving import SEVEN, recognizer
 
 FINITE = st.floats(-1e6, 1e6)
 DRAWINGS = st.lists(st.lists(st.tuples(FINITE, FINITE), max_size=5), max_size=4)
@@ -86,12 +87,18 @@ def test_a_point_is_a_round_dot(strokes: Any) -> None:
         ([["ab"]], "not a list of points"),
         ([[(10**400, 1)]], "not a list of points"),
         ([5], "shape"),
+        ([[[], []]], "shape"),
         (5, "Expected a list of strokes.*got int"),
     ],
 )
 def test_what_is_not_a_drawing_is_refused(strokes: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         from_strokes(strokes)
+
+
+def test_strokes_may_come_one_after_the_other() -> None:
+    read = recognizer().read_strokes
+    assert read(iter(SEVEN)).as_dict() == read(SEVEN).as_dict()  # type: ignore[arg-type]
 
 
 def test_pressure_makes_the_pen_broader() -> None:
