@@ -14,12 +14,35 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import filelock
 import numpy as np
 
 from digitnet.data.idx import encode_idx
 from digitnet.data.pins import PinnedDataset, PinnedFile
 
 Handler = http.server.BaseHTTPRequestHandler
+
+
+def another_process(
+    folder: Path, bring: Callable[[Path], object]
+) -> tuple[Callable[[str], None], list[str]]:
+    """Hold the lock of a folder until somebody waits for it, and bring the files then.
+
+    Returns:
+        A function for ``progress``, and the lines that it was called with.
+    """
+    folder.mkdir(parents=True)
+    held = filelock.FileLock(folder / ".lock")
+    held.acquire()
+    lines: list[str] = []
+
+    def progress(line: str) -> None:
+        lines.append(line)
+        if line.startswith("Waiting"):
+            bring(folder)
+            held.release()
+
+    return progress, lines
 
 
 def tiny_contents() -> dict[str, bytes]:

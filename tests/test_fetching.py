@@ -21,7 +21,7 @@ from digitnet.errors import (
     StorageError,
     UsageError,
 )
-from hostile import CONTENTS, FILES, install_npm, running_server, tiny_dataset
+from hostile import CONTENTS, FILES, another_process, install_npm, running_server, tiny_dataset
 
 
 def read_files(name="mnist", **places):
@@ -384,17 +384,7 @@ class TestCacheFolder:
 class TestLock:
     def test_who_finds_it_taken_waits_and_says_so(self, use, server, folder):
         use("good")
-        folder.mkdir(parents=True)
-        held = filelock.FileLock(folder / ".lock")
-        held.acquire()
-        lines = []
-
-        def progress(line):
-            lines.append(line)
-            if line.startswith("Waiting"):
-                fill(folder)  # the other process has fetched everything
-                held.release()
-
+        progress, lines = another_process(folder, fill)
         assert read_files(progress=progress) == CONTENTS
         assert lines == ["Waiting for another process that is fetching the same data …"]
         assert not server.requests

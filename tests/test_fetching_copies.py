@@ -4,7 +4,6 @@ import gzip
 import shutil
 import zipfile
 
-import filelock
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,7 +14,7 @@ from digitnet.data.fetching import cache_dir, import_files
 from digitnet.data.idx import parse_idx
 from digitnet.data.pins import pinned_datasets
 from digitnet.errors import InputError, IntegrityError, StorageError, UsageError
-from hostile import BOMB, CONTENTS, FILES, NPZ_KEYS, package, tiny_dataset
+from hostile import BOMB, CONTENTS, FILES, NPZ_KEYS, another_process, package, tiny_dataset
 
 
 def read_files(name="mnist", **places):
@@ -230,17 +229,7 @@ def test_a_header_that_is_no_description_is_an_integrity_error(header, tmp_path)
 def test_an_import_waits_for_another_process(tmp_path):
     path = write_raw(tmp_path / "mine")
     folder = cache_dir() / "mnist"
-    folder.mkdir(parents=True)
-    held = filelock.FileLock(folder / ".lock")
-    held.acquire()
-    lines = []
-
-    def progress(line):
-        lines.append(line)
-        if line.startswith("Waiting"):
-            write_raw(folder)  # the other process has brought everything
-            held.release()
-
+    progress, lines = another_process(folder, write_raw)
     import_files(path, progress=progress)
     assert lines == ["Waiting for another process that is fetching the same data …"]
     assert not list(folder.glob("*.corrupt"))

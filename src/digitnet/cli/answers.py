@@ -12,7 +12,6 @@ Guarantees:
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -102,9 +101,7 @@ class TablePrinter:
     """
 
     def __init__(self, names: Sequence[str], *, drawn: bool) -> None:
-        # Rich would print nothing in no columns.
-        width = None if os.environ.get("COLUMNS", "80").strip("0") else 80
-        self._console = Console(width=width, highlight=False, markup=False, emoji=False)
+        self._console = Console(highlight=False, markup=False, emoji=False)
         longest = max((cell_len(printable(name)) for name in names), default=1)
         if self._console.is_terminal:
             longest = min(longest, max(_NARROWEST_NAME, self._console.width - _AFTER_NAME))

@@ -64,6 +64,9 @@ def main() -> None:
 
 def _prepare() -> None:
     """Make ready what is printed to."""
+    if not os.environ.get("COLUMNS", "80").strip("0"):
+        # In no columns rich would print nothing.
+        del os.environ["COLUMNS"]
     if not os.environ.get("DIGITNET_DEBUG"):
         # What Pillow warns of is no answer, and names files of this installation.
         warnings.filterwarnings("ignore", module=r"PIL\.")

@@ -28,6 +28,11 @@ from digitnet.training.statistics import (
 
 SCHEMA_VERSION = 1
 RESULT_FILE = "bench.json"
+# What is raised where a file holds something else than a result.
+_DAMAGE = (
+    *(ValueError, LookupError, TypeError, AttributeError),
+    *(ArithmeticError, MemoryError, RecursionError),
+)
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:
@@ -45,13 +50,6 @@ def target_reached(accuracies: Sequence[float], target: float | None) -> dict[st
         return None
     p = p_of_less(accuracies, target) if len(accuracies) > 1 else None
     return {"accuracy": target, "reached": summarise(accuracies).mean >= target, "p": p}
-
-
-# What is raised where a file holds something else than a result.
-_DAMAGE = (
-    *(ValueError, LookupError, TypeError, AttributeError),
-    *(ArithmeticError, MemoryError, RecursionError),
-)
 
 
 def misread(predictions: Predictions) -> str:

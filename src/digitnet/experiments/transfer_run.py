@@ -328,10 +328,8 @@ def _tune(
         seconds = sum(row.seconds for row in tuning.history)
         about |= {"finished": True, "seconds": seconds, "accuracy_after": metrics.accuracy}
         if task.same_classes:
-            was, now = (
-                right_of(each, task.target, task.device)
-                for each in (task.source.model, trained.model)
-            )
+            was, told = right_of(task.source.model, task.target, task.device), run.predictions
+            now = told.predicted == told.label
             about["p"] = mcnemar(int((was & ~now).sum()), int((now & ~was).sum()))
         # From scratch with other classes there is no last layer that knows the old ones.
         if task.old and (method != "scratch" or task.same_classes):

@@ -88,6 +88,20 @@ class Drawing(NamedTuple):
         return replace(one, box=whole_box(*np.clip(ends, -_LARGEST, _LARGEST).tolist()))
 
 
+def checked_pen(pen: float | None) -> float | None:
+    """Return the width of a pen as a plain number.
+
+    Raises:
+        InputError: it is not a positive number.
+    """
+    if pen is None:
+        return None
+    is_number = isinstance(pen, (int, float, np.integer, np.floating))
+    if not (is_number and math.isfinite(pen) and pen > 0):
+        raise InputError(f"The pen's width is {pen!r}; it must be a positive number.")
+    return float(pen)
+
+
 def from_strokes(strokes: Strokes) -> Ink:
     """Return the ink of a drawing of one digit.
 
@@ -125,10 +139,7 @@ def as_picture(strokes: Strokes, pen: float | None = None) -> Drawing:
     Raises:
         InputError: as for ``from_strokes``, or ``pen`` is not a positive number.
     """
-    lines = _checked(strokes)
-    is_number = isinstance(pen, (int, float, np.integer, np.floating))
-    if pen is not None and not (is_number and math.isfinite(pen) and pen > 0):
-        raise InputError(f"The pen's width is {pen!r}; it must be a positive number.")
+    lines, pen = _checked(strokes), checked_pen(pen)
     if not lines:
         return Drawing(np.full((1, 1), 255, np.uint8), 1.0, 0.0, 0.0)
     low, extent, unit = _fitted(lines, 1.0)

@@ -31,7 +31,7 @@ from digitnet.reading.inks import as_ink
 from digitnet.reading.picture_bytes import describe, read
 from digitnet.reading.pictures import PictureSource
 from digitnet.reading.prediction import Box, Line, Prediction, Reading
-from digitnet.reading.strokes import Strokes
+from digitnet.reading.strokes import Strokes, checked_pen
 
 # What one request of several pictures holds: within what a service takes by default.
 _BATCH, _BATCH_BYTES = 32, 8_000_000
@@ -155,9 +155,7 @@ class Client:
         """
         values: dict[str, Any] = {"strokes": _plain(strokes)}
         if pen is not None:
-            if not (isinstance(pen, (int, float, np.number)) and np.isfinite(pen)):
-                raise InputError(f"The pen's width is {pen!r}; it must be a positive number.")
-            values["pen"] = float(pen)
+            values["pen"] = checked_pen(pen)
         asked = _asked(digits, check, min_confidence)
         return self._reading(self._post("read", json=values, params=asked))
 
