@@ -569,7 +569,7 @@ TURNED = """
 import { upright } from "%s";
 
 const answers = [];
-for (const [count, quarter, confidence] of JSON.parse(process.argv[1])) {
+for (const [count, quarter, confidence, across] of JSON.parse(process.argv[1])) {
   // Upright where the corner is white; digits are read surely there, and nowhere else.
   const [width, height] = quarter %% 2 ? [200, 300] : [300, 200];
   const data = new Uint8Array(width * height);
@@ -582,7 +582,8 @@ for (const [count, quarter, confidence] of JSON.parse(process.argv[1])) {
       const digits = Array.from({ length: count }, () => ({ is_digit: true, confidence: sure }));
       const whole = sure ** count;
       const reason = whole < 0.5 ? "uncertain" : null;
-      return { reading: () => ({ lines: [{ digits }], confidence: whole, reason }) };
+      const lines = across ? [{ digits }] : digits.map((digit) => ({ digits: [digit] }));
+      return { reading: () => ({ lines, confidence: whole, reason }) };
     },
   });
   const read = async (found) => (await found.writing(1)).reading();
@@ -596,14 +597,17 @@ process.stdout.write(JSON.stringify(answers));
 @needs_node
 def test_pages_are_turned_as_in_python_and_plain_ones_looked_at_no_other_way() -> None:
     assert NODE
-    # Digits, how the page lies, how sure they are; then by how much it is turned, and looks.
+    # Digits, how the page lies, how sure they are, whether they stand in a row; then by how much it
+    # is turned, and looks.
     cases = {
-        (25, 0, 0.95): (0, 1),
-        (25, 2, 0.95): (2, 4),
-        (25, 1, 0.95): (1, 5),
-        (15, 0, 0.95): (0, 4),
-        (4, 2, 0.97): (2, 6),
-        (4, 1, 0.97): (1, 6),
+        (25, 0, 0.95, True): (0, 1),
+        (25, 2, 0.95, True): (2, 4),
+        (25, 1, 0.95, True): (1, 5),
+        (15, 0, 0.95, True): (0, 4),
+        (4, 2, 0.97, True): (2, 6),
+        (4, 1, 0.97, True): (1, 6),
+        (4, 2, 0.97, False): (2, 6),
+        (4, 1, 0.97, False): (0, 4),
     }
     program = TURNED % (READER / "turning.js").as_uri()
     command = [NODE, "--input-type=module", "-e", program, json.dumps([*cases])]

@@ -70,6 +70,19 @@ def test_a_page_that_lies_is_turned_and_its_boxes_are_not(quarter: int) -> None:
         assert lying[one.box.slices].tolist() == [[200]]
 
 
+def test_a_row_is_not_turned_into_a_column_of_single_digits() -> None:
+    def in_rows(pixels: NDArray[np.uint8]) -> Page:
+        whole = reader()(pixels).reading()
+        lines = tuple(Line((one,), one.confidence) for line in whole.lines for one in line.digits)
+        return Page(Reading(lines, whole.confidence, 2.0, whole.reason), pixels)
+
+    def quarter(look: Any, lies: int) -> int:
+        return upright(look, in_full, np.rot90(page(), lies)).quarter
+
+    assert [quarter(in_rows, lies) for lies in range(4)] == [0, 0, 2, 0]
+    assert [quarter(reader(), lies) for lies in range(4)] == [0, 1, 2, 3]
+
+
 def test_a_page_is_left_where_turning_is_no_clear_gain_or_there_is_little_on_it() -> None:
     lying = np.rot90(page(), 2)
     assert quarters(reader(0.75, 0.7), lying) == 0

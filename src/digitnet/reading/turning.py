@@ -2,7 +2,7 @@
 
 Guarantees: a page that is read well as it is, or that holds fewer than three digits, is never
 turned; nor is one whose text is not clearly likelier when it is turned, whatever number is asked
-for. Boxes are always those of the picture as it was given.
+for; nor a row into a column of single digits. Boxes are always those of the picture as it was given.
 """
 
 from __future__ import annotations
@@ -56,8 +56,12 @@ def upright(
     for quarter in (2, 1, 3):
         # Clockwise; NumPy turns the other way.
         turned[quarter] = look(np.ascontiguousarray(np.rot90(pixels, -quarter)))
-        readings[quarter] = turned[quarter].writing(1.0).reading()
-        if _is_plain(readings[quarter]):
+        reading = turned[quarter].writing(1.0).reading()
+        # Upside down or not, a row is likelier than digits that lie on their sides one by one.
+        if quarter != 2 and all(len(line.digits) < 2 for line in reading.lines):
+            continue
+        readings[quarter] = reading
+        if _is_plain(reading):
             break
     quarter = max(readings, key=lambda each: _quality(readings[each]))
     best = readings[quarter]

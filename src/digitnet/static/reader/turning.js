@@ -20,7 +20,10 @@ export async function upright(look, read, picture) {
   if (!plain.lines.length || quality(plain) >= enough || isPlain(plain)) return asItIs;
   const all = [];
   for (const quarter of [2, 1, 3]) {
-    all.push(await turned(quarter));
+    const one = await turned(quarter);
+    // Digits do not lie on their sides one by one.
+    if (quarter !== 2 && one.plain.lines.every(({ digits }) => digits.length < 2)) continue;
+    all.push(one);
     if (isPlain(all.at(-1).plain)) break;
   }
   const best = all[argmax(all.map((each) => quality(each.plain)))];
