@@ -125,7 +125,7 @@ def test_numbers_of_numpy_are_sent_and_what_is_none_is_refused(client: Client) -
     for pen in (float("nan"), "broad"):
         with pytest.raises(InputError, match="pen's width"):
             client.read_strokes(serving.SEVEN, pen=pen)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="list of pictures"):
+    with pytest.raises(UsageError, match="predict takes one picture"):
         list(client.predict_each("seven.png"))
 
 

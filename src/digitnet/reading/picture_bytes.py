@@ -16,14 +16,16 @@ import os
 import re
 import stat
 import sys
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
 import numpy as np
 
-from digitnet.errors import InputError
+from digitnet.errors import InputError, UsageError
 from digitnet.text import escaped
 
+_T = TypeVar("_T")
 MAX_BYTES = 50_000_000
 
 # A stream allocates as much as one call may read, however short the file.
@@ -58,6 +60,27 @@ def describe(source: object) -> str:
     # The end of a long path says more than its beginning.
     text = text if len(text) <= _NAME_LENGTH else "…" + text[1 - _NAME_LENGTH :]
     return "<stdin>" if path == "-" else escaped(text) or "''"
+
+
+def several(pictures: Iterable[_T], verb: str) -> Iterator[_T]:
+    """Return the pictures one after the other.
+
+    Args:
+        pictures: a list or a generator of them.
+        verb: the method that takes one, for the message.
+
+    Raises:
+        UsageError: it is one picture, or no pictures at all.
+    """
+    single = isinstance(pictures, (str, bytes, bytearray, os.PathLike))
+    flat = isinstance(pictures, np.ndarray) and pictures.ndim < 3
+    file = hasattr(pictures, "read") or hasattr(pictures, "getbands")
+    if single or flat or file or not isinstance(pictures, Iterable):
+        raise UsageError(
+            f"Expected a list or a generator of pictures, got {type(pictures).__name__}; "
+            f"{verb} takes one picture."
+        )
+    return iter(pictures)
 
 
 def read(source: object, name: str) -> bytes:

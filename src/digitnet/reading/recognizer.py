@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -35,6 +34,7 @@ from digitnet.reading.line_file import load_line_file
 from digitnet.reading.line_reading import read_lines
 from digitnet.reading.looks import Looks, agreed_sign, agreed_text
 from digitnet.reading.model_file import ANSWER, load_model_file
+from digitnet.reading.picture_bytes import several
 from digitnet.reading.pictures import Picture, PictureSource, load
 from digitnet.reading.prediction import DIGITS, Box, Ink, Prediction, Reading, Reason
 from digitnet.reading.strokes import Strokes, as_picture, from_strokes, judged
@@ -136,9 +136,9 @@ class Recognizer:
         Raises:
             UsageError: as for ``predict_many``.
         """
-        several = _several(pictures)
+        one_by_one = several(pictures, "predict")
         with ThreadPoolExecutor(self._threads) as pool:
-            yield from self._mapped(pool, _or_error(self.prediction_of), several)
+            yield from self._mapped(pool, _or_error(self.prediction_of), one_by_one)
 
     def read(
         self,
@@ -202,11 +202,10 @@ class Recognizer:
             UsageError: as for ``read_many``.
         """
         goal = self.goal_of(digits, check, min_confidence)
-
-        several = _several(pictures, "read")
+        one_by_one = several(pictures, "read")
         with ThreadPoolExecutor(self._threads) as pool:
             read = _or_error(lambda loaded: self.reading_of(loaded, goal))
-            yield from self._mapped(pool, read, several)
+            yield from self._mapped(pool, read, one_by_one)
 
     def reading_of(self, loaded: Picture, goal: Wanted = ANYTHING) -> Reading:
         """Return all that is written in a decoded picture, boxes in pixels of the original.
@@ -500,15 +499,3 @@ def _all_read(answers: Iterable[_T | InputError]) -> Iterator[_T]:
         if isinstance(answer, InputError):
             raise InputError(f"Picture {number}: {answer}") from answer
         yield answer
-
-
-def _several(pictures: Iterable[_T], single_name: str = "predict") -> Iterator[_T]:
-    single = isinstance(pictures, (str, bytes, bytearray, os.PathLike))
-    flat = isinstance(pictures, np.ndarray) and pictures.ndim < 3
-    file = hasattr(pictures, "read") or hasattr(pictures, "getbands")
-    if single or flat or file or not isinstance(pictures, Iterable):
-        raise UsageError(
-            f"Expected a list or a generator of pictures, got {type(pictures).__name__}; "
-            f"{single_name} takes one picture."
-        )
-    return iter(pictures)

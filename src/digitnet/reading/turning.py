@@ -2,7 +2,8 @@
 
 Guarantees: a page that is read well as it is, or that holds fewer than three digits, is never
 turned; nor is one whose text is not clearly likelier when it is turned, whatever number is asked
-for; nor a row into a column of single digits. Boxes are always those of the picture as it was given.
+for; nor a row into a column of single digits. Boxes are always those of the picture as it was
+given.
 """
 
 from __future__ import annotations

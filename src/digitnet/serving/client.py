@@ -16,7 +16,6 @@ Guarantees:
 from __future__ import annotations
 
 import base64
-import os
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -28,7 +27,7 @@ from digitnet import errors
 from digitnet.errors import DigitnetError, InputError, ServiceError
 from digitnet.reading.checks import Check, Digits, wanted
 from digitnet.reading.inks import as_ink
-from digitnet.reading.picture_bytes import describe, read
+from digitnet.reading.picture_bytes import describe, read, several
 from digitnet.reading.pictures import PictureSource
 from digitnet.reading.prediction import Box, Line, Prediction, Reading
 from digitnet.reading.strokes import Strokes, checked_pen
@@ -183,7 +182,7 @@ class Client:
         self, verb: str, pictures: Iterable[PictureSource], asked: dict[str, str]
     ) -> Iterator[dict[str, Any] | InputError]:
         """Yield the answers to pictures, sent some at a time."""
-        contents = iter(_contents(pictures))
+        contents = _contents(several(pictures, verb))
         for batch in _grouped(contents):
             sent = [each for each in batch if isinstance(each, bytes)]
             answers = iter(self._batch(verb, sent, asked))
@@ -338,9 +337,7 @@ def _content(picture: PictureSource) -> bytes:
     return read(picture, describe(picture))
 
 
-def _contents(pictures: Iterable[PictureSource]) -> Iterator[bytes | InputError]:
-    if isinstance(pictures, (str, bytes, os.PathLike)):
-        raise errors.UsageError("Pass a list of pictures, or one picture to predict or read.")
+def _contents(pictures: Iterator[PictureSource]) -> Iterator[bytes | InputError]:
     for picture in pictures:
         try:
             yield _content(picture)
