@@ -44,8 +44,9 @@ docs: $(VENV)/dev.installed ## Write the generated documents from the command li
 notebook: $(VENV)/dev.installed ## Execute the notebooks at full length, on MNIST
 	$(BIN)/python tools/build_notebook.py $(ARGS)
 
-# The page is part of the site, where this Makefile can build it.
-site: $(VENV)/dev.installed page ## Build the documentation site in build/site
+# The page is part of the site where npm can be had.
+site: $(VENV)/dev.installed ## Build the documentation site in build/site
+	-$(BIN)/python tools/build_page.py
 	$(BIN)/python tools/build_site.py $(ARGS)
 
 bench: $(VENV)/dev.installed $(PEERS)/peers.installed ## Time training against Keras on TensorFlow
@@ -63,9 +64,10 @@ service: $(VENV)/dev.installed ## Load the service beside the engine and a plain
 
 SEEDS := 5
 GOAL := accuracy
+NEEDS_RECIPE = $(if $(RECIPE),,$(error Name a recipe: make $@ RECIPE=fast))
 
 record: $(VENV)/dev.installed ## Train a recipe with several seeds and keep the result: RECIPE=fast GOAL=fastest SEEDS=30
-	$(BIN)/digitnet bench train --recipe $(RECIPE) --seeds $(SEEDS) --out runs/records/$(RECIPE) $(ARGS)
+	$(NEEDS_RECIPE)$(BIN)/digitnet bench train --recipe $(RECIPE) --seeds $(SEEDS) --out runs/records/$(RECIPE) $(ARGS)
 	mkdir -p docs/results/records/$(GOAL)
 	cp runs/records/$(RECIPE)/bench.json docs/results/records/$(GOAL)/$(RECIPE).json
 
@@ -73,11 +75,12 @@ ablation: $(VENV)/dev.installed ## Train recipe fast beside variants that lack o
 	$(BIN)/python benchmarks/fast_ablation.py $(ARGS)
 
 ensembles: $(VENV)/dev.installed ## Measure the networks of a record in ensembles: RECIPE=best MEMBERS=5
-	mkdir -p docs/results/records/ensembles
-	$(BIN)/digitnet evaluate $$(ls -dv runs/records/$(RECIPE)/*-seed*) --members $(MEMBERS) --json > docs/results/records/ensembles/$(RECIPE)-$(MEMBERS).json
+	$(NEEDS_RECIPE)mkdir -p docs/results/records/ensembles
+	$(BIN)/digitnet evaluate $$(ls -dv runs/records/$(RECIPE)/*-seed*) --members $(MEMBERS) --json > runs/ensemble.json
+	mv runs/ensemble.json docs/results/records/ensembles/$(RECIPE)-$(MEMBERS).json
 
 inference: $(VENV)/dev.installed ## Time how a network of a record answers, in its model file and alone: RECIPE=fast
-	run=$$(ls -d runs/records/$(RECIPE)/*-seed* | head -1) && \
+	$(NEEDS_RECIPE)run=$$(ls -d runs/records/$(RECIPE)/*-seed* | head -1) && \
 	  $(BIN)/digitnet export $$run && $(BIN)/digitnet export $$run --network-only && \
 	  $(BIN)/digitnet bench infer --model $$run --out docs/results/records/inference/$(RECIPE).json $(ARGS) && \
 	  $(BIN)/digitnet bench infer --model $$run/network.onnx --out docs/results/records/inference/$(RECIPE)-network.json $(ARGS)
@@ -93,9 +96,9 @@ model: $(VENV)/dev.installed ## Train the shipped finder and readers again and p
 	$(BIN)/digitnet train --recipe lines --threads 1 --out runs/lines $(ARGS)
 	$(BIN)/python tools/ship_model.py --reader runs/robust --finder runs/finder --lines runs/lines
 
-robustness: $(VENV)/dev.installed ## Read pictures of all kinds with the shipped recogniser and a plain CNN
+robustness: $(VENV)/dev.installed ## Read pictures of all kinds with the shipped recogniser and a plain CNN: runs/robustness/
 	test -d runs/records/plain/plain-seed0 || $(BIN)/digitnet bench train --recipe plain --seeds 1 --out runs/records/plain
-	$(BIN)/digitnet bench robustness --plain runs/records/plain/plain-seed0 --out docs/results --everything $(ARGS)
+	$(BIN)/digitnet bench robustness --plain runs/records/plain/plain-seed0 --out runs/robustness --everything $(ARGS)
 
 STUDIES := depth_width dropout activations augmentation optimizer training_images
 

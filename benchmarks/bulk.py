@@ -24,10 +24,11 @@ from typing import Any
 
 from PIL import Image
 
+from conditions import conditions
 from digitnet.data.catalogue import load_dataset
 from digitnet.experiments.bulk_recognition import predict_all
 from digitnet.files import write_json
-from digitnet.machine import environment, usable_cores
+from digitnet.machine import usable_cores
 from digitnet.synthesis.photographs import simulate
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "bulk.json"
@@ -62,6 +63,7 @@ class Watch:
     first: tuple[int, float, float] | None = None
     last: tuple[int, float, float] = (0, 0.0, 0.0)
     megabytes: dict[str, float] = field(default_factory=dict)
+    cpu: dict[int, float] = field(default_factory=dict)
 
     def message(self, _text: str) -> None:
         """Note when the pictures were listed: the last message says that."""
@@ -74,10 +76,11 @@ class Watch:
         if self.first and done < total and now < self.last[1] + _LOOK_SECONDS:
             return
         tree = processes_below(os.getpid())
-        cpu = sum(seconds for _, seconds, _ in tree)
-        self.last = (done, now, cpu)
+        # Of each process by its number, since some end between two looks.
+        self.cpu |= {pid: seconds for pid, _, seconds, _ in tree}
+        self.last = (done, now, sum(self.cpu.values()))
         self.first = self.first or self.last
-        for kind, _, size in tree:
+        for _, kind, _, size in tree:
             self.megabytes[kind] = max(size, self.megabytes.get(kind, 0.0))
 
 
@@ -112,9 +115,7 @@ def main() -> None:
             for kind, sizes in kinds.items()
             if sizes
         }
-    # Without the command line, which names files of this machine.
-    machine = {name: value for name, value in environment().items() if name != "command"}
-    about = {"processes": args.processes, "environment": machine}
+    about = {"processes": args.processes, "environment": conditions()}
     write_json(args.out, {"schema_version": 1, **about, **found})
 
 
@@ -202,8 +203,8 @@ def local(folder: Path, rounds: int) -> dict[str, float]:
     return found
 
 
-def processes_below(root: int) -> list[tuple[str, float, float]]:
-    """Return kind, processor seconds and peak megabytes of a process and all its descendants."""
+def processes_below(root: int) -> list[tuple[int, str, float, float]]:
+    """Return number, kind, processor seconds and peak megabytes of a process and those below."""
     parents: dict[int, int] = {}
     seconds: dict[int, float] = {}
     for entry in Path("/proc").iterdir():
@@ -218,7 +219,7 @@ def processes_below(root: int) -> list[tuple[str, float, float]]:
     mine = {root}
     while more := {pid for pid, parent in parents.items() if parent in mine} - mine:
         mine |= more
-    return [(_kind(pid, root), seconds[pid], _peak(pid)) for pid in sorted(mine)]
+    return [(pid, _kind(pid, root), seconds[pid], _peak(pid)) for pid in sorted(mine)]
 
 
 def _kind(pid: int, root: int) -> str:

@@ -19,9 +19,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from conditions import conditions
 from digitnet.data.catalogue import load_dataset
 from digitnet.files import write_json
-from digitnet.machine import environment
 from digitnet.reading.finding import find_signs
 from digitnet.reading.model_file import load_model_file
 from digitnet.reading.pictures import load
@@ -48,7 +48,7 @@ def main() -> None:
         "photos": PHOTOS,
         "threads": measure_threads(),
         "training": {name: summary(values) for name, values in trainings.items()},
-        "environment": environment() | {"command": ["benchmarks/command_speed.py"]},
+        "environment": conditions(),
     }
     write_json(RESULT, result)
     print(f"wrote {RESULT.name}")

@@ -20,10 +20,11 @@ from typing import Any
 
 from torch import nn
 
+from conditions import conditions
 from digitnet import load_dataset, recipe
 from digitnet.data.dataset import Dataset
 from digitnet.files import write_json
-from digitnet.machine import environment, usable_cores
+from digitnet.machine import usable_cores
 from digitnet.network.config import TrainConfig
 from digitnet.training.device import reproducible
 from digitnet.training.loop import Training, fit
@@ -102,7 +103,7 @@ def result_of(rounds: list[dict[str, dict[str, float]]], threads: int) -> dict[s
         "threads": threads,
         "val_fraction": VAL_FRACTION,
         "variants": [variant(name, rounds) for name in VARIANTS],
-        "environment": environment() | {"command": ["make", "ablation"]},
+        "environment": conditions(),
     }
 
 

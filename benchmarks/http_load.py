@@ -4,9 +4,10 @@
 
 A plan has the port, the kind of requests (``png``, ``form``, ``ink``, ``strokes``, ``mixed``), how
 many there are or for how many seconds they go on, how many connections, and perhaps a ``rate``: of
-all requests together, which are then sent when they are due, answered or not before. A connection
-sends the next request when it has the answer to the last. The result says how long answers took, by
-status; with ``check`` each answer is compared with what the engine says of that very input.
+all requests together, none of which is then sent before it is due. A connection sends the next
+request when it has the answer to the last, so it waits with a service that stalls. The result says
+how long answers took from the sending, by status; with ``check`` each answer is compared with what
+the engine says of that very input.
 """
 
 from __future__ import annotations

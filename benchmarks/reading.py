@@ -26,10 +26,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from conditions import conditions
 from digitnet.experiments.own_sets import own_sets
 from digitnet.experiments.picture_sets import NUMBERS, NamedSet, PictureSet, built_in_sets
 from digitnet.files import write_json
-from digitnet.machine import environment
 from digitnet.reading.pictures import decode
 from digitnet.reading.recognizer import Recognizer
 from digitnet.training.statistics import wilson_interval
@@ -99,7 +99,7 @@ def compare(
         "threads": 1,
         "limit": limit,
         "seed": seed,
-        "environment": environment() | {"command": ["make", "reading"]},
+        "environment": conditions(),
     }
 
 

@@ -30,10 +30,11 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
+from conditions import conditions
 from digitnet.data.catalogue import load_dataset
 from digitnet.experiments.inference_bench import multiply_adds_of, product_gflops
 from digitnet.files import write_json
-from digitnet.machine import environment, usable_cores
+from digitnet.machine import usable_cores
 from digitnet.reading import pictures
 from digitnet.reading.finding import find_signs
 from digitnet.reading.model_file import ANSWER, BLANK, load_model_file
@@ -141,7 +142,7 @@ def measure(
         "memory_megabytes": memory(model, threads, given),
         "arithmetic": arithmetic(model, results["inks_network"]["median"], peaks),
         "before": compared(others),
-        "environment": environment() | {"command": ["python", "benchmarks/recognition_speed.py"]},
+        "environment": conditions(),
     }
 
 

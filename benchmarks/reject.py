@@ -32,11 +32,11 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 from torch import Tensor, nn
 
+from conditions import conditions
 from digitnet import load_dataset, load_model, open_run
 from digitnet.data.dataset import split_train_val
 from digitnet.experiments.robustness_scores import auroc
 from digitnet.files import write_json
-from digitnet.machine import environment
 from digitnet.network.canonical import Canonical
 from digitnet.network.cnn import CNN, to_float
 from digitnet.network.ensemble import ENERGY
@@ -196,7 +196,7 @@ def measure(run_path: Path) -> dict[str, Any]:
         rows[kind] = {name: auroc(scores[name], digits[name]) for name in scores}
     return {
         "schema_version": 1,
-        "environment": environment() | {"command": ["python", "benchmarks/reject.py"]},
+        "environment": conditions(),
         "recipe": run.config.recipe,
         "model_sha256": run.model_sha256,
         "digits": len(val),

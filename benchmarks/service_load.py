@@ -30,9 +30,10 @@ from typing import Any
 import numpy as np
 
 import http_load
+from conditions import conditions
 from digitnet.experiments.inference_bench import product_gflops
 from digitnet.files import write_json
-from digitnet.machine import environment, usable_cores
+from digitnet.machine import usable_cores
 from digitnet.reading.recognizer import Recognizer
 from timing import summary
 
@@ -103,8 +104,8 @@ def measure(sizes: Sizes, workers: int, threads: int) -> dict[str, Any]:
             "rival_coroutine": overload(rival([]), capacity, sizes),
             "rival_threads": overload(rival(["--threads"]), capacity, sizes),
         },
-        "soak": soak(serve, sizes),
-        "environment": environment(),
+        "soak": soak(serve, workers, sizes),
+        "environment": conditions(),
     }
 
 
@@ -301,7 +302,7 @@ def overload(
     }
 
 
-def soak(serve: list[str], sizes: Sizes) -> dict[str, Any]:
+def soak(serve: list[str], workers: int, sizes: Sizes) -> dict[str, Any]:
     """Return what many requests of many clients leave behind, and whether answers were swapped."""
     samples: list[dict[str, float]] = []
     over = threading.Event()
@@ -327,7 +328,8 @@ def soak(serve: list[str], sizes: Sizes) -> dict[str, Any]:
         "requests": sizes.soak,
         "load": done,
         "swapped_or_wrong": done["other_answers"],
-        "bytes_per_request": _slope(samples, sizes.soak),
+        # One worker is looked at, which answers its share of them.
+        "bytes_per_request": workers * _slope(samples, sizes.soak),
         "resident_first": samples[0]["resident"] if samples else last["resident"],
         "resident_last": last["resident"],
         "descriptors": [min(_column(samples, last, "descriptors")), last["descriptors"]],

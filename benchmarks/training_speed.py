@@ -21,11 +21,12 @@ from typing import Any
 
 import numpy as np
 
+from conditions import conditions
 from digitnet import load_dataset, recipe
 from digitnet.data.dataset import split_train_val
 from digitnet.experiments.arithmetic import product_peak
 from digitnet.files import write_json
-from digitnet.machine import environment, usable_cores
+from digitnet.machine import usable_cores
 from digitnet.training.device import reproducible
 from digitnet.training.loop import Training, fit
 from digitnet.training.progress import Progress
@@ -93,7 +94,7 @@ def compare(peers: str, rounds: int, threads: int) -> dict[str, Any]:
             "share": operations / statistics.median(seconds) / 1e9 / peak,
             "keras_share": operations / statistics.median(keras) / 1e9 / peak,
         },
-        "environment": environment() | {"command": ["make", "bench"]},
+        "environment": conditions(),
     }
 
 

@@ -24,13 +24,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import digitnet
+from conditions import conditions
 from digitnet.data.catalogue import load_dataset
 from digitnet.data.dataset import Dataset
 from digitnet.experiments.transfer_results import Repetition, TransferConfig, TransferResults
 from digitnet.experiments.transfer_run import compare, fine_tune, no_results
 from digitnet.experiments.transfer_task import open_task
 from digitnet.files import write_json
-from digitnet.machine import environment
+from digitnet.reading.model_file import load_model_file
 from digitnet.reading.pictures import load
 from digitnet.reading.recognizer import Recognizer
 from digitnet.synthesis.photographs import simulate
@@ -80,18 +81,17 @@ class Kept:
         found: dict[str, Any] = self.values["directions"].get(self.name, {})
         return found
 
-    def known(self, part: str = "repetitions") -> tuple[Repetition, ...]:
-        """Return what was measured before."""
-        rows = self.direction.get(part, ())
+    def known(self, source: str) -> tuple[Repetition, ...]:
+        """Return what was measured before, with the network that has this SHA-256."""
+        before = self.direction.get("source", {}).get("sha256")
+        rows = self.direction.get("repetitions", ()) if before == source else ()
         names = [field.name for field in dataclasses.fields(Repetition)]
         return tuple(Repetition(**{name: row[name] for name in names}) for row in rows)
 
     def write(self, **values: Any) -> None:
         """Add to the direction and write the file."""
         self.values["directions"][self.name] = {**self.direction, **values}
-        # Without the command line, which names files of this machine.
-        about = environment()
-        self.values["environment"] = {k: v for k, v in about.items() if k != "command"}
+        self.values["environment"] = conditions()
         write_json(self.file, self.values)
 
 
@@ -109,8 +109,9 @@ def measured(kept: Kept, data: Dataset | str, source: str, args: Any, **settings
     config = TransferConfig(**{"seeds": args.seeds, "threads": args.threads, **settings})
     task = open_task(data, source, config, options=Options(on_message=print))
     results = no_results(task)
-    results.repetitions += kept.known()
-    for repetition in compare(task, kept.known()):
+    known = kept.known(results.source["sha256"])
+    results.repetitions += known
+    for repetition in compare(task, known):
         told(repetition)
         results.repetitions.append(repetition)
         kept.write(**_public(results))
@@ -156,14 +157,15 @@ def church(kept: Kept, args: Any) -> None:
     Five splits of the pictures by recorded seeds; what is not learnt from is measured on.
     """
     pictures, labels = read_church(args.churchbooks)
-    rows = list(kept.direction.get("rows", ()))
+    source = load_model_file().sha256
+    rows = list(kept.direction["rows"]) if kept.direction.get("model_sha256") == source else []
     for split in range(SPLITS):
         if any(row["split"] == split for row in rows):
             continue
         with tempfile.TemporaryDirectory() as place:
             folder = church_folder(Path(place) / "church_books", pictures, labels, split)
             rows += [{"split": split, **row} for row in church_rows(folder, split, args.threads)]
-        kept.write(rows=rows)
+        kept.write(rows=rows, model_sha256=source)
     about = {"data": "church books", "pictures": len(labels)}
     kept.write(summary=church_summary(rows), settings=_church_config().as_dict(), target=about)
 

@@ -55,6 +55,17 @@ def test_the_file_holds_inputs_of_every_kind(golden) -> None:
     assert endings == {"png", "jpg", "gif", "webp"}
 
 
+def test_an_answer_that_is_missing_is_a_difference(golden) -> None:
+    inputs, expected = golden
+    one = next(each for each in inputs if each.kind == "file")
+    whole = expected[one.name]
+    found = {one.name: {"prediction": whole["prediction"]}}
+    assert ways.compared([one], expected, {one.name: whole})[0].words == ()
+    assert ways.compared([one], expected, found)[0].words == ("no reading",)
+    nothing = ways.compared([one], expected, {one.name: {}})
+    assert set(nothing[0].words) == {"no reading", "no prediction"}
+
+
 def test_python_answers_as_expected(golden, check) -> None:
     check(ways.by_python(golden[0]), 300)
 

@@ -47,6 +47,15 @@ def test_a_page_that_needs_nothing_else_is_right(tmp_path: Path, tool: Any) -> N
     assert tool.faults(tmp_path) == []
 
 
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, tool: Any) -> None:
+    letter = tmp_path / "letter.txt"
+    letter.write_text("dear")
+    for place in (tmp_path, letter):
+        (sentence,) = tool.build(place)
+        assert "name another folder" in sentence
+    assert letter.read_text() == "dear"
+
+
 @pytest.mark.parametrize(
     ("body", "told"),
     [

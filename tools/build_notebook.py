@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
+import hashlib
 import io
 import os
 import re
@@ -23,6 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 
 import jupytext  # type: ignore[import-untyped]
@@ -39,13 +41,11 @@ from PIL import Image
 from digitnet.data.catalogue import load_dataset
 from digitnet.errors import DigitnetError
 from digitnet.files import write_atomic
-from digitnet.reading.model_file import load_model_file
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
 SOURCES = {path.stem: path for path in sorted(FOLDER.glob("*.py"))}
 
 LENGTH = "DIGITNET_NOTEBOOK"
-_SHOWN_MODEL = re.compile(r"<Recognizer the model of digitnet sha256=(\w+)>")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -124,7 +124,7 @@ def forget_machine(notebook: NotebookNode, length: str) -> None:
     notebook.metadata.update(
         kernelspec={"display_name": "Python 3", "language": "python", "name": "python3"},
         language_info={"name": "python"},
-        digitnet={"length": length},
+        digitnet={"length": length, "models": models()},
     )
     for cell in notebook.cells:
         cell.metadata.clear()
@@ -205,10 +205,16 @@ def differences(source: NotebookNode, notebook: NotebookNode) -> list[str]:
     length = notebook.metadata.get("digitnet", {}).get("length")
     if length != "full":
         found.append(f"It was not executed at full length; its metadata say {length!r}.")
-    shown = set(_SHOWN_MODEL.findall(nbformat.writes(notebook)))  # type: ignore[no-untyped-call]
-    if any(not load_model_file().sha256.startswith(each) for each in shown):
-        found.append("It was executed with another model than digitnet's present one.")
+    if notebook.metadata.get("digitnet", {}).get("models") != models():
+        found.append("It was executed with other models than digitnet's present ones.")
     return found
+
+
+def models() -> dict[str, str]:
+    """Return the SHA-256 of each model file that comes with digitnet."""
+    assets = resources.files("digitnet") / "assets"
+    names = ("digitnet.onnx", "lines.onnx")
+    return {name: hashlib.sha256((assets / name).read_bytes()).hexdigest() for name in names}
 
 
 def check(name: str, path: Path) -> list[str]:

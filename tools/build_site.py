@@ -106,7 +106,10 @@ def _dead(
 
 
 def build(site: Path) -> list[str]:
-    """Write the site; return what is wrong with it, in sentences."""
+    """Write the site in place of an earlier one; return what is wrong with it, in sentences."""
+    is_site = not site.exists() or (site / "searchindex.js").is_file()
+    if not is_site and (not site.is_dir() or any(site.iterdir())):
+        return [f"{site} holds something else than a built site; name another folder."]
     shutil.rmtree(site, ignore_errors=True)
     with tempfile.TemporaryDirectory() as kept:
         command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html"]

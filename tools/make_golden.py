@@ -58,14 +58,17 @@ def measure() -> None:
                 page.wait_for_function("() => window.BrowserEngine !== undefined")
                 found["browser"] = ways.by_browser(inputs, page)
                 chromium = browser.version
+    sha256 = load_model_file().sha256
     before = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
+    if before.get("model_sha256") != sha256:
+        before = {}
     measured = {
         way: summary(ways.compared(inputs, expected, answers)) for way, answers in found.items()
     }
     here = environment()
     record = {
         "inputs": len(inputs),
-        "model_sha256": load_model_file().sha256,
+        "model_sha256": sha256,
         "onnxruntime": onnxruntime.__version__,
         "onnxruntime_web": VERSION,
         "chromium": chromium or before.get("chromium"),

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import statistics
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -84,8 +85,8 @@ def inference() -> str:
         *("cold start, s", "memory, MB", "hardware"),
     )
     return (
-        f"## Answering\n\n{table(header, rows)}\n\nTo repeat: `make inference RECIPE=fast`, which "
-        "runs `digitnet bench infer`."
+        f"## Answering\n\n{table(header, rows)}\n\nTo repeat: `make record RECIPE=fast`, then "
+        "`make inference RECIPE=fast`, which runs `digitnet bench infer`."
     )
 
 
@@ -117,7 +118,7 @@ def peers() -> str:
         f"{ratio['min']:.1f} to {ratio['max']:.1f}), on {count_of(result['threads'], 'thread')} of "
         f"an {machine['cpu']}; {listing(versions)}. Each of the peers is scored after every epoch, "
         "and the first that reaches the target is counted: a choice on the test images, in their "
-        "favour.\n\nTo repeat: `make bench-peers`."
+        f"favour.\n\nTo repeat: `make bench-peers ARGS='{shlex.join(_settings(machine))}'`."
     )
 
 
@@ -274,11 +275,20 @@ def _speed_rows(result: dict[str, Any]) -> Iterable[tuple[str, ...]]:
         )
 
 
+def _settings(machine: dict[str, Any]) -> list[str]:
+    """Return the arguments of a command without the file that it wrote."""
+    arguments = list(machine["command"][1:])
+    if "--out" in arguments:
+        place = arguments.index("--out")
+        del arguments[place : place + 2]
+    return arguments
+
+
 def _side_row(result: dict[str, Any], name: str, side: dict[str, Any]) -> tuple[str, ...]:
     accuracy, seconds, reached = side["accuracy"], side["seconds"], side["seconds_to_target"]
     times = [each for each in reached if each is not None]
     never = len(reached) - len(times)
-    text = f"{sorted(times)[len(times) // 2]:,.1f}" if times else "never"
+    text = f"{statistics.median(times):,.1f}" if times else "never"
     return (
         SIDES[name].format(**result),
         f"{side['parameters']:,}",

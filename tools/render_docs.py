@@ -34,6 +34,7 @@ from digitnet.errors import DigitnetError
 from digitnet.files import write_atomic
 from digitnet.network.config import setting_meanings
 from digitnet.network.recipes import DESCRIPTIONS, RECIPES
+from digitnet.text import count_of
 from digitnet.training.statistics import summarise, wilson_interval
 from markdown_table import table
 
@@ -161,6 +162,7 @@ def speed() -> str:
 def command_speed() -> str:
     """Return the tables of a whole training command and of a second thread's gain."""
     result = _json("command_speed.json")
+    machine = result["environment"]
     names = {"now": "this version", "before": "before one load served everything"}
     trainings = [
         (names[name], *(f"{values[key]:.1f}" for key in ("median", "min", "max")))
@@ -174,7 +176,7 @@ def command_speed() -> str:
     return (
         f"{table(header, threads)}\n\n"
         f"{table(('`digitnet train --data sample --epochs 1`, seconds', *_SPREAD), trainings)}\n\n"
-        f"Medians, on two cores of an {result['environment']['cpu']}."
+        f"Medians, on {count_of(machine['cores'], 'core')} of an {machine['cpu']}."
     )
 
 

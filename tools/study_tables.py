@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from digitnet.text import count_of
 from markdown_table import table
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results" / "studies"
@@ -80,7 +81,8 @@ def _conditions(results: dict[str, Any]) -> str:
     return (
         f"Mean ± standard deviation over {len(results['seeds'])} seeds; verdicts on test images, "
         f"corrected for {len(results['comparisons'])} comparisons. Training seconds are on "
-        f"{results['threads']} thread while other work ran, and comparable only roughly."
+        f"{count_of(results['threads'], 'thread')}, perhaps beside other work, and comparable only "
+        "roughly."
     )
 
 
