@@ -50,7 +50,7 @@ def continental(digit: int, rng: Generator) -> Strokes | None:
 
     A 7 has a bar or a hook there, a 2 often begins with a loop; so may a 5, an 8 and a 9 differ.
     """
-    seven = _bent_seven if digit == 7 and rng.random() < 0.3 else _seven
+    seven = (_bent_seven, _one_like_seven, _seven)[rng.choice(3, p=(0.3, 0.1, 0.6))]
     own = {1: _flagged_one, 2: _looped_two, 7: seven}.get(digit)
     if own is not None:
         return boxed(own(rng))
@@ -63,10 +63,17 @@ def _bare_one(rng: Generator) -> Strokes:
 
 
 def _flagged_one(rng: Generator) -> Strokes:
-    """Begin with an upstroke, short or from the base line; some have a foot, a hook, no corner."""
+    """Begin with an upstroke, short or from the base line; some have a foot, a hook, no corner.
+
+    Some lean back: like a Λ.
+    """
     lean, style = rng.normal(0.04, 0.06), rng.random()
     top, bottom = np.array((lean, 0.0)), np.array((-lean, 1.0))
-    angle = np.radians(rng.uniform(28, 78))
+    back = rng.random() < 0.2
+    if back:
+        lean = -rng.uniform(0.05, 0.28)
+        top, bottom = np.array((lean, 0.0)), np.array((-lean, 1.0))
+    angle = np.radians(rng.uniform(56 if back else 28, 78))
     length = rng.uniform(0.15, 0.6) if style < 0.35 else rng.uniform(0.5, 1.05)
     if style > 0.65:
         angle = max(angle, np.radians(46))
@@ -212,6 +219,16 @@ def _seven(rng: Generator) -> Strokes:
     if rng.random() < 0.12:
         strokes.append(dash(rng, foot, rng.normal(0, 0.03)))
     return strokes
+
+
+def _one_like_seven(rng: Generator) -> Strokes:
+    """A 1 with a long flag, and a low bar through its stem that does not meet the flag."""
+    lean, high = rng.normal(0.02, 0.06), rng.uniform(0.25, 0.6)
+    begin = np.array((-rng.uniform(0.3, 0.6), high))
+    top, foot = np.array((lean, 0.0)), np.array((-lean, 1.0))
+    level = rng.uniform(high + 0.08, 0.74)
+    bar = dash(rng, top + (foot - top) * level, rng.normal(0.02, 0.05))
+    return [np.concatenate([line(rng, begin, top, 0.04), line(rng, top, foot)]), bar]
 
 
 def _bent_seven(rng: Generator) -> Strokes:
@@ -387,6 +404,7 @@ _STYLES: tuple[_Style, ...] = (
     (5, _hooked_five, 1),
     (7, _seven, 3),
     (7, _bent_seven, 2),
+    (7, _one_like_seven, 0.5),
     (7, _ribbon_seven, 1.5),
     (8, _tailed_eight, 2),
     (8, _ribbon_eight, 1.5),

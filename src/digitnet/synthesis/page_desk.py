@@ -270,6 +270,8 @@ def fit(
 ) -> float:
     """Write as much of a text as fits into a box, and return the height of its digits in pixels.
 
+    0 if nothing legible fits.
+
     Args:
         desk: where.
         text: what, see ``spell``.
@@ -289,9 +291,9 @@ def fit(
         if largest >= SMALLEST or len(written) == 1:
             break
         written = written[: min(int(len(written) * largest / SMALLEST) + 1, len(written) - 1)]
-    if not written:
+    if not written or largest < SMALLEST:
         return 0.0
-    size = min(max(largest * fill, min(largest, SMALLEST)), max(most, SMALLEST))
+    size = min(max(largest * fill, SMALLEST), max(most, SMALLEST))
     spare = [room[0] - (right - left + pen) * size, room[1] - (bottom - top + pen) * size]
     part = desk.rng.random(2)
     x = box[0] + part[0] * spare[0] + (pen / 2 - left) * size

@@ -9,6 +9,7 @@ Guarantees:
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import cv2
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from digitnet.data.pen_signs import Hands
 from digitnet.reading.line_strips import LEAST_WIDTH, MOST_WIDTH, strip_of
 from digitnet.synthesis.page_desk import Desk, Spacing, put, spell, turned, whole_box
-from digitnet.synthesis.page_forms import any_rule, draw_box, draw_rule
+from digitnet.synthesis.page_forms import Rule, any_rule, draw_box, draw_rule
 from digitnet.synthesis.page_layouts import any_note
 from digitnet.synthesis.page_paper import develop
 from digitnet.synthesis.page_sheet import Sheet
@@ -40,6 +41,8 @@ _AMOUNTS = (
     "0.000,00", "$00.00", "0'000", "00'000",
 )  # fmt: skip
 
+# Room beside a digit, in its size, in which a border stands apart from it.
+_ROOMY = 0.25
 # How many strips are made of one sheet.
 _LOOKS = 2
 
@@ -83,7 +86,7 @@ class LineMaker:
         if chance(rng, 0.4):
             penman.flags = rng.uniform(0.5, 1)
         if chance(rng, 0.55):
-            penman.pen = log_uniform(rng, 0.025, 0.12)
+            penman.take(log_uniform(rng, 0.025, 0.12))
         slope = rng.normal(0, 2) if chance(rng, 0.93) else rng.uniform(-20, 20)
         written = turned(spell(desk, _any_text(desk), _any_spacing(rng)), slope)
         if not any(is_sign for _, is_sign in written):
@@ -104,7 +107,7 @@ class LineMaker:
             room[1] + (penman.pen / 2 - top) * size,
         )
         desk.pen(size)
-        _rules(desk, written, size, at)
+        _rules(desk, written, size, at, math.tan(math.radians(slope)))
         put(desk, written, size, at, 0)
         if chance(rng, 0.12):
             _other_lines(desk, size, room, bottom - top)
@@ -143,7 +146,7 @@ def _any_text(desk: Desk) -> str:
         text = _any_number(desk, 5)
         part = rng.random()
         if part < 0.3:
-            return text[:1] + "0000000"[: rng.integers(1, 5)]
+            return text[:1] + "000000"[: rng.integers(1, 7)]
         return text[0] * int(rng.integers(2, 4)) + text[1:] if part < 0.5 else text
     if kind == 2:
         form = _AMOUNTS[rng.integers(len(_AMOUNTS))]
@@ -176,38 +179,57 @@ def _margins(rng: Generator) -> NDArray[np.float64]:
     beside: NDArray[np.float64] = rng.uniform(0.02, 1, 4) * np.array([1.8, 0.85, 1.8, 0.85])
     if chance(rng, 0.25):
         beside *= 0.2
-    if chance(rng, 0.1):  # the frame cuts something off
-        beside[rng.integers(4)] = rng.uniform(-0.3, 0)
+    if chance(rng, 0.1):  # the frame cuts something off; of whole lines, what leaves them legible
+        side = int(rng.integers(4))
+        beside[side] = rng.uniform(-0.1 if side % 2 else -0.3, 0)
     return beside
 
 
-def _rules(desk: Desk, written: _Text, size: float, at: tuple[float, float]) -> None:
-    """Draw what may be printed around a number: a base line, a box, ticks between digits."""
+def _rules(desk: Desk, written: _Text, size: float, at: tuple[float, float], slope: float) -> None:
+    """Draw what may be printed around a number: a base line, a box, borders of cells, ticks."""
     rng = desk.rng
-    kind = pick(rng, (0.62, 0.12, 0.16, 0.06, 0.04))
+    kind = pick(rng, (0.58, 0.12, 0.16, 0.06, 0.04, 0.04))
     if kind == 0:
         return
-    rule = any_rule(rng, size)
-    low, width = at[1] + size, desk.width
+    rule, slope, low = any_rule(rng, size), slope + rng.normal(0, 0.01), at[1] + size
     if kind == 1:
-        y, lean = low + rng.uniform(-0.08, 0.3) * size, rng.normal(0, 0.01) * width
-        draw_rule(desk, line(-5, y, width + 5, y + lean), rule)
+        y = low + rng.uniform(-0.08, 0.3) * size
+        _across(desk, at[0], y, slope, rule)
         if chance(rng, 0.3):
-            y -= rng.uniform(1.2, 1.6) * size
-            draw_rule(desk, line(-5, y, width + 5, y + lean), rule)
+            _across(desk, at[0], y - rng.uniform(1.2, 1.6) * size, slope, rule)
     elif kind == 2:
         inset = rng.normal(0.08, 0.1, 4) * size
-        box = (inset[0], inset[1], width - inset[2], desk.height - inset[3])
+        box = (inset[0], inset[1], desk.width - inset[2], desk.height - inset[3])
         draw_box(desk, box, rule, "".join(each for each in "ltrb" if chance(rng, 0.75)))
+    elif kind == 5:  # of a table, whose rows hold several numbers
+        for place in _gaps(written):
+            x = at[0] + place * size
+            if chance(rng, 0.6):
+                draw_rule(desk, line(x, -5, x, desk.height + 5), rule)
     else:  # of a form with a cell for each digit
-        top, bottom = low - 1.2 * size, low + 0.15 * size
-        if kind == 4:
-            top = low - 0.3 * size
-        for glyph, is_sign in written:
-            x = at[0] + (glyph.box[0] - 0.12) * size
-            if is_sign:
-                draw_rule(desk, line(x, top, x, bottom), rule)
-        draw_rule(desk, line(-5, bottom, width + 5, bottom), rule)
+        top, bottom = low - (1.2 if kind == 3 else 0.3) * size, low + 0.15 * size
+        boxes = [glyph.box for glyph, is_sign in written if is_sign]
+        for place in (*(box[0] - 0.12 for box in boxes), boxes[-1][2] + 0.12):
+            x, down = at[0] + place * size, slope * place * size
+            draw_rule(desk, line(x, top + down, x, bottom + down), rule)
+        _across(desk, at[0], bottom, slope, rule)
+
+
+def _across(desk: Desk, x: float, y: float, slope: float, rule: Rule) -> None:
+    """Draw a rule through a point, from edge to edge."""
+    left, right = -5.0, desk.width + 5.0
+    draw_rule(desk, line(left, y + slope * (left - x), right, y + slope * (right - x)), rule)
+
+
+def _gaps(written: _Text) -> list[float]:
+    """Return where something upright fits: before, behind, and where signs leave room."""
+    boxes = [glyph.box for glyph, _ in written]
+    between = [
+        (one[2] + other[0]) / 2
+        for one, other in itertools.pairwise(boxes)
+        if other[0] - one[2] > _ROOMY
+    ]
+    return [boxes[0][0] - _ROOMY, *between, boxes[-1][2] + _ROOMY]
 
 
 def _other_lines(desk: Desk, size: float, room: NDArray[np.float64], height: float) -> None:

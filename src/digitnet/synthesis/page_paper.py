@@ -114,7 +114,7 @@ def _photo(sheet: Sheet, pen: float, size: float, rng: Generator, *, board: bool
     page = paper + ink * (np.float32(tone) - paper)
     _light(page, size, sheet.boxes, rng)
     if not board and chance(rng, 0.14):
-        page = _on_table(page, sheet.free_margins(), rng)
+        page = _on_table(page, sheet, rng)
     return _camera(page, pen, rng)
 
 
@@ -208,9 +208,12 @@ def _light(
         )
 
 
-def _on_table(page: Float, free: tuple[float, ...], rng: Generator) -> Float:
-    """Return the page with a table showing at one or two edges, as far as they are ``free``."""
-    height, width = page.shape
+def _on_table(page: Float, sheet: Sheet, rng: Generator) -> Float:
+    """Return the page with a table showing at one or two edges, as far as no sign is there.
+
+    What lies under the table is taken out of the sheet's clutter.
+    """
+    (height, width), free = page.shape, sheet.free_margins()
     lean = rng.normal(0, 0.03)
     gaps = np.full(4, -0.5)
     sides = rng.permutation(4)[: 1 + int(rng.integers(2))]
@@ -224,6 +227,7 @@ def _on_table(page: Float, free: tuple[float, ...], rng: Generator) -> Float:
     )
     table = Tabletop(corners, (0.0, 0.0, 0.0), rng.uniform(0.03, 0.15))
     mask = paper_mask(page.shape, table)
+    sheet.ink[1] *= mask
     under = np.float32(rng.uniform(0.05, 0.6)) * table_top(page.shape, table, mask, rng)
     return as_float32(page * mask + under * (1 - mask))
 

@@ -109,9 +109,10 @@ class Sheet:
             np.maximum(channel, ink, out=channel)
 
     def is_free(self, box: Bounds) -> bool:
-        """Return whether no sign lies in a box, in pixels."""
-        left, top = (max(math.floor(value), 0) for value in box[:2])
-        right, bottom = (max(math.ceil(value), 0) for value in box[2:])
+        """Return whether no sign lies where a box would be drawn, in pixels."""
+        corners = np.array([[x, y] for x in box[::2] for y in box[1::2]]) @ self.turn.T + self.shift
+        left, top = np.floor(corners.min(0)).clip(0).astype(int)
+        right, bottom = np.ceil(corners.max(0)).clip(0).astype(int)
         window = self.ink[0, top:bottom, left:right]
         return not window.size or float(window.max()) < LEAST_COVER
 

@@ -42,6 +42,8 @@ _SHARES = (0.45, 0.34, 0.18, 0.03)
 _RARE = 0.1
 # Letters that some write for digits, and how often.
 _ALIKE, _AS_LETTER = {0: "Oo", 2: "Zz", 5: "Ss", 6: "b", 8: "B", 9: "gq"}, 0.04
+# Pens, as fractions of a digit's size: the broadest, and the broadest for low zeros.
+_BROADEST, _FINE = 0.3, 0.1
 # The share of letters that are Greek.
 _GREEK = 0.12
 _PRINTED = "ACEFHKLMNRTUVWXadefhkmnrtuvwx"
@@ -174,8 +176,9 @@ class Penman:
         self.kind = kind if kind != "hand" or collection.writers else "lines"
         writers = collection.writers
         self._writer = writers[rng.integers(len(writers))] if writers else ""
-        self.pen = self._choose_pen()
+        pen = self._choose_pen()
         self.contrast = rng.uniform(0.3, 1.5) if chance(rng, 0.08) else 0.0
+        self.take(pen)
         self.steady = rng.uniform(0.0, 0.09) * (self.kind != "print")
         slant = rng.normal(0.05, 0.13) if chance(rng, 0.7) else rng.normal(0.3, 0.2)
         if self.kind == "print":
@@ -183,7 +186,9 @@ class Penman:
         self._slant = float(np.clip(slant, -0.5, 0.8))
         self._stretch = float(np.exp(rng.normal(0, 0.12)))
         self.old_style = chance(rng, 0.07)
-        self.high = {"0": rng.uniform(0.5, 0.85)} if chance(rng, 0.1) and not own else {}
+        # Broader pens would fill what is so small.
+        small = chance(rng, 0.1) and not own and pen < _FINE
+        self.high = {"0": rng.uniform(0.4, 0.85)} if small else {}
         if not own and chance(rng, 0.12):
             self.high["1"] = rng.uniform(1.1, 1.5)
         self.flags = 0.0
@@ -194,10 +199,15 @@ class Penman:
         self._rare = 0.0 if own else _RARE if chance(rng, 0.7) else 0.4
         self._breadth = 0.0
 
+    def take(self, pen: float) -> None:
+        """Write with another pen, whose downstrokes are no broader than the broadest pen."""
+        self.pen = pen
+        self.contrast = min(self.contrast, max(_BROADEST / pen - 1, 0.0))
+
     def _choose_pen(self) -> float:
         rng = self._rng
         kind = pick(rng, (0.19, 0.51, 0.19, 0.11))
-        low, high = ((0.012, 0.035), (0.03, 0.1), (0.09, 0.2), (0.2, 0.3))[kind]
+        low, high = ((0.012, 0.035), (0.03, 0.1), (0.09, 0.2), (0.2, _BROADEST))[kind]
         return log_uniform(rng, low, high)
 
     def digit(self, digit: int) -> Glyph:

@@ -121,9 +121,9 @@ def _may_be_a_digit(ink: NDArray[np.bool_]) -> bool:
     cut = ink[0].any() or ink[-1].any() or ink[:, 0].any() or ink[:, -1].any()
     points = np.argwhere(ink)
     height, width = np.ptp(points, axis=0)
-    # Variances across and along it; of a line without any breadth rounding may make one negative.
+    # Variances across and along it; that of a line without any breadth may be a little below 0.
     across, along = np.linalg.eigvalsh(np.cov(points.T))
-    return bool(cut or (0 <= across < _THIN**2 * along and height > _STEEP * width))
+    return bool(cut or (across < _THIN**2 * along and height > _STEEP * width))
 
 
 def _pages(maker: PageMaker, seed: int) -> Iterator[Page]:

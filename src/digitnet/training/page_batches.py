@@ -2,7 +2,7 @@
 
 Guarantees:
 
-- Page ``i`` of a seed is the same whenever and wherever it is drawn.
+- Page ``i`` of a seed is the same whenever and wherever it is drawn in batches of one size.
 - The pages of a batch have one shape. They are drawn ahead by another process while the network
   learns, which changes none of them.
 - Targets live on the same grids as ``network.finder.Maps``.
