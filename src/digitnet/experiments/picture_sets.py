@@ -78,7 +78,7 @@ _SET_TITLES = {
 
 PHOTOGRAPHS_EACH = 500
 NON_DIGITS_DRAWN = 1500
-NUMBERS_EACH = 200
+NUMBERS_EACH = 1000
 # Of one writer, so that two who wrote half of all do not decide.
 SIGNS_OF_A_WRITER = 60
 # Widths of pens, as fractions of a sign's longer side, and that side in pixels.
