@@ -104,7 +104,7 @@ def measure(sizes: Sizes, workers: int, threads: int) -> dict[str, Any]:
             "rival_coroutine": overload(rival([]), capacity, sizes),
             "rival_threads": overload(rival(["--threads"]), capacity, sizes),
         },
-        "soak": soak(serve, workers, sizes),
+        "soak": soak(serve, sizes, workers),
         "environment": conditions(),
     }
 
@@ -302,7 +302,7 @@ def overload(
     }
 
 
-def soak(serve: list[str], workers: int, sizes: Sizes) -> dict[str, Any]:
+def soak(serve: list[str], sizes: Sizes, workers: int = 1) -> dict[str, Any]:
     """Return what many requests of many clients leave behind, and whether answers were swapped."""
     samples: list[dict[str, float]] = []
     over = threading.Event()

@@ -1,6 +1,7 @@
 """The notebooks: in step with their sources, complete, executable offline, for everybody."""
 
 import ast
+import hashlib
 import importlib.util
 import json
 import os
@@ -8,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -185,10 +187,15 @@ def test_every_cell_runs_offline_and_answers(tmp_path: Path) -> None:
     env = os.environ | {"DIGITNET_OFFLINE": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
     assert done.returncode == 0, done.stderr
+    assets = resources.files("digitnet") / "assets"
+    models = {
+        name: hashlib.sha256((assets / name).read_bytes()).hexdigest()
+        for name in ("digitnet.onnx", "lines.onnx")
+    }
     for name, most, pictures in ((LESSON, 1_500_000, 12), (CALLS, 100_000, 2)):
         out = tmp_path / f"{name}.ipynb"
         notebook = json.loads(out.read_text(encoding="utf-8"))
-        assert notebook["metadata"]["digitnet"] == {"length": "short"}
+        assert notebook["metadata"]["digitnet"] == {"length": "short", "models": models}
         assert out.stat().st_size < most
         outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", ())]
         assert sum("image/png" in output.get("data", {}) for output in outputs) >= pictures
