@@ -12,7 +12,7 @@ from digitnet.machine import environment
 def conditions() -> dict[str, Any]:
     """Return the environment; what the command line calls by its path is called by its name."""
     here = environment()
-    return here | {"command": ["python", *map(_named, here["command"])]}
+    return here | {"command": [_named(each) for each in here["command"]]}
 
 
 def _named(argument: str) -> str:

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from conditions import conditions
 from digitnet.data.pen_signs import DIGIT_LIKE, load_hands, split_writers
 from digitnet.files import write_json
-from digitnet.machine import environment
 from digitnet.reading.model_file import ModelFile, load_model_file
 from digitnet.synthesis.hands import draw
 
@@ -51,7 +51,7 @@ def measure(model: ModelFile) -> dict[str, Any]:
     others = [_answers(model, _inks(val[is_other], pen, rng))[1] for pen in PENS]
     return {
         "schema_version": 1,
-        "environment": environment(),
+        "environment": conditions(),
         "seed": SEED,
         "writers": len(np.unique(hands.writer[digits])),
         "digits": len(digits),

@@ -24,9 +24,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from conditions import conditions
 from digitnet.data.pen_signs import Hands, load_hands, split_writers
 from digitnet.files import write_json
-from digitnet.machine import environment
 from digitnet.training.statistics import wilson_interval
 
 ROOT = Path(__file__).parents[1]
@@ -218,7 +218,7 @@ def main() -> None:
                 "whole_answer_ms": page.late("whole"),
                 "page_bytes": sum(path.stat().st_size for path in files),
             }
-    write_json(RESULT, result | {"environment": environment()})
+    write_json(RESULT, result | {"environment": conditions()})
 
 
 if __name__ == "__main__":

@@ -36,11 +36,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (the name that every PyTorch reader knows)
 from torch import Tensor, nn
 
+from conditions import conditions
 from digitnet import load_dataset
 from digitnet.data.dataset import Dataset
 from digitnet.experiments.bench_results import spread
 from digitnet.files import write_json
-from digitnet.machine import environment, usable_cores
+from digitnet.machine import usable_cores
 from timing import starting, summary, told_by
 
 HERE = Path(__file__).parent
@@ -155,7 +156,7 @@ def compare(args: argparse.Namespace) -> dict[str, Any]:
                 for ours, theirs in zip(runs["digitnet"], runs["one-epoch"], strict=True)
             ]
         ),
-        "environment": environment(),
+        "environment": conditions(),
     }
 
 

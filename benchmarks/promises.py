@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from conditions import conditions
 from digitnet.files import write_json
-from digitnet.machine import environment
 from service_load import Server, largest, load, service, status
 
 ROOT = Path(__file__).parent.parent
@@ -101,7 +101,7 @@ def main() -> None:
         "schema_version": 1,
         "hostile": hostile(args.seconds),
         "promises": {promise: held(tests) for promise, tests in PROMISES.items()},
-        "environment": environment(),
+        "environment": conditions(),
     }
     write_json(args.out, result)
     print(json.dumps({key: result[key] for key in ("hostile", "promises")}, indent=2))

@@ -10,7 +10,7 @@ from typing import Any
 from markdown_table import table
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "bulk.json"
-# It ticks a hundred times a second.
+# A process's clock ticks a hundred times a second; of less than this it says too little.
 _LEAST_SECONDS = 1.0
 _KINDS = {"digits": "drawings of 28 × 28", "photos": "photos of paper"}
 
@@ -49,7 +49,7 @@ def _rows(words: str, found: dict[str, Any]) -> list[tuple[str, ...]]:
 
 
 def _processor_time(cost: dict[str, Any]) -> str:
-    """Return it of a picture, unless it was too little in all for the clock that measured it."""
+    """Return the processor time of a picture, or a dash if too little was measured in all."""
     enough = cost["cpu_seconds"] * cost["pictures"] >= _LEAST_SECONDS
     return f"{1e6 * cost['cpu_seconds']:.0f} µs" if enough else "–"
 

@@ -401,9 +401,8 @@ def compared(inputs: Sequence[GoldenInput], expected: Answers, found: Answers) -
 
 
 def _difference(one: GoldenInput, expected: dict[str, Any], found: dict[str, Any]) -> Difference:
-    words = [found["error"]] if "error" in found else []
-    if "error" not in found:
-        words += [f"no {name}" for name in expected if name not in found]
+    missing = [f"no {name}" for name in expected if name not in found]
+    words = [found["error"]] if "error" in found else missing
     pairs: list[tuple[dict[str, Any], dict[str, Any]]] = []
     if "reading" in found and "reading" in expected:
         mine, other = expected["reading"], found["reading"]

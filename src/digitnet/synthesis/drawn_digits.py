@@ -67,12 +67,10 @@ def _flagged_one(rng: Generator) -> Strokes:
 
     Some lean back: like a Λ.
     """
-    lean, style = rng.normal(0.04, 0.06), rng.random()
-    top, bottom = np.array((lean, 0.0)), np.array((-lean, 1.0))
-    back = rng.random() < 0.2
+    lean, style, back = rng.normal(0.04, 0.06), rng.random(), rng.random() < 0.2
     if back:
         lean = -rng.uniform(0.05, 0.28)
-        top, bottom = np.array((lean, 0.0)), np.array((-lean, 1.0))
+    top, bottom = np.array((lean, 0.0)), np.array((-lean, 1.0))
     angle = np.radians(rng.uniform(56 if back else 28, 78))
     length = rng.uniform(0.15, 0.6) if style < 0.35 else rng.uniform(0.5, 1.05)
     if style > 0.65:
