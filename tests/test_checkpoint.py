@@ -16,6 +16,7 @@ from safetensors.torch import save
 from digitnet.errors import DigitnetError, InputError, IntegrityError, StorageError
 from digitnet.network.cnn import CNN, predict_logits
 from digitnet.network.config import AugmentationConfig, ModelConfig, TrainConfig
+from digitnet.network.recipes import recipe
 from digitnet.training import checkpoint
 from digitnet.training.checkpoint import load_model, read_tensors, save_model, write_tensors
 
@@ -91,8 +92,13 @@ def refused(file, content, says="."):
 
 @pytest.mark.parametrize(
     "model",
-    [ModelConfig(), SMALL, ModelConfig(channels=(1,), dense=(), num_classes=2)],
-    ids=["reference", "small", "least"],
+    [
+        ModelConfig(),
+        SMALL,
+        ModelConfig(channels=(1,), dense=(), num_classes=2),
+        recipe("tiny").model,
+    ],
+    ids=["reference", "small", "least", "tiny"],
 )
 def test_what_is_saved_is_loaded_bit_for_bit(model, file, sample):
     config = dataclasses.replace(CONFIG, model=model)

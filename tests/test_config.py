@@ -94,6 +94,9 @@ VALUES = {
     # True needs --separable and one width; False of the other needs --batch-norm.
     "shared_filters": st.just(False),
     "mixtures": st.just(0),
+    "symmetric": st.just(False),
+    # True needs --padding and two blocks.
+    "pool_phases": st.just(False),
     "norm_scale": st.just(True),
     "separable": st.booleans(),
     "canonical": st.booleans(),
@@ -350,6 +353,26 @@ def test_filters_and_mixtures_are_shared_by_separable_convolutions_of_one_width(
     with pytest.raises(UsageError, match=r"--(shared-filters|mixtures) .* without --separable"):
         ModelConfig(**model)
     assert ModelConfig(**{**model, "separable": True, "channels": (4, 4), "stem": 4})
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"symmetric": True, "separable": True, "channels": (4, 4)},
+        {"symmetric": True, "separable": True, "channels": (5, 5), "mixtures": 1},
+    ],
+)
+def test_only_mixtures_of_an_even_number_of_channels_are_symmetric(model):
+    with pytest.raises(UsageError, match=r"--symmetric .*off without --mixtures and an even"):
+        ModelConfig(**model)
+    assert ModelConfig(**{**model, "channels": (4, 4), "mixtures": 1}).symmetric
+
+
+@pytest.mark.parametrize("model", [{"channels": (4, 4)}, {"channels": (4,), "padding": True}])
+def test_pooling_at_all_phases_needs_padding_and_two_blocks(model):
+    with pytest.raises(UsageError, match=r"--pool-phases .*off without --padding and two blocks"):
+        ModelConfig(**model, pool_phases=True)
+    assert ModelConfig(**{**model, "padding": True, "stem": 4}, pool_phases=True).pool_phases
 
 
 def test_only_batch_normalisation_has_a_scale_to_leave_out():

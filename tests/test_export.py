@@ -44,9 +44,12 @@ COMPACT = ModelConfig(
     padding=True,
     separable=True,
     shared_filters=True,
+    mixtures=2,
+    symmetric=True,
     batch_norm=True,
     norm_scale=False,
     global_pooling="mean",
+    pool_phases=True,
     test_shifts=1,
     dense=(),
 )

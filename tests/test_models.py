@@ -12,15 +12,13 @@ from torch import nn
 from digitnet.errors import DigitnetError, UsageError
 from digitnet.network.cnn import (
     CNN,
-    Flatten,
-    SeparableConv2d,
-    SqueezeExcite,
     block_sizes,
     layer_table,
     predict_logits,
     to_float,
 )
 from digitnet.network.config import ModelConfig
+from digitnet.network.layers import Flatten, SeparableConv2d, SqueezeExcite
 from digitnet.network.recipes import recipe
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -64,6 +62,7 @@ def plain(model, images):
     linears = (m for m in model.head if isinstance(m, nn.Linear))
     first = next(m for m in model.modules() if isinstance(m, nn.Conv2d))
     own = [m.mixture for m in model.modules() if isinstance(m, SeparableConv2d)]
+    own = [unpacked(each) for each in own if each is not None] if config.symmetric else own
     mixtures = itertools.cycle(own[: config.mixtures or None])
     shapes = []
 
@@ -115,6 +114,15 @@ def plain(model, images):
             F.linear(activate(features) if index else features, linear.weight, linear.bias)
         )
     return features, shapes
+
+
+def unpacked(mixture):
+    """Return the symmetric matrix whose lower half is packed, column after column of its halves."""
+    half = mixture.shape[1]
+    matrix = torch.zeros(2 * half, 2 * half, dtype=mixture.dtype)
+    matrix[:, :half] = mixture[1:].tril()
+    matrix[half:, half:] = mixture[:half].triu().T
+    return matrix + matrix.tril(-1).T
 
 
 def convolved(conv, images, shared, *, padding, stride):
@@ -268,6 +276,7 @@ COMPACT = {"channels": (4, 4), "convs_per_block": 2, "padding": True, "separable
         {**COMPACT, "stem": 4, "shared_filters": True, "global_pooling": "mean"},
         {**COMPACT, "shared_filters": True, "batch_norm": True, "residual": True},
         {**COMPACT, "stem": 4, "mixtures": 2},
+        {**COMPACT, "stem": 4, "mixtures": 2, "symmetric": True},
         {**COMPACT, "batch_norm": True, "norm_scale": False, "residual": True},
         {**COMPACT, "batch_norm": True, "norm_scale": False, "activation": "gelu"},
     ],
@@ -310,6 +319,36 @@ def test_mixtures_are_used_in_turn_trained_once_and_stay_shared_in_a_copy():
         assert torch.equal(layer.weight, expected)
     images = torch.rand(2, 1, 28, 28)
     assert not torch.allclose(model(images), original(images))
+
+
+def test_half_of_a_symmetric_mixture_is_stored(noisy):
+    whole = CNN(ModelConfig(**COMPACT, stem=4, dense=(), mixtures=1))
+    model = CNN(ModelConfig(**COMPACT, stem=4, dense=(), mixtures=1, symmetric=True))
+    assert whole.num_parameters - model.num_parameters == 6
+    layer = next(m for m in model.modules() if isinstance(m, SeparableConv2d))
+    assert layer.mixture.numel() == 10
+    mixture = (layer.weight / layer.filters)[..., 0, 0]
+    torch.testing.assert_close(mixture, mixture.T)
+    torch.testing.assert_close(mixture, unpacked(layer.mixture))
+
+
+def test_pooling_at_all_phases_is_the_mean_over_where_its_squares_begin(noisy):
+    """The blocks before it see the image once; what follows sees maps moved by 0 or 1 pixel."""
+    config = ModelConfig(**{**SMALL, "channels": (3, 4), "padding": True, "dense": ()})
+    once, model = randomised(config).double(), randomised(replace(config, pool_phases=True))
+    model.double().load_state_dict(once.state_dict())
+    conv, activation = once.blocks[0][0], ACTIVATIONS[config.activation]
+    maps = activation(conv((noisy - once.mean) / once.std))
+    features = []
+    for down in (0, 1):
+        for right in (0, 1):
+            moved = F.pad(maps, (0, right, 0, down), value=-1e9)[..., down:, right:]
+            features.append(once.pooling(once.blocks[1](F.max_pool2d(moved, 2))))
+    expected = once.head(torch.stack(features).mean(0))
+    torch.testing.assert_close(model(noisy), expected)
+    torch.testing.assert_close(model.train()(noisy), expected)
+    torch.testing.assert_close(model.eval()(noisy[:1]), expected[:1])
+    assert [row.name for row in layer_table(model.config)].count("max pool 2×2 at four phases") == 1
 
 
 def test_a_test_sees_the_mean_of_all_places_and_training_only_one(noisy):

@@ -8,8 +8,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from digitnet.errors import UsageError
-from digitnet.network.cnn import CNN, SeparableConv2d, layer_table
+from digitnet.network.cnn import CNN, layer_table
 from digitnet.network.config import AugmentationConfig, TrainConfig
+from digitnet.network.layers import SeparableConv2d, packing
 from digitnet.network.recipes import DESCRIPTIONS, RECIPES, recipe
 
 
@@ -38,16 +39,16 @@ def test_both_recipes_train_the_network_that_was_asked_for(name):
 
 # The record is the number of parameters, so it is written down layer by layer.
 TINY = [
-    ("convolution 3×3", (13, 24, 24), 130),
-    ("max pool 2×2", (13, 12, 12), 0),
-    ("separable convolution 3×3", (13, 12, 12), 182),
-    ("separable convolution 3×3", (13, 12, 12), 182),
-    ("max pool 2×2", (13, 6, 6), 0),
-    ("separable convolution 3×3", (13, 6, 6), 13),
-    ("separable convolution 3×3", (13, 6, 6), 13),
-    ("max pool 2×2", (13, 3, 3), 0),
-    ("global mean", (13,), 0),
-    ("dense (logits)", (10,), 140),
+    ("convolution 3×3", (16, 24, 24), 160),
+    ("max pool 2×2", (16, 12, 12), 0),
+    ("separable convolution 3×3", (16, 12, 12), 152),
+    ("separable convolution 3×3", (16, 12, 12), 152),
+    ("max pool 2×2 at four phases", (16, 6, 6), 0),
+    ("separable convolution 3×3", (16, 6, 6), 16),
+    ("separable convolution 3×3", (16, 6, 6), 16),
+    ("max pool 2×2", (16, 3, 3), 0),
+    ("global mean", (16,), 0),
+    ("dense (logits)", (10,), 170),
 ]
 SMALL = [
     ("convolution 3×3", (32, 24, 24), 320),
@@ -75,7 +76,7 @@ def test_the_parameters_of_a_record_layer_by_layer(name, layers, most):
 
 
 def test_what_tiny_needs_besides_its_parameters_is_counted():
-    """Batch statistics go into filters, mixtures and shifts, but for a scale of each second use."""
+    """Batch statistics go into filters, mixtures and shifts, but for a scale of each mixed map."""
     torch.manual_seed(0)
     model = CNN(recipe("tiny").model).double().eval()
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
@@ -83,33 +84,55 @@ def test_what_tiny_needs_besides_its_parameters_is_counted():
         nn.init.normal_(norm.bias)
         nn.init.normal_(norm.running_mean)
         nn.init.uniform_(norm.running_var, 0.2, 3)
-    deviations = [torch.sqrt(norm.running_var + norm.eps) for norm in norms]
+    first, *later = deviations = [torch.sqrt(norm.running_var + norm.eps) for norm in norms]
     shifts = [n.bias - n.running_mean / d for n, d in zip(norms, deviations, strict=True)]
     stem = next(m for m in model.modules() if isinstance(m, nn.Conv2d))
-    filters = stem.weight / deviations[0][:, None, None, None]
+    filters = stem.weight / first[:, None, None, None]
     own = [m.mixture for m in model.modules() if isinstance(m, SeparableConv2d)][:2]
-    mixtures = [w * deviations[0] / d[:, None] for w, d in zip(own, deviations[1:3], strict=True)]
-    scales = [first / second for first, second in zip(deviations[1:3], deviations[3:], strict=True)]
+    # Scaled on both sides, a symmetric mixture stays one, so it is still packed.
+    products = torch.outer(first, first)
+    packed = [w * packed_from(products) for w in own]
+    scales = [1 / (first * d) for d in later]
     last = model.head[-1]
-    numbers = [filters, *shifts, *mixtures, *scales, last.weight, last.bias]
-    assert sum(n.numel() for n in numbers) == model.num_parameters + 2 * 13 == 686
+    numbers = [filters, *shifts, *packed, *scales, last.weight, last.bias]
+    assert sum(n.numel() for n in numbers) == model.num_parameters + 4 * 16 == 730
 
     def answered(seen):
         x = F.conv2d(seen, filters, padding=1)
         x = F.silu(F.max_pool2d(x, 2) + shifts[0][:, None, None])
-        for index, shift in enumerate(shifts[1:]):
-            mixture = mixtures[index % 2]
-            x = F.conv2d(F.conv2d(x, filters, padding=1, groups=13), mixture[..., None, None])
-            if index >= 2:
-                x = x * scales[index - 2][:, None, None]
-            x = F.silu((F.max_pool2d(x, 2) if index % 2 else x) + shift[:, None, None])
-        return x.mean((2, 3)) @ last.weight.T + last.bias
+        for index, (shift, scale) in enumerate(zip(shifts[1:], scales, strict=True)):
+            mixture = packed[index % 2].flatten()[packing(16)]
+            x = F.conv2d(F.conv2d(x, filters, padding=1, groups=16), mixture[..., None, None])
+            x = at_all_phases(x) if index == 1 else F.max_pool2d(x, 2) if index == 3 else x
+            x = F.silu(x * scale[:, None, None] + shift[:, None, None])
+        return x.mean((2, 3)).reshape(4, -1, 16).mean(0) @ last.weight.T + last.bias
 
     images = torch.rand(3, 1, 28, 28, dtype=torch.float64)
     normal = (images - model.mean) / model.std
     places = [(top, left) for top in (1, 2, 3) for left in (1, 2, 3)]
     seen = [normal[..., top : top + 24, left : left + 24] for top, left in places]
     torch.testing.assert_close(torch.stack([*map(answered, seen)]).mean(0), model(images))
+
+
+def packed_from(matrix):
+    """Return the entries of a symmetric matrix as they are packed."""
+    size = len(matrix)
+    packed = torch.empty(size * (size + 1) // 2, dtype=matrix.dtype)
+    packed[packing(size)] = matrix
+    return packed.reshape(size + 1, size // 2)
+
+
+def at_all_phases(x):
+    """Pool 2×2 with squares that begin at even or odd rows and columns; none lies outside."""
+    beyond = F.pad(x, (0, 2, 0, 2), value=-1e9)
+    size = x.shape[-1]
+    return torch.cat(
+        [
+            F.max_pool2d(beyond[..., down : down + size, right : right + size], 2)
+            for down in (0, 1)
+            for right in (0, 1)
+        ]
+    )
 
 
 def test_best_stays_within_what_it_says_of_training():

@@ -96,7 +96,9 @@ NETWORKS = {
     "no dense layer": ModelConfig(channels=(3,), dense=()),
     "pooled before it falls": replace(RECIPES["fast"].model, channels=(4,), dense=(8,)),
     "pooled after it falls": ModelConfig(channels=(4,), dense=(8,), activation="gelu"),
-    "as tiny, at one place": replace(RECIPES["tiny"].model, stem=4, channels=(4, 4), test_shifts=0),
+    "as tiny, at one place": replace(
+        RECIPES["tiny"].model, stem=4, channels=(4, 4), test_shifts=0, pool_phases=False
+    ),
     "as small": replace(RECIPES["small"].model, stem=4, channels=(4, 5)),
     "as best": replace(RECIPES["best"].model, stem=4, channels=(4, 6)),
     "added without a scale": ModelConfig(
@@ -242,8 +244,18 @@ def test_of_a_network_with_a_foreign_step_the_answers_are_left() -> None:
     np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
 
 
-def test_of_a_network_that_sees_several_places_the_answers_are_left() -> None:
-    model = untrained(ModelConfig(channels=(3,), dense=(), border=2, test_shifts=1))
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"channels": (3,), "border": 2, "test_shifts": 1},
+        {"channels": (3, 4), "padding": True, "pool_phases": True, "global_pooling": "mean"},
+    ],
+    ids=["shifted", "pooled at all phases"],
+)
+def test_of_a_network_that_sees_several_places_the_answers_are_left(
+    settings: dict[str, Any],
+) -> None:
+    model = untrained(ModelConfig(dense=(), **settings))
     graph, layers, unshown = opened(traced(model))
     assert layers == []
     assert "several places" in unshown

@@ -20,18 +20,25 @@ plain definition:
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Self
 
 import torch
-import torch.nn.functional as F  # noqa: N812 (the name that every PyTorch reader knows)
 from torch import Tensor, nn
 
 from digitnet.errors import InputError, UsageError
 from digitnet.network.canonical import Canonical
 from digitnet.network.config import IMAGE_SIZE, Activation, GlobalPooling, ModelConfig
+from digitnet.network.layers import (
+    Flatten,
+    MaxAndMean,
+    Mean,
+    PhasePool2d,
+    Residual,
+    SeparableConv2d,
+    SqueezeExcite,
+)
 
 # Mean and standard deviation of the grey values of MNIST's training images, on a scale of 0 to 1.
 PIXEL_MEAN = 0.1307
@@ -91,6 +98,8 @@ class CNN(nn.Module):
         self.register_buffer("std", torch.tensor(PIXEL_STD))
         shapes = block_shapes(self.config)
         self.blocks = nn.Sequential(*(_block(self.config, shape) for shape in shapes))
+        if self.config.pool_phases:
+            _pool_phases(self.blocks[-2])
         _share(self.blocks, self.config)
         self.pooling = _POOLINGS[self.config.global_pooling]()
         self.head = _head(self.config, _pooled_units(self.config, size))
@@ -121,9 +130,10 @@ class CNN(nn.Module):
         # the tensor says of itself: unless it says channels last, convolutions take a slow path.
         normal = ((used - self.mean) / self.std).to(memory_format=torch.channels_last)
         features: Tensor = self.head[:-1](self.pooling(self.blocks(normal)))
-        if len(places) == 1:
+        views = len(places) * (4 if self.config.pool_phases else 1)
+        if views == 1:
             return features
-        return features.reshape(len(places), -1, features.shape[1]).mean(0)
+        return features.reshape(views, -1, features.shape[1]).mean(0)
 
     def _places(self, images: Tensor) -> list[Tensor]:
         """Return the parts of images that the blocks see, one after the other."""
@@ -221,14 +231,16 @@ def layer_table(config: ModelConfig) -> list[Layer]:
     """Return the layers of the network with the shapes and parameters of its plain definition."""
     rows = []
     size, separable = IMAGE_SIZE - 2 * config.border, 0
-    for shape, pooled in zip(block_shapes(config), block_sizes(config), strict=True):
+    shapes = block_shapes(config)
+    for shape, pooled in zip(shapes, block_sizes(config), strict=True):
         width, stride = shape.inputs, shape.stride
         for side in _convolved_sizes(config, shape, size):
             is_new = not config.mixtures or separable < config.mixtures
             rows.append(_conv_layer(config, width, shape.outputs, side, stride, is_new=is_new))
             separable += _is_separable(config, width)
             width, stride = shape.outputs, 1
-        rows.append(Layer("max pool 2×2", (shape.outputs, pooled, pooled), 0))
+        phases = " at four phases" if config.pool_phases and shape is shapes[-2] else ""
+        rows.append(Layer(f"max pool 2×2{phases}", (shape.outputs, pooled, pooled), 0))
         size = pooled
         if config.squeeze_excite:
             rows.append(_gate_layer(config, shape.outputs, size))
@@ -258,7 +270,8 @@ def _conv_layer(
     weights = inputs * outputs * side**2
     if separable:
         filters = 0 if config.shared_filters else side**2
-        weights = inputs * (filters + (outputs if is_new else 0))
+        mixture = outputs * (outputs + 1) // 2 if config.symmetric else inputs * outputs
+        weights = inputs * filters + (mixture if is_new else 0)
     # The bias gives way to the shift of batch normalisation, which may also have a scale.
     others = 2 if config.batch_norm and config.norm_scale else 1
     kind = "separable convolution" if separable else "convolution"
@@ -335,7 +348,9 @@ def _convolution(config: ModelConfig, inputs: int, outputs: int, stride: int) ->
     size, bias = config.kernel_size, not config.batch_norm
     padding = size // 2 if config.padding else 0
     if _is_separable(config, inputs):
-        conv: nn.Module = SeparableConv2d(inputs, outputs, size, padding=padding, bias=bias)
+        conv: nn.Module = SeparableConv2d(
+            inputs, outputs, size, padding=padding, bias=bias, symmetric=config.symmetric
+        )
     else:
         conv = nn.Conv2d(inputs, outputs, size, stride, padding, bias=bias)
     if not config.batch_norm:
@@ -346,75 +361,12 @@ def _convolution(config: ModelConfig, inputs: int, outputs: int, stride: int) ->
     return [conv, norm]
 
 
-class Residual(nn.Sequential):
-    """Layers whose input is added to their output (He et al. 2016, "Deep residual learning")."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return ``x`` plus what the layers make of it; both have one shape."""
-        changed: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
-        return x + changed
-
-
-class SeparableConv2d(nn.Module):
-    """A depthwise separable convolution: a filter for each input channel, then a mixture of them.
-
-    Nothing comes between the two (Chollet, "Xception", CVPR 2017), so they are one convolution
-    whose kernels are products. Outside training it is computed, and exported, as that; in training
-    step by step, which takes a fifth to two fifths less time.
-
-    Args:
-        inputs: channels.
-        outputs: channels.
-        size: side of the filters in pixels.
-        padding: zeros at each edge.
-        bias: whether each output channel has one.
-    """
-
-    def __init__(
-        self, inputs: int, outputs: int, size: int, *, padding: int = 0, bias: bool = True
-    ) -> None:
-        super().__init__()
-        self.padding = padding
-        self.filters: nn.Parameter | None = nn.Parameter(torch.empty(inputs, size, size))
-        self.mixture: nn.Parameter | None = nn.Parameter(torch.empty(outputs, inputs))
-        # In tuples, so that they are no layers of this one, and are saved and trained once.
-        self._filters_of: tuple[nn.Conv2d, ...] = ()
-        self._mixture_of: tuple[SeparableConv2d, ...] = ()
-        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
-        # The products have the variance that He et al. 2015 derive for rectified inputs.
-        nn.init.normal_(self.filters, std=1 / size)
-        nn.init.normal_(self.mixture, std=math.sqrt(2 / inputs))
-
-    def share_filters_of(self, source: nn.Conv2d) -> None:
-        """Take the filters of a convolution of one channel instead of filters of its own."""
-        self.filters, self._filters_of = None, (source,)
-
-    def share_mixture_of(self, source: SeparableConv2d) -> None:
-        """Take the mixture of another one instead of a mixture of its own."""
-        self.mixture, self._mixture_of = None, (source,)
-
-    def _parts(self) -> tuple[Tensor, Tensor]:
-        """Return the filters, (inputs, 1, size, size), and the mixture, (outputs, inputs, 1, 1)."""
-        filters = self._filters_of[0].weight[:, 0] if self._filters_of else self.filters
-        mixture = self._mixture_of[0].mixture if self._mixture_of else self.mixture
-        assert filters is not None
-        assert mixture is not None
-        return filters[:, None], mixture[:, :, None, None]
-
-    @property
-    def weight(self) -> Tensor:
-        """The kernels, float32 (outputs, inputs, size, size)."""
-        filters, mixture = self._parts()
-        return mixture * filters[:, 0]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return float32 (N, outputs, H, W) of (N, inputs, H, W) with enough padding."""
-        if self.training:
-            filters, mixture = self._parts()
-            filtered = F.conv2d(x, filters, padding=self.padding, groups=len(filters))
-            return F.conv2d(filtered, mixture, self.bias)
-        kernels = self.weight.contiguous(memory_format=torch.channels_last)
-        return F.conv2d(x, kernels, self.bias, padding=self.padding)
+def _pool_phases(block: nn.Module) -> None:
+    """Let a block pool at all phases."""
+    assert isinstance(block, nn.Sequential)
+    for index, layer in enumerate(block):
+        if isinstance(layer, nn.MaxPool2d):
+            block[index] = PhasePool2d()
 
 
 def _share(blocks: nn.Sequential, config: ModelConfig) -> None:
@@ -427,60 +379,6 @@ def _share(blocks: nn.Sequential, config: ModelConfig) -> None:
     if config.mixtures:
         for index, module in enumerate(separable[config.mixtures :]):
             module.share_mixture_of(separable[index % config.mixtures])
-
-
-class SqueezeExcite(nn.Module):
-    """Channels weighed by what their means say (Hu et al. 2018, "Squeeze-and-excitation networks").
-
-    Args:
-        channels: how many there are.
-        hidden: units between the means and the weights.
-    """
-
-    def __init__(self, channels: int, hidden: int) -> None:
-        super().__init__()
-        self.gate = nn.Sequential(
-            nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels), nn.Sigmoid()
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (N, C, H, W), each channel times its weight between 0 and 1."""
-        weights: Tensor = self.gate(x.mean(dim=(2, 3)))
-        return x * weights[:, :, None, None]
-
-
-class Flatten(nn.Module):
-    """Every pixel of every channel, whose gradient comes back in the memory order of the pixels.
-
-    Autograd returns it channel by channel, and layers that keep channels last then take slow paths:
-    the recipe fast took a fifth longer.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (N, C · H · W) of (N, C, H, W)."""
-        if x.requires_grad:
-            x.register_hook(_channels_last)  # type: ignore[no-untyped-call]
-        return x.flatten(1)
-
-
-def _channels_last(gradient: Tensor) -> Tensor:
-    return gradient.contiguous(memory_format=torch.channels_last)
-
-
-class Mean(nn.Module):
-    """The mean of each channel (Lin, Chen and Yan 2014, "Network in network")."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (N, C) of (N, C, H, W)."""
-        return x.mean(dim=(2, 3))
-
-
-class MaxAndMean(nn.Module):
-    """The maximum of each channel, then the mean of each."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (N, 2 · C) of (N, C, H, W)."""
-        return torch.cat((x.amax(dim=(2, 3)), x.mean(dim=(2, 3))), dim=1)
 
 
 _POOLINGS: dict[GlobalPooling, type[nn.Module]] = {

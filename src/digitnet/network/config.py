@@ -67,6 +67,8 @@ class ModelConfig:
             differ in their mixtures only; needs --separable, and one number of channels.
         mixtures: Different mixtures of channels, which separable convolutions use in turn; 0 gives
             each its own. Needs one number of channels.
+        symmetric: Mixtures are symmetric matrices, so that 16 channels take 136 numbers and not
+            256; needs --mixtures, and an even number of channels.
         batch_norm: Batch normalisation between each convolution and its activation.
         norm_scale: A scale for each channel in batch normalisation, besides a shift. Without it,
             pooling comes before normalisation, which then has a quarter of the pixels.
@@ -75,6 +77,8 @@ class ModelConfig:
             layer of so many times fewer units than channels; 0 does not.
         global_pooling: What is kept of each channel of the last block: every pixel with none, else
             its mean, or its maximum and its mean.
+        pool_phases: Pool the last block but one at all four places where 2 by 2 squares can begin,
+            and go on with each; the last layer sees the mean. Needs --padding.
         test_shifts: Pixels by which an image is shifted each way, outside training; what the last
             layer sees is the mean over all places. At most --border.
         dense: Units of the hidden dense layers between the last block and the logits.
@@ -99,11 +103,13 @@ class ModelConfig:
     separable: bool = False
     shared_filters: bool = False
     mixtures: int = _limited(0, 0, 64)
+    symmetric: bool = False
     batch_norm: bool = False
     norm_scale: bool = True
     residual: bool = False
     squeeze_excite: int = _limited(0, 0, 1024)
     global_pooling: GlobalPooling = "none"
+    pool_phases: bool = False
     test_shifts: int = _limited(0, 0, 10)
     dense: tuple[int, ...] = (64,)
     activation: Activation = "relu"
@@ -128,6 +134,12 @@ class ModelConfig:
             shareable = (self.separable and one_width) or not getattr(self, name)
             allowed = f"{off} without --separable and one number of channels"
             _require(self, name, shareable, allowed)
+        square = bool(self.mixtures) and self.channels[0] % 2 == 0
+        allowed = "off without --mixtures and an even number of channels"
+        _require(self, "symmetric", square or not self.symmetric, allowed)
+        poolable = self.padding and len(self.channels) + bool(self.stem) > 1
+        allowed = "off without --padding and two blocks"
+        _require(self, "pool_phases", poolable or not self.pool_phases, allowed)
         _require(self, "norm_scale", self.batch_norm or self.norm_scale, "on without --batch-norm")
         most = f"from 0 to {self.border}, the --border"
         _require(self, "test_shifts", self.test_shifts <= self.border, most)

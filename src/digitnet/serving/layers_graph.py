@@ -174,14 +174,14 @@ def _open(graph: OpenedGraph, nodes: list[NodeProto]) -> None:
             "This model is several networks that answer as one. Each has layers of its own, which "
             "are not shown here."
         )
+    if any(map(_stacks_images, nodes)):
+        raise _UnshownError(
+            "This model sees each image at several places, and each layer has a map of every "
+            "place. They are not shown here."
+        )
     while nodes:
         node = nodes.pop(0)
         following = [each.op_type for each in nodes[: len(_WEIGHING)]]
-        if node.op_type == "Concat" and not graph.layers:
-            raise _UnshownError(
-                "This model sees each image at several places, and each layer has a map of every "
-                "place. They are not shown here."
-            )
         if node.op_type == "Conv":
             nodes = _add_convolution(graph, node, nodes)
         elif node.op_type == "ReduceMean" and following == list(_WEIGHING):
@@ -193,6 +193,11 @@ def _open(graph: OpenedGraph, nodes: list[NodeProto]) -> None:
             graph.nodes.append(node)
         else:
             raise _unknown(node.op_type)
+
+
+def _stacks_images(node: NodeProto) -> bool:
+    """Return whether a node puts what are seen as several images one after the other."""
+    return node.op_type == "Concat" and helper.get_node_attr_value(node, "axis") == 0
 
 
 def _make_whole(graph: GraphProto) -> None:
