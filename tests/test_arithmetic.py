@@ -1,5 +1,7 @@
 """How much arithmetic a network takes: counted by hand for networks that can be."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -31,6 +33,15 @@ def test_a_training_sees_an_image_once_however_often_a_test_does():
     assert multiply_adds(network.train()) == once
     # The last layer takes the mean of nine.
     assert multiply_adds(network.eval()) == 9 * (once - 640) + 640
+
+
+def test_a_training_sees_what_follows_pooling_at_all_phases_four_times():
+    config = ModelConfig(channels=(4, 4), padding=True, pool_phases=True, dense=())
+    first, second, last = 28**2 * 4 * 9, 14**2 * 4 * 4 * 9, 10 * 4 * 49
+    assert multiply_adds(CNN(config).train()) == first + 4 * second + last
+    config = replace(config, channels=(4, 4, 4))
+    last = 10 * 4 * 9
+    assert multiply_adds(CNN(config).train()) == first + second + 4 * 7**2 * 4 * 4 * 9 + last
 
 
 def test_a_training_takes_three_forward_passes_of_two_operations():

@@ -465,9 +465,23 @@ def test_a_model_that_is_not_described_is_refused(good, file):
 
 
 def test_a_description_of_a_giant_costs_no_memory(good, file):
-    model = {"channels": [3000, 9000], "dense": []}  # a gigabyte of weights
+    weights = {"channels": [3000, 9000], "dense": []}  # a gigabyte of them
+    # Few weights, but matrices of a gigabyte and more are made of them.
+    matrices = {
+        "stem": 4096,
+        "channels": [4096] * 3,
+        "convs_per_block": 8,
+        "padding": True,
+        "separable": True,
+        "shared_filters": True,
+        "mixtures": 1,
+        "symmetric": True,
+        "global_pooling": "mean",
+        "dense": [],
+    }
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    refused(file, with_about(good, lambda about: {**about, "model": model}))
+    for model in (weights, matrices):
+        refused(file, with_about(good, lambda about, model=model: {**about, "model": model}))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 100_000  # kilobytes
 
 

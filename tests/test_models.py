@@ -17,8 +17,8 @@ from digitnet.network.cnn import (
     predict_logits,
     to_float,
 )
+from digitnet.network.cnn_layers import Flatten, SeparableConv2d, SqueezeExcite
 from digitnet.network.config import ModelConfig
-from digitnet.network.layers import Flatten, SeparableConv2d, SqueezeExcite
 from digitnet.network.recipes import recipe
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -117,7 +117,7 @@ def plain(model, images):
 
 
 def unpacked(mixture):
-    """Return the symmetric matrix whose lower half is packed, column after column of its halves."""
+    """Return the symmetric matrix of which the lower triangles of both halves are packed."""
     half = mixture.shape[1]
     matrix = torch.zeros(2 * half, 2 * half, dtype=mixture.dtype)
     matrix[:, :half] = mixture[1:].tril()
@@ -321,7 +321,7 @@ def test_mixtures_are_used_in_turn_trained_once_and_stay_shared_in_a_copy():
     assert not torch.allclose(model(images), original(images))
 
 
-def test_half_of_a_symmetric_mixture_is_stored(noisy):
+def test_the_numbers_of_a_symmetric_mixture_are_stored_once():
     whole = CNN(ModelConfig(**COMPACT, stem=4, dense=(), mixtures=1))
     model = CNN(ModelConfig(**COMPACT, stem=4, dense=(), mixtures=1, symmetric=True))
     assert whole.num_parameters - model.num_parameters == 6
@@ -333,7 +333,7 @@ def test_half_of_a_symmetric_mixture_is_stored(noisy):
 
 
 def test_pooling_at_all_phases_is_the_mean_over_where_its_squares_begin(noisy):
-    """The blocks before it see the image once; what follows sees maps moved by 0 or 1 pixel."""
+    """What follows sees the maps moved by 0 or 1 pixel each way."""
     config = ModelConfig(**{**SMALL, "channels": (3, 4), "padding": True, "dense": ()})
     once, model = randomised(config).double(), randomised(replace(config, pool_phases=True))
     model.double().load_state_dict(once.state_dict())

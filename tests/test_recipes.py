@@ -9,9 +9,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from digitnet.errors import UsageError
 from digitnet.network.cnn import CNN, layer_table
+from digitnet.network.cnn_layers import SeparableConv2d, packing
 from digitnet.network.config import AugmentationConfig, TrainConfig
-from digitnet.network.layers import SeparableConv2d, packing
 from digitnet.network.recipes import DESCRIPTIONS, RECIPES, recipe
+from digitnet.training.device import CPU
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -101,7 +102,7 @@ def test_what_tiny_needs_besides_its_parameters_is_counted():
         x = F.conv2d(seen, filters, padding=1)
         x = F.silu(F.max_pool2d(x, 2) + shifts[0][:, None, None])
         for index, (shift, scale) in enumerate(zip(shifts[1:], scales, strict=True)):
-            mixture = packed[index % 2].flatten()[packing(16)]
+            mixture = packed[index % 2].flatten()[packing(16, CPU)]
             x = F.conv2d(F.conv2d(x, filters, padding=1, groups=16), mixture[..., None, None])
             x = at_all_phases(x) if index == 1 else F.max_pool2d(x, 2) if index == 3 else x
             x = F.silu(x * scale[:, None, None] + shift[:, None, None])
@@ -118,7 +119,7 @@ def packed_from(matrix):
     """Return the entries of a symmetric matrix as they are packed."""
     size = len(matrix)
     packed = torch.empty(size * (size + 1) // 2, dtype=matrix.dtype)
-    packed[packing(size)] = matrix
+    packed[packing(size, CPU)] = matrix
     return packed.reshape(size + 1, size // 2)
 
 

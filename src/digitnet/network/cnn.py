@@ -29,8 +29,7 @@ from torch import Tensor, nn
 
 from digitnet.errors import InputError, UsageError
 from digitnet.network.canonical import Canonical
-from digitnet.network.config import IMAGE_SIZE, Activation, GlobalPooling, ModelConfig
-from digitnet.network.layers import (
+from digitnet.network.cnn_layers import (
     Flatten,
     MaxAndMean,
     Mean,
@@ -39,6 +38,7 @@ from digitnet.network.layers import (
     SeparableConv2d,
     SqueezeExcite,
 )
+from digitnet.network.config import IMAGE_SIZE, Activation, GlobalPooling, ModelConfig
 
 # Mean and standard deviation of the grey values of MNIST's training images, on a scale of 0 to 1.
 PIXEL_MEAN = 0.1307

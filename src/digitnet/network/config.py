@@ -78,7 +78,7 @@ class ModelConfig:
         global_pooling: What is kept of each channel of the last block: every pixel with none, else
             its mean, or its maximum and its mean.
         pool_phases: Pool the last block but one at all four places where 2 by 2 squares can begin,
-            and go on with each; the last layer sees the mean. Needs --padding.
+            and go on with each; the last layer sees the mean. Needs two blocks.
         test_shifts: Pixels by which an image is shifted each way, outside training; what the last
             layer sees is the mean over all places. At most --border.
         dense: Units of the hidden dense layers between the last block and the logits.
@@ -134,9 +134,9 @@ class ModelConfig:
             shareable = (self.separable and one_width) or not getattr(self, name)
             allowed = f"{off} without --separable and one number of channels"
             _require(self, name, shareable, allowed)
-        square = bool(self.mixtures) and self.channels[0] % 2 == 0
+        packable = bool(self.mixtures) and self.channels[0] % 2 == 0
         allowed = "off without --mixtures and an even number of channels"
-        _require(self, "symmetric", square or not self.symmetric, allowed)
+        _require(self, "symmetric", packable or not self.symmetric, allowed)
         poolable = self.padding and len(self.channels) + bool(self.stem) > 1
         allowed = "off without --padding and two blocks"
         _require(self, "pool_phases", poolable or not self.pool_phases, allowed)

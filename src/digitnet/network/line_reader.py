@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from digitnet.network.cnn_layers import Residual
 from digitnet.network.finder import LEAST_STD
-from digitnet.network.layers import Residual
 
 # Channels at strides 1, 2 and 4, below those, and along the line.
 WIDTHS = (16, 32, 64, 96, 128)

@@ -81,7 +81,7 @@ RECIPES: dict[str, TrainConfig] = {
     # As few parameters as possible. Multiply-adds are cheap beside them, so later layers use
     # filters and mixtures again, mixtures are symmetric, batch normalisation has no scale, and one
     # mean a channel feeds the last layer. Steps made orthogonal get further with so few weights;
-    # pooling at all phases, and an image seen at nine places, cost none.
+    # pooling at all phases, and an image seen at nine places, add none.
     "tiny": TrainConfig(
         recipe="tiny",
         epochs=100,

@@ -4,9 +4,9 @@ Guarantees:
 
 - The weights are those of the model file, and so are the answers, to 1e-5; batch normalisation is
   part of the convolution before it, as weights and a bias.
-- Every network that ``CNN`` exports can be opened, if it sees an image at one place. Of others, and
-  of an ensemble, whose networks have layers of their own, there is the graph from images to
-  answers, and a sentence that says why no layers are shown.
+- Every network that ``CNN`` exports can be opened, if it sees an image at one place and pools at
+  one phase. Of others, and of an ensemble, whose networks have layers of their own, there is the
+  graph from images to answers, and a sentence that says why no layers are shown.
 
 The graph takes ``images``, float32 (N, 1, 28, 28) in [0, 1] as the model file's ``image`` gives
 them; ``keep_1``, ``keep_2`` …, float32 (1, channels, 1, 1), 1 or 0 for each filter of a convolution
@@ -176,8 +176,8 @@ def _open(graph: OpenedGraph, nodes: list[NodeProto]) -> None:
         )
     if any(map(_stacks_images, nodes)):
         raise _UnshownError(
-            "This model sees each image at several places, and each layer has a map of every "
-            "place. They are not shown here."
+            "This model sees each image, or maps of it, at several places, and each layer has a "
+            "map of every place. They are not shown here."
         )
     while nodes:
         node = nodes.pop(0)
@@ -196,7 +196,7 @@ def _open(graph: OpenedGraph, nodes: list[NodeProto]) -> None:
 
 
 def _stacks_images(node: NodeProto) -> bool:
-    """Return whether a node puts what are seen as several images one after the other."""
+    """Return whether a node stacks views of an image along the batch."""
     return node.op_type == "Concat" and helper.get_node_attr_value(node, "axis") == 0
 
 

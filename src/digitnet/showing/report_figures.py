@@ -266,8 +266,8 @@ def layer_outputs(
 
     Returns:
         A name and float32 (C, H, W) for each; plain numbers are (N, 1, 1). The last are the
-        logits and the probabilities, of all places that the network sees (``test_shifts``); the
-        others are those of the image where it is.
+        logits and the probabilities, of all places that the network sees (``test_shifts``,
+        ``pool_phases``); the others are those of the image where it is, at the first phase.
     """
     # Not cut to ``used_size``, which saves time and changes no logit: the maps are to have the
     # sizes that the table of layers gives.

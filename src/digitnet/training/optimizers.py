@@ -36,8 +36,8 @@ class MuonWithAdamW(torch.optim.Optimizer):
     """Muon for matrices, whose steps it makes orthogonal, and AdamW for all other weights.
 
     Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024). Matrices are
-    the weights of dense layers, mixtures of channels, and convolutions of several channels, of
-    which each filter is a row.
+    the weights of dense layers, mixtures of channels (symmetric ones as they are packed), and
+    convolutions of several channels, of which each filter is a row.
 
     Args:
         groups: of weights, each with its rate, which both use.

@@ -4,13 +4,14 @@ Guarantees:
 
 - A separable convolution is computed, and exported, as one convolution outside training.
 - What is shared between layers is saved and trained once.
-- A layer without parameters of its own adds none, whatever it takes in arithmetic.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 (the name that every PyTorch reader knows)
 from torch import Tensor, nn
@@ -56,7 +57,7 @@ class SeparableConv2d(nn.Module):
         self.filters: nn.Parameter | None = nn.Parameter(torch.empty(inputs, size, size))
         shape = (outputs + 1, outputs // 2) if symmetric else (outputs, inputs)
         self.mixture: nn.Parameter | None = nn.Parameter(torch.empty(shape))
-        self._packing = packing(outputs) if symmetric else None
+        self.symmetric = symmetric
         # In tuples, so that they are no layers of this one, and are saved and trained once.
         self._filters_of: tuple[nn.Conv2d, ...] = ()
         self._mixture_of: tuple[SeparableConv2d, ...] = ()
@@ -79,10 +80,10 @@ class SeparableConv2d(nn.Module):
         mixture: Tensor | None = self._mixture_of[0].mixture if self._mixture_of else self.mixture
         assert filters is not None
         assert mixture is not None
-        if self._packing is not None:
-            # Looked up as a row, which the ONNX exporter computes once and for all.
-            row = mixture.flatten()[self._packing.flatten().to(mixture.device)]
-            mixture = row.reshape(self._packing.shape)
+        if self.symmetric:
+            places = packing(len(filters), mixture.device)
+            # Indexed as a flat row: only then does the ONNX exporter fold it into a constant.
+            mixture = mixture.flatten()[places.flatten()].reshape(places.shape)
         return filters[:, None], mixture[:, :, None, None]
 
     @property
@@ -101,30 +102,32 @@ class SeparableConv2d(nn.Module):
         return F.conv2d(x, kernels, self.bias, padding=self.padding)
 
 
-def packing(size: int) -> Tensor:
+@functools.lru_cache(maxsize=8)
+def packing(size: int, device: torch.device) -> Tensor:
     """Return where the entries of a symmetric matrix are packed, int64 (size, size).
 
     The packed ones are (size + 1, size / 2), row by row: "rectangular full packed format"
-    (Gustavson et al. 2010), which keeps the columns of the lower half together. ``size`` is even.
+    (Gustavson et al. 2010), the lower triangle of the left half, and above it that of the right
+    half, transposed. ``size`` is even.
     """
     half = size // 2
-    # On the CPU also where a network is only outlined, to be filled from a file.
-    with torch.device("cpu"):
-        rows, columns = torch.tril_indices(size, size)
-        # The last columns fill the corner that the first ones leave empty, transposed.
-        first = columns < half
-        down = torch.where(first, rows + 1, columns - half)
-        right = torch.where(first, columns, rows - half)
-        places = torch.empty(size, size, dtype=torch.int64)
-        places[rows, columns] = places[columns, rows] = down * half + right
-    return places
+    rows, columns = np.tril_indices(size)
+    left = columns < half
+    down = np.where(left, rows + 1, columns - half)
+    right = np.where(left, columns, rows - half)
+    places = np.empty((size, size), np.int64)
+    places[rows, columns] = places[columns, rows] = down * half + right
+    # Whoever asks first may only infer, and the next may train.
+    with torch.inference_mode(mode=False):
+        return torch.from_numpy(places).to(device)
 
 
 class PhasePool2d(nn.Module):
     """Max pooling 2×2, four times: its squares begin at even or odd rows, even or odd columns.
 
-    Pooling from one place on keeps a pixel in four and depends on where the ink happens to lie;
-    all four together do not (Zhang, "Making convolutional networks shift-invariant again", 2019).
+    Pooling at one phase keeps a pixel in four, and which one depends on where the ink happens to
+    lie; with all four that matters less (Giusti et al. 2013, "Fast image scanning with deep
+    max-pooling convolutional neural networks", who keep all of them to look at every place).
     """
 
     def forward(self, x: Tensor) -> Tensor:
