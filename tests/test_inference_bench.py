@@ -8,6 +8,7 @@ import torch
 
 from digitnet.errors import InputError, UsageError
 from digitnet.experiments import inference_bench
+from digitnet.experiments.arithmetic import multiply_adds
 from digitnet.experiments.inference_bench import measure_inference, multiply_adds_of, product_gflops
 from digitnet.network.cnn import CNN
 from digitnet.network.config import ModelConfig
@@ -65,6 +66,14 @@ def test_multiply_adds_of_a_file_are_counted_by_its_layers():
     convolutions = sum(side**2 * into * out * 9 for side, into, out in blocks)
     dense = 96 * 9 * 128 + 128 * 11
     assert multiply_adds_of(load_model_file().content) == convolutions + dense
+
+
+@pytest.mark.parametrize("seen", [{"test_shifts": 1}, {"pool_phases": True}], ids=str)
+def test_what_is_done_for_each_view_of_an_image_is_counted_for_each(seen):
+    config = ModelConfig(channels=(4, 4), padding=True, border=1, dense=(), **seen)
+    network = CNN(config).eval()
+    content, _ = build_network(network, 1.0, {"class_names": json.dumps([*"0123456789"])})
+    assert multiply_adds_of(content) == multiply_adds(network)
 
 
 def test_what_is_not_allowed_is_refused(tmp_path):

@@ -18,7 +18,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
-from onnx import TensorProto, helper
+from onnx import NodeProto, TensorProto, helper
 
 from digitnet.errors import DigitnetError, UsageError
 from digitnet.experiments.bench_results import SCHEMA_VERSION
@@ -149,14 +149,29 @@ def multiply_adds_of(content: bytes) -> int:
     for value in model.graph.value_info:
         sizes = value.type.tensor_type.shape.dim
         shapes[value.name] = tuple(size.dim_value for size in sizes)
-    total = 0
+    total, views = 0, _views(model.graph.node)
     for node in model.graph.node:
+        times = views[node.output[0]]
         if node.op_type == "Conv":
             # The finder's count nothing here: its maps have names instead of sizes, which are 0.
-            total += math.prod(shapes[node.output[0]][1:]) * math.prod(shapes[node.input[1]][1:])
+            maps, filters = shapes[node.output[0]][1:], shapes[node.input[1]][1:]
+            total += times * math.prod(maps) * math.prod(filters)
         if node.op_type == "Gemm":
-            total += math.prod(shapes[node.input[1]])
+            total += times * math.prod(shapes[node.input[1]])
     return total
+
+
+def _views(nodes: Iterable[NodeProto]) -> dict[str, int]:
+    """Return how many views of an image, stacked along the batch, each value of a network holds."""
+    views: dict[str, int] = {}
+    for node in nodes:
+        held = [views.get(name, 1) for name in node.input]
+        stacks = node.op_type == "Concat" and helper.get_node_attr_value(node, "axis") == 0
+        number = sum(held) if stacks else max(held, default=1)
+        # A network begins with one view, and gives each an axis of its own to take their mean.
+        begins = "image" in node.output or node.op_type == "Reshape"
+        views |= dict.fromkeys(node.output, 1 if begins else number)
+    return views
 
 
 def product_gflops(threads: int, size: int = _PEAK_SIZE, repeats: int = 5) -> float:
