@@ -85,11 +85,11 @@ def test_a_result_is_a_row_with_its_command_and_machine(folder):
     assert cells == [
         "seconds to 99 %",
         "**`fast`**",
-        "1,234",
-        "0.5",
-        "2",
         "**99.000 ± 0.141**",
         "98.90 – 99.10",
+        "2",
+        "1,234",
+        "0.5",
         "–",
         "2.50 ± 0.71; in all 3.5",
         "2 threads of an Some CPU; torch 2.13.0, Python 3.12.1",
@@ -107,7 +107,7 @@ def test_ensembles_are_rows_of_what_their_networks_take(folder):
     (row,) = [row for row in record_tables.records().splitlines() if "5 networks of `best`" in row]
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[2:9] == [
-        *("6,170", "2.5", "2", "**99.750 ± 0.071**", "99.70 – 99.80", "99.850", "15"),
+        *("**99.750 ± 0.071**", "99.70 – 99.80", "2", "6,170", "2.5", "99.850", "15"),
     ]
 
 

@@ -46,7 +46,7 @@ UNKNOWN = "–"
 def records() -> str:
     """Return the one table: digitnet's records, and the published figures beside them."""
     header = (
-        *("goal", "recipe", "parameters", "PFLOP", "seeds", "test accuracy, %", "from – to"),
+        *("goal", "recipe", "test accuracy, %", "from – to", "seeds", "parameters", "PFLOP"),
         *("without disputed labels", "seconds", "hardware", "chosen by", "command or source"),
     )
     rows: list[Sequence[str]] = []
@@ -169,11 +169,11 @@ def _own_row(goal: str, result: dict[str, Any]) -> tuple[str, ...]:
     return (
         goal,
         f"**`{result['recipe']}`**",
-        f"{result['parameters']:,}",
-        f"{result['arithmetic']['pflop']:.2g}",
-        str(accuracy["count"]),
         f"**{_mean(accuracy)}**",
         f"{100 * accuracy['low']:.2f} – {100 * accuracy['high']:.2f}",
+        str(accuracy["count"]),
+        f"{result['parameters']:,}",
+        f"{result['arithmetic']['pflop']:.2g}",
         _percent(undisputed["mean"]) if undisputed else UNKNOWN,
         f"{seconds['mean']:,.2f} ± {seconds['sd']:,.2f}{in_all}",
         f"{_hardware(result)}; torch {machine['packages']['torch']}, Python {machine['python']}",
@@ -201,11 +201,11 @@ def _ensemble_rows(goal: str) -> Iterable[tuple[str, ...]]:
         yield (
             goal,
             f"**{size} networks of `{recipe}`**",
-            f"{base['parameters'] * int(size):,}",
-            f"{base['arithmetic']['pflop'] * int(size):.2g}",
-            str(accuracy["count"]),
             f"**{_mean(accuracy)}**",
             f"{100 * accuracy['low']:.2f} – {100 * accuracy['high']:.2f}",
+            str(accuracy["count"]),
+            f"{base['parameters'] * int(size):,}",
+            f"{base['arithmetic']['pflop'] * int(size):.2g}",
             _percent(spread(undisputed)["mean"]) if undisputed else UNKNOWN,
             f"{seconds:,.0f}",
             f"as `{recipe}`",
@@ -221,11 +221,11 @@ def _anchor_row(goal: str, anchor: dict[str, Any]) -> tuple[str, ...]:
     return (
         goal,
         anchor["who"],
-        f"{anchor['parameters']:,}" if anchor["parameters"] else UNKNOWN,
-        f"{anchor['pflop']:.2g}" if anchor["pflop"] else UNKNOWN,
-        f"{anchor['networks']:,}" if anchor["networks"] else UNKNOWN,
         accuracy,
         ends,
+        f"{anchor['networks']:,}" if anchor["networks"] else UNKNOWN,
+        f"{anchor['parameters']:,}" if anchor["parameters"] else UNKNOWN,
+        f"{anchor['pflop']:.2g}" if anchor["pflop"] else UNKNOWN,
         UNKNOWN,
         anchor["seconds"] or UNKNOWN,
         anchor["hardware"] or UNKNOWN,
