@@ -34,6 +34,7 @@ from digitnet.machine import environment, usable_cores
 from digitnet.network.config import IMAGE_SIZE
 from digitnet.reading.model_file import ANSWER, BLANK, ModelFile, load_model_file, open_session
 from digitnet.reading.network_file import IMAGES, PROBABILITIES, NetworkFile, open_network
+from digitnet.serving.layers_graph import stacks_images
 
 BATCHES = (1, 8, 64, 256, 1024)
 MOST_BATCH = 100_000
@@ -166,8 +167,7 @@ def _views(nodes: Iterable[NodeProto]) -> dict[str, int]:
     views: dict[str, int] = {}
     for node in nodes:
         held = [views.get(name, 1) for name in node.input]
-        stacks = node.op_type == "Concat" and helper.get_node_attr_value(node, "axis") == 0
-        number = sum(held) if stacks else max(held, default=1)
+        number = sum(held) if stacks_images(node) else max(held, default=1)
         # A network begins with one view, and gives each an axis of its own to take their mean.
         begins = "image" in node.output or node.op_type == "Reshape"
         views |= dict.fromkeys(node.output, 1 if begins else number)

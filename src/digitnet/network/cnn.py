@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from digitnet.errors import InputError, UsageError
 from digitnet.network.canonical import Canonical
 from digitnet.network.cnn_layers import (
+    PHASES,
     Flatten,
     MaxAndMean,
     Mean,
@@ -98,8 +99,6 @@ class CNN(nn.Module):
         self.register_buffer("std", torch.tensor(PIXEL_STD))
         shapes = block_shapes(self.config)
         self.blocks = nn.Sequential(*(_block(self.config, shape) for shape in shapes))
-        if self.config.pool_phases:
-            _pool_phases(self.blocks[-2])
         _share(self.blocks, self.config)
         self.pooling = _POOLINGS[self.config.global_pooling]()
         self.head = _head(self.config, _pooled_units(self.config, size))
@@ -130,7 +129,7 @@ class CNN(nn.Module):
         # the tensor says of itself: unless it says channels last, convolutions take a slow path.
         normal = ((used - self.mean) / self.std).to(memory_format=torch.channels_last)
         features: Tensor = self.head[:-1](self.pooling(self.blocks(normal)))
-        views = len(places) * (4 if self.config.pool_phases else 1)
+        views = len(places) * (PHASES if self.config.pool_phases else 1)
         if views == 1:
             return features
         return features.reshape(views, -1, features.shape[1]).mean(0)
@@ -187,12 +186,13 @@ def predict_logits(
 
 @dataclass(frozen=True)
 class BlockShape:
-    """How wide a block is, how many convolutions it has, and the stride of the first of them."""
+    """How wide a block is, how many convolutions it has, the stride of the first, how it pools."""
 
     inputs: int
     outputs: int
     convs: int
     stride: int = 1
+    pools_phases: bool = False
 
 
 def block_shapes(config: ModelConfig) -> list[BlockShape]:
@@ -200,7 +200,10 @@ def block_shapes(config: ModelConfig) -> list[BlockShape]:
     outputs = (*((config.stem,) if config.stem else ()), *config.channels)
     first, *others = (BlockShape(*pair, config.convs_per_block) for pair in pairwise((1, *outputs)))
     convs = 1 if config.stem else first.convs
-    return [replace(first, convs=convs, stride=config.stride), *others]
+    shapes = [replace(first, convs=convs, stride=config.stride), *others]
+    if config.pool_phases:
+        shapes[-2] = replace(shapes[-2], pools_phases=True)
+    return shapes
 
 
 def block_sizes(config: ModelConfig) -> list[int]:
@@ -231,15 +234,14 @@ def layer_table(config: ModelConfig) -> list[Layer]:
     """Return the layers of the network with the shapes and parameters of its plain definition."""
     rows = []
     size, separable = IMAGE_SIZE - 2 * config.border, 0
-    shapes = block_shapes(config)
-    for shape, pooled in zip(shapes, block_sizes(config), strict=True):
+    for shape, pooled in zip(block_shapes(config), block_sizes(config), strict=True):
         width, stride = shape.inputs, shape.stride
         for side in _convolved_sizes(config, shape, size):
             is_new = not config.mixtures or separable < config.mixtures
             rows.append(_conv_layer(config, width, shape.outputs, side, stride, is_new=is_new))
             separable += _is_separable(config, width)
             width, stride = shape.outputs, 1
-        phases = " at four phases" if config.pool_phases and shape is shapes[-2] else ""
+        phases = " at four phases" if shape.pools_phases else ""
         rows.append(Layer(f"max pool 2×2{phases}", (shape.outputs, pooled, pooled), 0))
         size = pooled
         if config.squeeze_excite:
@@ -328,7 +330,8 @@ def _block(config: ModelConfig, shape: BlockShape) -> nn.Sequential:
         convolution = _convolution(config, inputs, shape.outputs, stride)
         layers += [Residual(*convolution)] if config.residual and index else convolution
         layers.append(activation())
-    layers.insert(_pooling_place(config, layers), nn.MaxPool2d(2))
+    pooling = PhasePool2d() if shape.pools_phases else nn.MaxPool2d(2)
+    layers.insert(_pooling_place(config, layers), pooling)
     if config.squeeze_excite:
         layers.append(SqueezeExcite(shape.outputs, _hidden_units(config, shape.outputs)))
     if config.conv_dropout:
@@ -359,14 +362,6 @@ def _convolution(config: ModelConfig, inputs: int, outputs: int, stride: int) ->
     if not config.norm_scale:
         norm.register_parameter("weight", None)
     return [conv, norm]
-
-
-def _pool_phases(block: nn.Module) -> None:
-    """Let a block pool at all phases."""
-    assert isinstance(block, nn.Sequential)
-    for index, layer in enumerate(block):
-        if isinstance(layer, nn.MaxPool2d):
-            block[index] = PhasePool2d()
 
 
 def _share(blocks: nn.Sequential, config: ModelConfig) -> None:

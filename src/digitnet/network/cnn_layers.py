@@ -16,6 +16,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (the name that every PyTorch reader knows)
 from torch import Tensor, nn
 
+# Where the squares of 2×2 pooling can begin: at even or odd rows, even or odd columns.
+PHASES = 4
+
 
 class Residual(nn.Sequential):
     """Layers whose input is added to their output (He et al. 2016, "Deep residual learning")."""

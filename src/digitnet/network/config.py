@@ -77,8 +77,8 @@ class ModelConfig:
             layer of so many times fewer units than channels; 0 does not.
         global_pooling: What is kept of each channel of the last block: every pixel with none, else
             its mean, or its maximum and its mean.
-        pool_phases: Pool the last block but one at all four places where 2 by 2 squares can begin,
-            and go on with each; the last layer sees the mean. Needs two blocks.
+        pool_phases: Pool the last block but one at all four places where 2 by 2 squares can begin;
+            the last layer sees the mean of what follows. Needs --padding and two blocks.
         test_shifts: Pixels by which an image is shifted each way, outside training; what the last
             layer sees is the mean over all places. At most --border.
         dense: Units of the hidden dense layers between the last block and the logits.

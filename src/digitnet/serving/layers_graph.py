@@ -174,7 +174,7 @@ def _open(graph: OpenedGraph, nodes: list[NodeProto]) -> None:
             "This model is several networks that answer as one. Each has layers of its own, which "
             "are not shown here."
         )
-    if any(map(_stacks_images, nodes)):
+    if any(map(stacks_images, nodes)):
         raise _UnshownError(
             "This model sees each image, or maps of it, at several places, and each layer has a "
             "map of every place. They are not shown here."
@@ -195,7 +195,7 @@ def _open(graph: OpenedGraph, nodes: list[NodeProto]) -> None:
             raise _unknown(node.op_type)
 
 
-def _stacks_images(node: NodeProto) -> bool:
+def stacks_images(node: NodeProto) -> bool:
     """Return whether a node stacks views of an image along the batch."""
     return node.op_type == "Concat" and helper.get_node_attr_value(node, "axis") == 0
 
