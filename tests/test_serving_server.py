@@ -1,7 +1,9 @@
 """The life of a service: how it starts, and that it stops without losing anything."""
 
+import errno
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -15,6 +17,7 @@ from typing import Any
 import pytest
 
 import serving
+from digitnet.serving.server import drop_new_connections
 from serving import answered, request
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are those of POSIX systems")
@@ -88,6 +91,26 @@ def test_a_service_that_is_told_to_stop_under_load_loses_nothing(
         # Nobody is left at the address.
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", service.port), timeout=5)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux filters what a socket gets")
+def test_who_connects_when_no_more_are_taken_is_refused_and_not_cut_off() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as late:
+        address = listener.getsockname()
+        with socket.create_connection(address) as early:
+            assert drop_new_connections(listener)
+            late.setblocking(False)
+            late.connect_ex(address)
+            taken, who = listener.accept()
+            assert who == early.getsockname()
+            taken.close()
+        listener.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+        listener.close()
+        # It is still asking, and hears only now that nobody is there.
+        assert select.select([], [late], [], 20)[1]
+        assert late.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED
 
 
 def test_while_it_stops_it_says_so_and_answers_what_it_accepted() -> None:
