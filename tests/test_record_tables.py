@@ -78,6 +78,17 @@ def test_without_results_there_are_only_the_published_figures(folder):
     assert record_tables.result_of("fast") is None
 
 
+def test_seconds_are_those_of_trainings_that_were_not_stopped(folder):
+    some = result("small", [9, 11, 12])
+    some["runs"][1] |= {"resumed": True, "seconds": 1000.0}
+    put(folder, "smallest/small.json", some)
+    assert "| 3.00 ± 1.41; in all 4.0; 2 of 3, the others were stopped" in record_tables.records()
+    for run in some["runs"]:
+        run["resumed"] = True
+    put(folder, "smallest/small.json", some)
+    assert "1,000" not in record_tables.records()
+
+
 def test_a_result_is_a_row_with_its_command_and_machine(folder):
     put(folder, "fastest/fast.json", result("fast", [9, 11]))
     (row,) = [row for row in record_tables.records().splitlines() if "`fast`" in row]

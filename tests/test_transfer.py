@@ -21,7 +21,7 @@ from digitnet.experiments.transfer_results import (
     Repetition,
     TransferConfig,
     TransferResults,
-    intervals_apart,
+    clear_gain,
     parse_budgets,
     read_results,
 )
@@ -510,9 +510,10 @@ def test_intervals_are_compared() -> None:
     rows = [row("all", s, 0.9 + s / 100) for s in range(3)]
     low = [row("scratch", s, 0.5 + s / 100) for s in range(3)]
     near = [row("scratch", s, 0.88 + s / 100) for s in range(3)]
-    for others, apart in ((low, True), (near, False), ([], None)):
+    high = [row("scratch", s, 0.96 + s / 1000) for s in range(3)]
+    for others, gain in ((low, 1), (near, 0), (high, -1), ([], None)):
         results = TransferResults({}, {"test_images": 10}, {}, [*rows, *others])
-        assert intervals_apart(results, 30) is apart
+        assert clear_gain(results, 30) == gain
 
 
 def test_rows_keep_the_digit_in_the_middle(sample: Dataset) -> None:

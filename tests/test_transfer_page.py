@@ -96,6 +96,28 @@ def test_what_takes_no_labels_stands_beside_any_number_of_them(tmp_path: Path) -
     assert "90.0 %" in page_of(tmp_path, results()).text("td")
 
 
+@pytest.mark.parametrize(
+    ("scratch", "said"),
+    [
+        ((0.7,), "What the network knew helps everywhere: the interval"),
+        ((0.99,), "What the network knew hinders everywhere: the interval"),
+        ((0.954,), "Whether what the network knew helps is open: with every number of labels"),
+        ((0.7, 0.99), "helps with 10 labels a class: the interval of tuning all layers lies above"),
+        ((0.7, 0.99), "from scratch. What the network knew hinders with 30 labels a class: the"),
+    ],
+)
+def test_the_page_says_which_way_to_learn_is_ahead(
+    tmp_path: Path, scratch: tuple[float, ...], said: str
+) -> None:
+    rows = [
+        Repetition(method, budget, seed, 20, 40, 1.0, accuracy + seed / 500, 10)
+        for budget, rival in zip((10, 30), scratch, strict=False)
+        for method, accuracy in (("all", 0.95), ("scratch", rival))
+        for seed in range(3)
+    ]
+    assert said in page_of(tmp_path, dataclasses.replace(results(), repetitions=rows)).text()
+
+
 def test_no_sentence_about_tuning_where_it_was_not_measured(tmp_path: Path) -> None:
     bare = dataclasses.replace(results(accuracy_before=None), repetitions=[])
     assert "Before and after" not in page_of(tmp_path, bare).text()

@@ -77,7 +77,7 @@ NUMBER_HEADLINES = {
     "photo_pair": "pairs of digits cut out of them",
     "cheque_amount": "amounts on bank cheques",
     "log_cell": "cells of clinic log books, 60 × 34 pixels",
-    "separate": "numbers of 3 to 10 digits by unseen writers, simulated",
+    "separate": "numbers of 3 to 10 digits by writers set aside, simulated",
     "touching": "the same, with digits that touch",
 }
 # What the finder may take more than the rules did.
@@ -136,14 +136,14 @@ def _refusal_targets(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:
         ("MNIST's corruptions as pictures, mean", 0.93, mean),
         ("fashion refused", 0.97, parts["letters_and_clothes", "fashion"]["rejected"]),
         ("notmnist refused", 0.97, parts["letters_and_clothes", "notmnist"]["rejected"]),
-        ("unseen writers' digits, right and accepted", 0.99, hands_found["right_and_accepted"]),
+        ("set-aside writers' digits, right and accepted", 0.99, hands_found["right_and_accepted"]),
         ("the same, worst digit", 0.975, worst),
         ("strings, exact of the 90 % surest", 0.98, texts["surest_accuracy"]),
     )
     at_most = (
         ("field, zeros refused", 0.02, refused[0]),
         ("field, ones refused", 0.03, refused[1]),
-        ("unseen writers' other signs accepted", 0.025, hands_found["other_signs_accepted"]),
+        ("set-aside writers' other signs accepted", 0.025, hands_found["other_signs_accepted"]),
         ("field_nondigits, not digit-like, accepted", 0.03, accepted),
         ("field_several, read as one digit", 0.01, parts["field_several", None]["one_digit"]),
         ("strings, calibration error", 0.03, texts["expected_calibration_error"]),

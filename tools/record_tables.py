@@ -64,11 +64,18 @@ def paired() -> str:
     rows = [_paired_row(base, each) for each in own if base and _is_comparable(base, each)]
     if not rows:
         return ""
-    header = ("recipe", "less `reference`, points", "95 % interval", "p", "McNemar, seed by seed")
+    header = (
+        "recipe",
+        "less `reference`, points",
+        "95 % interval",
+        "p",
+        "McNemar's p, seed by seed",
+    )
     return (
         "## Beside the reference network, image by image\n\n"
-        "The difference holds for other seeds and other images; McNemar's exact test, here its "
-        f"p-values, for each pair of networks with one seed.\n\n{table(header, rows)}"
+        "Interval and p take seeds and images for samples of many more. McNemar's exact test "
+        "compares the two networks of one seed and says nothing of others.\n\n"
+        f"{table(header, rows)}"
     )
 
 
@@ -85,7 +92,9 @@ def inference() -> str:
         *("cold start, s", "memory, MB", "hardware"),
     )
     return (
-        f"## Answering\n\n{table(header, rows)}\n\nTo repeat: `make record RECIPE=fast`, then "
+        f"## Answering\n\n{table(header, rows)}\n\nThe peak is the speed of one large matrix "
+        "product on the same machine, a yardstick that some convolutions beat.\n\n"
+        "To repeat: `make record RECIPE=fast`, then "
         "`make inference RECIPE=fast`, which runs `digitnet bench infer`."
     )
 
@@ -158,13 +167,7 @@ def result_of(recipe: str) -> dict[str, Any] | None:
 
 def _own_row(goal: str, result: dict[str, Any]) -> tuple[str, ...]:
     summary, machine = result["summary"], result["environment"]
-    accuracy, seconds = summary["test_accuracy"], summary["seconds"]
-    undisputed = summary.get("undisputed_accuracy")
-    in_all = ""
-    # The phases of a run that was continued are those of its last part.
-    if not any(run["resumed"] for run in result["runs"]):
-        whole = [sum(run["phases"].values()) for run in result["runs"]]
-        in_all = f"; in all {sum(whole) / len(whole):,.1f}"
+    accuracy, undisputed = summary["test_accuracy"], summary.get("undisputed_accuracy")
     patience = result["settings"]["early_stopping"]
     return (
         goal,
@@ -175,10 +178,27 @@ def _own_row(goal: str, result: dict[str, Any]) -> tuple[str, ...]:
         f"{result['parameters']:,}",
         f"{result['arithmetic']['pflop']:.2g}",
         _percent(undisputed["mean"]) if undisputed else UNKNOWN,
-        f"{seconds['mean']:,.2f} ± {seconds['sd']:,.2f}{in_all}",
+        _seconds(result["runs"]),
         f"{_hardware(result)}; torch {machine['packages']['torch']}, Python {machine['python']}",
         "validation loss" if patience else "last epoch, nothing on test",
         f"`{_command(machine)}`",
+    )
+
+
+def _seconds(runs: Sequence[dict[str, Any]]) -> str:
+    """Return the seconds of the training steps of runs that were never stopped.
+
+    Those of a run that was resumed hold validation too, and its phases only those of its last part.
+    """
+    whole = [run for run in runs if not run["resumed"]]
+    if not whole:
+        return UNKNOWN
+    seconds = spread([run["seconds"] for run in whole])
+    in_all = spread([sum(run["phases"].values()) for run in whole])["mean"]
+    some = f"; {len(whole)} of {len(runs)}, the others were stopped and resumed"
+    return (
+        f"{seconds['mean']:,.2f} ± {seconds['sd']:,.2f}; in all {in_all:,.1f}"
+        f"{some if len(whole) < len(runs) else ''}"
     )
 
 

@@ -15,7 +15,7 @@ from digitnet.experiments.transfer_results import (
     MethodSummary,
     TransferResults,
     budget_name,
-    intervals_apart,
+    clear_gain,
 )
 from digitnet.showing.theme import save_png, theme
 from markdown_table import table
@@ -116,8 +116,13 @@ def _direction(name: str, values: dict[str, Any]) -> str:
     ]
     zero = results.summary("zero-shot", 0)
     before = f" As it was, the network read {zero.accuracy:.2%}." if zero else ""
-    apart = [budget_name(b) for b in budgets if intervals_apart(results, b)]
-    clear = f" Intervals of `all` and `scratch` apart at: {', '.join(apart) or 'none'}."
+    sides = [("all", 1), ("scratch", -1)]
+    ahead = [
+        f"`{method}` at {', '.join(names)}"
+        for method, gain in sides
+        if (names := [budget_name(b) for b in budgets if clear_gain(results, b) == gain])
+    ]
+    clear = f" Clearly ahead, their intervals apart: {'; '.join(ahead) or 'neither'}."
     figure = f"![{TITLES[name]}](results/transfer/{name}.png)"
     return f"**{TITLES[name]}.**{before}{clear}\n\n{figure}\n\n{table(head, rows)}"
 

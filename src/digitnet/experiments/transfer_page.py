@@ -11,7 +11,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from digitnet.data.dataset import Dataset
-from digitnet.experiments.transfer_results import TransferResults, budget_name, intervals_apart
+from digitnet.experiments.transfer_results import TransferResults, budget_name, clear_gain
 from digitnet.files import write_atomic
 from digitnet.showing.pages import plain_value, render
 from digitnet.showing.report_figures import strip, worst_pictures
@@ -60,7 +60,7 @@ def write_page(results: TransferResults, folder: Path, target: Dataset) -> Path:
 def _facts(results: TransferResults) -> dict[str, Any]:
     """Return what the template names."""
     budgets = results.budgets()
-    apart = [intervals_apart(results, b) for b in budgets]
+    gains = [clear_gain(results, b) for b in budgets]
     # Without labels it is the same beside any number of them.
     table = [
         (name, [results.summary(method, 0 if method == "zero-shot" else b) for b in budgets])
@@ -73,9 +73,10 @@ def _facts(results: TransferResults) -> dict[str, Any]:
         "used": {r.method for r in results.repetitions},
         "budgets": [budget_name(b) for b in budgets],
         "compared": [(name, summaries) for name, summaries in table if any(summaries)],
-        # Where tuning all layers is shown to beat the start from scratch, of what was measured.
-        "helps": [budget_name(b) for b, clear in zip(budgets, apart, strict=True) if clear],
-        "measured": len(apart) - apart.count(None),
+        # Where tuning all layers is shown to beat the start from scratch, and where to be worse.
+        "helps": [budget_name(b) for b, gain in zip(budgets, gains, strict=True) if gain == 1],
+        "hinders": [budget_name(b) for b, gain in zip(budgets, gains, strict=True) if gain == -1],
+        "measured": len(gains) - gains.count(None),
         "settings": _settings(results),
     }
 

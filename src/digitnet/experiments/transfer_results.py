@@ -14,10 +14,10 @@ exists is valid; ``TransferResults.from_dict(results.as_dict())`` gives the same
 imports torch.
 
 Intervals are Student's t over the repetitions, which each draw other images (where there are more
-than all take) and start from another seed: how far another repetition may lie on the same test
-images. What is the same in each repetition is measured once and has Wilson's interval, which is
-over the test images. Lower rates for early layers are the discriminative fine-tuning of Howard and
-Ruder, "Universal language model fine-tuning for text classification" (ACL 2018).
+than all take) and start from another seed: where the mean of many more repetitions may lie on the
+same test images. What is the same in each repetition is measured once and has Wilson's interval,
+which is over the test images. Lower rates for early layers are the discriminative fine-tuning of
+Howard and Ruder, "Universal language model fine-tuning for text classification" (ACL 2018).
 """
 
 from __future__ import annotations
@@ -274,10 +274,12 @@ def read_results(folder: Path) -> TransferResults | None:
         raise InputError(f"{file} does not hold the results of a transfer: {error}.") from error
 
 
-def intervals_apart(results: TransferResults, labels: int) -> bool | None:
-    """Return whether tuning all layers beats the start from scratch with the intervals apart.
+def clear_gain(results: TransferResults, labels: int) -> int | None:
+    """Return 1 if tuning all layers is clearly better than the start from scratch, -1 if worse.
 
-    None where one of them was not measured.
+    0 where their intervals overlap; None where one of them was not measured.
     """
     ours, rival = results.summary("all", labels), results.summary("scratch", labels)
-    return ours.low > rival.high if ours and rival else None
+    if not ours or not rival:
+        return None
+    return (ours.low > rival.high) - (rival.low > ours.high)

@@ -230,7 +230,7 @@ DESCRIPTIONS: dict[str, str] = {
     "lines": "how the shipped line reader began: lines of digits that touch; an hour or two",
     "tiny": "666 parameters, trained long; a quarter of an hour on one core",
     "small": "6,026 parameters, trained long; twenty minutes on one core",
-    "best": "made for accuracy, within 0.2 PFLOP of training; half an hour on one core",
+    "best": "made for accuracy, within 0.2 PFLOP of training; forty minutes on one core",
     "best-gpu": "a larger network without that bound, for --device cuda",
     "fast": "99 in a hundred after a second or two of training; two CPU cores will do",
     "plain": "without dropout, augmentation and schedule, at Adam's usual rate",

@@ -81,7 +81,7 @@ class Metrics:
     """Mean cross-entropy, in nats."""
     misses: int
     interval: tuple[float, float]
-    """95 % Wilson interval of the accuracy: what other images of this kind would give."""
+    """95 % Wilson interval of the accuracy on all images of this kind."""
     per_class: tuple[ClassMetrics, ...]
     confusion_matrix: tuple[tuple[int, ...], ...]
     """Counts, ``[true][predicted]``."""
