@@ -108,7 +108,7 @@ def live(reader: Any = None, **settings: Any) -> Iterator[Live]:
     settings = {"threads": 1, **settings}
     app = create_app(reader or recognizer(), ServiceSettings(**settings))
     ready = threading.Event()
-    server = DrainingServer(app, app.state.service.settings, ready.set)
+    server = DrainingServer(app, app.state.service.settings, ready.set, lambda: True)
     port = listener.getsockname()[1]
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()

@@ -191,10 +191,11 @@ def one_answer(service: serving.Process) -> tuple[int, dict[str, str], bytes]:
         return answered(connection)
 
 
-def test_a_worker_that_dies_is_replaced(two: serving.Process) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["KILL", "TERM"])
+def test_a_worker_that_ends_is_replaced(two: serving.Process, number: signal.Signals) -> None:
     before = children(two.process.pid)
     assert len(before) == 2
-    os.kill(before[0], signal.SIGKILL)
+    os.kill(before[0], number)
     deadline = time.monotonic() + 20
     while len(set(children(two.process.pid)) - set(before)) < 1:
         assert time.monotonic() < deadline
@@ -256,6 +257,21 @@ def test_nobody_to_tell_that_workers_are_ready_ends_them() -> None:
         "if __name__ == '__main__':\n"
         "    try: w.run_workers(listener, None, s.ServiceSettings(), 2, **told)\n"
         "    except BrokenPipeError: print(len(w.multiprocessing.active_children()))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (0, "0\n"), done.stderr
+
+
+def test_a_signal_just_before_the_first_worker_starts_ends_the_service() -> None:
+    code = (
+        "import os, signal\n"
+        "import digitnet.serving.service_settings as s, digitnet.serving.workers as w\n"
+        "w.resource_tracker.ensure_running = lambda: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "listener = w.bound_socket('127.0.0.1', 0)\n"
+        "told = {'on_ready': print, 'on_message': print}\n"
+        "print(w.run_workers(listener, None, s.ServiceSettings(), 2, **told))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60

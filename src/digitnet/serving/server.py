@@ -4,8 +4,9 @@ Guarantees:
 
 - When it is told to stop (SIGTERM or Ctrl-C), ``/readyz`` says so at once, every answer closes its
   connection, what was accepted is answered, and then the process ends: with 0, with 1 if
-  something was cut off by the time-out, with 128 + the signal if it was told twice. On Linux no
-  connection is reset; elsewhere one that is made in the instant of closing is.
+  something was cut off by the time-out, with 128 + the signal if it was told twice.
+- On Linux no connection is reset that took its client less than ``_HANDSHAKE_SECONDS`` to make;
+  elsewhere one is that is made in the instant of closing.
 - It answers from the moment that ``on_ready`` is called.
 """
 
@@ -61,6 +62,7 @@ def serve_socket(
     model: Path | None,
     settings: ServiceSettings,
     on_ready: Callable[[], None],
+    is_last: Callable[[], bool] = lambda: True,
 ) -> int:
     """Serve at a socket until a signal comes; return the exit code.
 
@@ -69,13 +71,14 @@ def serve_socket(
         model: as for ``Recognizer``.
         settings: of the service.
         on_ready: is called once it answers.
+        is_last: when it stops: whether nobody else is to go on serving at the socket.
 
     Raises:
         DigitnetError: as ``Recognizer`` does.
     """
     sys.setswitchinterval(_TURN)
     app = create_app(Recognizer(model, threads=1), settings)
-    server = DrainingServer(app, settings, on_ready)
+    server = DrainingServer(app, settings, on_ready, is_last)
     server.run(sockets=[listener])
     return server.exit_code
 
@@ -84,7 +87,11 @@ class DrainingServer(uvicorn.Server):
     """uvicorn's server, which drains before it stops, and takes signals for itself alone."""
 
     def __init__(
-        self, app: FastAPI, settings: ServiceSettings, on_ready: Callable[[], None]
+        self,
+        app: FastAPI,
+        settings: ServiceSettings,
+        on_ready: Callable[[], None],
+        is_last: Callable[[], bool],
     ) -> None:
         config = uvicorn.Config(
             app,
@@ -105,7 +112,7 @@ class DrainingServer(uvicorn.Server):
         # What it would say is said by the answers, or by us.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         self._service: Service = app.state.service
-        self._settings, self._on_ready = settings, on_ready
+        self._settings, self._on_ready, self._is_last = settings, on_ready, is_last
         self.exit_code = 0
 
     @contextlib.contextmanager
@@ -159,8 +166,9 @@ class DrainingServer(uvicorn.Server):
     async def _stop_listening(self, listeners: list[socket.socket]) -> None:
         """Take who is connected already, and nobody after them."""
         # Whoever connects to a socket that is closed before it is taken is lost. A client that the
-        # filter keeps out tries again in a second, and is refused or finds our successor.
-        if all(drop_new_connections(listener) for listener in listeners):
+        # filter keeps out tries again in a second, and is refused or finds our successor. A filter
+        # is the socket's: it would make those deaf who go on.
+        if self._is_last() and all(drop_new_connections(listener) for listener in listeners):
             await self._wait(_HANDSHAKE_SECONDS)
         last = [taken for listener in listeners for taken in _waiting(listener)]
         # Nothing may come between, where there is no filter.

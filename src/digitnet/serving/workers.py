@@ -24,7 +24,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from digitnet.errors import DigitnetError, ServiceError, UsageError, importing_extras
 
@@ -113,6 +113,8 @@ class _Watch:
         self._count = workers
         self._workers: list[_Worker] = []
         self._signals: list[int] = []
+        # Seen by all workers, and without a lock, since a signal handler sets it.
+        self._ends = multiprocessing.get_context("spawn").RawValue("b", 0)
 
     def run(self, on_ready: Callable[[], None], on_message: Callable[[str], None]) -> int:
         """Keep workers running until a signal comes; return the exit code."""
@@ -138,10 +140,18 @@ class _Watch:
             return
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=_work, args=(*self._given, theirs))
-        with _sigint_for_later():
-            process.start()
-        theirs.close()
+        process = context.Process(target=_work, args=(*self._given, self._ends, theirs))
+        try:
+            with _sigint_for_later():
+                process.start()
+        except (OSError, ValueError):
+            if not self._signals:
+                raise
+            # A signal has just closed the listener; whoever was to have it is not needed.
+            ours.close()
+            return
+        finally:
+            theirs.close()
         self._workers.append(_Worker(process, ours))
         if self._signals:
             process.terminate()
@@ -205,6 +215,7 @@ class _Watch:
 
     def _pass_on(self, number: int, _frame: FrameType | None) -> None:
         self._signals.append(number)
+        self._ends.value = 1
         # Or clients could still connect when no worker takes them any more.
         self._given[0].close()
         for worker in self._workers:
@@ -231,13 +242,27 @@ def _sigint_for_later() -> Iterator[None]:
 
 
 def _work(
-    listener: socket.socket, model: Path | None, settings: ServiceSettings, messages: Connection
+    listener: socket.socket,
+    model: Path | None,
+    settings: ServiceSettings,
+    ends: Any,
+    messages: Connection,
 ) -> None:
-    """Be a worker: serve, and say when it is ready or why it cannot be."""
+    """Be a worker: serve, and say when it is ready or why it cannot be.
+
+    Args:
+        listener: as for ``serve_socket``, like what follows.
+        model: of its network.
+        settings: of the service.
+        ends: a shared number, not 0 once all workers are told to stop.
+        messages: takes "ready", or an error.
+    """
     try:
         with importing_extras():
             from digitnet.serving.server import serve_socket
-        code = serve_socket(listener, model, settings, lambda: messages.send("ready"))
+        code = serve_socket(
+            listener, model, settings, lambda: messages.send("ready"), lambda: bool(ends.value)
+        )
     except DigitnetError as error:
         messages.send(error)
         code = error.exit_code
