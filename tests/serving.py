@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import httpx
 import numpy as np
@@ -166,8 +166,12 @@ def request(body: bytes, path: str = "/v1/predict", *headers: str) -> bytes:
 
 
 def answered(connection: socket.socket) -> tuple[int, dict[str, str], bytes]:
-    """Read one answer: its status, headers and body."""
-    stream = connection.makefile("rb")
+    """Read one answer, the only one on its way: its status, headers and body."""
+    return next_answer(connection.makefile("rb"))
+
+
+def next_answer(stream: IO[bytes]) -> tuple[int, dict[str, str], bytes]:
+    """Read the next of several answers that may be on their way."""
     status = stream.readline()
     if not status:
         raise ConnectionResetError("closed without an answer")

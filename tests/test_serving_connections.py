@@ -13,7 +13,7 @@ import pytest
 import serving
 from digitnet.reading.recognizer import Recognizer
 from digitnet.serving import connections, guard
-from serving import answered, request
+from serving import answered, next_answer, request
 
 
 @pytest.fixture(scope="module")
@@ -64,16 +64,8 @@ def test_several_requests_go_over_one_connection_also_ahead_of_their_answers(
         connection.sendall(
             request(serving.picture(1)) + request(b"x") + request(serving.picture(2))
         )
-        stream = [connection.makefile("rb")] * 3
-        found = []
-        for each in stream:
-            head = b""
-            while not head.endswith(b"\r\n\r\n"):
-                head += each.read(1)
-            found.append(head.split(b" ")[1])
-            length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-            each.read(length)
-        assert found == [b"200", b"422", b"200"]
+        with connection.makefile("rb") as stream:
+            assert [next_answer(stream)[0] for _ in range(3)] == [200, 422, 200]
 
 
 def test_a_length_that_is_too_large_is_refused_before_a_byte_of_it_is_sent(
@@ -199,6 +191,27 @@ def test_a_head_that_does_not_come_is_given_up(service: serving.Live, hurried: N
         assert silent.recv(10) == b""
 
 
+@pytest.mark.parametrize("pieces", [1, 2, 50])
+def test_who_would_rather_speak_http_2_is_answered_in_http_1(
+    service: serving.Live, pieces: int
+) -> None:
+    # The headers of Java's HttpClient.
+    wish = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAA"
+    whole = request(serving.picture(), "/v1/predict", wish)
+    size = -(-len(whole) // pieces)
+    with service.connect() as connection:
+        for _ in range(3):
+            for start in range(0, len(whole), size):
+                connection.sendall(whole[start : start + size])
+                time.sleep(0.002)
+            status, _, body = answered(connection)
+            assert (status, json.loads(body)["is_digit"]) == (200, True)
+        # Also ahead of their answers.
+        connection.sendall(whole * 2)
+        with connection.makefile("rb") as stream:
+            assert [next_answer(stream)[0] for _ in range(2)] == [200, 200]
+
+
 def test_a_head_in_pieces_is_a_head(service: serving.Live) -> None:
     with service.connect() as connection:
         for piece in request(serving.picture()[:10])[:90].partition(b"Host"):
@@ -251,18 +264,37 @@ def test_bodies_are_limited_together(monkeypatch: pytest.MonkeyPatch) -> None:
         assert works(service)
 
 
+@pytest.mark.parametrize("further", [b"", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"])
 def test_a_client_that_takes_nothing_is_cut_off(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, further: bytes
 ) -> None:
     monkeypatch.setattr(connections, "WRITE_SECONDS", 0.3)
     (tmp_path / "large.wasm").write_bytes(bytes(30_000_000))
     with serving.live(page=tmp_path) as service, service.connect() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.sendall(b"GET /large.wasm HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        time.sleep(0.1)
+        connection.sendall(further)
         deadline = time.monotonic() + 10
         while service.server.server_state.connections:
             assert time.monotonic() < deadline
             time.sleep(0.05)
+
+
+def test_a_client_that_takes_its_answer_slowly_gets_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(connections, "WRITE_SECONDS", 1.0)
+    (tmp_path / "large.wasm").write_bytes(bytes(20_000_000))
+    with serving.live(page=tmp_path) as service, service.connect() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**18)
+        connection.sendall(b"GET /large.wasm HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        taken = 0
+        while taken < 20_000_000:
+            time.sleep(0.02)
+            part = connection.recv(2**17)
+            assert part
+            taken += len(part)
 
 
 def test_hostile_clients_leave_memory_as_it_was(
@@ -330,6 +362,35 @@ def test_a_request_without_room_is_turned_away_at_the_door(monkeypatch: pytest.M
             go_on.set()
             assert [answered(each)[0] for each in (first, second)] == [200, 200]
             third.sendall(request(serving.picture()))
+            assert answered(third)[0] == 200
+
+
+def test_who_is_turned_away_twice_at_once_may_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = threading.Event()
+    real = Recognizer.predict
+
+    def slow(self: Recognizer, picture: Any) -> Any:
+        go_on.wait(20)
+        return real(self, picture)
+
+    with serving.live(max_waiting=1, max_inputs=1) as service:
+        monkeypatch.setattr(Recognizer, "predict", slow)
+        service.server.config.timeout_keep_alive = 0.5
+        app = service.server._service
+        with service.connect() as first, service.connect() as second, service.connect() as third:
+            for number, connection in enumerate((first, second), 1):
+                connection.sendall(request(serving.picture()))
+                while (app.metrics.in_flight._value.get(), len(app.queue)) != (number, number - 1):
+                    time.sleep(0.01)
+            whole = request(serving.picture())
+            third.sendall(whole + whole)
+            with third.makefile("rb") as stream:
+                assert [next_answer(stream)[0] for _ in range(2)] == [503, 503]
+            third.sendall(whole[:20])
+            time.sleep(0.8)
+            go_on.set()
+            assert [answered(each)[0] for each in (first, second)] == [200, 200]
+            third.sendall(whole[20:])
             assert answered(third)[0] == 200
 
 

@@ -5,11 +5,12 @@ Guarantees:
 - The head of a request arrives within ``HEAD_SECONDS`` and is not larger than ``MAX_HEAD``.
 - What encloses a body (chunks, trailers) is bounded with it.
 - What a client asked for that has gone away is not computed, if it was not begun.
-- A client that does not take its answer for ``WRITE_SECONDS`` is cut off.
+- A client that takes nothing of its answer for ``WRITE_SECONDS`` is cut off.
 - More connections than allowed are answered 503 and closed at once.
 - A request that would find no room in the queue is answered 503 here, for a tenth of what it would
   cost to hand it on: what is turned away must not slow down what is not.
 - While the service stops, a connection that was just opened may still send its request.
+- Who would rather speak another protocol (``Upgrade``, as Java's client does) is answered in this.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import asyncio
 import http
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from digitnet.errors import InputError
@@ -69,7 +71,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End, without timers, and without work for nobody."""
-        self._stop_timers()
+        self._stop_head_timer()
+        self._stop_write_timer()
         if self._task:
             self._task.cancel()
         super().connection_lost(exc)
@@ -79,16 +82,43 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self._received += len(data)
-        super().data_received(data)
+        self._parse(data)
         if self._in_head and self._received and not self._head_timer:
             self._head_timer = self.loop.call_later(HEAD_SECONDS, self._head_is_late)
         if self._received > (MAX_HEAD if self._in_head else self._most):
             self._refuse(_too_long("head" if self._in_head else "body, with what encloses it,"))
 
+    def _parse(self, data: bytes) -> None:
+        """Parse as uvicorn does, but go on where it would end: at a wish for another protocol."""
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as found:
+            if self._wants_another_protocol():
+                self._parse(self._head_without_wish() + data[found.args[0] :])
+        except httptools.HttpParserError as error:
+            self.send_400_response(str(error))
+
+    def _wants_another_protocol(self) -> bool:
+        return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+
+    def _head_without_wish(self) -> bytes:
+        """Return the head that was just parsed, without what its parser ended at; begin anew."""
+        version = self.parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
+        lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._head = 0
+        return b"\r\n".join([*lines, b"", b""])
+
     def on_headers_complete(self) -> None:
         """Go from the head of a request to its body."""
+        if self._wants_another_protocol():
+            # It comes once more, without that.
+            return
         self._in_head = False
-        self._stop_timers()
+        self._stop_head_timer()
         self._turned_away = self._has_no_room()
         if not self._turned_away:
             super().on_headers_complete()
@@ -111,6 +141,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Go from a request to the next."""
+        if self._wants_another_protocol():
+            return
         if self._turned_away:
             self._turn_away()
         else:
@@ -143,14 +175,28 @@ class BoundedProtocol(HttpToolsProtocol):
         """Wait for the client to take its answer, but not forever."""
         super().pause_writing()
         if not self._write_timer:
-            self._write_timer = self.loop.call_later(WRITE_SECONDS, self.transport.abort)
+            self._expect_less(self.transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
         """Go on: the client has taken something."""
         super().resume_writing()
+        self._stop_write_timer()
+
+    def _stop_write_timer(self) -> None:
         if self._write_timer:
             self._write_timer.cancel()
             self._write_timer = None
+
+    def _expect_less(self, waiting: int) -> None:
+        """Cut the client off if, after a while, as many bytes still wait for it to take them."""
+        self._write_timer = self.loop.call_later(WRITE_SECONDS, self._has_taken, waiting)
+
+    def _has_taken(self, before: int) -> None:
+        waiting = self.transport.get_write_buffer_size()
+        if waiting >= before:
+            self.transport.abort()
+        else:
+            self._expect_less(waiting)
 
     def shutdown(self) -> None:
         """Close when nothing is going on; a request that is on its way still gets its answer."""
@@ -176,7 +222,8 @@ class BoundedProtocol(HttpToolsProtocol):
         about = [*headers, (b"x-request-id", name)]
         self._write(status, encoded(values | {"request_id": name.decode()}), about)
         self._service.metrics.count_request("overload", status, 0.0)
-        # As after any other answer.
+        # As after any other answer; the one before may have been turned away too.
+        self._unset_keepalive_if_required()
         self.timeout_keep_alive_task = self.loop.call_later(
             self.timeout_keep_alive, self.timeout_keep_alive_handler
         )
@@ -198,11 +245,10 @@ class BoundedProtocol(HttpToolsProtocol):
         error = InputError(f"The head of the request did not arrive within {HEAD_SECONDS:g} s.")
         self._refuse(RefusedError(408, error))
 
-    def _stop_timers(self) -> None:
-        for timer in (self._head_timer, self._write_timer):
-            if timer:
-                timer.cancel()
-        self._head_timer = self._write_timer = None
+    def _stop_head_timer(self) -> None:
+        if self._head_timer:
+            self._head_timer.cancel()
+            self._head_timer = None
 
     def _refuse(self, error: RefusedError) -> None:
         """Answer without the application, unless it has begun to, and close."""
