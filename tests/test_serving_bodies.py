@@ -155,6 +155,19 @@ def test_broken_json_is_an_error(text: str, words: str) -> None:
         parsed(text.encode("latin-1") if text == "\xff" else text.encode(), "application/json")
 
 
+@pytest.mark.parametrize("value", [True, 1, "1", False, 0, "0", "true"])
+def test_images_are_asked_for_as_in_the_address(value: Any) -> None:
+    body = json.dumps({"image": "", "images": value}).encode()
+    assert parsed(body, "application/json").images is (value in (True, "1", "true"))
+
+
+def test_what_holds_for_a_batch_stands_beside_its_inputs() -> None:
+    body = json.dumps({"inputs": [{"strokes": [[[1, 2]]], "digits": 1}]}).encode()
+    (error,) = parse_body(body, "application/json", {}, 3, batch=True).inputs
+    assert isinstance(error, InputError)
+    assert str(error) == "'digits' is for all inputs; put it beside \"inputs\"."
+
+
 def test_no_text_is_taken_for_a_path(tmp_path: Any) -> None:
     file = tmp_path / "a.png"
     file.write_bytes(serving.picture())
@@ -178,7 +191,7 @@ def test_no_text_is_taken_for_a_path(tmp_path: Any) -> None:
         ([[[10**400, 1]]], "list of numbers"),
         ([[[1e999, 1]]], "list of numbers"),
         ([[[1, 2]] * 20_001], "20,001 points"),
-        ([[]] * 20_001, "points"),
+        ([[]] * 20_001, "20,001 strokes"),
         ([[[1]]], "shape"),
         ([[[1, 2], [1, 2, 0.5]]], "not a list of points"),
         ([[[1, 2, 7]]], "pressure"),

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,6 +37,12 @@ def test_any_other_name_is_refused_before_anything_is_done(call: serving.Caller,
     for path in ("/healthz", "/v1/predict", "/", "/docs"):
         answer = call("GET", path, headers={"host": host})
         assert (answer.status_code, answer.json()["code"]) == (421, "UsageError")
+
+
+def test_a_request_names_one_host(call: serving.Caller) -> None:
+    for names in (("localhost", "evil.example"), ("evil.example", "localhost")):
+        answer = call("GET", "/healthz", headers=[("host", name) for name in names])
+        assert (answer.status_code, answer.json()["code"]) == (400, "UsageError")
 
 
 def test_other_names_are_allowed_by_name() -> None:
@@ -236,6 +243,28 @@ def test_it_can_be_mounted_in_another_application() -> None:
         answer = call.post("/digits/v1/predict", json={"strokes": serving.SEVEN})
         assert answer.json()["digit"] == 7
         assert json.loads(call.get("/digits/nothing").text)["status"] == 404
+        assert call.get("/digits/").headers["location"] == "/digits/docs"
+        # Its links are followed from there.
+        links = re.findall(r'href="([^"#:]+)"', call.get("/digits/docs").text)
+        assert len(links) == 2
+        for link in links:
+            assert call.get(f"/digits/{link}").status_code == 200
+        counted = call.get("/digits/metrics").text
+        assert 'route="other",status="404"' in counted
+        assert 'route="/digits"' not in counted
+        call.close()
+
+
+def test_a_page_can_be_mounted_too(tmp_path: Path) -> None:
+    from fastapi import FastAPI
+
+    (tmp_path / "index.html").write_text("here", encoding="utf-8")
+    outer = FastAPI()
+    with serving.calling(page=tmp_path) as inner:
+        outer.mount("/digits", inner.app)
+        outer.state.service = inner.app.state.service
+        call = serving.Caller(outer)
+        assert call.get("/digits/").text == call.get("/digits/index.html").text == "here"
         call.close()
 
 

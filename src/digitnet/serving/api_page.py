@@ -12,7 +12,8 @@ from typing import Any
 
 from digitnet.serving.problems import TITLES
 
-STYLE_ADDRESS = "/docs.css"
+# Beside the page, wherever the service is mounted.
+STYLE_NAME = "docs.css"
 STYLE = """\
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --strong: #0a6; }
 body { font: 1rem/1.55 system-ui, sans-serif; max-width: 56rem; margin: 0 auto; padding: 1.5rem; }
@@ -49,11 +50,11 @@ def api_page(document: dict[str, Any]) -> str:
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<title>{title}</title><link rel="stylesheet" href="{STYLE_ADDRESS}">'
+        f'<title>{title}</title><link rel="stylesheet" href="{STYLE_NAME}">'
         # Or browsers ask for one.
         '<link rel="icon" href="data:,"></head><body>'
         f"<main><h1>{title}</h1><p>{escape(document['info'].get('description', ''))}</p>"
-        '<p>For programs: <a href="/openapi.json">openapi.json</a>.</p>'
+        '<p>For programs: <a href="openapi.json">openapi.json</a>.</p>'
         f'<nav aria-label="Requests"><ul>{links}</ul></nav>{body}'
         "<h2>Problems</h2><p>What goes wrong is answered as <code>application/problem+json</code> "
         "(RFC 9457) with one of these codes.</p>"

@@ -163,8 +163,9 @@ def strokes_of(value: Any) -> list[Any]:
             "Strokes are a list of strokes, each a list of points: [[[1, 2], [3, 4]]]."
         )
     points = sum(map(len, value))
-    if points > MAX_POINTS or len(value) > MAX_POINTS:
-        raise InputError(f"There are {points:,} points; at most {MAX_POINTS:,} are allowed.")
+    for count, what in ((len(value), "strokes"), (points, "points")):
+        if count > MAX_POINTS:
+            raise InputError(f"There are {count:,} {what}; at most {MAX_POINTS:,} are allowed.")
     for stroke in value:
         for point in stroke:
             # No number of a drawing is as large, and NumPy has no place for it.
@@ -218,8 +219,8 @@ def _probability(value: Any) -> float:
 
 
 def _flag(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
+    if isinstance(value, bool) or (isinstance(value, int) and value in (0, 1)):
+        return bool(value)
     if isinstance(value, str) and value.lower() in _TRUE + _FALSE:
         return value.lower() in _TRUE
     raise UsageError(f"'images' cannot be {json.dumps(value)[:100]}; allowed: 1 or 0.")
@@ -259,6 +260,9 @@ def _one_or_error(values: Any) -> Input | InputError:
     try:
         if not isinstance(values, dict):
             raise InputError('Each of "inputs" must be a JSON object, such as {"image": "..."}.')
+        of_all = [name for name in values if name in (*ASKED, "images")]
+        if of_all:
+            raise InputError(f"'{of_all[0]}' is for all inputs; put it beside \"inputs\".")
         return _one_input(values)
     except InputError as error:
         return error

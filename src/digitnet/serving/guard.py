@@ -121,18 +121,18 @@ class _Exchange:
         self.taken, self.status = 0, 500
         self._started = self._counted = False
         self._since = time.perf_counter()
-        host = length = None
+        hosts, length = list[bytes](), None
         chunked, given = False, b""
         for name, value in scope["headers"]:
             if name == b"host":
-                host = value
+                hosts.append(value)
             elif name == b"content-length":
                 length = int(value) if value.isdigit() and len(value) < 19 else 10**18
             elif name == b"transfer-encoding":
                 chunked = True
             elif name == b"x-request-id":
                 given = value
-        self._host, self._length = host, length
+        self._hosts, self._length = hosts, length
         self.unread = bool(length) or chunked
         """Whether some of the body has not arrived."""
         self.id = request_id(given)
@@ -144,6 +144,8 @@ class _Exchange:
         scope, settings = self._scope, self._guard.service.settings
         # The names of routes and of exceptions are nobody's but this module's.
         scope["digitnet.exchange"] = self
+        # That of an application which mounts this one.
+        scope.pop("route", None)
         try:
             self._check_head(settings.max_body)
             # The time for a body counts first, in ``receive``.
@@ -167,7 +169,11 @@ class _Exchange:
             await self._refuse(error)
 
     def _check_head(self, most: int) -> None:
-        host = (self._host or b"").decode("latin-1")
+        if len(self._hosts) > 1:
+            raise RefusedError(
+                400, UsageError(f"The request has {len(self._hosts)} Host headers. Send one.")
+            )
+        host = b"".join(self._hosts).decode("latin-1")
         if not self._guard.service.settings.is_allowed(host):
             raise RefusedError(
                 421,

@@ -59,7 +59,7 @@ class PageFiles:
 
     def response(self, request: Request) -> Response | None:
         """Return the file that a request asks for, None if there is none of that name."""
-        path = self._files.get(request.scope["path"])
+        path = self._files.get(address_of(request))
         if path is None or request.method not in ("GET", "HEAD"):
             return None
         try:
@@ -83,6 +83,12 @@ class PageFiles:
             with stream:
                 return Response(stream.read(about.st_size), headers=headers, media_type=kind)
         return StreamingResponse(_Parts(stream, about.st_size), headers=headers, media_type=kind)
+
+
+def address_of(request: Request) -> str:
+    """Return what a request asks for, from where this application is mounted."""
+    address: str = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    return address
 
 
 class _Parts:

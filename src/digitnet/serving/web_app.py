@@ -24,11 +24,11 @@ from digitnet import __version__
 from digitnet.errors import UsageError
 from digitnet.reading.recognizer import Recognizer
 from digitnet.serving.answer_routes import answer_router
-from digitnet.serving.api_page import STYLE, STYLE_ADDRESS, api_page
+from digitnet.serving.api_page import STYLE, STYLE_NAME, api_page
 from digitnet.serving.api_schemas import SCHEMAS
 from digitnet.serving.guard import Guard
 from digitnet.serving.lesson_routes import lesson_router
-from digitnet.serving.page_files import PageFiles
+from digitnet.serving.page_files import PageFiles, address_of
 from digitnet.serving.problems import RefusedError
 from digitnet.serving.service import Service
 from digitnet.serving.service_settings import ServiceSettings
@@ -103,8 +103,8 @@ def _add_documents(app: FastAPI) -> None:
     async def style(_request: Request) -> Response:
         return Response(STYLE, media_type="text/css", headers=_KEPT)
 
-    for address, answer in (("/openapi.json", document), ("/docs", page), (STYLE_ADDRESS, style)):
-        app.add_route(address, answer, include_in_schema=False)
+    for name, answer in (("openapi.json", document), ("docs", page), (STYLE_NAME, style)):
+        app.add_route(f"/{name}", answer, include_in_schema=False)
 
 
 def _add_page(app: FastAPI, files: PageFiles) -> None:
@@ -117,8 +117,9 @@ def _add_page(app: FastAPI, files: PageFiles) -> None:
             if response is not None:
                 request.scope["digitnet.page"] = True
                 return response
-            if request.scope["path"] == "/":
-                return Response(status_code=307, headers={"location": "/docs"})
+            if address_of(request) == "/" and request.method in ("GET", "HEAD"):
+                location = f"{request.scope.get('root_path', '')}/docs"
+                return Response(status_code=307, headers={"location": location})
         headers = [(n.lower().encode(), v.encode()) for n, v in (error.headers or {}).items()]
         words = _WORDS.get(error.status_code, str(error.detail))
         path = escaped(request.scope["path"])[:200]
