@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 import reader_constants
+from digitnet.errors import InputError
 from digitnet.reading import finding, grey, line_reading, line_texts
 from digitnet.reading.cleaning import cleaned
 from digitnet.reading.light import in_even_light, on_one_ground
@@ -266,6 +267,36 @@ def test_png_files_become_the_pixels_that_they_become_in_python() -> None:
 
 
 @needs_node
+def test_a_damaged_png_file_is_refused_or_read_as_in_python() -> None:
+    rng = np.random.default_rng(21)
+    whole = [content for name, content in files().items() if content[1:4] == b"PNG"][:12]
+    damaged = []
+    for content in whole * 12:
+        # Before the pixels, anywhere, and at the end.
+        for low, high in ((8, 60), (8, len(content)), (len(content) - 12, len(content))):
+            changed = np.frombuffer(content, np.uint8).copy()
+            changed[rng.integers(low, min(high, len(content)))] ^= 1 << int(rng.integers(8))
+            damaged.append(changed.tobytes())
+        damaged.append(content[: int(rng.integers(30, len(content)))])
+        damaged.append(content[: -int(rng.integers(1, 40))])
+    answers = in_javascript([("pictures.js", "loadBytes", [each]) for each in damaged])
+    read = 0
+    for content, answer in zip(damaged, answers, strict=True):
+        try:
+            expected = load(content)
+        except InputError:
+            assert answer.get("error") == "InputError", f"{answer}"
+            continue
+        if "error" in answer:
+            # Pillow reads pixels up to where they are damaged; a browser gives all or nothing.
+            assert "its pixels cannot be decompressed" in answer["message"]
+            continue
+        read += 1
+        np.testing.assert_array_equal(pixels_of(answer["picture"]), expected.pixels)
+    assert 20 < read < len(damaged) - 20, "some of both"
+
+
+@needs_node
 def test_broken_exif_data_mean_no_orientation() -> None:
     rng = np.random.default_rng(8)
     stream = io.BytesIO()
@@ -346,7 +377,10 @@ def test_a_striped_ground_becomes_one_as_in_python() -> None:
     rng = np.random.default_rng(13)
     pictures = []
     for case in range(24):
-        picture = noise(rng, *(int(side) for side in rng.integers(8, 90, 2))) // 8
+        sides = rng.integers(8, 90, 2)
+        # Rows and columns too, which are a picture's first and last at once.
+        sides[0] = sides[0] if case % 5 else 1
+        picture = noise(rng, *map(int, sides)) // 8
         ends = np.sort(rng.integers(0, picture.shape[1] + 1, 2 * (case % 4 > 0)))
         for first, last in zip(ends[::2], ends[1::2], strict=False):
             picture[:, first:last] = 255 - picture[:, first:last]

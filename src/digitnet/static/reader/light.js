@@ -22,9 +22,12 @@ export function inEvenLight(page) {
 
 /** Return a picture light on black; null if it has no stripes. */
 export function onOneGround({ data, width, height }) {
-  for (const [size, step, far] of [[width, 1, (height - 1) * width], [height, width, width - 1]]) {
+  const across = { size: width, step: 1, far: (height - 1) * width };
+  const down = { size: height, step: width, far: width - 1 };
+  for (const way of [across, down]) {
+    const { size, step, far } = way;
     const bands = bandsOf([0, far].map((start) => times(size, (k) => data[start + k * step])));
-    const off = (x, y) => round(Math.abs(data[y * width + x] - bands[step > 1 ? y : x]));
+    const off = (x, y) => round(Math.abs(data[y * width + x] - bands[way === down ? y : x]));
     const found = bands && pictureOf(width, height, off);
     if (found?.data.filter((by) => by <= C.ROUGH).length >= C.GROUND * width * height) return found;
   }
