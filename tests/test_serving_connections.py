@@ -206,10 +206,11 @@ def test_who_would_rather_speak_http_2_is_answered_in_http_1(
                 time.sleep(0.002)
             status, _, body = answered(connection)
             assert (status, json.loads(body)["is_digit"]) == (200, True)
-        # Also ahead of their answers.
-        connection.sendall(whole * 2)
+        # Also ahead of their answers, however many.
+        small = f"GET /healthz HTTP/1.1\r\nHost: localhost\r\n{wish}\r\n\r\n".encode()
+        connection.sendall(whole + small * 1500)
         with connection.makefile("rb") as stream:
-            assert [next_answer(stream)[0] for _ in range(2)] == [200, 200]
+            assert {next_answer(stream)[0] for _ in range(1501)} == {200}
 
 
 def test_a_head_in_pieces_is_a_head(service: serving.Live) -> None:

@@ -91,13 +91,23 @@ class BoundedProtocol(HttpToolsProtocol):
     def _parse(self, data: bytes) -> None:
         """Parse as uvicorn does, but go on where it would end: at a wish for another protocol."""
         self._unset_keepalive_if_required()
+        left = memoryview(data)
+        try:
+            while left:
+                left = left[self._parsed(left) :]
+        except httptools.HttpParserError as error:
+            self.send_400_response(str(error))
+
+    def _parsed(self, data: memoryview) -> int:
+        """Parse up to the next wish for another protocol; return how many bytes that was."""
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as found:
             if self._wants_another_protocol():
-                self._parse(self._head_without_wish() + data[found.args[0] :])
-        except httptools.HttpParserError as error:
-            self.send_400_response(str(error))
+                head = self._head_without_wish()
+                self.parser.feed_data(head)
+                return int(found.args[0])
+        return len(data)
 
     def _wants_another_protocol(self) -> bool:
         return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
