@@ -1,5 +1,6 @@
 """The public names: those that are documented, no others, and cheap to import."""
 
+import os
 import re
 import subprocess
 import sys
@@ -57,3 +58,26 @@ def test_importing_draws_no_random_numbers_and_sets_nothing() -> None:
         "assert (dict(os.environ), random.getstate()) == before"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_reading_leaves_nothing_behind_and_tells_nobody(tmp_path: Path) -> None:
+    """ONNX Runtime would keep a list of what it did, to send it."""
+    home = tmp_path / "home"
+    home.mkdir()
+    code = (
+        "import os, numpy, digitnet\n"
+        "digitnet.Recognizer().read(numpy.full((40, 40), 255, numpy.uint8))\n"
+        "print(os.environ['ORT_DISABLE_TELEMETRY'])\n"
+    )
+    kept = {"XDG_CACHE_HOME", "ORT_DISABLE_TELEMETRY", "DIGITNET_CACHE_DIR"}
+    env = {name: value for name, value in os.environ.items() if name not in kept}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=env | {"HOME": str(home)},
+        check=True,
+        timeout=60,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.stdout, done.stderr) == ("1\n", "")
+    assert list(home.rglob("*")) == []

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from digitnet.data.dataset import Dataset
 from digitnet.reading.finding import (
     ENLARGED,
+    MOST_AREA,
     PAGE_AREA,
     Signs,
     find_signs,
@@ -229,6 +230,13 @@ def test_where_nothing_is_sure_the_picture_is_looked_at_twice_as_large() -> None
     seen(model, with_blots((1000, 1000), (400, 200, 500, 700)))
     first, second = model.pages
     assert [round(b / a) for a, b in zip(first, second, strict=True)] == [2, 2]
+
+
+@pytest.mark.parametrize("shape", [(1, 2048), (2048, 1), (8, 2048), (2048, 30), (2000, 100)])
+def test_of_a_very_long_picture_no_page_is_large(shape: tuple[int, int]) -> None:
+    model = SeesBlots(presence=0.1)
+    seen(model, with_blots(shape))
+    assert all(height * width <= MOST_AREA * 1.01 for height, width in model.pages)
 
 
 class SeesMoreFromNear(SeesBlots):

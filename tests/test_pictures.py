@@ -255,8 +255,15 @@ def test_a_pillow_image_that_cannot_be_decoded_is_an_error():
         decode(lazy)
     closed = Image.open(io.BytesIO(PNG))
     closed.close()
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match="was closed before its pixels were read"):
         decode(closed)
+    with Image.open(io.BytesIO(PNG)) as left:
+        pass
+    with pytest.raises(InputError, match="was closed before its pixels were read"):
+        decode(left)
+    with Image.open(io.BytesIO(PNG)) as loaded:
+        loaded.load()
+    assert off(decode(loaded)) == 0
 
 
 # ---- arrays
@@ -402,6 +409,15 @@ def test_a_photo_made_smaller_shows_the_same_in_every_format():
         picture = load(file)
         assert picture.scale == expected.scale == 2
         assert np.abs(picture.pixels.astype(int) - expected.pixels).mean() < 1
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_white_ink_on_a_clear_ground_is_seen(kind):
+    ink = np.zeros((40, 40), kind)
+    ink[10:30, 18:22] = np.iinfo(kind).max
+    stream = io.BytesIO()
+    Image.fromarray(ink).save(stream, "PNG", transparency=0)
+    assert np.ptp(decode(stream.getvalue())) == 255
 
 
 def test_transparent_edges_keep_their_shade_when_halved():

@@ -187,10 +187,13 @@ def test_one_bad_picture_does_not_stop_the_others(cli: Any, folder: Path) -> Non
 
 def test_nothing_that_can_be_read_is_bad_input(cli: Any, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages" / "a_explained.png").write_bytes(b"")
     (tmp_path / "photo.heic").write_bytes(b"\0\0\0\x18ftypheic" + b"\0" * 16)
     for args, word in (
         ([tmp_path / "nowhere.png"], "nowhere.png"),
         ([tmp_path / "*.png"], "No file matches"),
+        ([tmp_path / "pages" / "*.png"], "Nothing but pages of --explain matches"),
         ([tmp_path / "empty"], "--recursive"),
         ([tmp_path / "photo.heic"], "HEIC"),
         ([tmp_path / "nowhere.png", tmp_path / "*.png"], "2 of 2"),

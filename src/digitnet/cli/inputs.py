@@ -101,7 +101,9 @@ def _matching(pattern: str) -> list[Answer]:
     files = [name for name in names if not _IS_PAGE.search(name)]
     if not files:
         error = InputError(
-            f"No file matches '{pattern}'. Check the folder and the spelling; "
+            f"Nothing but pages of --explain matches '{pattern}'. Name one to read it as a picture."
+            if names
+            else f"No file matches '{pattern}'. Check the folder and the spelling; "
             "* stands for any part of a name, ** for any folders."
         )
         return [Answer(pattern, error)]

@@ -105,7 +105,7 @@ def answer_all(
             refused += sum(bool(one.reading and not one.reading.accepted) for one in answers)
             advance(start + len(answers), len(inputs))
     if pages:
-        output.note(f"Wrote {count_of(pages, 'picture')} to {explain}.")
+        output.note(f"Wrote {count_of(pages, 'picture')} to '{explain}'.")
     if unread and len(inputs) > 1:
         output.note(f"{unread:,} of {len(inputs):,} pictures could not be read.")
     _exit(unread, len(inputs), refused)

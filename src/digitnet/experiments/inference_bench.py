@@ -25,7 +25,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import NodeProto, TensorProto, helper
 
 from digitnet.errors import DigitnetError, UsageError
@@ -34,6 +33,7 @@ from digitnet.machine import environment, usable_cores
 from digitnet.network.config import IMAGE_SIZE
 from digitnet.reading.model_file import ANSWER, BLANK, ModelFile, load_model_file, open_session
 from digitnet.reading.network_file import IMAGES, PROBABILITIES, NetworkFile, open_network
+from digitnet.reading.runtime import onnxruntime
 from digitnet.serving.layers_graph import stacks_images
 
 BATCHES = (1, 8, 64, 256, 1024)

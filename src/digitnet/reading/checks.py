@@ -74,7 +74,7 @@ class Wanted:
         if self.fewest != self.most:
             length = f" of {self.fewest} to {self.most} digits"
         if self.fewest != self.most == MAX_DIGITS:
-            length = f" of at least {self.fewest} digits"
+            length = f" of at least {self.fewest} digits" if (self.fewest or 0) > 1 else ""
         check = f" that passes {self.check!r}" if isinstance(self.check, str) else ""
         return f"number{length}{' that passes the check' if callable(self.check) else check}"
 

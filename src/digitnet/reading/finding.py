@@ -149,7 +149,7 @@ def _find_signs(model: ModelFile, picture: _Grey, zoom: float) -> Signs:
     height, width = picture.shape
     whole, scale = (0.0, 0.0, float(width), float(height)), page_scale(height, width) * zoom
     signs = _look(model, picture, whole, scale)
-    closer = min(scale * CLOSER, ENLARGED)
+    closer = min(scale * CLOSER, ENLARGED, _largest_scale(height, width))
     if signs.presence.max(initial=0) < UNSURE and closer > scale:
         again = _look(model, picture, whole, closer)
         again = again.chosen(again.sides < TINY / scale)
@@ -209,7 +209,12 @@ def page_scale(height: int, width: int) -> float:
     """Return how many pixels of the page one pixel of a picture becomes, along each axis."""
     scale = min(ENLARGED, float(np.sqrt(PAGE_AREA / (height * width))))
     longest = max(LONGEST / max(height, width), LEAST_PAGE / min(height, width) / 2)
-    return min(scale, longest, MOST_AREA / LEAST_PAGE / max(height, width))
+    return min(scale, longest, _largest_scale(height, width))
+
+
+def _largest_scale(height: int, width: int) -> float:
+    """Return the scale at which a page as narrow as may be has ``MOST_AREA`` pixels."""
+    return MOST_AREA / LEAST_PAGE / max(height, width)
 
 
 def page_of(picture: _Grey, region: _Box, scale: float) -> NDArray[np.float32]:

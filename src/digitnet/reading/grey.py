@@ -33,11 +33,12 @@ def plain(image: Image.Image, name: str) -> Image.Image:
     """Return an image of mode L, RGB or RGBA."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         values = np.asarray(image)
-        pixels = to_bytes(values, name)
+        grey = Image.fromarray(to_bytes(values, name))
         key = image.info.get("transparency")
-        if isinstance(key, int):
-            pixels = np.where(values == key, np.uint8(255), pixels)
-        return Image.fromarray(pixels)
+        if not isinstance(key, int):
+            return grey
+        opacity = Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8))
+        return Image.merge("RGBA", (grey, grey, grey, opacity))
     if image.mode == "La":  # the only mode that Pillow converts it to
         image = image.convert("LA")
     mode = "L" if image.mode in ("1", "L") else "RGB"

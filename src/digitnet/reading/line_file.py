@@ -15,11 +15,11 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from digitnet.errors import InputError
 from digitnet.reading.model_file import shipped_content
+from digitnet.reading.runtime import onnxruntime
 
 
 @dataclass(frozen=True)

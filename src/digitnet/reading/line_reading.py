@@ -238,7 +238,9 @@ def _signs(
     signs = []
     parts = _parts(line.columns, text) if len(text) > 1 else [_extent(line.strip, line.found)]
     for sign, place, part in zip(text, places, parts, strict=True):
-        box = line.strip.box(*part)
+        left, top, right, bottom = line.strip.box(*part)
+        height, width = pixels.shape
+        box = max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height))
         if place is None:
             seen = look(rough_ink(pixels, box))
             signs.append(replace(as_picked(seen, _pick(sign)), box=writing.in_original(box)))

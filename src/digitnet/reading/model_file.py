@@ -24,13 +24,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from digitnet.errors import InputError, IntegrityError
 from digitnet.files import storage_errors
 from digitnet.reading.onnx_content import MAX_BYTES, UnsoundError, check_content, refused
 from digitnet.reading.prediction import INK_SIDE
+from digitnet.reading.runtime import onnxruntime
 
 FORMAT, FORMAT_VERSION = "digitnet", 2
 # Of a network alone, which ``reading.network_file`` opens, and of ``reading.line_file``.

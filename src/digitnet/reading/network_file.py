@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from digitnet.reading.model_file import (
@@ -28,6 +27,7 @@ from digitnet.reading.model_file import (
     read_content,
 )
 from digitnet.reading.onnx_content import UnsoundError, check_content, refused
+from digitnet.reading.runtime import onnxruntime
 
 NETWORK_VERSION = 1
 IMAGES, PROBABILITIES = "images", "probabilities"

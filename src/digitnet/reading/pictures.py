@@ -195,6 +195,11 @@ def _reader(picture_format: str, name: str) -> type[ImageFile.ImageFile]:
 
 def _from_image(image: Image.Image, name: str) -> Image.Image:
     _check_size(image.size, name)
+    # Pillow says nothing of it, and fails in several ways.
+    if isinstance(image, ImageFile.ImageFile) and image.tile and image.fp is None:
+        raise InputError(
+            f"{name} was closed before its pixels were read. Pass it while it is open, or its path."
+        )
     with _reading(name, image.format or image.mode), _silence:
         image.load()
     return image

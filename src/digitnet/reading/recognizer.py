@@ -468,8 +468,10 @@ def _sure_enough(reading: Reading, least: float) -> Reading:
     """Return a reading, refused if it is less likely right than it must be."""
     if reading.confidence >= least or not reading.accepted:
         return reading
-    asked = percent(least)
-    return reading.refused(f"{percent(reading.confidence)} sure, where {asked} is asked for")
+    sure, asked = percent(reading.confidence), percent(least)
+    if sure == asked:
+        sure, asked = (f"{100 * each:.4f} %" for each in (reading.confidence, least))
+    return reading.refused(f"{sure} sure, where {asked} is asked for")
 
 
 def _or_error(

@@ -28,11 +28,11 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from digitnet.errors import InputError, IntegrityError
+from digitnet.reading.runtime import onnxruntime
 
 IMAGE_SIZE = 28
 _ANSWERS = ("probabilities", "ood_score", "features")

@@ -19,7 +19,6 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -27,6 +26,7 @@ from digitnet.data.catalogue import SAMPLE_FILE
 from digitnet.data.pen_signs import DIGIT_LIKE, load_hands, split_writers
 from digitnet.errors import InputError, importing_extras
 from digitnet.reading.recognizer import Recognizer
+from digitnet.reading.runtime import onnxruntime
 from digitnet.reading.strokes import from_strokes
 
 # Digits in a row of the sheet.

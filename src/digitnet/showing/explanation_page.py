@@ -10,7 +10,6 @@ Guarantees:
 
 from __future__ import annotations
 
-import textwrap
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -31,7 +30,16 @@ from digitnet.reading.picture_bytes import describe
 from digitnet.reading.pictures import PictureSource
 from digitnet.reading.prediction import Prediction, ranked
 from digitnet.reading.recognizer import Recognizer
-from digitnet.showing.sheet import MARGIN, as_ink, draw_scale, draw_tiles, new_sheet, write
+from digitnet.showing.sheet import (
+    LINE,
+    MARGIN,
+    as_ink,
+    draw_scale,
+    draw_tiles,
+    new_sheet,
+    wrapped,
+    write,
+)
 from digitnet.showing.theme import BODY, INK, LIGHT, SIGNED, SMALL, TITLE, WIDTH, png_bytes, theme
 from digitnet.text import are_digits, percent, shortened
 
@@ -40,10 +48,8 @@ _GAP = 0.16
 _SIDE = (WIDTH - 2 * MARGIN - 2 * _GAP) / 3  # of a panel
 _COLUMNS = tuple(MARGIN + i * (_SIDE + _GAP) for i in range(3))
 _CAPTION = 0.44  # above a panel: two lines
-_LINE = 0.19  # of running text
 _TILE = 0.8  # of a training digit
 _BARS = 10
-_LETTERS = 84  # that fit in a line of the header
 _EDGE = 0.3  # of full ink, where the strokes are outlined
 _MOST_PIXELS = 600  # a side, of a picture on the page
 # The colour scale never shows less than this fall of probability as its strongest colour: a network
@@ -98,15 +104,14 @@ def draw(evidence: Evidence, name: str) -> Figure:
         evidence: what is shown.
         name: of the picture.
     """
-    # A percent sign stays with its number.
-    words = textwrap.wrap(evidence.words.replace(" %", "\N{NO-BREAK SPACE}%"), _LETTERS)
-    first = 0.42 + _LINE * len(words)
+    words = wrapped(evidence.words)
+    first = 0.42 + LINE * len(words)
     second = first + _CAPTION + _SIDE + _GAP
     third = second + _CAPTION + _SIDE + _GAP
     figure, ax = new_sheet(third + 0.5 + (_TILE + 0.34 if evidence.neighbours else 0))
     write(ax, MARGIN, 0.1, fitting_title(name), size=TITLE, weight="bold")
     for line, text in enumerate(words):
-        write(ax, MARGIN, 0.34 + _LINE * line, text)
+        write(ax, MARGIN, 0.34 + LINE * line, text)
     _draw_picture(ax, evidence, _COLUMNS[0], first)
     note = "where the finder sees signs"
     _panel(ax, _COLUMNS[1], first, "The ink in it", note, evidence.strokes[0], INK)

@@ -25,7 +25,7 @@ from digitnet.reading.pictures import Picture, PictureSource, load
 from digitnet.reading.prediction import Prediction, Reading, remark
 from digitnet.reading.recognizer import Recognizer
 from digitnet.showing.explanation_page import fitting_title, shrunk
-from digitnet.showing.sheet import MARGIN, as_ink, draw_tiles, new_sheet, write
+from digitnet.showing.sheet import LINE, MARGIN, as_ink, draw_tiles, new_sheet, wrapped, write
 from digitnet.showing.theme import INK, LIGHT, SMALL, TITLE, WIDTH, png_bytes, theme
 from digitnet.text import count_of, percent
 
@@ -33,7 +33,6 @@ from digitnet.text import count_of, percent
 _WIDE = WIDTH - 2 * MARGIN  # of the picture, at most
 _TALL = 4.2
 _TILE, _PITCH, _ROW = 0.62, 0.7, 1.02  # of a sign: its side, from one to the next, and of a line
-_LINE = 0.19  # of running text
 _GAP = 0.16  # between the two maps
 _MAP_WIDE, _MAP_TALL = (_WIDE - _GAP) / 2, 2.4
 _MAP_LEFT = (MARGIN, MARGIN + _MAP_WIDE + _GAP)
@@ -122,16 +121,19 @@ def draw_reading(
         strokes: float32 (2, h, w), ink of signs and of clutter, 0 to 1.
         name: of the picture.
     """
+    words = wrapped(in_words(reading))
+    top = 0.34 + LINE * len(words) + 0.09
     lines = [line.digits[i : i + _PER_ROW] for line in reading.lines for i in _starts(line.digits)]
     height, width = picture.pixels.shape
     pixel = min(_WIDE / width, _TALL / height)
-    maps = 0.62 + height * pixel + 0.2
+    maps = top + height * pixel + 0.2
     map_pixel = min(_MAP_WIDE / strokes.shape[2], _MAP_TALL / strokes.shape[1])
     below = maps + 0.3 + strokes.shape[1] * map_pixel + 0.2
     figure, ax = new_sheet(below + 0.3 + _ROW * len(lines) + 0.1)
     write(ax, MARGIN, 0.1, fitting_title(name), size=TITLE, weight="bold")
-    write(ax, MARGIN, 0.34, in_words(reading))
-    _draw_picture(ax, picture, reading, pixel)
+    for row, text in enumerate(words):
+        write(ax, MARGIN, 0.34 + LINE * row, text)
+    _draw_picture(ax, picture, reading, top, pixel)
     for left, (title, note), ink in zip(_MAP_LEFT, _MAPS, strokes, strict=True):
         write(ax, left, maps, title, weight="bold")
         write(ax, left + 0.9, maps + 0.01, note, size=SMALL, quiet=True)
@@ -149,9 +151,9 @@ def _starts(signs: tuple[Prediction, ...]) -> range:
     return range(0, len(signs), _PER_ROW)
 
 
-def _draw_picture(ax: Axes, picture: Picture, reading: Reading, pixel: float) -> None:
+def _draw_picture(ax: Axes, picture: Picture, reading: Reading, top: float, pixel: float) -> None:
     height, width = picture.pixels.shape
-    left, top = MARGIN, 0.62
+    left = MARGIN
     extent = (left, left + width * pixel, top + height * pixel, top)
     pixels = shrunk(picture.pixels, 1000)
     ax.imshow(pixels, "gray", vmin=0, vmax=255, extent=extent, aspect="auto")
@@ -189,4 +191,4 @@ def _draw_line(ax: Axes, signs: tuple[Prediction, ...], top: float) -> None:
         read = (one.label or "?") if one.is_digit else "?"
         chance = percent(one.confidence) if one.is_digit else f"nearest {one.label}"
         write(ax, middle, top + _TILE + 0.02, read, weight="bold", ha="center")
-        write(ax, middle, top + _TILE + 0.02 + _LINE, chance, size=SMALL, quiet=True, ha="center")
+        write(ax, middle, top + _TILE + 0.02 + LINE, chance, size=SMALL, quiet=True, ha="center")

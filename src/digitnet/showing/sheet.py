@@ -25,7 +25,9 @@ from digitnet.showing.theme import BODY, LIGHT, PHONE_WIDTH, SIGNED, SMALL, TITL
 Images: TypeAlias = NDArray[np.uint8] | NDArray[np.float32]
 
 MARGIN = 0.1  # inches, round the sheet
+LINE = 0.19  # inches, of running text
 HEADER = 0.55  # inches, of a title with one line below
+_LETTERS = 84  # that fit in a line of running text
 _TITLE_LETTER = 0.098  # inches, of a letter of a title
 _FEWEST_PIXELS = 80  # tiles are enlarged to at least this: their places are rounded to a pixel
 
@@ -54,6 +56,11 @@ def inside() -> float:
 def is_narrow() -> bool:
     """Return whether figures are drawn for a phone."""
     return page_width() <= PHONE_WIDTH
+
+
+def wrapped(text: str) -> list[str]:
+    """Return the lines of running text; a percent sign stays with its number."""
+    return textwrap.wrap(text.replace(" %", "\N{NO-BREAK SPACE}%"), _LETTERS)
 
 
 def write_header(ax: Axes, title: str, note: str, *, left: float = MARGIN) -> None:

@@ -50,7 +50,7 @@ async function found(model, picture, zoom, once) {
   let scale = pageScale(height, width) * zoom;
   let signs = await look(model, picture, whole, scale);
   if (once) return signs;
-  let closer = Math.min(scale * C.CLOSER, C.ENLARGED);
+  let closer = Math.min(scale * C.CLOSER, C.ENLARGED, largestScale(height, width));
   if (surest(signs) < C.UNSURE && closer > scale) {
     const larger = await look(model, picture, whole, closer);
     const again = larger.filter((sign) => sideOf(sign) < C.TINY / scale);
@@ -79,8 +79,11 @@ export function pageScale(height, width) {
   const scale = Math.min(C.ENLARGED, Math.sqrt(C.PAGE_AREA / (height * width)));
   const [longer, shorter] = [Math.max(height, width), Math.min(height, width)];
   const longest = Math.max(C.LONGEST / longer, modelFile.LEAST_PAGE / shorter / 2);
-  return Math.min(scale, longest, C.MOST_AREA / modelFile.LEAST_PAGE / longer);
+  return Math.min(scale, longest, largestScale(height, width));
 }
+
+// At which a page as narrow as may be has the most pixels that one may have.
+const largestScale = (height, width) => C.MOST_AREA / modelFile.LEAST_PAGE / Math.max(height, width);
 
 const sidesOf = ([left, top, right, bottom]) => [right - left, bottom - top];
 

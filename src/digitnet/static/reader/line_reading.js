@@ -66,7 +66,8 @@ async function signsOf(writing, { found, chances, strip, seen, options }, pictur
   const signs = [];
   const parts = text[1] ? partsOf(seen, text) : [extentOf(strip, boxesOf(found))];
   for (const [k, part] of parts.entries()) {
-    const box = boxOf(strip, part);
+    const [left, top, right, bottom] = boxOf(strip, part);
+    const box = [Math.max(left, 0), Math.max(top, 0), Math.min(right, picture.width), Math.min(bottom, picture.height)];
     const sign = picked[k] || writing.forced(await look(roughInk(picture, box)), pickOf(text[k]));
     signs.push({ ...sign, box: writing.inOriginal(box) });
   }
