@@ -84,7 +84,7 @@ RECIPES: dict[str, TrainConfig] = {
     # pooling at all phases, and an image seen at nine places, add none.
     "tiny": TrainConfig(
         recipe="tiny",
-        epochs=100,
+        epochs=200,
         batch_size=256,
         optimizer="muon",
         schedule="one-cycle",
@@ -228,7 +228,7 @@ DESCRIPTIONS: dict[str, str] = {
     "robust": "how the shipped reader began: any pen and paper, refuses what is no digit; an hour",
     "finder": "how the shipped finder began: where signs are on a page, synthetic ones; an hour",
     "lines": "how the shipped line reader began: lines of digits that touch; an hour or two",
-    "tiny": "666 parameters, trained long; a quarter of an hour on one core",
+    "tiny": "666 parameters, trained long; half an hour on one core",
     "small": "6,026 parameters, trained long; twenty minutes on one core",
     "best": "made for accuracy, within 0.2 PFLOP of training; forty minutes on one core",
     "best-gpu": "a larger network without that bound, for --device cuda",
