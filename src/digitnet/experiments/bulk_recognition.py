@@ -39,14 +39,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from digitnet import __version__
-from digitnet.errors import (
-    DigitnetError,
-    InputError,
-    IntegrityError,
-    UsageError,
-    importing_extras,
-    reason,
-)
+from digitnet.errors import DigitnetError, InputError, IntegrityError, UsageError, reason
 from digitnet.experiments import picture_list, ray_engine
 from digitnet.experiments.picture_list import Listing, Location, Range
 from digitnet.files import hold_lock, is_occupied, make_folder, write_atomic, write_json
@@ -151,9 +144,6 @@ def predict_all(
         StoppedError: a signal came; the same call continues.
         DigitnetError: a part could not be computed; what is done is kept.
     """
-    # What is missing is told before anything is written.
-    with importing_extras():
-        import ray  # noqa: F401
     location = picture_list.locate(source)
     recognizer = Recognizer(model, threads=1)
     if asked is not None:

@@ -74,15 +74,12 @@ async function found(model, picture, zoom, once) {
 const surest = (signs) => largest(signs.map((sign) => sign.presence));
 export const sideOf = ({ box }) => Math.max(0, f32(box[2] - box[0]), f32(box[3] - box[1]));
 
-/** Return how many pixels of the page one pixel of a picture becomes, along each axis. */
+/** Return how many pixels of the page one pixel of a picture becomes. */
 export function pageScale(height, width) {
-  const scale = Math.min(C.ENLARGED, Math.sqrt(C.PAGE_AREA / (height * width)));
-  const [longer, shorter] = [Math.max(height, width), Math.min(height, width)];
-  const longest = Math.max(C.LONGEST / longer, modelFile.LEAST_PAGE / shorter / 2);
-  return Math.min(scale, longest, largestScale(height, width));
+  const longest = Math.max(C.LONGEST / Math.max(height, width), modelFile.LEAST_PAGE / Math.min(height, width) / 2);
+  return Math.min(C.ENLARGED, Math.sqrt(C.PAGE_AREA / (height * width)), longest, largestScale(height, width));
 }
 
-// At which a page as narrow as may be has the most pixels that one may have.
 const largestScale = (height, width) => C.MOST_AREA / modelFile.LEAST_PAGE / Math.max(height, width);
 
 const sidesOf = ([left, top, right, bottom]) => [right - left, bottom - top];

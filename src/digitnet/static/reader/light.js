@@ -22,12 +22,9 @@ export function inEvenLight(page) {
 
 /** Return a picture light on black; null if it has no stripes. */
 export function onOneGround({ data, width, height }) {
-  const across = { size: width, step: 1, far: (height - 1) * width };
-  const down = { size: height, step: width, far: width - 1 };
-  for (const way of [across, down]) {
-    const { size, step, far } = way;
+  for (const [size, step, far, down] of [[width, 1, (height - 1) * width], [height, width, width - 1, true]]) {
     const bands = bandsOf([0, far].map((start) => times(size, (k) => data[start + k * step])));
-    const off = (x, y) => round(Math.abs(data[y * width + x] - bands[way === down ? y : x]));
+    const off = (x, y) => round(Math.abs(data[y * width + x] - bands[down ? y : x]));
     const found = bands && pictureOf(width, height, off);
     if (found?.data.filter((by) => by <= C.ROUGH).length >= C.GROUND * width * height) return found;
   }
@@ -75,7 +72,7 @@ export function closed(page, side) {
 
 function highest(page, side) {
   const reach = side >> 1;
-  // Along rows, which become columns; twice, so that both ways are gone.
+  // Along rows, which become columns, so twice.
   const along = ({ data, width, height }) => {
     const most = (row, at) => {
       let found = -Infinity;

@@ -66,8 +66,7 @@ async function signsOf(writing, { found, chances, strip, seen, options }, pictur
   const signs = [];
   const parts = text[1] ? partsOf(seen, text) : [extentOf(strip, boxesOf(found))];
   for (const [k, part] of parts.entries()) {
-    const [left, top, right, bottom] = boxOf(strip, part);
-    const box = [Math.max(left, 0), Math.max(top, 0), Math.min(right, picture.width), Math.min(bottom, picture.height)];
+    const box = boxOf(strip, part).map((at, k) => clip(at, 0, k % 2 ? picture.height : picture.width));
     const sign = picked[k] || writing.forced(await look(roughInk(picture, box)), pickOf(text[k]));
     signs.push({ ...sign, box: writing.inOriginal(box) });
   }
