@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -329,7 +329,18 @@ def test_hostile_clients_leave_memory_as_it_was(
     assert works(hasty)
 
 
-def test_a_request_without_room_is_turned_away_at_the_door(monkeypatch: pytest.MonkeyPatch) -> None:
+class Busy(NamedTuple):
+    """A service without room: one request is being answered, and one waits."""
+
+    service: serving.Live
+    connections: tuple[socket.socket, socket.socket]
+    """Of the two."""
+    go_on: threading.Event
+    """Lets both be answered."""
+
+
+@pytest.fixture
+def busy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Busy]:
     go_on = threading.Event()
     real = Recognizer.predict
 
@@ -340,59 +351,50 @@ def test_a_request_without_room_is_turned_away_at_the_door(monkeypatch: pytest.M
     with serving.live(max_waiting=1, max_inputs=1) as service:
         monkeypatch.setattr(Recognizer, "predict", slow)
         app = service.server._service
-        with service.connect() as first, service.connect() as second, service.connect() as third:
+        with service.connect() as first, service.connect() as second:
             for number, connection in enumerate((first, second), 1):
                 connection.sendall(request(serving.picture()))
                 while (app.metrics.in_flight._value.get(), len(app.queue)) != (number, number - 1):
                     time.sleep(0.01)
-            # Its connection stays, whatever is sent over it; what needs no room is answered.
-            for _ in range(3):
-                third.sendall(request(serving.picture(), "/v1/read", "X-Request-ID: mine"))
-                status, headers, body = answered(third)
-                assert (status, headers["retry-after"], headers["x-request-id"]) == (
-                    503,
-                    "1",
-                    "mine",
-                )
-                assert json.loads(body)["code"] == "ServiceError"
-            third.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            assert answered(third)[0] == 200
-            # One that is not small is turned away by the guard.
-            third.sendall(request(bytes(200_000)))
-            assert answered(third)[0] == 503
-            go_on.set()
-            assert [answered(each)[0] for each in (first, second)] == [200, 200]
-            third.sendall(request(serving.picture()))
-            assert answered(third)[0] == 200
+            yield Busy(service, (first, second), go_on)
 
 
-def test_who_is_turned_away_twice_at_once_may_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    go_on = threading.Event()
-    real = Recognizer.predict
+def test_a_request_without_room_is_turned_away_at_the_door(busy: Busy) -> None:
+    with busy.service.connect() as third:
+        # Its connection stays, whatever is sent over it; what needs no room is answered.
+        for _ in range(3):
+            third.sendall(request(serving.picture(), "/v1/read", "X-Request-ID: mine"))
+            status, headers, body = answered(third)
+            assert (status, headers["retry-after"], headers["x-request-id"]) == (
+                503,
+                "1",
+                "mine",
+            )
+            assert json.loads(body)["code"] == "ServiceError"
+        third.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert answered(third)[0] == 200
+        # One that is not small is turned away by the guard.
+        third.sendall(request(bytes(200_000)))
+        assert answered(third)[0] == 503
+        busy.go_on.set()
+        assert [answered(each)[0] for each in busy.connections] == [200, 200]
+        third.sendall(request(serving.picture()))
+        assert answered(third)[0] == 200
 
-    def slow(self: Recognizer, picture: Any) -> Any:
-        go_on.wait(20)
-        return real(self, picture)
 
-    with serving.live(max_waiting=1, max_inputs=1) as service:
-        monkeypatch.setattr(Recognizer, "predict", slow)
-        service.server.config.timeout_keep_alive = 0.5
-        app = service.server._service
-        with service.connect() as first, service.connect() as second, service.connect() as third:
-            for number, connection in enumerate((first, second), 1):
-                connection.sendall(request(serving.picture()))
-                while (app.metrics.in_flight._value.get(), len(app.queue)) != (number, number - 1):
-                    time.sleep(0.01)
-            whole = request(serving.picture())
-            third.sendall(whole + whole)
-            with third.makefile("rb") as stream:
-                assert [next_answer(stream)[0] for _ in range(2)] == [503, 503]
-            third.sendall(whole[:20])
-            time.sleep(0.8)
-            go_on.set()
-            assert [answered(each)[0] for each in (first, second)] == [200, 200]
-            third.sendall(whole[20:])
-            assert answered(third)[0] == 200
+def test_who_is_turned_away_twice_at_once_may_go_on(busy: Busy) -> None:
+    busy.service.server.config.timeout_keep_alive = 0.5
+    with busy.service.connect() as third:
+        whole = request(serving.picture())
+        third.sendall(whole + whole)
+        with third.makefile("rb") as stream:
+            assert [next_answer(stream)[0] for _ in range(2)] == [503, 503]
+        third.sendall(whole[:20])
+        time.sleep(0.8)
+        busy.go_on.set()
+        assert [answered(each)[0] for each in busy.connections] == [200, 200]
+        third.sendall(whole[20:])
+        assert answered(third)[0] == 200
 
 
 def test_what_nobody_waits_for_any_more_is_not_computed(monkeypatch: pytest.MonkeyPatch) -> None:

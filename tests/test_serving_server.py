@@ -248,6 +248,14 @@ def test_a_model_that_does_not_exist_ends_workers_with_its_error(tmp_path: Path)
         ]
 
 
+def prints(code: str, words: str) -> None:
+    """Let Python run a text, and compare what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (0, words), done.stderr
+
+
 def test_nobody_to_tell_that_workers_are_ready_ends_them() -> None:
     code = (
         "import os; from digitnet.serving import workers as w, service_settings as s\n"
@@ -258,10 +266,7 @@ def test_nobody_to_tell_that_workers_are_ready_ends_them() -> None:
         "    try: w.run_workers(listener, None, s.ServiceSettings(), 2, **told)\n"
         "    except BrokenPipeError: print(len(w.multiprocessing.active_children()))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
-    )
-    assert (done.returncode, done.stdout) == (0, "0\n"), done.stderr
+    prints(code, "0\n")
 
 
 def test_a_signal_just_before_the_first_worker_starts_ends_the_service() -> None:
@@ -273,10 +278,7 @@ def test_a_signal_just_before_the_first_worker_starts_ends_the_service() -> None
         "told = {'on_ready': print, 'on_message': print}\n"
         "print(w.run_workers(listener, None, s.ServiceSettings(), 2, **told))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
-    )
-    assert (done.returncode, done.stdout) == (0, "0\n"), done.stderr
+    prints(code, "0\n")
 
 
 def test_ctrl_c_while_workers_start_is_no_traceback() -> None:
